@@ -1,0 +1,63 @@
+# make setup      the environment with everything (CPython 3.10, Linux), in .venv
+# make train      trains on Ms. Pacman; ARGS="--num_actors=4 ..." adds flags
+# make test       formatting, lint, types, import directions, tests
+# make test-core  the tests that need no TensorFlow, Reverb or Launchpad, on CPython 3.12
+# make format     formats the code and mends what lint can mend
+# make lock       writes the lock files anew; ARGS=--upgrade takes newer versions
+# make clean      removes environments and caches; runs/ stays
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := setup
+.PHONY: setup setup-core train test test-core lint format lock clean
+
+BIN := .venv/bin
+WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
+WORKERS ?= 2
+ARGS ?=
+
+setup:
+	@requirements/install.sh .venv 3.10 requirements/lock-py310.txt
+
+setup-core:
+	@requirements/install.sh .venv-core 3.12 requirements/lock-core-py312.txt
+
+train: setup
+	$(BIN)/python programs/launch_atari.py --lp_launch_type=local_mp --workdir=$(WORKDIR) $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .cache/import_linter
+
+# Programs of several processes are tested one at a time, when the machine is quiet.
+test: lint
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not launchpad" $(ARGS)
+	$(BIN)/python -m pytest -q -m "launchpad and not slow" $(ARGS)
+
+test-core: setup-core
+	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \
+		-m "not slow and not launchpad" $(ARGS)
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The lists name no index, so they install from whichever one the machine is set up for.
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(ARGS)
+EXTRAS := --extra dev --extra games --extra metrics --extra video
+
+lock: setup
+	$(COMPILE) --python-version 3.10 --python-platform x86_64-manylinux2014 \
+		--extra distributed $(EXTRAS) -c requirements/constraints-py310.txt \
+		setup.cfg requirements/tools.in -o requirements/lock-py310.txt
+	$(COMPILE) --python-version 3.12 --universal $(EXTRAS) \
+		setup.cfg requirements/tools.in -o requirements/lock-core-py312.txt
+	echo uv | $(COMPILE) --universal --python-version 3.10 -c requirements/lock-py310.txt \
+		--no-annotate - -o requirements/bootstrap.txt
+
+clean:
+	rm -rf .venv .venv-core .venv.lock .venv-core.lock .cache .mypy_cache .ruff_cache \
+		.pytest_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Acting: the actor, its loop, and where its policy runs."""

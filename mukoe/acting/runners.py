@@ -1,0 +1,99 @@
+"""Who runs the policy for an actor: its own process, or (see `inference`) a server."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.acting.variables import VariableClient
+from mukoe.types import Nest, Policy, PolicyParams
+
+
+class PolicyRunner(Protocol):
+    """Chooses actions for `B` environments and remembers the policy's state."""
+
+    def act(
+        self, observation: Nest, is_first: np.ndarray
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """Returns actions `[B]` and extras `[B, ...]` as NumPy arrays.
+
+        Args:
+          observation: `[B, ...]`.
+          is_first: `[B]` bool, where an episode starts.
+        """
+
+    def update(self, wait: bool = False) -> None:
+        """Gets newer parameters, where it is time."""
+
+    @property
+    def learner_steps(self) -> int:
+        """The updates that made the parameters of the last actions."""
+
+
+def reset_state(state: Nest, initial: Nest, is_first: chex.Array) -> Nest:
+    """Puts the initial policy state `[B, ...]` where an episode starts."""
+
+    def reset(current: chex.Array, first: chex.Array) -> chex.Array:
+        return jnp.where(is_first.reshape((-1,) + (1,) * (current.ndim - 1)), first, current)
+
+    return jax.tree.map(reset, state, initial)
+
+
+def make_act(policy: Policy) -> Callable:
+    """The policy with its bookkeeping, ready to be jitted.
+
+    Returns a function `(params, key, step, observation, is_first, state) ->
+    (action, extras, state)` of arrays `[B, ...]`; the key of a step is `fold_in(key, step)`.
+    """
+
+    def act(
+        params: PolicyParams,
+        key: chex.PRNGKey,
+        step: chex.Array,
+        observation: Nest,
+        is_first: chex.Array,
+        state: Nest,
+    ) -> tuple[chex.Array, Mapping[str, chex.Array], Nest]:
+        initial = policy.initial_state(is_first.shape[0])
+        state = reset_state(state, initial, is_first)
+        return policy.apply(params, jax.random.fold_in(key, step), observation, state)
+
+    return act
+
+
+class LocalRunner:
+    """Runs the policy in the actor's own process, on JAX's default device."""
+
+    def __init__(
+        self, policy: Policy, variables: VariableClient, random_key: chex.PRNGKey, num_envs: int
+    ):
+        self._variables = variables
+        self._key = random_key
+        self._steps = 0
+        self._state = policy.initial_state(num_envs)
+        self._act = jax.jit(make_act(policy), donate_argnames=("state",))
+        self._learner_steps = 0
+        self._on_device: tuple[PolicyParams, PolicyParams] | None = None
+
+    def act(
+        self, observation: Nest, is_first: np.ndarray
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        params = self._variables.params
+        if self._on_device is None or self._on_device[0] is not params:
+            self._on_device = (params, jax.device_put(params))
+            self._learner_steps = int(params.learner_steps)
+        action, extras, self._state = self._act(
+            self._on_device[1], self._key, self._steps, observation, is_first, self._state
+        )
+        self._steps += 1
+        return np.asarray(action), jax.tree.map(np.asarray, dict(extras))
+
+    def update(self, wait: bool = False) -> None:
+        self._variables.update(wait)
+
+    @property
+    def learner_steps(self) -> int:
+        return self._learner_steps

@@ -1,0 +1,1 @@
+"""Agents: the builder contract, and one folder for each algorithm."""

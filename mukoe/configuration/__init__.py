@@ -1,0 +1,19 @@
+"""Settings of experiments: typed fields, the command line, the workdir."""
+
+from mukoe.configuration.door import DEFINE_config, load_config_file, run_main
+from mukoe.configuration.fields import apply_overrides, from_dict, from_json, to_dict, to_json
+from mukoe.configuration.workdir import load_config, prepare_workdir, write_atomically
+
+__all__ = [
+    "DEFINE_config",
+    "apply_overrides",
+    "from_dict",
+    "from_json",
+    "load_config",
+    "load_config_file",
+    "prepare_workdir",
+    "run_main",
+    "to_dict",
+    "to_json",
+    "write_atomically",
+]

@@ -1,0 +1,183 @@
+"""The command line of every program: flags, `--config.FIELD=VALUE`, one-line errors.
+
+`--config=FILE.py` names a file whose `get_config()` returns a frozen dataclass, and
+`--config.FIELD=VALUE` replaces its fields. The syntax is that of ml_collections'
+`config_flags`, which is not used: it sets attributes in place (impossible on a frozen
+dataclass), cannot set an optional field that is None in a ConfigDict, wants `--config`
+before its fields, and answers an unknown field with a stack trace.
+"""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+
+from mukoe.configuration.fields import apply_overrides
+from mukoe.errors import UserError
+
+_FAILURE = 2
+
+
+class ConfigFlag:
+    """What `--config` and `--config.FIELD` were given.
+
+    filename: the config file.
+    overrides: dotted field names and the text given for each, in the order typed.
+    """
+
+    def __init__(self, holder: flags.FlagHolder[str | None]):
+        self._holder = holder
+        self.overrides: dict[str, str] = {}
+
+    @property
+    def filename(self) -> str:
+        """The config file; raises UserError if none was given."""
+        name = self._holder.value
+        if not name:
+            raise UserError("--config is empty; give a file, such as --config=configs/atari.py")
+        return name
+
+    def load(self, *arguments: Any) -> Any:
+        """Returns the configuration: `get_config(*arguments)` with the overrides applied.
+
+        Raises:
+          UserError: the file is missing or broken, or an override does not fit.
+        """
+        config = load_config_file(self.filename, *arguments)
+        return apply_overrides(config, self.overrides)
+
+
+_config_flags: dict[str, ConfigFlag] = {}
+
+
+def DEFINE_config(default: str | None, name: str = "config") -> ConfigFlag:  # noqa: N802
+    """Defines `--NAME=FILE.py` and takes over every `--NAME.FIELD=VALUE`.
+
+    Works in programs that are started with `run_main`.
+    """
+    holder = flags.DEFINE_string(
+        name,
+        default,
+        f"Config file; its fields are replaced with --{name}.FIELD=VALUE.",
+    )
+    _config_flags[name] = ConfigFlag(holder)
+    return _config_flags[name]
+
+
+def load_config_file(path: str, *arguments: Any) -> Any:
+    """Runs a config file and returns what its `get_config` gives.
+
+    Raises:
+      UserError: the file is missing, is not Python, raises, or gives no dataclass.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"config file {path!r} does not exist")
+    spec = importlib.util.spec_from_file_location(f"config_{Path(path).stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"config file {path!r} is not a Python file (its name ends with .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise UserError(f"config file {path!r} has no function get_config()")
+        config = module.get_config(*arguments)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(_describe_failure(path, error)) from error
+    finally:
+        # Out of the table of modules, what the file defines is pickled by value, and so
+        # reaches processes that cannot import it.
+        del sys.modules[module.__name__]
+    if not hasattr(config, "__dataclass_fields__") or isinstance(config, type):
+        raise UserError(
+            f"get_config() in {path!r} returned a {type(config).__name__}, not a dataclass"
+        )
+    return config
+
+
+def _describe_failure(path: str, error: Exception) -> str:
+    """Says what went wrong in a config file, and at which of its lines."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == Path(path).resolve()
+    ]
+    line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    place = f"{path} line {line}" if line else path
+    return f"config file {place}: {type(error).__name__}: {text}"
+
+
+def split_overrides(
+    argv: Sequence[str], names: Sequence[str]
+) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """Takes `--NAME.FIELD=VALUE` out of the arguments.
+
+    `--NAME.FIELD VALUE` is the same; `--NAME.FIELD` alone is true and `--noNAME.FIELD`
+    is false.
+
+    Returns:
+      The other arguments, and for each name its fields and their text.
+    """
+    others: list[str] = []
+    overrides: dict[str, dict[str, str]] = {name: {} for name in names}
+    waiting = list(argv)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            return [*others, argument, *waiting], overrides
+        option, equals, value = argument.partition("=")
+        name, _, field = option.lstrip("-").partition(".")
+        negated = name.startswith("no") and name not in names and name[2:] in names
+        name = name[2:] if negated else name
+        if not argument.startswith("-") or not field or name not in names:
+            others.append(argument)
+            continue
+        if not equals:
+            follows = bool(waiting) and not waiting[0].startswith("-") and not negated
+            value = waiting.pop(0) if follows else str(not negated).lower()
+        overrides[name][field] = value
+    return others, overrides
+
+
+def run_main(main: Callable[[], int | None]) -> NoReturn:
+    """Parses the flags, runs `main()` and exits with the status that it returns.
+
+    A UserError and a wrong flag print one line, `error: ...`, and exit with status 2.
+    """
+    app.run(lambda _: _guarded(main), flags_parser=_parse_flags)
+    raise SystemExit(0)
+
+
+def _guarded(main: Callable[[], int | None]) -> int | None:
+    try:
+        return main()
+    except UserError as error:
+        return _fail(error)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    rest, overrides = split_overrides(argv, list(_config_flags))
+    for name, fields in overrides.items():
+        _config_flags[name].overrides = fields
+    try:
+        positional = flags.FLAGS(rest)
+    except (flags.Error, UserError) as error:
+        sys.exit(_fail(error))
+    if len(positional) > 1:
+        sys.exit(_fail(UserError(f"unexpected argument {positional[1]!r}; flags start with --")))
+    if flags.FLAGS["verbosity"].using_default_value:
+        flags.FLAGS["verbosity"].value = logging.WARNING
+        flags.FLAGS["verbosity"].using_default_value = False
+    return positional
+
+
+def _fail(error: Exception) -> int:
+    print("error:", " ".join(str(error).split()), file=sys.stderr, flush=True)
+    return _FAILURE

@@ -1,0 +1,1 @@
+"""Layouts: where the parts of an agent run."""

@@ -1,0 +1,433 @@
+"""What the processes of the program do.
+
+Every node works until the program's stop event is set, and leaves then by itself. A node
+that fails writes why to the workdir before it dies, so that the launcher can show it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import launchpad as lp
+import numpy as np
+
+from mukoe.acting.inference import Answer, InferenceServer, RemoteRunner
+from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner, PolicyRunner
+from mukoe.acting.variables import VariableClient
+from mukoe.errors import UserError
+from mukoe.layouts.counting import BufferedCounter, Counter
+from mukoe.layouts.experiment import ExperimentConfig
+from mukoe.learning.checkpoint import Checkpointer
+from mukoe.observability.loggers import make_logger
+from mukoe.types import EnvironmentSpec, EpisodeResult, Policy, PolicyParams
+
+FAILURE_FILE = "failure.json"
+
+_STOP_GRACE_SECONDS = 3.0
+_REPORT_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeContext:
+    """What every node is told.
+
+    experiment: the run.
+    environment_spec: of one environment.
+    workdir: where logs and checkpoints go.
+    counts: the counts at the start; not zero for a resumed run.
+    """
+
+    experiment: ExperimentConfig
+    environment_spec: EnvironmentSpec
+    workdir: Path
+    counts: Mapping[str, int]
+
+    def make_policy(self, evaluation: bool) -> Policy:
+        """The agent's policy."""
+        builder = self.experiment.builder
+        networks = builder.make_networks(self.environment_spec)
+        return builder.make_policy(networks, self.environment_spec, evaluation)
+
+    def random_seed(self, *path: int) -> int:
+        """A seed for a part of the run, another one after each resume."""
+        parts = (self.experiment.run.seed, self.counts.get("actor_steps", 0), *path)
+        return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+    @contextlib.contextmanager
+    def reporting_failures(self, label: str, stop: threading.Event) -> Iterator[None]:
+        """Passes over errors that come from the program's end; writes others down."""
+        try:
+            yield
+        except Exception as error:
+            # A peer that stops first makes calls fail here.
+            if stop.wait(_STOP_GRACE_SECONDS):
+                return
+            failure = {
+                "node": label,
+                "error": f"{type(error).__name__}: {error}",
+                "is_user_error": isinstance(error, UserError),
+                "traceback": traceback.format_exc(),
+            }
+            with contextlib.suppress(FileExistsError):
+                with open(self.workdir / FAILURE_FILE, "x") as file:
+                    json.dump(failure, file)
+            raise
+
+
+_SEED_ACTOR, _SEED_ENVIRONMENT, _SEED_EVALUATOR, _SEED_INFERENCE = range(4)
+
+
+class CounterNode(Counter):
+    """Keeps the counts, watches replay, and ends the program at the step limit."""
+
+    def __init__(self, context: NodeContext, replay: Any):
+        super().__init__(context.counts)
+        self._context = context
+        self._replay = replay
+        self._stop = lp.stop_event()
+
+    def run(self) -> None:
+        """Polls until the program stops."""
+        with self._context.reporting_failures("counter", self._stop):
+            limit = self._context.experiment.run.max_actor_steps
+            while not self._stop.wait(0.5):
+                self._report_replay()
+                if self.get_counts().get("actor_steps", 0) >= limit:
+                    lp.stop()
+                    return
+
+    def _report_replay(self) -> None:
+        with contextlib.suppress(RuntimeError):  # not up yet
+            (info,) = self._replay.server_info(timeout=2).values()
+            inserted = info.rate_limiter_info.insert_stats.completed
+            sampled = info.rate_limiter_info.sample_stats.completed
+            self.report(
+                replay_size=info.current_size,
+                samples_per_insert=sampled / inserted if inserted else 0.0,
+            )
+
+
+class LearnerNode:
+    """Runs the learner, publishes its parameters, saves checkpoints."""
+
+    def __init__(self, context: NodeContext, replay: Any, counter: Any):
+        self._context = context
+        self._stop = lp.stop_event()
+        self._counter = counter
+        self._counts = BufferedCounter(counter)
+        with context.reporting_failures("learner", self._stop):
+            self._learner = self._make_learner(replay)
+        self._checkpointer = Checkpointer(context.workdir / "checkpoints")
+        if context.counts:
+            state, _ = self._checkpointer.restore(self._learner.save())
+            self._learner.restore(state)
+        self._saved_steps = self._learner.steps if context.counts else -1
+
+    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
+        """Returns the newest parameters (`policy`)."""
+        return self._learner.get_variables(names)
+
+    def run(self) -> None:
+        """Learns until the program stops, then saves."""
+        with self._context.reporting_failures("learner", self._stop):
+            threading.Thread(target=self._close_at_stop, daemon=True).start()
+            next_report = next_save = time.monotonic()
+            while not self._stop.is_set():
+                try:
+                    metrics = self._learner.step()
+                except StopIteration:
+                    break
+                if time.monotonic() >= next_report:
+                    self._counter.report(loss=float(metrics["loss"]))
+                    next_report = time.monotonic() + _REPORT_SECONDS
+                if time.monotonic() >= next_save:
+                    self._save()
+                    period = self._context.experiment.run.checkpoint_seconds
+                    next_save = time.monotonic() + period
+            self._save()
+            self._checkpointer.close()
+
+    def _make_learner(self, replay: Any) -> Any:
+        run = self._context.experiment.run
+        builder = self._context.experiment.builder
+        spec = self._context.environment_spec
+        logger = make_logger(
+            self._context.workdir, "learner", "learner_steps", seconds=run.log_seconds
+        )
+        return builder.make_learner(
+            jax.random.PRNGKey(run.seed),
+            builder.make_networks(spec),
+            builder.make_dataset_iterator(replay),
+            lambda: logger,
+            spec,
+            replay_client=replay,
+            counter=self._counts,
+            prefetch_size=self._context.experiment.distributed.prefetch_size,
+        )
+
+    def _close_at_stop(self) -> None:
+        self._stop.wait()
+        self._learner.close()
+
+    def _save(self) -> None:
+        steps = self._learner.steps
+        if steps == self._saved_steps:
+            return
+        with contextlib.suppress(Exception):  # the counter may be gone at the end
+            self._counts.flush()
+        counts = {**self._counts.known, "learner_steps": steps}
+        self._checkpointer.save(steps, self._learner.save(), {"counts": counts})
+        self._saved_steps = steps
+
+
+class InferenceNode:
+    """An inference server as a node."""
+
+    def __init__(self, context: NodeContext, learner: Any, index: int, max_environments: int):
+        distributed = context.experiment.distributed
+        self._context = context
+        self._stop = lp.stop_event()
+        self._variables = VariableClient(
+            learner, asynchronous=True, period_seconds=distributed.variable_seconds
+        )
+        self._label = f"inference_{index}"
+        self._server = InferenceServer(
+            context.make_policy(evaluation=False),
+            context.environment_spec.observations,
+            self._variables,
+            jax.random.PRNGKey(context.random_seed(_SEED_INFERENCE, index)),
+            distributed.server,
+            max_environments,
+        )
+
+    def open_session(self, name: str, num_envs: int) -> None:
+        """See `InferenceServer.open_session`."""
+        self._server.open_session(name, num_envs)
+
+    def act(self, name: str, leaves: Sequence[np.ndarray], is_first: np.ndarray) -> Answer:
+        """See `InferenceServer.act`."""
+        return self._server.act(name, leaves, is_first)
+
+    def run(self) -> None:
+        """Serves until the program stops."""
+        with self._context.reporting_failures(self._label, self._stop):
+            if _wait_for_parameters(self._variables, self._stop):
+                threading.Thread(target=self._log, daemon=True).start()
+                self._server.run(self._stop.is_set)
+
+    def _log(self) -> None:
+        logger = make_logger(self._context.workdir, self._label, "learner_steps")
+        while not self._stop.wait(self._context.experiment.run.log_seconds):
+            logger.write(self._server.metrics())
+        logger.close()
+
+
+class ActorNode:
+    """Steps environments and records what happens."""
+
+    def __init__(
+        self, context: NodeContext, replay: Any, counter: Any, learner: Any, server: Any, index: int
+    ):
+        """Makes an actor; `server` is an inference server's client, or None to act locally."""
+        self._context = context
+        self._stop = lp.stop_event()
+        self._replay = replay
+        self._counter = counter
+        self._learner = learner
+        self._server = server
+        self._index = index
+        self._label = f"actor_{index}"
+
+    def run(self) -> None:
+        """Acts until the program stops."""
+        with self._context.reporting_failures(self._label, self._stop):
+            run = self._context.experiment.run
+            builder = self._context.experiment.builder
+            spec = self._context.environment_spec
+            policy = self._context.make_policy(evaluation=False)
+            environment = self._context.experiment.environment_factory(
+                self._context.random_seed(_SEED_ENVIRONMENT, self._index),
+                run.envs_per_actor,
+                False,
+            )
+            runner = self._make_runner(policy)
+            if runner is None:
+                return
+            adders = [
+                builder.make_adder(self._replay, spec, policy) for _ in range(run.envs_per_actor)
+            ]
+            key = jax.random.PRNGKey(self._context.random_seed(_SEED_ACTOR, self._index))
+            actor = builder.make_actor(
+                key, policy, spec, runner, adders, num_envs=run.envs_per_actor
+            )
+            self._act(EnvironmentLoop(environment, actor))
+
+    def _make_runner(self, policy: Policy) -> PolicyRunner | None:
+        """Returns None where the program stops before there are parameters."""
+        num_envs = self._context.experiment.run.envs_per_actor
+        if self._server is not None:
+            return RemoteRunner(self._server, self._label, num_envs)
+        variables = VariableClient(
+            self._learner,
+            asynchronous=True,
+            period_seconds=self._context.experiment.distributed.variable_seconds,
+        )
+        if not _wait_for_parameters(variables, self._stop):
+            return None
+        key = jax.random.PRNGKey(self._context.random_seed(_SEED_ACTOR, self._index))
+        return LocalRunner(policy, variables, key, num_envs)
+
+    def _act(self, loop: EnvironmentLoop) -> None:
+        counter = BufferedCounter(self._counter)
+        log = ActorLog(self._context, self._label, self._counter)
+        while not self._stop.is_set():
+            before = loop.progress
+            episodes = loop.step()
+            counts = counter.increment(
+                actor_steps=loop.progress.steps - before.steps,
+                environment_frames=loop.progress.frames - before.frames,
+                episodes=len(episodes),
+            )
+            log.write(loop, counts, episodes)
+        with contextlib.suppress(Exception):  # the counter may be gone
+            counter.flush()
+        log.close()
+
+
+class ActorLog:
+    """The log of an actor: a row every `log_seconds`."""
+
+    def __init__(self, context: NodeContext, label: str, counter: Any):
+        self._logger = make_logger(context.workdir, label, "actor_steps")
+        self._counter = counter
+        self._period = context.experiment.run.log_seconds
+        self._since = time.monotonic()
+        self._steps = 0
+        self._episodes: list[EpisodeResult] = []
+
+    def write(
+        self, loop: EnvironmentLoop, counts: Mapping[str, int], episodes: list[EpisodeResult]
+    ) -> None:
+        """Takes what a step gave; writes where it is time."""
+        self._episodes += episodes
+        elapsed = time.monotonic() - self._since
+        if elapsed < self._period:
+            return
+        row = {
+            **counts,
+            "steps_per_second": (loop.progress.steps - self._steps) / elapsed,
+            "parameter_age": counts.get("learner_steps", 0) - loop.learner_steps,
+            **loop.statistics,
+            **loop.timings.shares(),
+        }
+        if self._episodes:
+            row |= summarise(self._episodes)
+            self._counter.report(last_return=row["episode_return"])
+        self._logger.write(row)
+        self._since = time.monotonic()
+        self._steps = loop.progress.steps
+        self._episodes = []
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._logger.close()
+
+
+def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, float]:
+    """Means over episodes, and the extremes of their returns."""
+    returns = [episode.episode_return for episode in episodes]
+    return {
+        "episode_return": float(np.mean(returns)),
+        "episode_return_min": float(np.min(returns)),
+        "episode_return_max": float(np.max(returns)),
+        "episode_length": float(np.mean([episode.length for episode in episodes])),
+    }
+
+
+class EvaluatorNode:
+    """Plays whole episodes with the evaluation policy, and keeps the best parameters."""
+
+    def __init__(self, context: NodeContext, counter: Any, learner: Any):
+        self._context = context
+        self._stop = lp.stop_event()
+        self._counter = counter
+        self._learner = learner
+
+    def run(self) -> None:
+        """Evaluates whenever enough steps have been made, until the program stops."""
+        with self._context.reporting_failures("evaluator", self._stop):
+            variables = VariableClient(self._learner, period_updates=0)
+            if not _wait_for_parameters(variables, self._stop):
+                return
+            loop = self._make_loop(variables)
+            logger = make_logger(self._context.workdir, "evaluator", "actor_steps")
+            checkpointer = Checkpointer(self._context.workdir / "checkpoints")
+            self._report_best(checkpointer)
+            period = self._context.experiment.run.evaluation_period
+            next_at = self._context.counts.get("actor_steps", 0) + period
+            while not self._stop.wait(1.0):
+                counts = self._counter.get_counts()
+                if counts.get("actor_steps", 0) < next_at:
+                    continue
+                next_at = counts["actor_steps"] + period
+                variables.update(wait=True)
+                self._evaluate(loop, variables.params, counts, logger, checkpointer)
+            logger.close()
+            checkpointer.close()
+
+    def _make_loop(self, variables: VariableClient) -> EnvironmentLoop:
+        builder = self._context.experiment.builder
+        spec = self._context.environment_spec
+        num_envs = self._context.experiment.run.evaluation_episodes
+        seed = self._context.random_seed(_SEED_EVALUATOR)
+        environment = self._context.experiment.environment_factory(seed, num_envs, True)
+        actor = builder.make_actor(
+            jax.random.PRNGKey(seed),
+            self._context.make_policy(evaluation=True),
+            spec,
+            variables,
+            num_envs=num_envs,
+        )
+        return EnvironmentLoop(environment, actor)
+
+    def _evaluate(
+        self,
+        loop: EnvironmentLoop,
+        params: PolicyParams,
+        counts: Mapping[str, int],
+        logger: Any,
+        checkpointer: Checkpointer,
+    ) -> None:
+        wanted = self._context.experiment.run.evaluation_episodes
+        episodes = loop.run_episodes(wanted, self._stop.is_set)
+        if len(episodes) < wanted:
+            return
+        summary = summarise(episodes)
+        steps = int(params.learner_steps)
+        logger.write({**counts, "learner_steps": steps, **summary, **loop.statistics})
+        checkpointer.save_best(steps, params, summary["episode_return"], {"counts": dict(counts)})
+        self._report_best(checkpointer)
+
+    def _report_best(self, checkpointer: Checkpointer) -> None:
+        if (best := checkpointer.best_score()) is not None:
+            self._counter.report(best_return=best)
+
+
+def _wait_for_parameters(variables: VariableClient, stop: threading.Event) -> bool:
+    """Waits for the learner to be up; returns False where the program stops before."""
+    while not stop.is_set():
+        try:
+            variables.update(wait=True)
+            return True
+        except Exception as error:  # the transport's errors have no common class
+            if "Deadline" not in str(error) and "navailable" not in str(error):
+                raise
+    return False

@@ -1,0 +1,119 @@
+"""What a layout takes: an agent, an environment, and how to run them."""
+
+import dataclasses
+from typing import Any, Literal, Protocol
+
+from mukoe.acting.inference import InferenceConfig
+from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.environments.vector import EnvironmentFactory
+from mukoe.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """How long, how often, how many; the same for every layout."""
+
+    # Everything that can be seeded follows from it.
+    seed: int = 0
+    # Agent steps, over all actors, after which the run ends.
+    max_actor_steps: int = 1_000_000
+    # Environments that an actor steps together.
+    envs_per_actor: int = 4
+    # Episodes of an evaluation, run side by side in as many environments.
+    evaluation_episodes: int = 4
+    # Agent steps of all actors between two evaluations.
+    evaluation_period: int = 20_000
+    # Seconds between two checkpoints.
+    checkpoint_seconds: float = 120.0
+    # Seconds between two rows of a log.
+    log_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in ("max_actor_steps", "envs_per_actor", "evaluation_episodes"):
+            if getattr(self, field) < 1:
+                raise UserError(f"run.{field} must be at least 1, not {getattr(self, field)}")
+        for field in ("evaluation_period", "checkpoint_seconds", "log_seconds", "seed"):
+            if getattr(self, field) < 0:
+                raise UserError(f"run.{field} must not be negative, not {getattr(self, field)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class DistributedConfig:
+    """The nodes of the program graph and what they may use."""
+
+    # Actor nodes.
+    num_actors: int = 2
+    # Where the policy runs: 'local' on each actor's CPU, 'server' on inference servers, 'auto'
+    # on servers where the learner has an accelerator and locally where not.
+    inference: Literal["auto", "local", "server"] = "auto"
+    # Inference server nodes; actors are spread over them.
+    num_inference_servers: int = 1
+    # How requests become batches.
+    server: InferenceConfig = InferenceConfig()
+    # Seconds between two fetches of parameters by an actor or server.
+    variable_seconds: float = 1.0
+    # Batches that the learner puts on its devices ahead of time.
+    prefetch_size: int = 2
+    # Threads that XLA may use in an actor, evaluator or inference server on the CPU; 0 for
+    # as many as there are cores. Multi-process launches only.
+    actor_threads: int = 1
+    # The same for the learner.
+    learner_threads: int = 0
+
+    def __post_init__(self) -> None:
+        for field in ("num_actors", "num_inference_servers"):
+            if getattr(self, field) < 1:
+                raise UserError(
+                    f"distributed.{field} must be at least 1, not {getattr(self, field)}"
+                )
+
+
+class EnvironmentConfig(Protocol):
+    """The serialisable description of an environment, such as `AtariConfig`."""
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns `factory(seed, num_envs, evaluation)`."""
+
+
+class AgentConfig(Protocol):
+    """The serialisable description of an agent, such as `MuZeroConfig`."""
+
+    def make_builder(self) -> ActorLearnerBuilder:
+        """Returns the agent's builder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """What a file in `configs/` gives: a whole run as plain data."""
+
+    # The environment: a dataclass with `make_factory()`.
+    environment: Any
+    # The agent: a dataclass with `make_builder()`.
+    agent: Any
+    # How long, how often, how many.
+    run: RunConfig = RunConfig()
+    # The Launchpad program.
+    distributed: DistributedConfig = DistributedConfig()
+
+    def make_experiment(self) -> "ExperimentConfig":
+        """Returns what layouts take."""
+        return ExperimentConfig(
+            builder=self.agent.make_builder(),
+            environment_factory=self.environment.make_factory(),
+            run=self.run,
+            distributed=self.distributed,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """A run for a layout, as `acme.jax.experiments.ExperimentConfig`."""
+
+    # Makes the agent's parts.
+    builder: ActorLearnerBuilder
+    # `factory(seed, num_envs, evaluation)`.
+    environment_factory: EnvironmentFactory
+    # How long, how often, how many.
+    run: RunConfig = RunConfig()
+    # The Launchpad program.
+    distributed: DistributedConfig = DistributedConfig()

@@ -1,0 +1,58 @@
+"""What a process may use: device, threads, compilation cache. Set here and nowhere else.
+
+JAX reads all of it from the environment when it is first imported.
+"""
+
+import glob
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, str]:
+    """Environment variables for a process that uses JAX.
+
+    Args:
+      threads: that XLA may use on the CPU; 0 for as many as there are cores.
+      cpu_only: leave accelerators to others.
+    """
+    environment = {
+        "JAX_COMPILATION_CACHE_DIR": os.environ.get(
+            "JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mukoe" / "xla")
+        ),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # Reverb's TensorFlow only moves data.
+        "TF_NUM_INTEROP_THREADS": "2",
+        "TF_NUM_INTRAOP_THREADS": "1",
+    }
+    if cpu_only:
+        environment["JAX_PLATFORMS"] = "cpu"
+    if threads:
+        flags = os.environ.get("XLA_FLAGS", "")
+        if threads == 1:
+            flags += " --xla_cpu_multi_thread_eigen=false"
+        environment |= {
+            "NPROC": str(threads),
+            "OMP_NUM_THREADS": str(threads),
+            "XLA_FLAGS": flags.strip(),
+        }
+    return environment
+
+
+def set_process_environment(environment: Mapping[str, str]) -> None:
+    """Sets the variables that the person has not set."""
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
+
+
+def has_accelerator() -> bool:
+    """Whether JAX would find an accelerator here, without taking it."""
+    if os.environ.get("JAX_PLATFORMS", "").split(",")[0] == "cpu":
+        return False
+    gpu = glob.glob("/dev/nvidia[0-9]*") and any(
+        importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)
+    )
+    tpu = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    return bool(gpu) or bool(tpu and importlib.util.find_spec("libtpu"))

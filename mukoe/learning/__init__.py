@@ -1,0 +1,1 @@
+"""Learning: the learner, targets, optimisers, checkpoints."""

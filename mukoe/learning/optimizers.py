@@ -1,0 +1,58 @@
+"""The optimiser, from a config."""
+
+import dataclasses
+from typing import Literal
+
+import optax
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients become updates."""
+
+    # 'adamw' (MuZero Unplugged, arXiv:2104.06294) or 'sgd' with momentum (MuZero).
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    # Updates over which the learning rate rises linearly from 0.
+    warmup_steps: int = 0
+    # What happens after the warm-up: 'constant'; 'cosine' to 0 at `decay_steps`;
+    # 'staircase' times `decay_rate` at every `decay_steps`.
+    schedule: Literal["constant", "cosine", "staircase"] = "constant"
+    decay_steps: int = 1_000_000
+    decay_rate: float = 0.1
+    # Decoupled from the gradient (adamw), or as an L2 loss (sgd).
+    weight_decay: float = 1e-4
+    # Only for sgd.
+    momentum: float = 0.9
+    # Gradients are scaled down to this global norm; 0 leaves them alone.
+    max_gradient_norm: float = 5.0
+
+
+def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
+    """Learning rate by the number of updates made so far."""
+    after_warmup = {
+        "constant": lambda: optax.constant_schedule(config.learning_rate),
+        "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, config.decay_steps),
+        "staircase": lambda: optax.exponential_decay(
+            config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
+        ),
+    }[config.schedule]()
+    if not config.warmup_steps:
+        return after_warmup
+    warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    return optax.join_schedules([warmup, after_warmup], [config.warmup_steps])
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Builds the chain: clipping, the optimiser, the schedule."""
+    schedule = learning_rate_schedule(config)
+    clip = (
+        [optax.clip_by_global_norm(config.max_gradient_norm)] if config.max_gradient_norm else []
+    )
+    if config.name == "adamw":
+        return optax.chain(*clip, optax.adamw(schedule, weight_decay=config.weight_decay))
+    return optax.chain(
+        *clip,
+        optax.add_decayed_weights(config.weight_decay),
+        optax.sgd(schedule, momentum=config.momentum),
+    )

@@ -1,0 +1,81 @@
+"""Value targets from stored rows, the ends of episodes handled as DESIGN says.
+
+All functions work on NumPy and JAX arrays alike, with any leading axes. Time is the last
+axis. `mask` is 1 on a row whose action was really taken, and 0 from the final observation
+on, so within a row sequence it is ones followed by zeros:
+
+    row          t    t+1   ...   L-1     L      L+1    L+2
+    mask         1     1     1     1      0       0      0
+    reward      r_1   r_2         r_L     0       0      0
+    value       v_t  v_t+1       v_L-1   v_L      0      0
+                                          ^ the final observation
+"""
+
+from typing import NamedTuple
+
+import chex
+
+
+def n_step_returns(
+    rewards: chex.Array,
+    discounts: chex.Array,
+    mask: chex.Array,
+    values: chex.Array,
+    n: int,
+    discount: float,
+) -> chex.Array:
+    """Discounted sums of `n` rewards, bootstrapped with the value that follows them.
+
+    MuZero (arXiv:1911.08265), equation for `z_t` in section 3 and appendix G:
+    `z_t = u_{t+1} + γ u_{t+2} + ... + γ^{n-1} u_{t+n} + γ^n ν_{t+n}`. An episode that
+    ends within the `n` steps is bootstrapped with the value of its final observation
+    times the discount that led there: 0 for a termination, so nothing is added; `γ` for
+    a truncation.
+
+    Args:
+      rewards: `[..., S]`, what the action of each row led to.
+      discounts: `[..., S]`, the environment's discount that each action led to.
+      mask: `[..., S]`, 1 where an action was taken.
+      values: `[..., S]`, the value of each row's observation.
+      n: number of rewards.
+      discount: the agent's discount per step, `γ`.
+
+    Returns:
+      `[..., S - n]` returns. Meaningless where the row itself lies behind the end.
+    """
+    length = rewards.shape[-1] - n
+    total = 0.0 * rewards[..., :length]
+    weight = 1.0 + total
+    bootstrap = values[..., :length]
+    for i in range(n):
+        taken = mask[..., i : i + length]
+        total = total + weight * taken * rewards[..., i : i + length]
+        weight = weight * (taken * discount * discounts[..., i : i + length] + (1 - taken))
+        bootstrap = taken * values[..., i + 1 : i + 1 + length] + (1 - taken) * bootstrap
+    return total + weight * bootstrap
+
+
+class UnrollMasks(NamedTuple):
+    """Which predictions of an unroll have a known target; all `[..., S]`.
+
+    acted: 1 where a search policy was stored for an action that was taken.
+    absorbing: 1 behind a termination: reward and value are 0, whatever the action.
+    known: 1 where value and reward targets are known (acted or absorbing); behind a
+        truncation nothing is.
+    """
+
+    acted: chex.Array
+    absorbing: chex.Array
+    known: chex.Array
+
+
+def unroll_masks(discounts: chex.Array, mask: chex.Array) -> UnrollMasks:
+    """Tells the steps of an episode from absorbing and from unknown ones.
+
+    Args:
+      discounts: `[..., S]`, the environment's discount that each action led to.
+      mask: `[..., S]`, 1 where an action was taken.
+    """
+    terminates = mask * (discounts == 0)
+    absorbing = terminates.cumsum(-1) - terminates
+    return UnrollMasks(acted=mask, absorbing=absorbing, known=mask + absorbing)

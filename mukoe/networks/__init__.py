@@ -1,0 +1,34 @@
+"""Haiku torsos and heads, value encoding, history, and the model containers."""
+
+from mukoe.networks.history import (
+    History,
+    HistoryConfig,
+    initial_history,
+    input_spec,
+    push,
+    stack,
+    stack_rows,
+)
+from mukoe.networks.models import (
+    MuZeroNetworks,
+    NetworkConfig,
+    Prediction,
+    make_muzero_networks,
+)
+from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
+
+__all__ = [
+    "History",
+    "HistoryConfig",
+    "MuZeroNetworks",
+    "NetworkConfig",
+    "Prediction",
+    "SupportConfig",
+    "ValueEncoding",
+    "initial_history",
+    "input_spec",
+    "make_muzero_networks",
+    "push",
+    "stack",
+    "stack_rows",
+]

@@ -1,0 +1,186 @@
+"""Past frames and past actions as part of the network input.
+
+Environments give single frames; the agent puts the last `F` of them together, from the
+memory of its policy while acting and from the stored rows while learning. Both ways give
+the same array. Before the start of an episode everything is zero.
+
+The input for step `t` is concatenated along the last axis, oldest first, frames first:
+
+    [ o_{t-F+1} | ... | o_{t-1} | o_t | plane(a_{t-F+1}) | ... | plane(a_{t-1}) ]
+      C channels                  C      1 channel               1 channel
+
+`plane(a)` is filled with `(a + 1) / A`; 0 stands for no action yet (MuZero,
+arXiv:1911.08265, appendix E, encodes actions as planes in this way; it adds the action that
+led to the oldest frame, which here lies outside of the history). Pixels stay uint8 without
+action planes, and are scaled to float32 in [0, 1] with them; the representation function
+takes either. Vectors `[D]` are stacked in the same way, each plane being one number.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from dm_env import specs
+
+from mukoe.errors import UserError
+from mukoe.types import Nest
+
+
+@dataclasses.dataclass(frozen=True)
+class HistoryConfig:
+    """How much of the past the network sees."""
+
+    # Frames in the input, the current one included. Paper: 32 for Atari (arXiv:1911.08265,
+    # appendix E); 4 is usual for agents of a smaller budget.
+    frames: int = 1
+    # Add one plane for each of the `frames - 1` past actions. Paper: yes for Atari.
+    action_planes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise UserError(f"a history needs at least 1 frame, not {self.frames}")
+        if self.action_planes and self.frames == 1:
+            raise UserError("action planes need a history of at least 2 frames, not 1")
+
+
+class History(NamedTuple):
+    """The past of `B` environments, oldest first.
+
+    frames: `[B, F-1, ...]` past frames, zero before the episode's start.
+    actions: `[B, F-1]` int32, what was done at those frames.
+    valid: `[B, F-1]` float32, 0 before the episode's start.
+    """
+
+    frames: jax.Array
+    actions: jax.Array
+    valid: jax.Array
+
+
+def scale_pixels(frames: jax.Array) -> jax.Array:
+    """Returns float32 frames: uint8 as [0, 1], everything else by value."""
+    scale = 255.0 if frames.dtype == jnp.uint8 else 1.0
+    return frames.astype(jnp.float32) / scale
+
+
+def initial_history(observation_spec: Nest, config: HistoryConfig, batch_size: int) -> Nest:
+    """Returns the empty `History` of `B` environments; `()` where only one frame is seen.
+
+    Args:
+      observation_spec: of one frame (the features alone where actions are masked).
+      config: the history.
+      batch_size: `B`.
+
+    Raises:
+      UserError: if the observation cannot be stacked.
+    """
+    if config.frames == 1:
+        return ()
+    spec = _frame_spec(observation_spec)
+    past = (batch_size, config.frames - 1)
+    return History(
+        frames=jnp.zeros(past + spec.shape, spec.dtype),
+        actions=jnp.zeros(past, jnp.int32),
+        valid=jnp.zeros(past, jnp.float32),
+    )
+
+
+def push(history: Nest, frame: chex.Array, action: chex.Array) -> Nest:
+    """Returns the history after `action` `[B]` was taken at `frame` `[B, ...]`."""
+    if not isinstance(history, History):
+        return history
+    taken = jnp.ones_like(history.valid[:, 0])
+    newest = History(jnp.asarray(frame), jnp.asarray(action), taken)
+    return jax.tree.map(
+        lambda past, new: jnp.concatenate([past[:, 1:], new[:, None].astype(past.dtype)], axis=1),
+        history,
+        newest,
+    )
+
+
+def stack(history: Nest, frame: chex.Array, config: HistoryConfig, num_actions: int) -> jax.Array:
+    """Returns the network input `[B, ...]` from the past and the current `frame` `[B, ...]`."""
+    if not isinstance(history, History):
+        return jnp.asarray(frame)
+    with_time = jax.tree.map(
+        lambda past, new: jnp.concatenate([past, new[:, None].astype(past.dtype)], axis=1),
+        history,
+        History(jnp.asarray(frame), history.actions[:, -1], history.valid[:, -1]),
+    )
+    inputs = stack_rows(with_time.frames, with_time.actions, with_time.valid, config, num_actions)
+    return inputs[:, 0]
+
+
+def stack_rows(
+    frames: chex.Array,
+    actions: chex.Array,
+    mask: chex.Array,
+    config: HistoryConfig,
+    num_actions: int,
+) -> jax.Array:
+    """Returns the network inputs `[B, T, ...]` of stored rows.
+
+    Args:
+      frames: `[B, F-1+T, ...]` single frames.
+      actions: `[B, F-1+T]` what was done at them.
+      mask: `[B, F-1+T]` 0 on padding: such a row is no part of anybody's past.
+      config: the history, `F = config.frames`.
+      num_actions: `A`.
+    """
+    frames, actions, mask = jnp.asarray(frames), jnp.asarray(actions), jnp.asarray(mask)
+    if config.frames == 1:
+        return frames
+    steps = mask.shape[1] - (config.frames - 1)
+    taken = mask > 0
+    past = jnp.where(jnp.reshape(taken, taken.shape + (1,) * (frames.ndim - 2)), frames, 0)
+    windows = [past[:, i : i + steps] for i in range(config.frames - 1)]
+    windows.append(frames[:, config.frames - 1 :])
+    if not config.action_planes:
+        return jnp.concatenate(windows, axis=-1)
+    levels = jnp.where(taken, (actions + 1) / num_actions, 0.0).astype(jnp.float32)
+    plane_shape = frames.shape[2:-1] + (1,)
+    planes = [
+        jnp.broadcast_to(
+            jnp.reshape(level, level.shape + (1,) * len(plane_shape)), level.shape + plane_shape
+        )
+        for level in (levels[:, i : i + steps] for i in range(config.frames - 1))
+    ]
+    return jnp.concatenate([scale_pixels(window) for window in windows] + planes, axis=-1)
+
+
+def input_spec(observation_spec: Nest, config: HistoryConfig) -> specs.Array:
+    """Returns shape and dtype of the network input for one environment.
+
+    Args:
+      observation_spec: of one frame (the features alone where actions are masked).
+      config: the history.
+
+    Raises:
+      UserError: if the observation is not one array, or cannot be stacked.
+    """
+    if config.frames == 1:
+        return _array_spec(observation_spec)
+    spec = _frame_spec(observation_spec)
+    channels = spec.shape[-1] * config.frames + config.action_planes * (config.frames - 1)
+    dtype = jnp.float32 if config.action_planes else spec.dtype
+    return specs.Array(spec.shape[:-1] + (channels,), dtype, name="network_input")
+
+
+def _array_spec(observation_spec: Nest) -> specs.Array:
+    if not isinstance(observation_spec, specs.Array):
+        raise UserError(
+            "the networks take one array as observation, not a "
+            f"{type(observation_spec).__name__}; concatenate its parts in the environment"
+        )
+    return observation_spec
+
+
+def _frame_spec(observation_spec: Nest) -> specs.Array:
+    spec = _array_spec(observation_spec)
+    if not spec.shape:
+        raise UserError(
+            "a history of several frames needs observations with an axis to stack along, "
+            "not single numbers; use 1 frame"
+        )
+    return spec

@@ -1,0 +1,207 @@
+"""The model of MuZero: representation, prediction and dynamics as pure functions."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+
+from mukoe.errors import UserError
+from mukoe.networks.heads import Head
+from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
+from mukoe.networks.residual import layer, residual_blocks
+from mukoe.networks.torsos import check_input, make_torso
+from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
+from mukoe.types import EnvironmentSpec, Params, split_legal_actions
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """The networks of MuZero. Paper: arXiv:1911.08265, appendix F, on Atari."""
+
+    # 'mlp', 'board', 'small' or 'large', see `mukoe.networks.torsos`. Paper: 'large'.
+    torso: str = "mlp"
+    # Layers of the 'mlp' torso before the state.
+    hidden_sizes: tuple[int, ...] = (128,)
+    # Channels of a spatial state, length of a vector state. Paper: 256.
+    width: int = 64
+    # Residual blocks between torso and state. Paper: 16 for board games; for Atari it is
+    # silent on whether the 16 follow the down-sampling.
+    representation_blocks: int = 0
+    # Residual blocks of the dynamics. Paper: 16.
+    dynamics_blocks: int = 1
+    # Channels of the 1x1 convolution of a head on a spatial state.
+    head_channels: int = 16
+    # Hidden layers of a head.
+    head_sizes: tuple[int, ...] = (64,)
+    # Scale states to [0, 1]. Paper: yes (appendix G).
+    scale_hidden_state: bool = True
+    # Gradient into the state that enters a dynamics call. Paper: 1/2 (appendix G).
+    dynamics_gradient_scale: float = 0.5
+    # Bins of the value. Paper: 601 over [-300, 300], transformed.
+    value_support: SupportConfig = SupportConfig()
+    # Bins of the reward. Paper: as the value.
+    reward_support: SupportConfig = SupportConfig()
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.width % 2:
+            raise UserError(
+                f"the width of the networks must be even and positive, not {self.width}"
+            )
+
+
+class Prediction(NamedTuple):
+    """What the model says about a state.
+
+    policy_logits: `[B, A]`.
+    value_logits: `[B, bins]`.
+    """
+
+    policy_logits: jax.Array
+    value_logits: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class MuZeroNetworks:
+    """The model as pure functions of one tree of parameters.
+
+    init: `key -> params`.
+    representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]` or
+        `[B, width]`; uint8 inputs are scaled to [0, 1].
+    prediction: `(params, state) -> Prediction`.
+    dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`.
+    value_encoding: decodes `value_logits`.
+    reward_encoding: decodes `reward_logits`.
+    num_actions: `A`.
+    """
+
+    init: Callable[[chex.PRNGKey], Params]
+    representation: Callable[[Params, jax.Array], jax.Array]
+    prediction: Callable[[Params, jax.Array], Prediction]
+    dynamics: Callable[[Params, jax.Array, chex.Array], tuple[jax.Array, jax.Array]]
+    value_encoding: ValueEncoding
+    reward_encoding: ValueEncoding
+    num_actions: int
+
+
+def make_muzero_networks(
+    environment_spec: EnvironmentSpec,
+    history_config: HistoryConfig,
+    network_config: NetworkConfig,
+) -> MuZeroNetworks:
+    """Builds the networks for an environment.
+
+    Args:
+      environment_spec: of single frames; a `MaskedObservation` counts by its features.
+      history_config: what the network input adds to the current frame.
+      network_config: the architecture.
+
+    Raises:
+      UserError: if the torso does not take the environment's observations.
+    """
+    features, _ = split_legal_actions(environment_spec.observations)
+    spec = input_spec(features, history_config)
+    check_input(network_config.torso, spec)
+    num_actions = int(environment_spec.actions.num_values)
+    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, num_actions)))
+    representation, prediction, dynamics = model.apply
+
+    def init(key: chex.PRNGKey) -> Params:
+        return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
+
+    return MuZeroNetworks(
+        init=init,
+        representation=representation,
+        prediction=prediction,
+        dynamics=dynamics,
+        value_encoding=ValueEncoding(network_config.value_support),
+        reward_encoding=ValueEncoding(network_config.reward_support),
+        num_actions=num_actions,
+    )
+
+
+def _model(config: NetworkConfig, num_actions: int):
+    """Returns what `hk.multi_transform` takes: a function for init, and the three functions."""
+    representation = _Representation(config, name="representation")
+    prediction = _Prediction(config, num_actions, name="prediction")
+    dynamics = _Dynamics(config, num_actions, name="dynamics")
+
+    def init(inputs: jax.Array) -> None:
+        state = representation(inputs)
+        prediction(state)
+        dynamics(state, jnp.zeros(inputs.shape[:1], jnp.int32))
+
+    return init, (representation, prediction, dynamics)
+
+
+class _Representation(hk.Module):
+    def __init__(self, config: NetworkConfig, name: str):
+        super().__init__(name=name)
+        self._config = config
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        config = self._config
+        torso = make_torso(config.torso, config.hidden_sizes, config.width)
+        x = residual_blocks(torso(scale_pixels(inputs)), config.representation_blocks)
+        return _finish_state(x, config)
+
+
+class _Prediction(hk.Module):
+    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._num_actions = num_actions
+
+    def __call__(self, state: jax.Array) -> Prediction:
+        policy_logits = _head(self._num_actions, self._config, "policy_head")(state)
+        value_logits = _head(self._config.value_support.num_bins, self._config, "value_head")(state)
+        return Prediction(policy_logits, value_logits)
+
+
+class _Dynamics(hk.Module):
+    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._num_actions = num_actions
+
+    def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        config = self._config
+        state = optax.scale_gradient(state, config.dynamics_gradient_scale)
+        action_features = _action_features(action, self._num_actions, state)
+        x = jnp.concatenate([state, action_features], axis=-1)
+        x = state + layer(config.width, state.ndim == 4, "action_input")(x)
+        next_state = _finish_state(residual_blocks(x, config.dynamics_blocks), config)
+        reward = _head(config.reward_support.num_bins, config, "reward_head")
+        return next_state, reward(next_state)
+
+
+def _head(num_outputs: int, config: NetworkConfig, name: str) -> Head:
+    return Head(num_outputs, config.head_channels, config.head_sizes, name)
+
+
+def scale_state(state: jax.Array) -> jax.Array:
+    """Scales each example to [0, 1]: `(s - min s) / (max s - min s)`.
+
+    As in the paper (arXiv:1911.08265, appendix G) minimum and maximum are those of the
+    whole state, all positions and channels together. A constant state becomes zero.
+    """
+    axes = tuple(range(1, state.ndim))
+    low = jnp.min(state, axis=axes, keepdims=True)
+    high = jnp.max(state, axis=axes, keepdims=True)
+    return (state - low) / jnp.maximum(high - low, 1e-5)
+
+
+def _finish_state(x: jax.Array, config: NetworkConfig) -> jax.Array:
+    return scale_state(x) if config.scale_hidden_state else x
+
+
+def _action_features(action: jax.Array, num_actions: int, state: jax.Array) -> jax.Array:
+    """Returns one-hot planes `[B, h, w, A]` or vectors `[B, A]`, as the state asks."""
+    one_hot = jax.nn.one_hot(action, num_actions, dtype=state.dtype)
+    if state.ndim == 2:
+        return one_hot
+    return jnp.broadcast_to(one_hot[:, None, None, :], state.shape[:3] + (num_actions,))

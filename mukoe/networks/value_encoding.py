@@ -1,0 +1,94 @@
+"""Scalars as categorical distributions over a fixed support.
+
+MuZero (Schrittwieser et al. 2020, arXiv:1911.08265, appendix F, "Network architecture")
+predicts values and rewards as distributions over evenly spaced bins, after squashing them
+with the invertible transform of Pohlen et al. (2018, arXiv:1805.11593, proposition A.2)
+
+    h(x) = sign(x) (sqrt(|x| + 1) - 1) + eps x.
+"""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mukoe.errors import UserError
+
+EPSILON = 1e-3
+"""`eps` of h, which keeps its inverse Lipschitz (arXiv:1911.08265, appendix F)."""
+
+
+def signed_hyperbolic(x: chex.Array) -> jax.Array:
+    """Returns h(x), written so that nothing cancels near zero."""
+    magnitude = jnp.abs(x)
+    return jnp.sign(x) * (magnitude / (jnp.sqrt(magnitude + 1.0) + 1.0) + EPSILON * magnitude)
+
+
+def signed_parabolic(y: chex.Array) -> jax.Array:
+    """Returns the inverse of h at y.
+
+    With `s = sqrt(1 + 4 eps (eps + 1 + |y|))` and `z = (s - 1) / (2 eps)` the inverse is
+    `sign(y) (z^2 - 1)`. In float32 both differences lose most of their digits near zero, so
+    this computes `(z - 1) (z + 1)` with the subtractions carried out on paper.
+    """
+    magnitude = jnp.abs(y)
+    root = jnp.sqrt(1.0 + 4.0 * EPSILON * (EPSILON + 1.0 + magnitude))
+    slope = (2.0 - 4.0 * EPSILON / (1.0 + 2.0 * EPSILON + root)) / (root + 1.0)
+    z_minus_1 = magnitude * slope
+    return jnp.sign(y) * z_minus_1 * (z_minus_1 + 2.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SupportConfig:
+    """The bins of a categorical scalar; Atari's are the defaults (arXiv:1911.08265, app. F)."""
+
+    # The lowest bin, in transformed units where `hyperbolic`. Paper: -300.
+    minimum: float = -300.0
+    # The highest bin. Paper: 300.
+    maximum: float = 300.0
+    # Evenly spaced bins, both ends included. Paper: 601.
+    num_bins: int = 601
+    # Squash with h first. Paper: yes for Atari, no for board games.
+    hyperbolic: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.minimum < self.maximum or self.num_bins < 2:
+            raise UserError(
+                "a support needs minimum < maximum and at least 2 bins, not "
+                f"[{self.minimum}, {self.maximum}] with {self.num_bins} bins"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueEncoding:
+    """Turns scalars into two-hot distributions over a support, and logits into scalars."""
+
+    config: SupportConfig
+
+    @property
+    def num_bins(self) -> int:
+        """The length of a distribution."""
+        return self.config.num_bins
+
+    def to_probs(self, x: chex.Array) -> jax.Array:
+        """Encodes scalars `[...]` as two-hot distributions `[..., bins]`.
+
+        A scalar between two bins is shared out so that the mean is kept; one outside of
+        the support goes to the nearest end.
+        """
+        config = self.config
+        x = jnp.asarray(x, jnp.float32)
+        scaled = signed_hyperbolic(x) if config.hyperbolic else x
+        bins_per_unit = (config.num_bins - 1) / (config.maximum - config.minimum)
+        position = jnp.clip((scaled - config.minimum) * bins_per_unit, 0.0, config.num_bins - 1)
+        distance = jnp.abs(position[..., None] - jnp.arange(config.num_bins))
+        return jnp.maximum(1.0 - distance, 0.0)
+
+    def to_scalar(self, logits: chex.Array) -> jax.Array:
+        """Decodes logits `[..., bins]` to the scalar `[...]` of the mean bin."""
+        config = self.config
+        support = jnp.linspace(config.minimum, config.maximum, config.num_bins)
+        # A sum and not a dot product: accelerators round the inputs of the latter.
+        mean = jnp.sum(jax.nn.softmax(logits) * support, axis=-1)
+        return signed_parabolic(mean) if config.hyperbolic else mean

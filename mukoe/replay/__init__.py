@@ -1,0 +1,10 @@
+"""Replay: one declaration of what is stored, and two places that keep it.
+
+`in_process` is NumPy, seeded, for layouts of one process; `reverb` (imported by name, it
+needs dm-reverb) is for the distributed layout.
+"""
+
+from mukoe.replay.declaration import ReplayDeclaration, row_spec, zero_row
+from mukoe.replay.in_process import InProcessReplay, bytes_required
+
+__all__ = ["InProcessReplay", "ReplayDeclaration", "bytes_required", "row_spec", "zero_row"]

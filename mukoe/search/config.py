@@ -1,0 +1,78 @@
+"""The knobs of the search."""
+
+import dataclasses
+import itertools
+
+from mukoe.errors import UserError
+
+ALGORITHMS = ("muzero", "gumbel")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """Settings of the search; the defaults are MuZero's on Atari.
+
+    Sources: MuZero (arXiv:1911.08265, appendix and the published pseudo-code), Gumbel MuZero
+    (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO).
+    """
+
+    # 'muzero' (PUCT with Dirichlet noise) or 'gumbel' (sequential halving with Gumbel noise).
+    algorithm: str = "muzero"
+    # Model steps per decision; 0 acts from the prior alone. MuZero: 50 on Atari, 800 in board
+    # games. Gumbel MuZero learns with as few as 2.
+    num_simulations: int = 50
+    # The longest path from the root, in actions; None for no limit, as in both papers.
+    max_depth: int | None = None
+    # Discount of the agent's environment. The search reads the model's own, so that a
+    # model can end an episode (0) or pass the turn (-1); this is what agents build models and
+    # targets with. MuZero: 0.997 on Atari, 1 in board games.
+    discount: float = 0.997
+
+    # 'muzero': concentration of the noise at the root. MuZero: 0.25 on Atari; chess 0.3,
+    # shogi 0.15, Go 0.03.
+    dirichlet_alpha: float = 0.25
+    # 'muzero': share of the noise in the prior of the root. MuZero: 0.25.
+    dirichlet_fraction: float = 0.25
+    # 'muzero': c_1 of the PUCT formula (appendix B, equation 2). MuZero: 1.25.
+    pb_c_init: float = 1.25
+    # 'muzero': c_2 of the PUCT formula. MuZero: 19652.
+    pb_c_base: float = 19652.0
+    # 'muzero', and 0 simulations: (learner step, temperature of the actions from there on),
+    # in ascending order from step 0. MuZero on Atari: these, over 1M steps.
+    temperature_schedule: tuple[tuple[int, float], ...] = (
+        (0, 1.0),
+        (500_000, 0.5),
+        (750_000, 0.25),
+    )
+
+    # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
+    max_num_considered_actions: int = 16
+    # 'gumbel': scale of the Gumbel noise while training. Gumbel MuZero: 1.
+    gumbel_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise UserError(
+                f"unknown search algorithm {self.algorithm!r}; known are {', '.join(ALGORITHMS)}"
+            )
+        if self.num_simulations < 0:
+            raise UserError(f"num_simulations must be 0 or more, not {self.num_simulations}")
+        if self.max_depth is not None and self.max_depth < 1:
+            raise UserError(f"max_depth must be None or at least 1, not {self.max_depth}")
+        if self.max_num_considered_actions < 1:
+            raise UserError(
+                "max_num_considered_actions must be at least 1, not "
+                f"{self.max_num_considered_actions}"
+            )
+        if self.dirichlet_alpha <= 0 or not 0 <= self.dirichlet_fraction <= 1:
+            raise UserError(
+                "Dirichlet noise needs alpha > 0 and a fraction in [0, 1], not "
+                f"{self.dirichlet_alpha} and {self.dirichlet_fraction}"
+            )
+        steps = [step for step, _ in self.temperature_schedule]
+        if not steps or steps[0] != 0 or any(b <= a for a, b in itertools.pairwise(steps)):
+            raise UserError(
+                f"the steps of a temperature schedule must ascend from 0, unlike {steps}"
+            )
+        if any(temperature < 0 for _, temperature in self.temperature_schedule):
+            raise UserError("temperatures must be 0 or more")

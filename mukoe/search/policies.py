@@ -1,0 +1,185 @@
+"""Acting by search: MuZero and Gumbel MuZero on mctx."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.search.config import SearchConfig
+from mukoe.search.root import add_dirichlet_noise, complete_mask, mask_logits
+from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
+from mukoe.search.temperature import sample_action, scheduled_temperature
+from mukoe.types import Nest, Params
+
+
+class SearchModel(NamedTuple):
+    """The model that is searched, batched over `B`.
+
+    root: `(params, observation [B, ...]) -> mctx.RootFnOutput`.
+    recurrent: `(params, key, action [B], embedding [B, ...]) ->
+        (mctx.RecurrentFnOutput, embedding)`. Called once per simulation. Its discount is
+        the agent's own times what the model knows of the game: 0 where the episode ends,
+        negative where the turn passes to the opponent.
+    """
+
+    root: Callable[[Params, Nest], mctx.RootFnOutput]
+    recurrent: Callable[
+        [Params, chex.PRNGKey, chex.Array, Nest], tuple[mctx.RecurrentFnOutput, Nest]
+    ]
+
+
+class SearchOutput(NamedTuple):
+    """What a search found.
+
+    action: `[B]` int32, what to do.
+    search_policy: `[B, A]` the improved policy, the target of the policy head; exactly 0 on
+        illegal actions. 'muzero': visit counts; 'gumbel': softmax of completed Q-values.
+    search_value: `[B]` the mean value of the root.
+    statistics: `[B]` float32 each: `search_entropy`, `prior_entropy`, `search_prior_kl`
+        (nats), `search_depth_max`, `search_depth_mean` (actions).
+    """
+
+    action: chex.Array
+    search_policy: chex.Array
+    search_value: chex.Array
+    statistics: Mapping[str, chex.Array]
+
+
+SearchFunction = Callable[
+    [Params, chex.PRNGKey, Nest, chex.Array | None, chex.Numeric], SearchOutput
+]
+"""`(params, key, observation [B, ...], legal_actions [B, A] or None, learner_steps [])`."""
+
+
+class _Plan(NamedTuple):
+    """What an algorithm hands back: `SearchOutput` without the statistics of the policy."""
+
+    action: chex.Array
+    search_policy: chex.Array
+    search_value: chex.Array
+    tree_statistics: Mapping[str, chex.Array]
+
+
+def make_search(
+    config: SearchConfig, model: SearchModel, evaluation: bool = False
+) -> SearchFunction:
+    """Returns the pure function that acts by search.
+
+    While training it explores: 'muzero' adds Dirichlet noise to the prior of the root and
+    draws actions from the visit counts at the scheduled temperature, 'gumbel' samples with
+    Gumbel noise. In evaluation there is no noise, the best action is taken, and the key
+    is ignored. With 0 simulations the action comes from the prior, the search policy is
+    the prior and the search value that of the network.
+
+    Args:
+      config: the algorithm and its settings.
+      model: the model that is searched.
+      evaluation: act greedily and without noise.
+    """
+    if config.num_simulations == 0:
+        plan = _plan_with_prior
+    elif config.algorithm == "gumbel":
+        plan = _plan_with_gumbel
+    else:
+        plan = _plan_with_muzero
+
+    def search(
+        params: Params,
+        key: chex.PRNGKey,
+        observation: Nest,
+        legal_actions: chex.Array | None,
+        learner_steps: chex.Numeric,
+    ) -> SearchOutput:
+        root = model.root(params, observation)
+        legal = complete_mask(legal_actions, root.prior_logits)
+        root = dataclasses.replace(root, prior_logits=mask_logits(root.prior_logits, legal))
+        if evaluation:
+            # mctx breaks ties between equal scores at random.
+            key = jax.random.key(0)
+            temperature = jnp.zeros(())
+        else:
+            temperature = scheduled_temperature(config.temperature_schedule, learner_steps)
+        result = plan(config, model, params, key, root, legal, temperature, evaluation)
+        prior = jax.nn.softmax(root.prior_logits)
+        statistics = policy_statistics(result.search_policy, prior) | dict(result.tree_statistics)
+        return SearchOutput(
+            action=result.action.astype(jnp.int32),
+            search_policy=result.search_policy,
+            search_value=result.search_value,
+            statistics=statistics,
+        )
+
+    return search
+
+
+def _plan_with_prior(config, model, params, key, root, legal, temperature, evaluation) -> _Plan:
+    del config, model, params, legal
+    prior = jax.nn.softmax(root.prior_logits)
+    greedy = jnp.argmax(prior, axis=-1)
+    action = greedy if evaluation else sample_action(key, prior, temperature)
+    no_depth = jnp.zeros_like(root.value)
+    depths = {"search_depth_max": no_depth, "search_depth_mean": no_depth}
+    return _Plan(action, prior, root.value, depths)
+
+
+def _plan_with_muzero(config, model, params, key, root, legal, temperature, evaluation) -> _Plan:
+    noise_key, search_key, action_key = jax.random.split(key, 3)
+    if not evaluation:
+        noisy = add_dirichlet_noise(
+            noise_key,
+            jax.nn.softmax(root.prior_logits),
+            legal,
+            config.dirichlet_alpha,
+            config.dirichlet_fraction,
+        )
+        root = dataclasses.replace(root, prior_logits=mask_logits(safe_log(noisy), legal))
+    output = mctx.muzero_policy(
+        params,
+        search_key,
+        root,
+        model.recurrent,
+        num_simulations=config.num_simulations,
+        invalid_actions=_invalid(legal),
+        max_depth=config.max_depth,
+        dirichlet_fraction=0.0,
+        pb_c_init=config.pb_c_init,
+        pb_c_base=config.pb_c_base,
+    )
+    summary = output.search_tree.summary()
+    if evaluation:
+        # The most visited action; of several, the one with the highest Q-value.
+        most = jnp.max(summary.visit_counts, axis=-1, keepdims=True)
+        candidates = (summary.visit_counts == most) & legal
+        action = jnp.argmax(jnp.where(candidates, summary.qvalues, -jnp.inf), axis=-1)
+    else:
+        action = sample_action(action_key, summary.visit_probs, temperature)
+    return _Plan(action, output.action_weights, summary.value, tree_statistics(output.search_tree))
+
+
+def _plan_with_gumbel(config, model, params, key, root, legal, temperature, evaluation) -> _Plan:
+    del temperature  # The Gumbel noise already makes the action a sample of the policy.
+    output = mctx.gumbel_muzero_policy(
+        params,
+        key,
+        root,
+        model.recurrent,
+        num_simulations=config.num_simulations,
+        invalid_actions=_invalid(legal),
+        max_depth=config.max_depth,
+        max_num_considered_actions=config.max_num_considered_actions,
+        gumbel_scale=0.0 if evaluation else config.gumbel_scale,
+    )
+    return _Plan(
+        output.action,
+        output.action_weights,
+        output.search_tree.summary().value,
+        tree_statistics(output.search_tree),
+    )
+
+
+def _invalid(legal_actions: chex.Array) -> chex.Array:
+    return 1.0 - legal_actions.astype(jnp.float32)

@@ -1,0 +1,146 @@
+"""The data that the parts of mukoe exchange.
+
+Shapes are written with letters: `B` environments or batch entries, `T` time steps,
+`A` actions. `t` is the index of a step within its episode.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import chex
+from dm_env import specs
+
+Nest = Any
+"""A tree of arrays (tuples, dicts, named tuples)."""
+
+Params = Any
+"""A tree of network parameters."""
+
+
+class EnvironmentSpec(NamedTuple):
+    """What one environment takes and gives, field for field `acme.specs.EnvironmentSpec`."""
+
+    observations: Nest
+    actions: specs.DiscreteArray
+    rewards: specs.Array
+    discounts: specs.BoundedArray
+
+
+class MaskedObservation(NamedTuple):
+    """An observation of an environment in which not every action is always legal.
+
+    features: what the network sees, `[...]`.
+    legal_actions: `[A]` bool, True where the action may be taken.
+    """
+
+    features: Nest
+    legal_actions: chex.Array
+
+
+def split_legal_actions(observation: Nest) -> tuple[Nest, chex.Array | None]:
+    """Returns the features and the legal actions (None where all are always legal)."""
+    if isinstance(observation, MaskedObservation):
+        return observation.features, observation.legal_actions
+    return observation, None
+
+
+class PolicyParams(NamedTuple):
+    """What the learner publishes and a policy acts with.
+
+    network: the parameters of the networks.
+    learner_steps: `[]` int32, the updates that made them; schedules follow it.
+    """
+
+    network: Params
+    learner_steps: chex.Array
+
+
+PolicyFunction = Callable[
+    [PolicyParams, chex.PRNGKey, Nest, Nest], tuple[chex.Array, Mapping[str, chex.Array], Nest]
+]
+
+
+@chex.dataclass(frozen=True, mappable_dataclass=False)
+class Policy:
+    """A pure policy, batched over `B` environments.
+
+    apply: `(params, key, observation [B, ...], state [B, ...])` to
+        `(action [B] int32, extras, state)`. Extras that `extras_spec` names are stored
+        with the data; every other one is a `[B]` statistic, logged and not stored.
+    initial_state: the memory `[B, ...]` at the start of an episode, given `B`; `()` for a
+        policy without memory.
+    extras_spec: the stored extras of one environment, such as `search_policy` `[A]`.
+    """
+
+    apply: PolicyFunction
+    initial_state: Callable[[int], Nest]
+    extras_spec: Mapping[str, specs.Array]
+
+
+class Row(NamedTuple):
+    """One stored step: what was seen, what was done, and what that led to.
+
+    A finished episode of `L` actions is stored as `L + 1` rows: the last one holds the
+    final observation, and the extras of the policy there, with `mask` 0.
+
+    observation: `o_t`, one frame without its history.
+    action: `a_t` int32; 0 where `mask` is 0.
+    reward: `r_{t+1}` float32, the reward that `a_t` led to.
+    discount: `γ_{t+1}` float32 of the environment (the agent's own is not multiplied in):
+        0 at termination; 1 otherwise, truncation included; -1 where the turn passes to
+        the opponent. 0 where `mask` is 0.
+    mask: float32, 1 where `a_t` was really taken; 0 on the final observation and on padding.
+    extras: what the policy stored, such as `search_policy` `[A]` and `search_value` `[]`.
+    """
+
+    observation: Nest
+    action: chex.Array
+    reward: chex.Array
+    discount: chex.Array
+    mask: chex.Array
+    extras: Mapping[str, chex.Array]
+
+
+class Sample(NamedTuple):
+    """A batch from replay.
+
+    keys: `[B]` uint64, the names of the items, for `update_priorities`. Stay on the host.
+    probabilities: `[B]` float32, with which each item was drawn.
+    rows: `Row` of arrays `[B, T, ...]`.
+    """
+
+    keys: chex.Array
+    probabilities: chex.Array
+    rows: Row
+
+
+class LossExtra(NamedTuple):
+    """What a loss gives beside the loss.
+
+    metrics: scalars to log.
+    priorities: `[B]` new priorities of the sampled items, or None for uniform replay.
+    """
+
+    metrics: Mapping[str, chex.Array]
+    priorities: chex.Array | None
+
+
+LossFunction = Callable[
+    [Params, Params, Sample, chex.PRNGKey], tuple[chex.Array, LossExtra]
+]
+"""`loss(params, target_params, batch, key) -> (loss, LossExtra)`."""
+
+
+class EpisodeResult(NamedTuple):
+    """A finished episode as people count it.
+
+    episode_return: the undiscounted sum of the environment's own rewards (never clipped).
+    length: agent steps.
+    frames: emulator frames (agent steps times the action repeat).
+    environment: index of the environment in its vector.
+    """
+
+    episode_return: float
+    length: int
+    frames: int
+    environment: int = 0

@@ -1,0 +1,53 @@
+"""What every test runs under, set before the first of them imports JAX."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    # Compilations are kept between runs; the cache's keys tell versions and flags apart.
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    # Two workers on two cores: a pool of threads in each library would only wait for others.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "MPLBACKEND": "agg",
+}
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+DISTRIBUTED_NAMES = ("reverb", "launchpad", "distributed")
+"""Files and folders of tests with such a name need the `distributed` extra."""
+
+HAS_DISTRIBUTED = all(importlib.util.find_spec(name) for name in ("reverb", "launchpad", "acme"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the tests that need the `distributed` extra where it is not installed."""
+    del config
+    if HAS_DISTRIBUTED:
+        return None
+    inside = collection_path.relative_to(ROOT) if collection_path.is_relative_to(ROOT) else ""
+    return any(name in str(inside) for name in DISTRIBUTED_NAMES) or None
+
+
+def pytest_report_header() -> str:
+    """Says which part is tested."""
+    part = "everything" if HAS_DISTRIBUTED else "the core; tests of Reverb and Launchpad left out"
+    return f"mukoe: {part}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Programs of several processes run one at a time, whatever the number of workers."""
+    for item in items:
+        if item.get_closest_marker("launchpad"):
+            item.add_marker(pytest.mark.xdist_group("launchpad"))

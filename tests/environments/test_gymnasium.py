@@ -1,0 +1,218 @@
+"""Gymnasium environments through dm_env, against Gymnasium itself."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from mukoe.environments import GymnasiumEnvironment, make_gymnasium
+from mukoe.errors import UserError
+from mukoe.types import EpisodeResult
+
+
+class Fake(gymnasium.Env):
+    """Any spaces; observations are drawn, and the last action is kept."""
+
+    def __init__(self, observation_space=None, action_space=None, ends=(False, False)):
+        self.observation_space = observation_space or spaces.Discrete(2)
+        self.action_space = action_space or spaces.Discrete(2)
+        self.ends = ends
+        self.seeds = []
+        self.observation = self.action = None
+
+    def reset(self, *, seed=None, options=None):
+        self.seeds.append(seed)
+        self.observation_space.seed(0)
+        self.observation = self.observation_space.sample()
+        return self.observation, {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.action = action
+        return self.observation, 1, *self.ends, {}
+
+
+def test_cartpole_is_gymnasiums_cartpole():
+    vector, reference = make_gymnasium("CartPole-v1")(3, 1, False), gymnasium.make("CartPole-v1")
+    seed = vector.environments[0]._seed
+    assert vector.spec.observations.dtype == np.float32
+    observation, _ = reference.reset(seed=seed)
+    np.testing.assert_array_equal(vector.reset().observation[0], observation)
+    random, finished, length = np.random.default_rng(0), 0, 0
+    while finished < 2:
+        action = int(random.integers(2))
+        timestep = vector.step(np.array([action]))
+        observation, reward, terminated, _, _ = reference.step(action)
+        length += 1
+        np.testing.assert_array_equal(timestep.observation[0], observation)
+        assert timestep.reward[0] == reward
+        assert timestep.discount[0] == 1.0 - terminated
+        if terminated:  # A pole that falls: termination, and the next episode is not reseeded.
+            assert vector.finished_episodes() == [EpisodeResult(length, length, length)]
+            finished, length = finished + 1, 0
+            observation, _ = reference.reset()
+            np.testing.assert_array_equal(vector.step(np.array([0])).observation[0], observation)
+
+
+def test_the_time_limit_of_cartpole_truncates_at_500():
+    vector = make_gymnasium("CartPole-v1")(0, 1, False)
+    timestep = vector.reset()
+    for step in range(1, 501):
+        # This hand-made rule balances the pole for as long as one likes.
+        position, speed, angle, turn = timestep.observation[0]
+        push = angle + 0.4 * turn + 0.02 * position + 0.05 * speed > 0
+        timestep = vector.step(np.array([int(push)]))
+        assert (timestep.step_type[0] == 2) == (step == 500)
+    assert timestep.discount.tolist() == [1.0]
+    assert vector.finished_episodes() == [EpisodeResult(500.0, 500, 500)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "last", "discount"),
+    [
+        ((False, False), False, 1.0),
+        ((True, False), True, 0.0),
+        ((False, True), True, 1.0),
+        ((True, True), True, 0.0),
+    ],
+)
+def test_termination_wins_over_truncation(ends, last, discount):
+    environment = GymnasiumEnvironment(Fake(ends=ends))
+    environment.reset()
+    timestep = environment.step(0)
+    assert (timestep.last(), timestep.discount, timestep.reward) == (last, discount, 1.0)
+    assert environment.step(0).first() == last
+
+
+def test_the_seed_is_given_once():
+    fake = Fake()
+    environment = GymnasiumEnvironment(fake, seed=11)
+    environment.reset()
+    environment.reset()
+    assert fake.seeds == [11, None]
+
+
+TAXI = max(name for name in gymnasium.registry if name.startswith("Taxi-v"))
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", TAXI])
+def test_discrete_observations_are_one_hot(name):
+    factory = make_gymnasium(name)
+    runs = []
+    for seed in (1, 1, 2):
+        vector, random = factory(seed, 4, False), np.random.default_rng(0)
+        states = gymnasium.make(name).observation_space.n
+        assert vector.spec.observations.shape == (states,)
+        observations = [vector.reset().observation]
+        for _ in range(60):
+            actions = random.integers(vector.spec.actions.num_values, size=4)
+            observations.append(vector.step(actions).observation)
+        runs.append(np.stack(observations))
+    assert ((runs[0] == 1.0).sum(-1) == 1).all() and (runs[0].sum(-1) == 1.0).all()
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert (runs[0] != runs[2]).any()
+
+
+@pytest.mark.filterwarnings("ignore:.*length of a multi-dimensional MultiDiscrete")
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (spaces.Discrete(5, start=-2), {a: a - 2 for a in range(5)}),
+        (
+            spaces.MultiDiscrete([2, 3]),
+            {0: [0, 0], 1: [0, 1], 2: [0, 2], 3: [1, 0], 4: [1, 1], 5: [1, 2]},
+        ),
+        (spaces.MultiDiscrete([2, 2], start=[1, 10]), {0: [1, 10], 1: [1, 11], 2: [2, 10]}),
+        (spaces.MultiDiscrete(np.full((2, 2), 2)), {0: [[0, 0], [0, 0]], 6: [[0, 1], [1, 0]]}),
+    ],
+)
+def test_actions(space, expected):
+    fake = Fake(action_space=space)
+    environment = GymnasiumEnvironment(fake)
+    assert environment.action_spec().num_values == (
+        space.n if isinstance(space, spaces.Discrete) else np.prod(space.nvec)
+    )
+    environment.reset()
+    for action, meaning in expected.items():
+        environment.step(action)
+        np.testing.assert_array_equal(fake.action, meaning)
+
+
+def observe(space, observation):
+    fake = Fake(observation_space=space)
+    environment = GymnasiumEnvironment(fake)
+    environment.reset()
+    fake.observation = observation
+    encoded = environment.step(0).observation
+    environment.observation_spec().validate(encoded)
+    return encoded
+
+
+def test_observations():
+    box = spaces.Box(-1, 1, (2, 2), np.float64)
+    np.testing.assert_array_equal(observe(box, np.eye(2)), np.eye(2, dtype=np.float32))
+    pixels = spaces.Box(0, 255, (2, 2, 3), np.uint8)
+    assert observe(pixels, np.full((2, 2, 3), 7, np.uint8)).dtype == np.uint8
+    integers = spaces.Box(-5, 5, (2,), np.int64)
+    assert observe(integers, np.array([-3, 4])).tolist() == [-3.0, 4.0]
+    assert observe(spaces.Discrete(3, start=5), 6).tolist() == [0, 1, 0]
+    assert observe(spaces.MultiDiscrete([2, 3]), np.array([1, 2])).tolist() == [0, 1, 0, 0, 1]
+    shifted = spaces.MultiDiscrete([2, 2], start=[3, 7])
+    assert observe(shifted, np.array([3, 8])).tolist() == [1, 0, 0, 1]
+    assert observe(spaces.MultiBinary(2), np.array([0, 1], np.int8)).tolist() == [0, 1]
+
+
+def test_tuples_and_dicts_become_one_vector():
+    nested = spaces.Dict(
+        {
+            "b": spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 9, (), np.float32)]),
+            "a": spaces.Box(0, 255, (2,), np.uint8),
+        }
+    )
+    order = [*nested.spaces]
+    value = {"b": (1, np.float32(0.5)), "a": np.array([3, 200], np.uint8)}
+    parts = {"a": [3, 200], "b": [0, 1, 0.5]}
+    encoded = observe(nested, value)
+    assert encoded.dtype == np.float32
+    assert encoded.tolist() == sum([parts[key] for key in order], [])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"action_space": spaces.Box(-1, 1, (2,))}, "actions Box.*supported are Discrete"),
+        (
+            {"action_space": spaces.MultiDiscrete([1000] * 9)},
+            f"has {10**27} actions .*at most 10000",
+        ),
+        ({"observation_space": spaces.Text(5)}, "observations Text.*supported are Box"),
+        (
+            {"observation_space": spaces.Dict({"view": spaces.Box(0, 1, (2, 2))})},
+            r"part 'view' of shape \(2, 2\); supported .* at most one axis",
+        ),
+    ],
+)
+def test_unsupported_spaces(kwargs, message):
+    with pytest.raises(UserError, match=message):
+        GymnasiumEnvironment(Fake(**kwargs))
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "message"),
+    [
+        ("CartPoel-v1", {}, "no Gymnasium environment 'CartPoel-v1'; did you mean CartPole-v1"),
+        ("no_such_module:Some-v0", {}, "no Gymnasium environment 'no_such_module:Some-v0'"),
+        ("CartPole-v1", {"gravitas": 3}, "'CartPole-v1' cannot be made: .*gravitas"),
+        ("Pendulum-v1", {}, "actions Box.*supported are Discrete and MultiDiscrete"),
+    ],
+)
+def test_mistakes_show_at_once(name, kwargs, message):
+    with pytest.raises(UserError, match=message):
+        make_gymnasium(name, **kwargs)
+
+
+def test_the_picture_passes_through():
+    environment = GymnasiumEnvironment(gymnasium.make("FrozenLake-v1", render_mode="ansi"))
+    environment.reset()
+    assert "SFFF" in environment.render().replace("\x1b[41m", "").replace("\x1b[0m", "")
+    environment.close()
