@@ -101,8 +101,9 @@ def _override(config: Any, path: Sequence[str], text: str, prefix: str) -> Any:
     name, rest = path[0], path[1:]
     where = prefix + name
     if isinstance(config, Mapping):
-        new = _from_text(Any, text, where) if not rest else None
-        return {**config, name: _override(config[name], rest, text, where + ".") if rest else new}
+        if rest:
+            raise UserError(f"config field {where!r} is a value and has no fields of its own")
+        return {**config, name: _from_text(Any, text, where)}
     hints = _field_types(type(config))
     if name not in hints:
         raise UserError(_unknown_field(where, name, prefix, hints))
@@ -132,7 +133,7 @@ def _field_types(config_type: type) -> dict[str, Any]:
 
 
 def _unknown_field(where: str, name: str, prefix: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     group = prefix.rstrip(".") or "the config"
     return f"unknown config field {where!r}: {hint}{group} has the fields {', '.join(known)}"
@@ -230,9 +231,14 @@ def _build_dataclass(expected: Any, value: Any, where: str) -> Any:
 
 
 def _build_union(expected: Any, value: Any, where: str) -> Any:
-    """Takes the first member of the union that fits; exact types come before conversions."""
-    members = typing.get_args(expected)
-    for member in sorted(members, key=lambda member: member is not type(value)):
+    """Takes the first member of the union that fits; exact fits come before conversions."""
+
+    def converts(member: Any) -> bool:
+        if dataclasses.is_dataclass(member) and isinstance(value, Mapping):
+            return {field.name for field in dataclasses.fields(member)} != set(value)
+        return member is not type(value)
+
+    for member in sorted(typing.get_args(expected), key=converts):
         try:
             return _build(member, value, where)
         except UserError:

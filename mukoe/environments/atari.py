@@ -63,6 +63,10 @@ class AtariConfig:
     # MuZero 108,000 (30 minutes); Machado and Nature DQN's evaluation 18,000 (5 minutes).
     max_frames: int = 108_000
 
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns the environment factory of the game."""
+        return make_atari(self)
+
     def __post_init__(self):
         """Checks every field.
 
@@ -109,7 +113,6 @@ def games() -> list[str]:
     """Returns the name of every game, as `AtariConfig.game` takes it."""
     return list(_rom_ids())
 
-
 class AtariEnvironment(dm_env.Environment):
     """One game. Observations are single frames `[H, W, C]` uint8 with `C` 1 or 3.
 
@@ -147,6 +150,11 @@ class AtariEnvironment(dm_env.Environment):
         channels = 1 if self._config.grayscale else 3
         shape = (self._config.height, self._config.width, channels)
         return specs.BoundedArray(shape, np.uint8, 0, 255, name="observation")
+
+    @property
+    def action_repeat(self) -> int:
+        """Emulator frames for each agent step."""
+        return self._config.frame_skip
 
     def action_spec(self) -> specs.DiscreteArray:
         """Returns the number of actions; `action_names` says what they are."""
@@ -186,7 +194,7 @@ class AtariEnvironment(dm_env.Environment):
             self._restart = True
             return dm_env.truncation(reward, self._observation, discount=1.0)
         lives, self._lives = self._lives, self._ale.lives()
-        # Some games (Qbert) count 0 lives for some frames before the game is over.
+        # Atlantis and BankHeist count 0 lives for many frames before the game is over.
         if self._config.life_loss and 0 < self._lives < lives:
             self._restart = self._life_lost = True
             return dm_env.termination(reward, self._observation)

@@ -30,6 +30,10 @@ class VectorEnvironment(Protocol):
     def spec(self) -> EnvironmentSpec:
         """The spec of one environment, without the `B` axis."""
 
+    @property
+    def action_repeat(self) -> int:
+        """Emulator frames for each agent step; 1 where there is no emulator."""
+
     def reset(self) -> dm_env.TimeStep:
         """Starts a new episode in every stream."""
 
@@ -116,6 +120,11 @@ class SyncVectorEnvironment:
     def spec(self) -> EnvironmentSpec:
         """The spec of one environment."""
         return self._spec
+
+    @property
+    def action_repeat(self) -> int:
+        """What the environments say of themselves, else 1."""
+        return getattr(self.environments[0], "action_repeat", 1)
 
     def reset(self) -> dm_env.TimeStep:
         """Starts a new episode in every stream; unfinished ones are dropped."""

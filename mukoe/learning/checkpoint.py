@@ -140,6 +140,14 @@ class Checkpointer:
         leaves, arrays, metadata = series.read(step)
         return _rebuild(leaves, arrays, like, partial), metadata
 
+    def read_metadata(self) -> dict[str, Any]:
+        """Returns the metadata of the newest readable checkpoint.
+
+        Raises:
+          UserError: there is none, or none can be read.
+        """
+        return self._latest.read(None)[2]
+
     def wait(self) -> None:
         """Returns when what was saved is on the disk.
 

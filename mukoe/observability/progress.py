@@ -221,7 +221,7 @@ def _parts(
 ) -> list[tuple[int, str]]:
     """Returns the texts of the line in order, each with its rank: 0 is never left out."""
     number = format_number
-    parts: list[tuple[int, str]] = [(2, format_duration(elapsed))]
+    parts: list[tuple[int, str]] = [(6, format_duration(elapsed))]
 
     def count(rank: int, field: str, name: str) -> None:
         value, per_second = getattr(progress, field), rate(field)
@@ -237,29 +237,34 @@ def _parts(
     count(1, "environment_frames", "frames")
     if progress.last_return is not None:
         best = progress.best_return
-        parts.append((1, f"return {number(progress.last_return)}"))
+        parts.append((1, f"return {_format_return(progress.last_return)}"))
         if best is not None:
-            parts.append((4, f"best {number(best)}"))
+            parts.append((4, f"best {_format_return(best)}"))
     if progress.loss is not None:
         parts.append((5, f"loss {number(progress.loss)}"))
     if progress.replay_fill is not None:
-        parts.append((6, f"replay {100 * progress.replay_fill:.0f}%"))
+        parts.append((7, f"replay {100 * progress.replay_fill:.0f}%"))
     if progress.samples_per_insert is not None:
-        parts.append((8, f"{number(progress.samples_per_insert)} samples/insert"))
+        parts.append((9, f"sampled {progress.samples_per_insert:.1f}x"))
     left = _seconds_left(progress.run_fraction, rate("run_fraction"))
     if left is not None:
-        parts.append((7, f"{format_duration(left)} left"))
+        parts.append((8, f"{format_duration(left)} left"))
     return parts
 
 
 def _phase(progress: Progress) -> str:
     if progress.phase_done is None:
         return progress.phase
-    total = "" if progress.phase_total is None else f"/{number_or_count(progress.phase_total)}"
-    return f"{progress.phase} {number_or_count(progress.phase_done)}{total}"
+    total = "" if progress.phase_total is None else f"/{_format_count(progress.phase_total)}"
+    return f"{progress.phase} {_format_count(progress.phase_done)}{total}"
 
 
-def number_or_count(value: float) -> str:
+def _format_return(value: float) -> str:
+    """Returns scores from 1,000 to 99,999 in full, as people compare them."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 99_999.5 else format_number(value)
+
+
+def _format_count(value: float) -> str:
     """Returns counts below 10,000 in full, larger ones shortened."""
     return f"{value:.0f}" if value < 10_000 else format_number(value)
 
@@ -283,9 +288,9 @@ def _fit(parts: list[tuple[int, str]], width: int | None) -> str:
 
 
 def _join(parts: list[tuple[int, str]]) -> str:
-    """Puts bars between the texts; a rate stays with its count, `best` with `return`."""
+    """Puts two spaces between the texts; a rate stays with its count, `best` with `return`."""
     text = ""
     for _, part in parts:
         clings = part.endswith("/s") or part.startswith("best ")
-        text += part if not text else (" " if clings else " | ") + part
+        text += part if not text else (" " if clings else "  ") + part
     return text

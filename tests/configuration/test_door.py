@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import mukoe
 from mukoe.configuration import load_config_file
 from mukoe.configuration.door import split_overrides
 from mukoe.errors import UserError
@@ -71,7 +73,7 @@ def run(directory, *arguments):
         text=True,
         timeout=60,
         check=False,
-        env=dict(os.environ),
+        env={**os.environ, "PYTHONPATH": str(Path(mukoe.__file__).parents[1])},
     )
 
 

@@ -48,6 +48,22 @@ class Config:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Long:
+    a: int = 0
+    b: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Short:
+    a: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Either:
+    part: Long | Short = Long()
+
+
 CHANGED = Config(
     Agent(0.1, Gumbel(4, 2), 40.0, (1,), (96, 80), "large", Colour.BLUE),
     "ünï",
@@ -61,6 +77,11 @@ CHANGED = Config(
 def test_json_round_trip(config):
     assert from_json(Config, to_json(config)) == config
     assert from_dict(Config, to_dict(config)) == config
+
+
+@pytest.mark.parametrize("part", [Short(1), Long(1, 2)])
+def test_members_of_a_union_are_told_apart_by_their_fields(part):
+    assert from_json(Either, to_json(Either(part))) == Either(part)
 
 
 def test_plain_form():
@@ -149,7 +170,7 @@ def test_overrides_leave_the_rest_alone():
         ("agent.size", "1,2,3", "'agent.size' takes a tuple of 2 (each: an integer)"),
         ("agent.search", "3", "is a group; set one of its fields: num_simulations, noise"),
         ("steps.more", "3", "config field 'steps' is a value and has no field 'more'"),
-        ("options.mode.deep", "3", "unknown config field 'options.mode'"),
+        ("options.mode.deep", "3", "config field 'options.mode' is a value and has no fields"),
         ("agent.", "3", "unknown config field 'agent.'"),
     ],
 )
@@ -168,7 +189,7 @@ def test_mistakes_get_one_line(name, text, message):
         ({"steps": 1.0}, "'steps' takes an integer, got 1.0"),
         ({"dueling": 1}, "'dueling' takes true or false, got 1"),
         ({"agent": 3}, "'agent' takes a Agent, got 3"),
-        ({"agent": {"clop": 3}}, "unknown config field 'agent.clop': did you mean clip?"),
+        ({"agent": {"clop": 3}}, "unknown config field 'agent.clop': did you mean clip"),
         ({"agent": {"size": [1]}}, "'agent.size' takes a tuple of 2"),
         ({"agent": {"search": {"depth": 3}}}, "'agent.search' takes a Puct or a Gumbel"),
     ],

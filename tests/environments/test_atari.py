@@ -223,6 +223,27 @@ def test_a_lost_life_ends_the_episode_but_not_the_game():
     )
 
 
+def test_the_last_life_ends_with_the_game():
+    # Atlantis counts its six lives down to 0, and is over only some hundred frames later.
+    environment = AtariEnvironment(config("Atlantis", life_loss=True, height=21, width=16), seed=0)
+    random, ends = np.random.default_rng(0), 0
+    environment.reset()
+    while environment.episode_result() is None:
+        ends += environment.step(int(random.integers(4))).last()
+    assert ends == 6
+
+
+def test_every_game_is_counted_from_nothing():
+    ale = emulator("pong")
+    score = sum(ale.act(ale_py.Action.NOOP) for _ in range(600))
+    assert score < 0
+    vector = make_atari(config("Pong", max_frames=600, height=21, width=16))(0, 1, False)
+    for _ in range(2):
+        for _ in range(151):
+            vector.step(np.array([0]))
+        assert vector.finished_episodes() == [EpisodeResult(score, 150, 600)]
+
+
 def test_a_vector_reports_whole_games_and_evaluation_plays_them():
     factory = make_atari(config("Breakout", life_loss=True))
     for evaluation, lasts in ((False, 5), (True, 1)):

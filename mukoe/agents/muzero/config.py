@@ -1,7 +1,7 @@
 """The configuration of MuZero."""
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mukoe.errors import UserError
 from mukoe.learning.learner import TargetUpdateConfig
@@ -9,6 +9,9 @@ from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
+
+if TYPE_CHECKING:
+    from mukoe.agents.muzero.builder import MuZeroBuilder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,3 +72,9 @@ class MuZeroConfig:
             raise UserError(f"loss.unroll_steps must be at least 1, not {self.loss.unroll_steps}")
         if self.loss.td_steps < 1:
             raise UserError(f"loss.td_steps must be at least 1, not {self.loss.td_steps}")
+
+    def make_builder(self) -> "MuZeroBuilder":
+        """Returns the agent's builder."""
+        from mukoe.agents.muzero.builder import MuZeroBuilder
+
+        return MuZeroBuilder(self)

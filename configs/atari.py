@@ -1,0 +1,38 @@
+"""MuZero on an Atari game, small enough for the CPU of a laptop."""
+
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.atari import AtariConfig
+from mukoe.layouts.experiment import DistributedConfig, RunConfig, TrainingConfig
+from mukoe.learning.learner import TargetUpdateConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """Gumbel MuZero, because it learns from few simulations."""
+    return TrainingConfig(
+        environment=AtariConfig(
+            game="MsPacman",
+            grayscale=True,
+            height=64,
+            width=64,
+            reward_clip=False,
+        ),
+        agent=MuZeroConfig(
+            network=NetworkConfig(torso="small", width=64, dynamics_blocks=1),
+            history=HistoryConfig(frames=4),
+            search=SearchConfig(
+                algorithm="gumbel", num_simulations=8, max_num_considered_actions=9
+            ),
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=5),
+            replay=MuZeroReplayConfig(
+                capacity=100_000, min_size=500, batch_size=32, samples_per_insert=8.0
+            ),
+            optimizer=OptimizerConfig(learning_rate=5e-4, warmup_steps=100),
+            target_update=TargetUpdateConfig(period=200),
+        ),
+        run=RunConfig(max_actor_steps=1_000_000, envs_per_actor=4),
+        distributed=DistributedConfig(num_actors=2),
+    )

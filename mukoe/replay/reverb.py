@@ -1,0 +1,241 @@
+"""Replay on Reverb, for programs of several processes.
+
+How Reverb's writer behaves at a table that takes no more items because of its rate limit:
+`append` and `create_item` never wait, `flush` waits for its timeout and raises, and the
+writer can be used on. Its `end_episode` waits too, so it is not called here: an item
+only ever refers to rows of its own episode, and one stream of rows goes on for ever.
+"""
+
+import collections
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+import dm_env
+import numpy as np
+import reverb
+import tensorflow as tf
+import tree
+from acme.adders.reverb import base
+from dm_env import specs
+
+from mukoe.replay.declaration import ReplayDeclaration, as_row, final_row, zero_row
+from mukoe.types import Nest, Row, Sample
+
+# The writer may be ahead of the table by this many items.
+_MAX_IN_FLIGHT_ITEMS = 16
+# A full table holds an adder up by this much at each step.
+_BACK_PRESSURE_MS = 500
+_SIGNATURE_TIMEOUT_MS = 300_000
+_RATE_LIMITER_TIMEOUT_MS = 5_000
+
+
+def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
+    """Makes the table that the declaration describes; its items are `Row`s `[T, ...]`."""
+    if declaration.sampler == "prioritized":
+        sampler = reverb.selectors.Prioritized(declaration.priority_exponent)
+    else:
+        sampler = reverb.selectors.Uniform()
+    if declaration.samples_per_insert is None:
+        rate_limiter = reverb.rate_limiters.MinSize(declaration.min_size)
+    else:
+        rate_limiter = reverb.rate_limiters.SampleToInsertRatio(
+            declaration.samples_per_insert, declaration.min_size, declaration.error_buffer
+        )
+
+    def signature(path: tuple, spec: specs.Array) -> tf.TensorSpec:
+        name = "/".join(str(part) for part in path)
+        return tf.TensorSpec((declaration.item_length, *spec.shape), spec.dtype, name)
+
+    table = reverb.Table(
+        name=declaration.table,
+        sampler=sampler,
+        remover=reverb.selectors.Fifo(),
+        max_size=declaration.capacity,
+        rate_limiter=rate_limiter,
+        signature=tree.map_structure_with_path(signature, row_spec),
+    )
+    return [table]
+
+
+class ReverbAdder(base.ReverbAdder):
+    """Writes the steps of one environment as `mukoe.replay.declaration` draws it.
+
+    An item refers to rows that are stored once. Where the table is at its rate limit,
+    `add` waits a bounded time, so its caller can notice that it should stop.
+    """
+
+    def __init__(self, client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row):
+        super().__init__(
+            client,
+            max_sequence_length=declaration.item_length,
+            max_in_flight_items=_MAX_IN_FLIGHT_ITEMS,
+            priority_fns={declaration.table: None},
+            get_signature_timeout_ms=_SIGNATURE_TIMEOUT_MS,
+        )
+        self._declaration = declaration
+        self._row_spec = row_spec
+        self._padding = zero_row(row_spec)
+        self._rows: collections.deque[Row] = collections.deque(maxlen=declaration.sequence_length)
+        self._observation: Nest = None
+
+    def add_first(self, timestep: dm_env.TimeStep) -> None:
+        """Takes the first observation of an episode.
+
+        Raises ValueError where it is not the first.
+        """
+        if not timestep.first():
+            raise ValueError("add_first takes the first timestep of an episode")
+        for _ in range(self._declaration.history):
+            self._writer.append(self._padding)
+        self._rows.clear()
+        self._observation = timestep.observation
+        self._add_first_called = True
+
+    def add(
+        self,
+        action: np.ndarray,
+        next_timestep: dm_env.TimeStep,
+        extras: Mapping[str, np.ndarray] = (),
+        final_extras: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Takes an action, what it led to, and the policy's extras where it was chosen.
+
+        `final_extras` are the extras at the last observation of an episode.
+
+        Raises ValueError before `add_first`, and for data that do not fit the spec.
+        """
+        if not self._add_first_called:
+            raise ValueError("add_first must be called before add")
+        discount = float(next_timestep.discount)
+        self._append(
+            as_row(
+                self._row_spec,
+                self._observation,
+                action,
+                next_timestep.reward,
+                next_timestep.discount,
+                dict(extras),
+            )
+        )
+        self._observation = next_timestep.observation
+        if next_timestep.last():
+            self._append(final_row(self._row_spec, self._observation, final_extras, discount))
+            self._write_last()
+            self._add_first_called = False
+        self._hold_back()
+
+    def reset(self, timeout_ms: int | None = None) -> None:
+        """Drops the rest of the running episode; its complete items stay."""
+        del timeout_ms
+        self._rows.clear()
+        self._add_first_called = False
+
+    def __del__(self) -> None:
+        """Closes the writer at once; the base class would wait for a full table."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
+
+    def _append(self, row: Row) -> None:
+        self._writer.append(row)
+        self._rows.append(row)
+        self._write()
+
+    def _write(self) -> None:
+        """Writes the item whose last row was appended just now, if it starts at an action."""
+        full = len(self._rows) == self._declaration.sequence_length
+        if full and self._rows[0].mask:
+            length = self._declaration.item_length
+            trajectory = tree.map_structure(lambda column: column[-length:], self._writer.history)
+            self._writer.create_item(self._declaration.table, self._priority(), trajectory)
+
+    def _write_last(self) -> None:
+        """Pads until each step of the episode has started its item."""
+        while any(row.mask for row in self._rows):
+            self._append(self._padding)
+
+    def _priority(self) -> float:
+        if self._declaration.initial_priority is None:
+            return 1.0
+        rows = tree.map_structure(lambda *leaves: np.stack(leaves), *self._rows)
+        return float(self._declaration.initial_priority(rows))
+
+    def _hold_back(self) -> None:
+        with contextlib.suppress(reverb.DeadlineExceededError):
+            self._writer.flush(_MAX_IN_FLIGHT_ITEMS, timeout_ms=_BACK_PRESSURE_MS)
+
+
+def make_adder(
+    client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row
+) -> ReverbAdder:
+    """Makes the adder of one environment."""
+    return ReverbAdder(client, declaration, row_spec)
+
+
+class ReverbDataset(Iterator[Sample]):
+    """An endless iterator of samples of NumPy arrays.
+
+    It waits while the table allows no samples; `close` ends that within
+    `_RATE_LIMITER_TIMEOUT_MS`.
+    """
+
+    def __init__(self, client: reverb.Client, declaration: ReplayDeclaration):
+        self._address = client.server_address
+        self._declaration = declaration
+        self._closed = threading.Event()
+        self._batches: Iterator[reverb.ReplaySample] = iter(())
+
+    def __next__(self) -> Sample:
+        while not self._closed.is_set():
+            try:
+                return _to_sample(next(self._batches))
+            except StopIteration:
+                self._batches = self._make_batches()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Ends the iteration."""
+        self._closed.set()
+
+    def _make_batches(self) -> Iterator[reverb.ReplaySample]:
+        """Batches until the table has allowed no sample for a while."""
+        batch_size = self._declaration.batch_size
+        dataset = reverb.TrajectoryDataset.from_table_signature(
+            server_address=self._address,
+            table=self._declaration.table,
+            max_in_flight_samples_per_worker=batch_size,
+            num_workers_per_iterator=1,
+            get_signature_timeout_secs=_SIGNATURE_TIMEOUT_MS // 1000,
+            rate_limiter_timeout_ms=_RATE_LIMITER_TIMEOUT_MS,
+        )
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 1
+        dataset = dataset.batch(batch_size, drop_remainder=True).with_options(options)
+        return dataset.as_numpy_iterator()
+
+
+def _to_sample(batch: reverb.ReplaySample) -> Sample:
+    return Sample(
+        keys=_first_column(batch.info.key),
+        probabilities=_first_column(batch.info.probability).astype(np.float32),
+        rows=Row(*batch.data),
+    )
+
+
+def _first_column(array: np.ndarray) -> np.ndarray:
+    return array[:, 0] if array.ndim == 2 else array
+
+
+def make_dataset_iterator(
+    client: reverb.Client, declaration: ReplayDeclaration
+) -> ReverbDataset:
+    """Makes the iterator of a learner; it connects at the first `next`."""
+    return ReverbDataset(client, declaration)
+
+
+def update_priorities(
+    client: reverb.Client, keys: np.ndarray, priorities: np.ndarray, table: str = "replay"
+) -> None:
+    """Gives items new priorities; those that have left are passed over."""
+    updates = dict(zip(keys.tolist(), priorities.tolist(), strict=True))
+    client.mutate_priorities(table, updates)
