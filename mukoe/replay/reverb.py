@@ -9,6 +9,7 @@ only ever refers to rows of its own episode, and one stream of rows goes on for 
 import collections
 import contextlib
 import threading
+import types
 from collections.abc import Iterator, Mapping
 
 import dm_env
@@ -19,7 +20,7 @@ import tree
 from acme.adders.reverb import base
 from dm_env import specs
 
-from mukoe.replay.declaration import ReplayDeclaration, as_row, final_row, zero_row
+from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, zero_row
 from mukoe.types import Nest, Row, Sample
 
 # The writer may be ahead of the table by this many items.
@@ -96,7 +97,7 @@ class ReverbAdder(base.ReverbAdder):
         self,
         action: np.ndarray,
         next_timestep: dm_env.TimeStep,
-        extras: Mapping[str, np.ndarray] = (),
+        extras: Mapping[str, np.ndarray] = types.MappingProxyType({}),
         final_extras: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Takes an action, what it led to, and the policy's extras where it was chosen.
@@ -107,20 +108,22 @@ class ReverbAdder(base.ReverbAdder):
         """
         if not self._add_first_called:
             raise ValueError("add_first must be called before add")
-        discount = float(next_timestep.discount)
-        self._append(
-            as_row(
-                self._row_spec,
-                self._observation,
-                action,
-                next_timestep.reward,
-                next_timestep.discount,
-                dict(extras),
-            )
+        row = Row(
+            observation=self._observation,
+            action=action,
+            reward=next_timestep.reward,
+            discount=next_timestep.discount,
+            mask=1.0,
+            extras=extras,
         )
+        self._append(self._conform(row))
         self._observation = next_timestep.observation
         if next_timestep.last():
-            self._append(final_row(self._row_spec, self._observation, final_extras, discount))
+            check_final_extras(final_extras, float(row.discount), self._row_spec.extras)
+            final = self._padding._replace(
+                observation=self._observation, extras=final_extras or self._padding.extras
+            )
+            self._append(self._conform(final))
             self._write_last()
             self._add_first_called = False
         self._hold_back()
@@ -135,6 +138,18 @@ class ReverbAdder(base.ReverbAdder):
         """Closes the writer at once; the base class would wait for a full table."""
         with contextlib.suppress(Exception):
             self._writer.close()
+
+    def _conform(self, row: Row) -> Row:
+        """Returns the row in the types of the spec, without extras that are not stored."""
+        extras = {name: row.extras[name] for name in self._row_spec.extras}
+
+        def conform(spec: specs.Array, value: object) -> np.ndarray:
+            array = np.asarray(value, spec.dtype)
+            if array.shape != spec.shape:
+                raise ValueError(f"{spec.name} has shape {array.shape}, expected {spec.shape}")
+            return array
+
+        return tree.map_structure(conform, self._row_spec, row._replace(extras=extras))
 
     def _append(self, row: Row) -> None:
         self._writer.append(row)

@@ -38,7 +38,9 @@ class SearchOutput(NamedTuple):
     action: `[B]` int32, what to do.
     search_policy: `[B, A]` the improved policy, the target of the policy head; exactly 0 on
         illegal actions. 'muzero': visit counts; 'gumbel': softmax of completed Q-values.
-    search_value: `[B]` the mean value of the root.
+    search_value: `[B]` the value of the root. 'muzero': the mean over all visits; 'gumbel':
+        that of following the search policy. The mean would not do for 'gumbel': sequential
+        halving spreads the visits over all considered actions, however bad.
     statistics: `[B]` float32 each: `search_entropy`, `prior_entropy`, `search_prior_kl`
         (nats), `search_depth_max`, `search_depth_mean` (actions).
     """
@@ -176,9 +178,30 @@ def _plan_with_gumbel(config, model, params, key, root, legal, temperature, eval
     return _Plan(
         output.action,
         output.action_weights,
-        output.search_tree.summary().value,
+        _improved_value(output.search_tree, output.action_weights),
         tree_statistics(output.search_tree),
     )
+
+
+def _improved_value(tree: mctx.Tree, search_policy: chex.Array) -> jax.Array:
+    """Returns the value `[B]` of following `search_policy` `[B, A]` at the root.
+
+    Actions without a visit count with the mixed value of Gumbel MuZero, appendix D, as in
+    the search policy itself.
+    """
+
+    def completed_qvalues(tree: mctx.Tree, node: chex.Array) -> chex.Array:
+        # mctx multiplies Q-values by maxvisit_init + the most visits: here by 1.
+        return mctx.qtransform_completed_by_mix_value(
+            tree,
+            node,
+            value_scale=1.0,
+            maxvisit_init=1.0 - jnp.max(tree.children_visits[node]),
+            rescale_values=False,
+        )
+
+    qvalues = jax.vmap(completed_qvalues, in_axes=(0, None))(tree, tree.ROOT_INDEX)
+    return jnp.sum(search_policy * qvalues, axis=-1)
 
 
 def _invalid(legal_actions: chex.Array) -> chex.Array:

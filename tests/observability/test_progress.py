@@ -133,7 +133,7 @@ def test_line_fits_and_keeps_what_matters(width, columns):
     assert len(shown) < columns
     assert "12.3k steps" in shown
     assert ("return 210" in shown) == (columns >= 40)
-    assert ("loss 3.21" in shown) == (columns >= 80)
+    assert ("loss 3.21" in shown) == (columns >= 60)
     assert ("sampled 8.0x" in shown) == (columns >= 120)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mukoe.search import SearchModel
 
 DISCOUNT = 0.9
-HORIZON = 4
+HORIZON = 3
 NUM_STATES = 6
 NUM_ACTIONS = 3
 
@@ -27,19 +27,19 @@ def solve_mdp():
     return values, qvalues
 
 
-def mdp_model() -> SearchModel:
-    """The true MDP, without any help: uniform priors, and values of zero.
+def mdp_model(values=None) -> SearchModel:
+    """The true MDP with uniform priors, and values `[h, s]` (all zero if not given).
 
     Observation and embedding are `[B, 2]` int32: the state and the steps to go.
     """
     next_state, reward = jnp.asarray(NEXT_STATE), jnp.asarray(REWARD, jnp.float32)
+    values = jnp.zeros((HORIZON + 1, NUM_STATES)) if values is None else jnp.float32(values)
 
     def root(params, observation):
         del params
-        batch_size = observation.shape[0]
         return mctx.RootFnOutput(
-            prior_logits=jnp.zeros((batch_size, NUM_ACTIONS)),
-            value=jnp.zeros(batch_size),
+            prior_logits=jnp.zeros((observation.shape[0], NUM_ACTIONS)),
+            value=values[observation[:, 1], observation[:, 0]],
             embedding=observation,
         )
 
@@ -47,14 +47,15 @@ def mdp_model() -> SearchModel:
         del params, key
         state, to_go = embedding[:, 0], embedding[:, 1]
         alive = to_go > 0
+        left = jnp.maximum(to_go - 1, 0)
+        after = next_state[state, action]
         output = mctx.RecurrentFnOutput(
             reward=jnp.where(alive, reward[state, action], 0.0),
             discount=jnp.where(to_go > 1, DISCOUNT, 0.0),
             prior_logits=jnp.zeros((action.shape[0], NUM_ACTIONS)),
-            value=jnp.zeros(action.shape[0]),
+            value=values[left, after],
         )
-        after = jnp.stack([next_state[state, action], jnp.maximum(to_go - 1, 0)], axis=-1)
-        return output, after.astype(embedding.dtype)
+        return output, jnp.stack([after, left], axis=-1).astype(embedding.dtype)
 
     return SearchModel(root, recurrent)
 

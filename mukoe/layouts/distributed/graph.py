@@ -89,8 +89,9 @@ def inference_placement(distributed: DistributedConfig) -> str:
 
 
 def _make_tables(context: NodeContext) -> list:
-    policy = context.make_policy(evaluation=False)
-    return context.experiment.builder.make_replay_tables(context.environment_spec, policy)
+    with context.reporting_failures("replay", lp.stop_event()):
+        policy = context.make_policy(evaluation=False)
+        return context.experiment.builder.make_replay_tables(context.environment_spec, policy)
 
 
 def _set_timeout(handle: lp.CourierHandle, seconds: float = _CALL_TIMEOUT_SECONDS) -> None:
