@@ -28,7 +28,7 @@ def get_config() -> TrainingConfig:
             ),
             loss=MuZeroLossConfig(unroll_steps=5, td_steps=5),
             replay=MuZeroReplayConfig(
-                capacity=100_000, min_size=500, batch_size=32, samples_per_insert=8.0
+                capacity=100_000, min_size=500, batch_size=32, samples_per_insert=2.0
             ),
             optimizer=OptimizerConfig(learning_rate=5e-4, warmup_steps=100),
             target_update=TargetUpdateConfig(period=200),

@@ -13,6 +13,9 @@ from dm_env import specs
 Nest = Any
 """A tree of arrays (tuples, dicts, named tuples)."""
 
+Array = Any
+"""A NumPy or a JAX array."""
+
 Params = Any
 """A tree of network parameters."""
 
@@ -34,10 +37,10 @@ class MaskedObservation(NamedTuple):
     """
 
     features: Nest
-    legal_actions: chex.Array
+    legal_actions: Array
 
 
-def split_legal_actions(observation: Nest) -> tuple[Nest, chex.Array | None]:
+def split_legal_actions(observation: Nest) -> tuple[Nest, Array | None]:
     """Returns the features and the legal actions (None where all are always legal)."""
     if isinstance(observation, MaskedObservation):
         return observation.features, observation.legal_actions
@@ -52,11 +55,11 @@ class PolicyParams(NamedTuple):
     """
 
     network: Params
-    learner_steps: chex.Array
+    learner_steps: Array
 
 
 PolicyFunction = Callable[
-    [PolicyParams, chex.PRNGKey, Nest, Nest], tuple[chex.Array, Mapping[str, chex.Array], Nest]
+    [PolicyParams, chex.PRNGKey, Nest, Nest], tuple[Array, Mapping[str, Array], Nest]
 ]
 
 
@@ -94,11 +97,11 @@ class Row(NamedTuple):
     """
 
     observation: Nest
-    action: chex.Array
-    reward: chex.Array
-    discount: chex.Array
-    mask: chex.Array
-    extras: Mapping[str, chex.Array]
+    action: Array
+    reward: Array
+    discount: Array
+    mask: Array
+    extras: Mapping[str, Array]
 
 
 class Sample(NamedTuple):
@@ -109,8 +112,8 @@ class Sample(NamedTuple):
     rows: `Row` of arrays `[B, T, ...]`.
     """
 
-    keys: chex.Array
-    probabilities: chex.Array
+    keys: Array
+    probabilities: Array
     rows: Row
 
 
@@ -121,13 +124,11 @@ class LossExtra(NamedTuple):
     priorities: `[B]` new priorities of the sampled items, or None for uniform replay.
     """
 
-    metrics: Mapping[str, chex.Array]
-    priorities: chex.Array | None
+    metrics: Mapping[str, Array]
+    priorities: Array | None
 
 
-LossFunction = Callable[
-    [Params, Params, Sample, chex.PRNGKey], tuple[chex.Array, LossExtra]
-]
+LossFunction = Callable[[Params, Params, Sample, chex.PRNGKey], tuple[Array, LossExtra]]
 """`loss(params, target_params, batch, key) -> (loss, LossExtra)`."""
 
 

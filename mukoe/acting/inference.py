@@ -23,7 +23,7 @@ import numpy as np
 from mukoe.acting.runners import make_act
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
-from mukoe.types import Nest, Policy, PolicyParams
+from mukoe.types import Array, Nest, Policy, PolicyParams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +231,9 @@ class InferenceServer:
         slots = np.concatenate([request.slots for request in batch])
         size = next(size for size in self._buckets if size >= len(slots))
         pad = functools.partial(_pad, size=size)
-        leaves = [pad(np.concatenate(parts)) for parts in zip(*(r.leaves for r in batch))]
+        leaves = [
+            pad(np.concatenate(parts)) for parts in zip(*(r.leaves for r in batch), strict=True)
+        ]
         is_first = pad(np.concatenate([request.is_first for request in batch]))
         padded_slots = np.full(size, self._scratch_slot, np.int32)
         padded_slots[: len(slots)] = slots
@@ -240,8 +242,8 @@ class InferenceServer:
         for request in batch:
             part = slice(start, start + len(request.slots))
             start = part.stop
-            mine = jax.tree.map(lambda array, part=part: array[part], (action, extras))
-            request.answer.set_result(Answer(*mine, learner_steps))
+            mine = {name: value[part] for name, value in extras.items()}
+            request.answer.set_result(Answer(action[part], mine, learner_steps))
         self._statistics.add(batch, len(slots) / self._config.max_batch_size, started)
 
     def _run_policy(
@@ -264,12 +266,12 @@ def _serve(
     act: Callable,
     params: PolicyParams,
     key: chex.PRNGKey,
-    step: chex.Array,
+    step: Array,
     observation: Nest,
-    is_first: chex.Array,
-    slots: chex.Array,
+    is_first: Array,
+    slots: Array,
     memory: Nest,
-) -> tuple[chex.Array, Mapping[str, chex.Array], Nest]:
+) -> tuple[Array, Mapping[str, Array], Nest]:
     state = jax.tree.map(lambda whole: whole[slots], memory)
     action, extras, state = act(params, key, step, observation, is_first, state)
     memory = jax.tree.map(lambda whole, part: whole.at[slots].set(part), memory, state)
@@ -328,7 +330,7 @@ def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
     if not seconds:
         return {}
     values = np.percentile(np.asarray(seconds) * 1000, [50, 95, 99])
-    return {f"{name}_p{p}": float(value) for p, value in zip((50, 95, 99), values)}
+    return {f"{name}_p{p}": float(value) for p, value in zip((50, 95, 99), values, strict=True)}
 
 
 class RemoteRunner:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.acting.variables import VariableClient
-from mukoe.types import Nest, Policy, PolicyParams
+from mukoe.types import Array, Nest, Policy, PolicyParams
 
 
 class PolicyRunner(Protocol):
@@ -33,10 +33,10 @@ class PolicyRunner(Protocol):
         """The updates that made the parameters of the last actions."""
 
 
-def reset_state(state: Nest, initial: Nest, is_first: chex.Array) -> Nest:
+def reset_state(state: Nest, initial: Nest, is_first: Array) -> Nest:
     """Puts the initial policy state `[B, ...]` where an episode starts."""
 
-    def reset(current: chex.Array, first: chex.Array) -> chex.Array:
+    def reset(current: Array, first: Array) -> Array:
         return jnp.where(is_first.reshape((-1,) + (1,) * (current.ndim - 1)), first, current)
 
     return jax.tree.map(reset, state, initial)
@@ -52,11 +52,11 @@ def make_act(policy: Policy) -> Callable:
     def act(
         params: PolicyParams,
         key: chex.PRNGKey,
-        step: chex.Array,
+        step: Array,
         observation: Nest,
-        is_first: chex.Array,
+        is_first: Array,
         state: Nest,
-    ) -> tuple[chex.Array, Mapping[str, chex.Array], Nest]:
+    ) -> tuple[Array, Mapping[str, Array], Nest]:
         initial = policy.initial_state(is_first.shape[0])
         state = reset_state(state, initial, is_first)
         return policy.apply(params, jax.random.fold_in(key, step), observation, state)

@@ -113,6 +113,7 @@ def games() -> list[str]:
     """Returns the name of every game, as `AtariConfig.game` takes it."""
     return list(_rom_ids())
 
+
 class AtariEnvironment(dm_env.Environment):
     """One game. Observations are single frames `[H, W, C]` uint8 with `C` 1 or 3.
 

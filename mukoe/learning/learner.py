@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mukoe.errors import UserError
 from mukoe.learning.prefetch import Prefetcher
-from mukoe.types import LossFunction, Params, PolicyParams, Sample
+from mukoe.types import Array, LossFunction, Params, PolicyParams, Sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LearnerState(NamedTuple):
     params: Params
     target_params: Params
     optimizer_state: optax.OptState
-    steps: chex.Array
+    steps: Array
     key: chex.PRNGKey
 
 
@@ -109,7 +109,7 @@ class Learner:
             LearnerState(params, params, optimizer.init(params), jnp.int32(0), random_key)
         )
         self._update_priorities = update_priorities
-        self._unsent_priorities: tuple[np.ndarray, chex.Array] | None = None
+        self._unsent_priorities: tuple[np.ndarray, Array] | None = None
         self._logger = logger
         self._counter = counter
         self._published: tuple[int, PolicyParams] | None = None
@@ -128,7 +128,7 @@ class Learner:
         """Updates made so far."""
         return int(self._state.steps)
 
-    def step(self) -> Mapping[str, chex.Array]:
+    def step(self) -> Mapping[str, Array]:
         """Makes one update and returns its metrics, still on the device.
 
         Raises StopIteration where the dataset has ended.
@@ -206,14 +206,10 @@ def _update(
     target_update: TargetUpdateConfig,
     state: LearnerState,
     sample: Sample,
-) -> tuple[LearnerState, Mapping[str, chex.Array], chex.Array | None]:
+) -> tuple[LearnerState, Mapping[str, Array], Array | None]:
     key = jax.random.fold_in(state.key, state.steps)
-    gradients, extra = jax.grad(loss, has_aux=True)(
-        state.params, state.target_params, sample, key
-    )
-    updates, optimizer_state = optimizer.update(
-        gradients, state.optimizer_state, state.params
-    )
+    gradients, extra = jax.grad(loss, has_aux=True)(state.params, state.target_params, sample, key)
+    updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
     params = optax.apply_updates(state.params, updates)
     steps = state.steps + 1
     target_params = optax.periodic_update(

@@ -46,9 +46,7 @@ def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Builds the chain: clipping, the optimiser, the schedule."""
     schedule = learning_rate_schedule(config)
-    clip = (
-        [optax.clip_by_global_norm(config.max_gradient_norm)] if config.max_gradient_norm else []
-    )
+    clip = [optax.clip_by_global_norm(config.max_gradient_norm)] if config.max_gradient_norm else []
     if config.name == "adamw":
         return optax.chain(*clip, optax.adamw(schedule, weight_decay=config.weight_decay))
     return optax.chain(

@@ -18,9 +18,7 @@ class Prefetcher(Generic[Source, Prepared]):
     raises StopIteration within a fraction of a second, even where the source is blocked.
     """
 
-    def __init__(
-        self, source: Iterator[Source], prepare: Callable[[Source], Prepared], size: int
-    ):
+    def __init__(self, source: Iterator[Source], prepare: Callable[[Source], Prepared], size: int):
         self._source = source
         self._prepare = prepare
         self._ready: queue.Queue[Prepared] = queue.Queue(size)

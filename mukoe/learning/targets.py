@@ -13,17 +13,17 @@ on, so within a row sequence it is ones followed by zeros:
 
 from typing import NamedTuple
 
-import chex
+from mukoe.types import Array
 
 
 def n_step_returns(
-    rewards: chex.Array,
-    discounts: chex.Array,
-    mask: chex.Array,
-    values: chex.Array,
+    rewards: Array,
+    discounts: Array,
+    mask: Array,
+    values: Array,
     n: int,
     discount: float,
-) -> chex.Array:
+) -> Array:
     """Discounted sums of `n` rewards, bootstrapped with the value that follows them.
 
     MuZero (arXiv:1911.08265), equation for `z_t` in section 3 and appendix G:
@@ -64,12 +64,12 @@ class UnrollMasks(NamedTuple):
         truncation nothing is.
     """
 
-    acted: chex.Array
-    absorbing: chex.Array
-    known: chex.Array
+    acted: Array
+    absorbing: Array
+    known: Array
 
 
-def unroll_masks(discounts: chex.Array, mask: chex.Array) -> UnrollMasks:
+def unroll_masks(discounts: Array, mask: Array) -> UnrollMasks:
     """Tells the steps of an episode from absorbing and from unknown ones.
 
     Args:

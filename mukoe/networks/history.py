@@ -19,13 +19,12 @@ takes either. Vectors `[D]` are stacked in the same way, each plane being one nu
 import dataclasses
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import Nest
+from mukoe.types import Array, Nest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +85,7 @@ def initial_history(observation_spec: Nest, config: HistoryConfig, batch_size: i
     )
 
 
-def push(history: Nest, frame: chex.Array, action: chex.Array) -> Nest:
+def push(history: Nest, frame: Array, action: Array) -> Nest:
     """Returns the history after `action` `[B]` was taken at `frame` `[B, ...]`."""
     if not isinstance(history, History):
         return history
@@ -99,7 +98,7 @@ def push(history: Nest, frame: chex.Array, action: chex.Array) -> Nest:
     )
 
 
-def stack(history: Nest, frame: chex.Array, config: HistoryConfig, num_actions: int) -> jax.Array:
+def stack(history: Nest, frame: Array, config: HistoryConfig, num_actions: int) -> jax.Array:
     """Returns the network input `[B, ...]` from the past and the current `frame` `[B, ...]`."""
     if not isinstance(history, History):
         return jnp.asarray(frame)
@@ -113,9 +112,9 @@ def stack(history: Nest, frame: chex.Array, config: HistoryConfig, num_actions: 
 
 
 def stack_rows(
-    frames: chex.Array,
-    actions: chex.Array,
-    mask: chex.Array,
+    frames: Array,
+    actions: Array,
+    mask: Array,
     config: HistoryConfig,
     num_actions: int,
 ) -> jax.Array:

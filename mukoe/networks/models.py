@@ -16,7 +16,7 @@ from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
 from mukoe.networks.residual import layer, residual_blocks
 from mukoe.networks.torsos import check_input, make_torso
 from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
-from mukoe.types import EnvironmentSpec, Params, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class MuZeroNetworks:
     init: Callable[[chex.PRNGKey], Params]
     representation: Callable[[Params, jax.Array], jax.Array]
     prediction: Callable[[Params, jax.Array], Prediction]
-    dynamics: Callable[[Params, jax.Array, chex.Array], tuple[jax.Array, jax.Array]]
+    dynamics: Callable[[Params, jax.Array, Array], tuple[jax.Array, jax.Array]]
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
     num_actions: int

@@ -9,23 +9,23 @@ with the invertible transform of Pohlen et al. (2018, arXiv:1805.11593, proposit
 
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from mukoe.errors import UserError
+from mukoe.types import Array
 
 EPSILON = 1e-3
 """`eps` of h, which keeps its inverse Lipschitz (arXiv:1911.08265, appendix F)."""
 
 
-def signed_hyperbolic(x: chex.Array) -> jax.Array:
+def signed_hyperbolic(x: Array) -> jax.Array:
     """Returns h(x), written so that nothing cancels near zero."""
     magnitude = jnp.abs(x)
     return jnp.sign(x) * (magnitude / (jnp.sqrt(magnitude + 1.0) + 1.0) + EPSILON * magnitude)
 
 
-def signed_parabolic(y: chex.Array) -> jax.Array:
+def signed_parabolic(y: Array) -> jax.Array:
     """Returns the inverse of h at y.
 
     With `s = sqrt(1 + 4 eps (eps + 1 + |y|))` and `z = (s - 1) / (2 eps)` the inverse is
@@ -71,7 +71,7 @@ class ValueEncoding:
         """The length of a distribution."""
         return self.config.num_bins
 
-    def to_probs(self, x: chex.Array) -> jax.Array:
+    def to_probs(self, x: Array) -> jax.Array:
         """Encodes scalars `[...]` as two-hot distributions `[..., bins]`.
 
         A scalar between two bins is shared out so that the mean is kept; one outside of
@@ -85,7 +85,7 @@ class ValueEncoding:
         distance = jnp.abs(position[..., None] - jnp.arange(config.num_bins))
         return jnp.maximum(1.0 - distance, 0.0)
 
-    def to_scalar(self, logits: chex.Array) -> jax.Array:
+    def to_scalar(self, logits: Array) -> jax.Array:
         """Decodes logits `[..., bins]` to the scalar `[...]` of the mean bin."""
         config = self.config
         support = jnp.linspace(config.minimum, config.maximum, config.num_bins)

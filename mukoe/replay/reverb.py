@@ -180,9 +180,7 @@ class ReverbAdder(base.ReverbAdder):
             self._writer.flush(_MAX_IN_FLIGHT_ITEMS, timeout_ms=_BACK_PRESSURE_MS)
 
 
-def make_adder(
-    client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row
-) -> ReverbAdder:
+def make_adder(client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row) -> ReverbAdder:
     """Makes the adder of one environment."""
     return ReverbAdder(client, declaration, row_spec)
 
@@ -241,9 +239,7 @@ def _first_column(array: np.ndarray) -> np.ndarray:
     return array[:, 0] if array.ndim == 2 else array
 
 
-def make_dataset_iterator(
-    client: reverb.Client, declaration: ReplayDeclaration
-) -> ReverbDataset:
+def make_dataset_iterator(client: reverb.Client, declaration: ReplayDeclaration) -> ReverbDataset:
     """Makes the iterator of a learner; it connects at the first `next`."""
     return ReverbDataset(client, declaration)
 

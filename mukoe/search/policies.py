@@ -13,7 +13,7 @@ from mukoe.search.config import SearchConfig
 from mukoe.search.root import add_dirichlet_noise, complete_mask, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
 from mukoe.search.temperature import sample_action, scheduled_temperature
-from mukoe.types import Nest, Params
+from mukoe.types import Array, Nest, Params
 
 
 class SearchModel(NamedTuple):
@@ -27,9 +27,7 @@ class SearchModel(NamedTuple):
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
-    recurrent: Callable[
-        [Params, chex.PRNGKey, chex.Array, Nest], tuple[mctx.RecurrentFnOutput, Nest]
-    ]
+    recurrent: Callable[[Params, chex.PRNGKey, Array, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
 
 
 class SearchOutput(NamedTuple):
@@ -45,25 +43,23 @@ class SearchOutput(NamedTuple):
         (nats), `search_depth_max`, `search_depth_mean` (actions).
     """
 
-    action: chex.Array
-    search_policy: chex.Array
-    search_value: chex.Array
-    statistics: Mapping[str, chex.Array]
+    action: Array
+    search_policy: Array
+    search_value: Array
+    statistics: Mapping[str, Array]
 
 
-SearchFunction = Callable[
-    [Params, chex.PRNGKey, Nest, chex.Array | None, chex.Numeric], SearchOutput
-]
+SearchFunction = Callable[[Params, chex.PRNGKey, Nest, Array | None, chex.Numeric], SearchOutput]
 """`(params, key, observation [B, ...], legal_actions [B, A] or None, learner_steps [])`."""
 
 
 class _Plan(NamedTuple):
     """What an algorithm hands back: `SearchOutput` without the statistics of the policy."""
 
-    action: chex.Array
-    search_policy: chex.Array
-    search_value: chex.Array
-    tree_statistics: Mapping[str, chex.Array]
+    action: Array
+    search_policy: Array
+    search_value: Array
+    tree_statistics: Mapping[str, Array]
 
 
 def make_search(
@@ -93,7 +89,7 @@ def make_search(
         params: Params,
         key: chex.PRNGKey,
         observation: Nest,
-        legal_actions: chex.Array | None,
+        legal_actions: Array | None,
         learner_steps: chex.Numeric,
     ) -> SearchOutput:
         root = model.root(params, observation)
@@ -183,14 +179,14 @@ def _plan_with_gumbel(config, model, params, key, root, legal, temperature, eval
     )
 
 
-def _improved_value(tree: mctx.Tree, search_policy: chex.Array) -> jax.Array:
+def _improved_value(tree: mctx.Tree, search_policy: Array) -> jax.Array:
     """Returns the value `[B]` of following `search_policy` `[B, A]` at the root.
 
     Actions without a visit count with the mixed value of Gumbel MuZero, appendix D, as in
     the search policy itself.
     """
 
-    def completed_qvalues(tree: mctx.Tree, node: chex.Array) -> chex.Array:
+    def completed_qvalues(tree: mctx.Tree, node: Array) -> Array:
         # mctx multiplies Q-values by maxvisit_init + the most visits: here by 1.
         return mctx.qtransform_completed_by_mix_value(
             tree,
@@ -204,5 +200,5 @@ def _improved_value(tree: mctx.Tree, search_policy: chex.Array) -> jax.Array:
     return jnp.sum(search_policy * qvalues, axis=-1)
 
 
-def _invalid(legal_actions: chex.Array) -> chex.Array:
+def _invalid(legal_actions: Array) -> Array:
     return 1.0 - legal_actions.astype(jnp.float32)

@@ -4,14 +4,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from mukoe.types import Array
 
-def mask_logits(logits: chex.Array, legal_actions: chex.Array) -> chex.Array:
+
+def mask_logits(logits: Array, legal_actions: Array) -> Array:
     """Returns logits `[B, A]` whose softmax is exactly 0 where `legal_actions` is False."""
     # Finite, because the difference of two infinities is not a number.
     return jnp.where(legal_actions, logits, jnp.finfo(logits.dtype).min)
 
 
-def complete_mask(legal_actions: chex.Array | None, logits: chex.Array) -> chex.Array:
+def complete_mask(legal_actions: Array | None, logits: Array) -> Array:
     """Returns legal actions `[B, A]`: all of them for None, and where a row has none.
 
     The final observation of a game has no legal action; its search means nothing, and must
@@ -25,11 +27,11 @@ def complete_mask(legal_actions: chex.Array | None, logits: chex.Array) -> chex.
 
 def add_dirichlet_noise(
     key: chex.PRNGKey,
-    probs: chex.Array,
-    legal_actions: chex.Array,
+    probs: Array,
+    legal_actions: Array,
     alpha: float,
     fraction: float,
-) -> chex.Array:
+) -> Array:
     """Returns `(1 - fraction) probs + fraction noise`, `[B, A]`.
 
     The noise is Dirichlet over the legal actions alone, so that its share is `fraction` no

@@ -1,12 +1,13 @@
 """What to know about a finished search, one number per batch entry."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.types import Array
 
-def node_depths(parents: chex.Array) -> chex.Array:
+
+def node_depths(parents: Array) -> Array:
     """Returns the depths `[B, N]` of a tree's nodes, 0 for the root and for unused nodes.
 
     Args:
@@ -32,7 +33,7 @@ def tree_statistics(tree: mctx.Tree) -> dict[str, jax.Array]:
     }
 
 
-def policy_statistics(search_policy: chex.Array, prior: chex.Array) -> dict[str, jax.Array]:
+def policy_statistics(search_policy: Array, prior: Array) -> dict[str, jax.Array]:
     """Returns entropies in nats and KL(search policy || prior), `[B]`, of policies `[B, A]`."""
     return {
         "search_entropy": entropy(search_policy),
@@ -43,11 +44,11 @@ def policy_statistics(search_policy: chex.Array, prior: chex.Array) -> dict[str,
     }
 
 
-def entropy(probs: chex.Array) -> jax.Array:
+def entropy(probs: Array) -> jax.Array:
     """Returns the entropy `[...]` in nats of distributions `[..., A]`."""
     return -jnp.sum(probs * safe_log(probs), axis=-1)
 
 
-def safe_log(probs: chex.Array) -> jax.Array:
+def safe_log(probs: Array) -> jax.Array:
     """Returns the logarithm, finite at 0."""
     return jnp.log(jnp.maximum(probs, jnp.finfo(probs.dtype).tiny))

@@ -4,6 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from mukoe.types import Array
+
 
 def scheduled_temperature(
     schedule: tuple[tuple[int, float], ...], learner_steps: chex.Numeric
@@ -19,7 +21,7 @@ def scheduled_temperature(
     return temperatures[jnp.sum(steps <= learner_steps) - 1]
 
 
-def sample_action(key: chex.PRNGKey, probs: chex.Array, temperature: chex.Numeric) -> jax.Array:
+def sample_action(key: chex.PRNGKey, probs: Array, temperature: chex.Numeric) -> jax.Array:
     """Draws actions `[B]` with probability proportional to `probs ** (1 / temperature)`.
 
     Args:

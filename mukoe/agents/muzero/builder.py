@@ -49,9 +49,7 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
             samples_per_insert=config.samples_per_insert,
             sampler=config.sampler,
             priority_exponent=config.priority_exponent,
-            initial_priority=(
-                self._initial_priority if config.sampler == "prioritized" else None
-            ),
+            initial_priority=(self._initial_priority if config.sampler == "prioritized" else None),
         )
 
     def make_learner(

@@ -22,7 +22,7 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.learning.targets import UnrollMasks, n_step_returns, unroll_masks
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks
-from mukoe.types import LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
+from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
 
 
 class UnrollTargets(NamedTuple):
@@ -35,10 +35,10 @@ class UnrollTargets(NamedTuple):
     masks: which of them are known, `[B, K+1]` each.
     """
 
-    policies: chex.Array
-    values: chex.Array
-    rewards: chex.Array
-    actions: chex.Array
+    policies: Array
+    values: Array
+    rewards: Array
+    actions: Array
     masks: UnrollMasks
 
 
@@ -48,7 +48,7 @@ def make_loss(networks: MuZeroNetworks, config: MuZeroConfig) -> LossFunction:
 
 
 def make_targets(
-    rows: Row, values: chex.Array, key: chex.PRNGKey, num_actions: int, config: MuZeroConfig
+    rows: Row, values: Array, key: chex.PRNGKey, num_actions: int, config: MuZeroConfig
 ) -> UnrollTargets:
     """Computes the targets of an unroll.
 
@@ -76,7 +76,7 @@ def make_targets(
     )
 
 
-def importance_weights(probabilities: chex.Array, exponent: float) -> chex.Array:
+def importance_weights(probabilities: Array, exponent: float) -> Array:
     """`(1 / P)^β` over the batch's largest, `[B]` (Schaul et al. 2016, section 3.4)."""
     weights = probabilities**-exponent
     return weights / jnp.max(weights)
@@ -89,7 +89,7 @@ def _loss(
     target_params: Params,
     sample: Sample,
     key: chex.PRNGKey,
-) -> tuple[chex.Array, LossExtra]:
+) -> tuple[Array, LossExtra]:
     history = config.history.frames - 1
     rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
     if config.loss.bootstrap == "target":
@@ -125,9 +125,9 @@ def _unroll_losses(
     networks: MuZeroNetworks,
     config: MuZeroConfig,
     params: Params,
-    root: chex.Array,
+    root: Array,
     targets: UnrollTargets,
-) -> tuple[Mapping[str, chex.Array], chex.Array, Mapping[str, chex.Array]]:
+) -> tuple[Mapping[str, Array], Array, Mapping[str, Array]]:
     """Returns the losses `[B]`, the value at the root `[B]`, and metrics.
 
     The root counts fully, each of the K states behind it by 1/K (appendix G).
@@ -165,7 +165,7 @@ def _unroll_losses(
 
 def _network_inputs(
     networks: MuZeroNetworks, config: MuZeroConfig, rows: Row, steps: int | None
-) -> chex.Array:
+) -> Array:
     """The first `steps` network inputs `[B, steps, ...]` of rows with history."""
     end = None if steps is None else config.history.frames - 1 + steps
     features, _ = split_legal_actions(rows.observation)
@@ -180,7 +180,7 @@ def _network_inputs(
 
 def _target_network_values(
     networks: MuZeroNetworks, config: MuZeroConfig, target_params: Params, rows: Row
-) -> chex.Array:
+) -> Array:
     """The target network's values `[B, K+n+1]` of all rows behind the history."""
     inputs = _network_inputs(networks, config, rows, steps=None)
     flat = inputs.reshape((-1, *inputs.shape[2:]))
@@ -190,9 +190,9 @@ def _target_network_values(
     return jax.lax.stop_gradient(values.reshape(inputs.shape[:2]))
 
 
-def _cross_entropy(target: chex.Array, logits: chex.Array) -> chex.Array:
+def _cross_entropy(target: Array, logits: Array) -> Array:
     return -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
 
 
-def _entropy(logits: chex.Array) -> chex.Array:
+def _entropy(logits: Array) -> Array:
     return _cross_entropy(jax.nn.softmax(logits), logits)

@@ -7,7 +7,7 @@ import mctx
 
 from mukoe.networks import MuZeroNetworks
 from mukoe.search import SearchModel
-from mukoe.types import Params
+from mukoe.types import Array, Params
 
 
 def muzero_model(networks: MuZeroNetworks, discount: float) -> SearchModel:
@@ -29,7 +29,7 @@ def muzero_model(networks: MuZeroNetworks, discount: float) -> SearchModel:
         )
 
     def recurrent(
-        params: Params, key: chex.PRNGKey, action: chex.Array, state: jax.Array
+        params: Params, key: chex.PRNGKey, action: Array, state: jax.Array
     ) -> tuple[mctx.RecurrentFnOutput, jax.Array]:
         del key
         state, reward_logits = networks.dynamics(params, state, action)

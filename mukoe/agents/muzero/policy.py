@@ -9,7 +9,7 @@ from mukoe.agents.muzero.model import muzero_model
 from mukoe.networks.history import initial_history, push, stack
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.search import make_search
-from mukoe.types import EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
 
 
 def make_policy(
@@ -23,14 +23,12 @@ def make_policy(
     Its memory is the history of frames and actions. It stores `search_policy` `[A]` and
     `search_value` `[]`.
     """
-    search = make_search(
-        config.search, muzero_model(networks, config.search.discount), evaluation
-    )
+    search = make_search(config.search, muzero_model(networks, config.search.discount), evaluation)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
-    ) -> tuple[chex.Array, dict[str, chex.Array], Nest]:
+    ) -> tuple[Array, dict[str, Array], Nest]:
         features, legal_actions = split_legal_actions(observation)
         inputs = stack(state, features, config.history, networks.num_actions)
         output = search(params.network, key, inputs, legal_actions, params.learner_steps)
@@ -43,9 +41,7 @@ def make_policy(
 
     return Policy(
         apply=apply,
-        initial_state=lambda batch_size: initial_history(
-            features_spec, config.history, batch_size
-        ),
+        initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
         extras_spec={
             "search_policy": specs.Array((networks.num_actions,), np.float32, "search_policy"),
             "search_value": specs.Array((), np.float32, "search_value"),

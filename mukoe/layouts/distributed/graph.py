@@ -12,6 +12,7 @@ from mukoe.layouts.distributed.nodes import (
     InferenceNode,
     LearnerNode,
     NodeContext,
+    ReplayNode,
 )
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig
 from mukoe.layouts.resources import has_accelerator
@@ -48,7 +49,7 @@ def make_program(
     program = lp.Program(name)
 
     with program.group("replay"):
-        replay = program.add_node(lp.ReverbNode(functools.partial(_make_tables, context)))
+        replay = program.add_node(ReplayNode(functools.partial(_make_tables, context)))
 
     with program.group("counter"):
         counter = program.add_node(lp.CourierNode(CounterNode, context, replay))

@@ -51,7 +51,8 @@ def launch(
     failed, 2 when a node found a mistake of the person.
 
     Args:
-      program, counter: of `make_program`.
+      program: of `make_program`.
+      counter: of `make_program`.
       experiment: the run.
       workdir: where the nodes log.
       launch_type: 'local_mt', 'local_mp', 'test_mt' or 'test_mp'.
@@ -72,7 +73,7 @@ def _start(
     program: lp.Program, experiment: ExperimentConfig, workdir: Path, launch_type: str
 ) -> Any:
     # Negative: Launchpad never kills by itself.
-    flags.FLAGS.lp_termination_notice_secs = -1
+    flags.FLAGS["lp_termination_notice_secs"].value = -1
     if launch_type in ("local_mt", "test_mt"):
         return lp.launch(program, launch_type="local_mt")
     # Read from LAUNCHPAD_LOGGING_DIR when it was imported, before there was a workdir.

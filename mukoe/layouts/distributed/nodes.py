@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ FAILURE_FILE = "failure.json"
 
 _STOP_GRACE_SECONDS = 3.0
 _REPORT_SECONDS = 1.0
+_LINGER_SECONDS = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +77,28 @@ class NodeContext:
                 "is_user_error": isinstance(error, UserError),
                 "traceback": traceback.format_exc(),
             }
-            with contextlib.suppress(FileExistsError):
-                with open(self.workdir / FAILURE_FILE, "x") as file:
-                    json.dump(failure, file)
+            path = self.workdir / FAILURE_FILE
+            with contextlib.suppress(FileExistsError), open(path, "x") as file:
+                json.dump(failure, file)
             raise
 
 
+def linger(is_done: Callable[[], bool] = lambda: False) -> None:
+    """Goes on serving for a while after the stop, so that the others can end their work."""
+    end = time.monotonic() + _LINGER_SECONDS
+    while time.monotonic() < end and not is_done():
+        time.sleep(0.1)
+
+
 _SEED_ACTOR, _SEED_ENVIRONMENT, _SEED_EVALUATOR, _SEED_INFERENCE = range(4)
+
+
+class ReplayNode(lp.ReverbNode):
+    """A Reverb server that outlives the stop, until the others have let go of it."""
+
+    def run(self) -> None:
+        super().run()
+        linger()
 
 
 class CounterNode(Counter):
@@ -98,11 +114,13 @@ class CounterNode(Counter):
         """Polls until the program stops."""
         with self._context.reporting_failures("counter", self._stop):
             limit = self._context.experiment.run.max_actor_steps
+            stopped = False
             while not self._stop.wait(0.5):
                 self._report_replay()
-                if self.get_counts().get("actor_steps", 0) >= limit:
+                if not stopped and self.get_counts().get("actor_steps", 0) >= limit:
                     lp.stop()
-                    return
+                    stopped = True
+            linger(lambda: self.snapshot()[1].get("learner_ended", False))
 
     def _report_replay(self) -> None:
         with contextlib.suppress(RuntimeError):  # not up yet
@@ -153,6 +171,7 @@ class LearnerNode:
                     period = self._context.experiment.run.checkpoint_seconds
                     next_save = time.monotonic() + period
             self._save()
+            self._counter.report(learner_ended=True)
             self._checkpointer.close()
 
     def _make_learner(self, replay: Any) -> Any:
@@ -181,8 +200,7 @@ class LearnerNode:
         steps = self._learner.steps
         if steps == self._saved_steps:
             return
-        with contextlib.suppress(Exception):  # the counter may be gone at the end
-            self._counts.flush()
+        self._counts.flush()
         counts = {**self._counts.known, "learner_steps": steps}
         self._checkpointer.save(steps, self._learner.save(), {"counts": counts})
         self._saved_steps = steps

@@ -1,0 +1,140 @@
+"""A hand-written episode, from the adder to the targets of the loss.
+
+Four actions, rewards 1 2 3 4, search values 10 20 30 40 and 50 at the final observation,
+discount 0.5, n = 2 (two rewards), K = 3 (four states).
+"""
+
+import dm_env
+import jax
+import numpy as np
+import pytest
+from dm_env import specs
+
+from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig, make_targets
+from mukoe.replay.declaration import ReplayDeclaration, row_spec
+from mukoe.replay.in_process import InProcessReplay
+from mukoe.search import SearchConfig
+from mukoe.types import EnvironmentSpec
+
+NUM_ACTIONS = 5
+CONFIG = MuZeroConfig(
+    search=SearchConfig(discount=0.5), loss=MuZeroLossConfig(unroll_steps=3, td_steps=2)
+)
+REWARDS = (1.0, 2.0, 3.0, 4.0)
+SEARCH_VALUES = (10.0, 20.0, 30.0, 40.0, 50.0)
+ACTIONS = (3, 1, 4, 2)
+SPEC = EnvironmentSpec(
+    observations=specs.Array((1,), np.float32),
+    actions=specs.DiscreteArray(NUM_ACTIONS),
+    rewards=specs.Array((), np.float32),
+    discounts=specs.BoundedArray((), np.float32, 0.0, 1.0),
+)
+EXTRAS = {
+    "search_policy": specs.Array((NUM_ACTIONS,), np.float32),
+    "search_value": specs.Array((), np.float32),
+}
+
+
+def observation(t):
+    return np.array([t + 1], np.float32)
+
+
+def policy(t):
+    """A different distribution at every step: all on action `t % 5`."""
+    return np.eye(NUM_ACTIONS, dtype=np.float32)[t % NUM_ACTIONS]
+
+
+def extras(t):
+    return {"search_policy": policy(t), "search_value": np.float32(SEARCH_VALUES[t])}
+
+
+def items_by_start(truncated, history=0):
+    declaration = ReplayDeclaration(
+        sequence_length=6, history=history, capacity=100, min_size=1, batch_size=64
+    )
+    replay = InProcessReplay(declaration, row_spec(SPEC, EXTRAS), seed=0, num_streams=1)
+    adder = replay.make_adder()
+    adder.add_first(dm_env.restart(observation(0)))
+    for t in range(4):
+        last = t == 3
+        step_type = dm_env.StepType.LAST if last else dm_env.StepType.MID
+        discount = 0.0 if last and not truncated else 1.0
+        timestep = dm_env.TimeStep(step_type, REWARDS[t], discount, observation(t + 1))
+        adder.add(np.int32(ACTIONS[t]), timestep, extras(t), extras(4) if last else None)
+    assert replay.size == 4
+    rows = replay.sample().rows
+    rows = jax.tree.map(lambda array: array[:, history:], rows)
+    starts = rows.observation[:, 0, 0].astype(int) - 1
+    order = [int(np.flatnonzero(starts == t)[0]) for t in range(4)]
+    return jax.tree.map(lambda array: array[np.array(order)], rows)
+
+
+def targets_of(truncated, history=0):
+    rows = items_by_start(truncated, history)
+    values = rows.extras["search_value"]
+    targets = make_targets(rows, values, jax.random.PRNGKey(0), NUM_ACTIONS, CONFIG)
+    return jax.tree.map(np.asarray, targets)
+
+
+@pytest.mark.parametrize("history", [0, 3])
+def test_termination_gives_absorbing_states(history):
+    targets = targets_of(truncated=False, history=history)
+    # z_0 = 1 + 0.5 * 2 + 0.25 * 30 = 9.5     (30 is the search value two steps on)
+    # z_1 = 2 + 0.5 * 3 + 0.25 * 40 = 13.5
+    # z_2 = 3 + 0.5 * 4             = 5       (the last reward, then the end: nothing more)
+    # z_3 = 4                                 (50, at the final observation, is not used)
+    np.testing.assert_array_equal(
+        targets.values,
+        [
+            [9.5, 13.5, 5, 4],
+            [13.5, 5, 4, 0],
+            [5, 4, 0, 0],
+            [4, 0, 0, 0],
+        ],
+    )
+    # Of each state the reward that the action taken there led to.
+    np.testing.assert_array_equal(
+        targets.rewards, [[1, 2, 3, 4], [2, 3, 4, 0], [3, 4, 0, 0], [4, 0, 0, 0]]
+    )
+    # The policy has a target where an action was taken.
+    acted = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]]
+    np.testing.assert_array_equal(targets.masks.acted, acted)
+    np.testing.assert_array_equal(targets.masks.absorbing, 1 - np.array(acted))
+    # Value and reward are known for ever after a termination.
+    np.testing.assert_array_equal(targets.masks.known, np.ones((4, 4)))
+
+
+@pytest.mark.parametrize("history", [0, 3])
+def test_truncation_bootstraps_and_knows_nothing_behind_it(history):
+    targets = targets_of(truncated=True, history=history)
+    # z_0 and z_1 do not reach the end.
+    # z_2 = 3 + 0.5 * 4 + 0.25 * 50 = 17.5    (50: the search value of the final observation)
+    # z_3 = 4 + 0.5 * 50            = 29      (one reward, then the bootstrap, one step on)
+    acted = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
+    expected = np.array([[9.5, 13.5, 17.5, 29], [13.5, 17.5, 29, 0], [17.5, 29, 0, 0], [29, 0, 0, 0]])
+    np.testing.assert_array_equal(targets.values * acted, expected)
+    np.testing.assert_array_equal(
+        targets.rewards * acted, [[1, 2, 3, 4], [2, 3, 4, 0], [3, 4, 0, 0], [4, 0, 0, 0]]
+    )
+    np.testing.assert_array_equal(targets.masks.acted, acted)
+    np.testing.assert_array_equal(targets.masks.absorbing, np.zeros((4, 4)))
+    np.testing.assert_array_equal(targets.masks.known, acted)
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_policies_and_actions_are_those_of_the_steps(truncated):
+    targets = targets_of(truncated)
+    for start in range(4):
+        for k in range(4 - start):
+            np.testing.assert_array_equal(targets.policies[start, k], policy(start + k))
+            assert targets.actions[start, k] == ACTIONS[start + k]
+
+
+def test_actions_in_absorbing_states_are_random_and_legal_numbers():
+    rows = items_by_start(truncated=False)
+    values = rows.extras["search_value"]
+    keys = [jax.random.PRNGKey(seed) for seed in range(50)]
+    last = {
+        int(make_targets(rows, values, key, NUM_ACTIONS, CONFIG).actions[3, 3]) for key in keys
+    }
+    assert last == set(range(NUM_ACTIONS))

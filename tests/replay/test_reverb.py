@@ -1,0 +1,270 @@
+"""Replay on a real Reverb server: the items of the contract, sampling, limits, ends."""
+
+import threading
+import time
+
+import dm_env
+import numpy as np
+import pytest
+from dm_env import specs
+
+reverb = pytest.importorskip("reverb")
+pytest.importorskip("acme")
+
+from mukoe.replay import reverb as reverb_replay  # noqa: E402
+from mukoe.replay.declaration import row_spec  # noqa: E402
+from mukoe.types import Row  # noqa: E402
+from tests.replay.episodes import (  # noqa: E402
+    ROW_SPEC,
+    SPEC,
+    as_key,
+    declare,
+    expected_items,
+    items_of,
+    record,
+    reward,
+    steps,
+)
+
+
+class Replay:
+    """A server with one adder, and samples taken from it by hand."""
+
+    def __init__(self, spec: Row = ROW_SPEC, **changes):
+        self.declaration = declare(**changes)
+        self.spec = spec
+        tables = reverb_replay.make_replay_tables(self.declaration, spec)
+        self.server = reverb.Server(tables, port=None)
+        self.client = reverb.Client(f"localhost:{self.server.port}")
+        self.adders = []
+        self.datasets = []
+
+    def make_adder(self):
+        adder = reverb_replay.make_adder(self.client, self.declaration, self.spec)
+        self.adders.append(adder)
+        return adder
+
+    def make_dataset(self):
+        dataset = reverb_replay.make_dataset_iterator(self.client, self.declaration)
+        self.datasets.append(dataset)
+        return dataset
+
+    def send(self):
+        """Waits until the server has all that was written."""
+        for adder in self.adders:
+            adder._writer.flush(0, timeout_ms=5000)
+
+    def table(self):
+        return self.client.server_info(5)[self.declaration.table]
+
+    def draw(self, count):
+        """Keys, probabilities and items of `count` samples."""
+        samples = list(
+            self.client.sample(
+                self.declaration.table,
+                count,
+                emit_timesteps=False,
+                unpack_as_table_signature=True,
+            )
+        )
+        keys = np.array([sample.info.key for sample in samples], np.uint64)
+        probabilities = np.array([sample.info.probability for sample in samples])
+        return keys, probabilities, [Row(*sample.data) for sample in samples]
+
+    def close(self):
+        for dataset in self.datasets:
+            dataset.close()
+        for adder in self.adders:
+            adder._writer.close()
+        self.server.stop()
+
+
+@pytest.fixture
+def make():
+    replays = []
+
+    def make_one(*args, **changes):
+        replays.append(Replay(*args, **changes))
+        return replays[-1]
+
+    yield make_one
+    for replay in replays:
+        replay.close()
+
+
+def distinct(items):
+    return sorted({as_key(item) for item in items})
+
+
+@pytest.mark.parametrize(("history", "size"), [(0, 2), (2, 4), (5, 3)])
+def test_each_step_starts_one_item(make, history, size):
+    replay = make(history=history, sequence_length=size)
+    adder = replay.make_adder()
+    expected = []
+    for episode, length in enumerate([1, 2, 3, 4, 5, 11, 5]):
+        truncated = episode % 2 == 1
+        record(adder, 0, episode, length, truncated)
+        expected += expected_items(0, episode, length, history, size, truncated)
+    replay.send()
+    assert replay.table().current_size == len(expected)
+    _, _, items = replay.draw(600)
+    assert distinct(items) == distinct(expected)
+
+
+def test_the_iterator_gives_samples_of_numpy_arrays(make):
+    replay = make(batch_size=5, history=1, sequence_length=3)
+    record(replay.make_adder(), 0, 0, 12)
+    replay.send()
+    keys, probabilities, rows = next(replay.make_dataset())
+    assert (keys.dtype, keys.shape) == (np.uint64, (5,))
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (5,))
+    np.testing.assert_allclose(probabilities, 1 / 12)
+    assert isinstance(rows, Row)
+    assert rows.observation.shape == (5, 4, 3)
+    assert (rows.action.dtype, rows.reward.dtype) == (np.int32, np.float32)
+    whole = {as_key(item) for item in expected_items(0, 0, 12, 1, 3)}
+    assert {as_key(item) for item in items_of(rows)} <= whole
+
+
+def test_every_row_is_stored_once(tmp_path):
+    """Frames that do not compress take the room of one each, whatever the items."""
+    spec = row_spec(SPEC._replace(observations=specs.Array((64, 64), np.uint8, "frame")), {})
+    declaration = declare(sequence_length=10, history=3)
+    server = reverb.Server(
+        reverb_replay.make_replay_tables(declaration, spec),
+        port=None,
+        checkpointer=reverb.checkpointers.DefaultCheckpointer(str(tmp_path)),
+    )
+    client = reverb.Client(f"localhost:{server.port}")
+    frames = np.random.default_rng(0).integers(0, 256, (61, 64, 64), np.uint8)
+    adder = reverb_replay.make_adder(client, declaration, spec)
+    adder.add_first(dm_env.restart(frames[0]))
+    for t in range(60):
+        timestep = dm_env.termination if t == 59 else dm_env.transition
+        adder.add(0, timestep(0.0, frames[t + 1]), {})
+    adder._writer.flush(0, timeout_ms=5000)
+    client.checkpoint()
+    stored = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    adder._writer.close()
+    server.stop()
+    # Each item by itself would take 13 frames, 60 times.
+    assert frames.nbytes < stored < 2 * frames.nbytes
+
+
+def test_initial_priorities_come_from_the_rows_without_history(make):
+    seen = []
+
+    def priority(rows):
+        seen.append(rows)
+        return rows.reward[0]
+
+    replay = make(history=2, sequence_length=4, sampler="prioritized", initial_priority=priority)
+    record(replay.make_adder(), 0, 0, 5)
+    replay.send()
+    assert [as_key(rows) for rows in seen] == [as_key(i) for i in expected_items(0, 0, 5, 0, 4)]
+    total = sum(reward(0, t) for t in range(5))
+    _, probabilities, items = replay.draw(50)
+    for probability, item in zip(probabilities, items, strict=True):
+        assert probability == pytest.approx(item.reward[2] / total)
+
+
+def test_priorities_are_followed_and_updates_take_effect(make):
+    replay = make(sampler="prioritized", priority_exponent=0.5)
+    record(replay.make_adder(), 0, 0, 10)
+    replay.send()
+    keys = np.unique(replay.draw(400)[0])
+    assert len(keys) == 10
+    priorities = np.arange(10.0)
+    reverb_replay.update_priorities(replay.client, keys, priorities)
+    expected = np.sqrt(priorities) / np.sqrt(priorities).sum()
+    drawn, probabilities, _ = replay.draw(4000)
+    places = np.searchsorted(keys, drawn)
+    np.testing.assert_allclose(probabilities, expected[places], rtol=1e-6)
+    counts = np.bincount(places, minlength=10)
+    assert counts[0] == 0
+    chi_square = (counts[1:] - 4000 * expected[1:]) ** 2 / (4000 * expected[1:])
+    assert chi_square.sum() < 31.8  # 8 degrees of freedom, once in 10,000.
+
+
+def test_uniform_sampling_is_uniform(make):
+    replay = make()
+    record(replay.make_adder(), 0, 0, 10)
+    replay.send()
+    keys, probabilities, _ = replay.draw(4000)
+    np.testing.assert_allclose(probabilities, 0.1)
+    counts = np.unique(keys, return_counts=True)[1]
+    assert ((counts - 400) ** 2 / 400).sum() < 33.7  # 9 degrees of freedom.
+
+
+def test_the_oldest_leave_at_capacity_and_late_priorities_are_passed_over(make):
+    replay = make(capacity=10, sampler="prioritized", history=0, sequence_length=2)
+    adder = replay.make_adder()
+    record(adder, 0, 0, 10)
+    replay.send()
+    old = np.unique(replay.draw(200)[0])
+    record(adder, 0, 1, 10)
+    replay.send()
+    reverb_replay.update_priorities(replay.client, old, np.full(len(old), 1e9))
+    assert replay.table().current_size == 10
+    _, probabilities, items = replay.draw(200)
+    np.testing.assert_allclose(probabilities, 0.1)
+    assert distinct(items) == distinct(expected_items(0, 1, 10, 0, 2))
+
+
+def test_two_adders_do_not_mix_their_episodes(make):
+    replay = make(history=2, sequence_length=4)
+    adders = [replay.make_adder() for _ in range(2)]
+    both = [steps(stream, 0, 9) for stream in range(2)]
+    for calls in zip(*both, strict=True):
+        for adder, call in zip(adders, calls, strict=True):
+            adder.add_first(*call) if len(call) == 1 else adder.add(*call)
+    replay.send()
+    expected = [item for stream in range(2) for item in expected_items(stream, 0, 9, 2, 4)]
+    assert distinct(replay.draw(400)[2]) == distinct(expected)
+
+
+def test_reset_drops_the_rest_of_an_episode(make):
+    replay = make(history=1, sequence_length=3)
+    adder = replay.make_adder()
+    for call in steps(0, 0, 9)[:6]:
+        adder.add_first(*call) if len(call) == 1 else adder.add(*call)
+    adder.reset()
+    record(adder, 0, 1, 4)
+    replay.send()
+    expected = expected_items(0, 0, 9, 1, 3)[:3] + expected_items(0, 1, 4, 1, 3)
+    assert distinct(replay.draw(300)[2]) == distinct(expected)
+
+
+def test_truncation_needs_the_value_there(make):
+    adder = make().make_adder()
+    first, (action, timestep, at, _) = steps(0, 1, 1, truncated=True)
+    adder.add_first(*first)
+    with pytest.raises(ValueError, match="final_extras"):
+        adder.add(action, timestep, at, None)
+
+
+def test_a_full_table_blocks_the_adder_for_a_bounded_time(make):
+    replay = make(history=0, sequence_length=2, min_size=4, batch_size=2, samples_per_insert=1.0)
+    adder = replay.make_adder()
+    start = time.monotonic()
+    record(adder, 0, 0, 30)
+    assert time.monotonic() - start < 30
+    # Four to begin with, and as many as may go unsampled.
+    time.sleep(0.2)
+    assert replay.table().current_size <= 4 + replay.declaration.error_buffer + 1
+    replay.draw(26)  # Room again: what was written comes after all.
+    replay.send()
+    assert replay.table().current_size == 30
+
+
+def test_an_iterator_over_an_empty_table_ends_when_closed(make):
+    dataset = make().make_dataset()
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(list(dataset)))
+    thread.start()
+    time.sleep(0.3)
+    start = time.monotonic()
+    dataset.close()
+    thread.join(15)
+    assert ended == [[]]
+    assert time.monotonic() - start < 8.0
