@@ -99,7 +99,8 @@ class InferenceServer:
         self._variables = variables
         self._key = random_key
         self._config = config
-        self._buckets = bucket_sizes(config.max_batch_size)
+        self._max_batch_size = min(config.max_batch_size, max_environments)
+        self._buckets = bucket_sizes(self._max_batch_size)
         self._scratch_slot = max_environments
         self._memory = policy.initial_state(max_environments + 1)
         self._serve = jax.jit(
@@ -110,18 +111,24 @@ class InferenceServer:
         self._pending: list[_Request] = []
         self._changed = threading.Condition()
         self._stopped = False
+        self._ready = threading.Event()
         self._statistics = _Statistics()
 
     def open_session(self, name: str, num_envs: int) -> None:
         """Reserves memory for an actor's environments; again for the same name is free.
 
-        Raises UserError where the server has no room, or an actor's vector is too large.
+        Waits until everything is compiled, so that later waits are those of serving.
+
+        Raises UserError where the server has no room, or an actor's vector is too large;
+        TimeoutError where it is not ready in time: ask again.
         """
         if num_envs > self._config.max_batch_size:
             raise UserError(
                 f"{name} has {num_envs} environments, more than the inference server's "
                 f"max_batch_size {self._config.max_batch_size}: raise that, or use fewer"
             )
+        if not self._ready.wait(self._config.timeout_seconds / 2):
+            raise TimeoutError("the inference server is still compiling")
         with self._changed:
             if name in self._sessions and len(self._sessions[name]) == num_envs:
                 return
@@ -145,7 +152,7 @@ class InferenceServer:
         TimeoutError where no answer could be given in time.
         """
         slots = self._sessions[name]
-        self._check(name, leaves, len(slots))
+        self._check(name, leaves, is_first, len(slots))
         request = _Request(
             slots, list(leaves), np.asarray(is_first), time.monotonic(), futures.Future()
         )
@@ -163,8 +170,10 @@ class InferenceServer:
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serves until it should stop, then fails the requests that are left."""
+        batch: list[_Request] = []
         try:
-            self._compile()
+            self._compile(should_stop)
+            self._ready.set()
             while not should_stop():
                 if batch := self._next_batch():
                     self._answer(batch)
@@ -172,8 +181,9 @@ class InferenceServer:
         finally:
             with self._changed:
                 self._stopped = True
-                for request in self._pending:
-                    request.answer.set_exception(TimeoutError("the inference server stopped"))
+                for request in [*batch, *self._pending]:
+                    if not request.answer.done():
+                        request.answer.set_exception(TimeoutError("the inference server stopped"))
                 self._pending.clear()
 
     def metrics(self) -> dict[str, float]:
@@ -184,14 +194,20 @@ class InferenceServer:
             "variable_failures": float(self._variables.failures),
         }
 
-    def _check(self, name: str, leaves: Sequence[np.ndarray], num_envs: int) -> None:
+    def _check(
+        self, name: str, leaves: Sequence[np.ndarray], is_first: np.ndarray, num_envs: int
+    ) -> None:
         got = [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
         expected = [((num_envs, *spec.shape), np.dtype(spec.dtype)) for spec in self._specs]
         if got != expected:
             raise UserError(f"{name} sent an observation of {got}, expected {expected}")
+        if np.shape(is_first) != (num_envs,):
+            raise UserError(f"{name} sent is_first {np.shape(is_first)}, expected {(num_envs,)}")
 
-    def _compile(self) -> None:
+    def _compile(self, should_stop: Callable[[], bool]) -> None:
         for size in self._buckets:
+            if should_stop():
+                return
             leaves = [np.zeros((size, *spec.shape), spec.dtype) for spec in self._specs]
             slots = np.full(size, self._scratch_slot, np.int32)
             self._run_policy(leaves, np.ones(size, bool), slots)
@@ -213,7 +229,7 @@ class InferenceServer:
             size = 0
             while self._pending:
                 size += len(self._pending[0].slots)
-                if size > self._config.max_batch_size:
+                if size > self._max_batch_size:
                     break
                 batch.append(self._pending.pop(0))
             return batch
@@ -224,7 +240,7 @@ class InferenceServer:
     def _full_batch(self) -> int:
         """A batch with every environment that there is cannot become fuller."""
         open_environments = sum(len(slots) for slots in self._sessions.values())
-        return min(self._config.max_batch_size, open_environments)
+        return min(self._max_batch_size, open_environments)
 
     def _answer(self, batch: list[_Request]) -> None:
         started = time.monotonic()
@@ -244,7 +260,7 @@ class InferenceServer:
             start = part.stop
             mine = {name: value[part] for name, value in extras.items()}
             request.answer.set_result(Answer(action[part], mine, learner_steps))
-        self._statistics.add(batch, len(slots) / self._config.max_batch_size, started)
+        self._statistics.add(batch, len(slots) / self._max_batch_size, started)
 
     def _run_policy(
         self, leaves: list[np.ndarray], is_first: np.ndarray, slots: np.ndarray
@@ -337,7 +353,7 @@ class RemoteRunner:
     """Asks an inference server for actions; the counterpart of `LocalRunner`."""
 
     def __init__(self, server: Any, name: str, num_envs: int):
-        """Opens a session.
+        """Knows its server; `open` comes before the first `act`.
 
         Args:
           server: an `InferenceServer`, or a remote client with its methods.
@@ -348,7 +364,10 @@ class RemoteRunner:
         self._name = name
         self._num_envs = num_envs
         self._learner_steps = 0
-        server.open_session(name, num_envs)
+
+    def open(self) -> None:
+        """Opens the session; see `InferenceServer.open_session`."""
+        self._server.open_session(self._name, self._num_envs)
 
     def act(
         self, observation: Nest, is_first: np.ndarray

@@ -166,7 +166,9 @@ class Learner:
 
     def restore(self, state: LearnerState) -> None:
         """Goes on from a saved state."""
-        self._state = self._replicate(state)
+        with self._publish_lock:
+            self._state = self._replicate(state)
+            self._published = None
 
     def flush(self) -> None:
         """Sends what the last update left to be sent to replay."""

@@ -192,7 +192,7 @@ def _improved_value(tree: mctx.Tree, search_policy: Array) -> jax.Array:
             tree,
             node,
             value_scale=1.0,
-            maxvisit_init=1.0 - jnp.max(tree.children_visits[node]),
+            maxvisit_init=1.0 - jnp.max(jnp.asarray(tree.children_visits)[node]),
             rescale_values=False,
         )
 

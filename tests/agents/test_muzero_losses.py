@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.agents.muzero import make_loss
+from mukoe.agents.muzero import (
+    MuZeroBuilder,
+    MuZeroConfig,
+    MuZeroLossConfig,
+    MuZeroReplayConfig,
+    make_loss,
+)
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -257,8 +262,7 @@ def test_nothing_behind_a_truncation_counts():
 
 def test_initial_priority_is_the_error_of_the_stored_value():
     sample = make_sample()
-    config = dataclasses.replace(CONFIG, replay=dataclasses.replace(CONFIG.replay))
-    initial_priority = MuZeroBuilder(config).replay.initial_priority
+    initial_priority = MuZeroBuilder(CONFIG).replay.initial_priority
     # Truncated after one action: |v_0 - (r + γ v_1)| + ε.
     rows = jax.tree.map(lambda array: array[4, F - 1 :], sample.rows)
     v, r = rows.extras["search_value"], rows.reward

@@ -111,7 +111,9 @@ def test_truncation_bootstraps_and_knows_nothing_behind_it(history):
     # z_2 = 3 + 0.5 * 4 + 0.25 * 50 = 17.5    (50: the search value of the final observation)
     # z_3 = 4 + 0.5 * 50            = 29      (one reward, then the bootstrap, one step on)
     acted = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
-    expected = np.array([[9.5, 13.5, 17.5, 29], [13.5, 17.5, 29, 0], [17.5, 29, 0, 0], [29, 0, 0, 0]])
+    expected = np.array(
+        [[9.5, 13.5, 17.5, 29], [13.5, 17.5, 29, 0], [17.5, 29, 0, 0], [29, 0, 0, 0]]
+    )
     np.testing.assert_array_equal(targets.values * acted, expected)
     np.testing.assert_array_equal(
         targets.rewards * acted, [[1, 2, 3, 4], [2, 3, 4, 0], [3, 4, 0, 0], [4, 0, 0, 0]]
@@ -134,7 +136,5 @@ def test_actions_in_absorbing_states_are_random_and_legal_numbers():
     rows = items_by_start(truncated=False)
     values = rows.extras["search_value"]
     keys = [jax.random.PRNGKey(seed) for seed in range(50)]
-    last = {
-        int(make_targets(rows, values, key, NUM_ACTIONS, CONFIG).actions[3, 3]) for key in keys
-    }
+    last = {int(make_targets(rows, values, key, NUM_ACTIONS, CONFIG).actions[3, 3]) for key in keys}
     assert last == set(range(NUM_ACTIONS))

@@ -34,9 +34,8 @@ def jitted(model, evaluation=False, **settings):
     [
         # Blind: everything is found by planning to the end.
         ("muzero", False, 400, 0.2),
-        ("muzero", True, 400, 0.1),
         # Below the root Gumbel MuZero is greedy from the first visit on, and relies on values.
-        ("gumbel", True, 50, 0.05),
+        ("gumbel", True, 200, 0.12),
     ],
 )
 def test_solves_an_mdp_with_the_true_model(algorithm, informed, simulations, tolerance):

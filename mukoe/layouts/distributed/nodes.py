@@ -292,7 +292,8 @@ class ActorNode:
         """Returns None where the program stops before there are parameters."""
         num_envs = self._context.experiment.run.envs_per_actor
         if self._server is not None:
-            return RemoteRunner(self._server, self._label, num_envs)
+            runner = RemoteRunner(self._server, self._label, num_envs)
+            return runner if _wait_for(runner.open, self._stop) else None
         variables = VariableClient(
             self._learner,
             asynchronous=True,
@@ -441,11 +442,17 @@ class EvaluatorNode:
 
 def _wait_for_parameters(variables: VariableClient, stop: threading.Event) -> bool:
     """Waits for the learner to be up; returns False where the program stops before."""
+    return _wait_for(lambda: variables.update(wait=True), stop)
+
+
+def _wait_for(call: Callable[[], None], stop: threading.Event) -> bool:
+    """Makes a call until its peer is up; returns False where the program stops before."""
     while not stop.is_set():
         try:
-            variables.update(wait=True)
+            call()
             return True
         except Exception as error:  # the transport's errors have no common class
-            if "Deadline" not in str(error) and "navailable" not in str(error):
+            text = str(error)
+            if not any(hint in text for hint in ("Deadline", "navailable", "still compiling")):
                 raise
     return False

@@ -1,0 +1,208 @@
+"""Real programs on real Launchpad, Reverb and ALE: do they run, and how do they end?"""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("launchpad")
+
+from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
+
+pytestmark = [pytest.mark.launchpad, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "--num_actors=2",
+    "--config.agent.replay.min_size=40",
+    "--config.agent.replay.batch_size=8",
+    "--config.agent.search.num_simulations=2",
+    "--config.agent.network.width=8",
+    "--config.environment.height=32",
+    "--config.environment.width=32",
+    "--config.run.log_seconds=1",
+    "--config.run.evaluation_episodes=1",
+)
+SECONDS_TO_END = 15
+
+
+def start(workdir, *flags, config="configs/atari.py"):
+    command = [sys.executable, "programs/launch_atari.py", f"--workdir={workdir}"]
+    return subprocess.Popen(
+        [*command, f"--config={config}", *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process, timeout=200):
+    """Returns the output of a program that has to end by itself."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return output
+
+
+def processes_of(workdir):
+    """Processes that write their output into the workdir, the nodes of its program."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(workdir) in file.path for file in process.open_files()):
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def rows(workdir, label):
+    with open(workdir / "logs" / f"{label}.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.2)
+
+
+def test_local_mp_with_server_trains_ends_and_resumes(tmp_path):
+    workdir = tmp_path / "run"
+    flags = (*TINY, "--lp_launch_type=local_mp", "--inference=server")
+    process = start(workdir, *flags, "--max_actor_steps=400")
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert not processes_of(workdir)
+    checkpointer = Checkpointer(workdir / "checkpoints")
+    steps = checkpointer.latest_step()
+    counts = checkpointer.read_metadata()["counts"]
+    assert steps > 1 and counts["learner_steps"] == steps
+    assert counts["actor_steps"] >= 400
+    assert counts["environment_frames"] == 4 * counts["actor_steps"]
+    first_rows = rows(workdir, "learner")
+    assert float(first_rows[-1]["loss"]) > 0
+    assert list((workdir / "tensorboard" / "learner").iterdir())
+
+    process = start(workdir, *flags, "--max_actor_steps=800", "--resume")
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert Checkpointer(workdir / "checkpoints").latest_step() > steps
+    resumed = rows(workdir, "learner")
+    assert resumed[: len(first_rows) - 1] == first_rows[:-1]
+    assert int(float(resumed[-1]["learner_steps"])) > steps
+    resumed_counts = Checkpointer(workdir / "checkpoints").read_metadata()["counts"]
+    assert resumed_counts["actor_steps"] >= 800
+    # Continued, not begun again: the second run made about as many steps as the first.
+    assert counts["actor_steps"] < resumed_counts["actor_steps"] < 400 + 800
+
+
+def test_local_mt_with_local_inference(tmp_path):
+    workdir = tmp_path / "run"
+    process = start(
+        workdir, *TINY, "--lp_launch_type=local_mt", "--inference=local", "--max_actor_steps=300"
+    )
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert Checkpointer(workdir / "checkpoints").latest_step() > 0
+    assert float(rows(workdir, "actor_0")[-1]["search_entropy"]) >= 0
+
+
+def test_ctrl_c_saves_and_ends_every_process(tmp_path):
+    workdir = tmp_path / "run"
+    process = start(workdir, *TINY, "--lp_launch_type=local_mp", "--inference=local")
+    checkpoints = workdir / "checkpoints" / "latest"
+    wait_for(lambda: checkpoints.exists() and Checkpointer(checkpoints.parent).steps())
+    time.sleep(2)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    output = finish(process, timeout=60)
+    assert time.monotonic() - started < SECONDS_TO_END
+    assert process.returncode == 130, output
+    assert Checkpointer(checkpoints.parent).latest_step() > 1
+    assert not processes_of(workdir)
+
+
+BROKEN_CONFIG = '''
+import dataclasses
+import dm_env
+from mukoe.environments import AtariConfig, vectorize
+from mukoe.environments.atari import AtariEnvironment
+
+spec = __import__("importlib.util").util.spec_from_file_location("atari", "configs/atari.py")
+base = __import__("importlib.util").util.module_from_spec(spec)
+spec.loader.exec_module(base)
+
+
+class Breaks(AtariEnvironment):
+    def step(self, action):
+        raise RuntimeError("the joystick came off")
+
+
+@dataclasses.dataclass(frozen=True)
+class BreakingConfig(AtariConfig):
+    def make_factory(self):
+        return vectorize(lambda seed, evaluation: Breaks(AtariConfig("Pong"), seed))
+
+
+def get_config():
+    return dataclasses.replace(base.get_config(), environment=BreakingConfig("Pong"))
+'''
+
+
+@pytest.mark.parametrize("launch_type", ["local_mp", "local_mt"])
+def test_a_node_that_fails_ends_the_program_with_its_own_error(tmp_path, launch_type):
+    config = tmp_path / "breaking.py"
+    config.write_text(BROKEN_CONFIG)
+    workdir = tmp_path / "run"
+    process = start(workdir, *TINY, f"--lp_launch_type={launch_type}", config=config)
+    output = finish(process, timeout=120)
+    assert process.returncode == 1, output
+    assert "node actor_" in output and "the joystick came off" in output
+    assert not processes_of(workdir)
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        (["--game=MsPackman"], "did you mean MsPacman"),
+        (["--config.agent.search.num_simulatoins=3"], "num_simulations"),
+        (["--config.agent.search.num_simulations=many"], "an integer"),
+        (["--config=configs/nothing.py"], "does not exist"),
+        (["--config.agent.network.torso=mlp"], "mlp"),
+        (["--num_actors=0"], "num_actors"),
+        (["--lp_launch_type=local_xx"], "local_xx"),
+        (["--workdir=/proc/nothing/here"], "/proc/nothing/here"),
+        (["--resume"], "nothing to resume"),
+        (["--workdir="], "--workdir"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, flags, expected):
+    process = start(tmp_path / "run", *flags)
+    output = finish(process, timeout=60)
+    assert process.returncode == 2, output
+    lines = [line for line in output.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), output
+    assert expected in lines[0]
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_another_experiment_in_the_workdir_is_refused(tmp_path):
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "config.json").write_text('{"environment": {"game": "Pong"}}')
+    for flags, expected in (([], "already holds"), (["--resume"], "another experiment")):
+        process = start(workdir, *flags)
+        output = finish(process, timeout=60)
+        assert process.returncode == 2 and expected in output, output
