@@ -98,6 +98,7 @@ def test_many_threads_get_what_the_policy_says_with_their_own_memory():
 
     def play(i):
         runner = RemoteRunner(server, f"actor {i}", sizes[i])
+        runner.open()
         answers = [runner.act(f, first) for f, first in zip(frames[i], firsts[i], strict=True)]
         assert runner.learner_steps == 7
         return (np.stack([a for a, _ in answers]), np.stack([e["value"] for _, e in answers]))

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import launchpad as lp
 import numpy as np
+from reverb.errors import DeadlineExceededError
 
 from mukoe.acting.inference import Answer, InferenceServer, RemoteRunner
 from mukoe.acting.loop import EnvironmentLoop
@@ -123,7 +124,7 @@ class CounterNode(Counter):
             linger(lambda: self.snapshot()[1].get("learner_ended", False))
 
     def _report_replay(self) -> None:
-        with contextlib.suppress(RuntimeError):  # not up yet
+        with contextlib.suppress(RuntimeError, DeadlineExceededError):  # not up yet
             (info,) = self._replay.server_info(timeout=2).values()
             inserted = info.rate_limiter_info.insert_stats.completed
             sampled = info.rate_limiter_info.sample_stats.completed
