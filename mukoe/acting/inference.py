@@ -114,21 +114,24 @@ class InferenceServer:
         self._ready = threading.Event()
         self._statistics = _Statistics()
 
+    def wait_until_ready(self) -> None:
+        """Returns when everything is compiled.
+
+        Raises TimeoutError where that takes too long: ask again.
+        """
+        if not self._ready.wait(self._config.timeout_seconds / 2):
+            raise TimeoutError("the inference server is still compiling")
+
     def open_session(self, name: str, num_envs: int) -> None:
         """Reserves memory for an actor's environments; again for the same name is free.
 
-        Waits until everything is compiled, so that later waits are those of serving.
-
-        Raises UserError where the server has no room, or an actor's vector is too large;
-        TimeoutError where it is not ready in time: ask again.
+        Raises UserError where the server has no room, or an actor's vector is too large.
         """
         if num_envs > self._config.max_batch_size:
             raise UserError(
                 f"{name} has {num_envs} environments, more than the inference server's "
                 f"max_batch_size {self._config.max_batch_size}: raise that, or use fewer"
             )
-        if not self._ready.wait(self._config.timeout_seconds / 2):
-            raise TimeoutError("the inference server is still compiling")
         with self._changed:
             if name in self._sessions and len(self._sessions[name]) == num_envs:
                 return
@@ -366,7 +369,8 @@ class RemoteRunner:
         self._learner_steps = 0
 
     def open(self) -> None:
-        """Opens the session; see `InferenceServer.open_session`."""
+        """Waits for the server and opens the session; see `InferenceServer`."""
+        self._server.wait_until_ready()
         self._server.open_session(self._name, self._num_envs)
 
     def act(

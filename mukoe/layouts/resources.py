@@ -4,6 +4,7 @@ JAX reads all of it from the environment when it is first imported.
 """
 
 import glob
+import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -18,10 +19,7 @@ def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, s
       cpu_only: leave accelerators to others.
     """
     environment = {
-        "JAX_COMPILATION_CACHE_DIR": os.environ.get(
-            "JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mukoe" / "xla")
-        ),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        **_compilation_cache(cpu_only or not has_accelerator()),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # Reverb's TensorFlow only moves data.
         "TF_NUM_INTEROP_THREADS": "2",
@@ -39,6 +37,21 @@ def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, s
             "XLA_FLAGS": flags.strip(),
         }
     return environment
+
+
+def _compilation_cache(cpu: bool) -> dict[str, str]:
+    """Keeps compiled programs for the next start, where that is safe.
+
+    With jaxlib 0.5.3 on the CPU, programs that are loaded from the cache can compute wrong
+    numbers without an error, a search among them.
+    """
+    version = tuple(int(part) for part in importlib.metadata.version("jax").split(".")[:2])
+    if cpu and version < (0, 6):
+        return {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(Path.home() / ".cache" / "mukoe" / "xla"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    }
 
 
 def set_process_environment(environment: Mapping[str, str]) -> None:

@@ -134,7 +134,7 @@ def test_ctrl_c_saves_and_ends_every_process(tmp_path):
     assert not processes_of(workdir)
 
 
-BROKEN_CONFIG = '''
+BROKEN_CONFIG = """
 import dataclasses
 import dm_env
 from mukoe.environments import AtariConfig, vectorize
@@ -158,7 +158,7 @@ class BreakingConfig(AtariConfig):
 
 def get_config():
     return dataclasses.replace(base.get_config(), environment=BreakingConfig("Pong"))
-'''
+"""
 
 
 @pytest.mark.parametrize("launch_type", ["local_mp", "local_mt"])

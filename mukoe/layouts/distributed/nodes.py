@@ -227,6 +227,10 @@ class InferenceNode:
             max_environments,
         )
 
+    def wait_until_ready(self) -> None:
+        """See `InferenceServer.wait_until_ready`."""
+        self._server.wait_until_ready()
+
     def open_session(self, name: str, num_envs: int) -> None:
         """See `InferenceServer.open_session`."""
         self._server.open_session(name, num_envs)

@@ -1,0 +1,24 @@
+"""What processes are given."""
+
+import importlib.metadata
+
+from mukoe.layouts.resources import process_environment
+
+
+def test_cpu_processes_of_an_old_jax_load_no_compiled_programs(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.5.3")
+    assert process_environment(cpu_only=True)["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.12.0.1")
+    environment = process_environment(cpu_only=True)
+    assert "JAX_COMPILATION_CACHE_DIR" in environment
+    assert "JAX_ENABLE_COMPILATION_CACHE" not in environment
+
+
+def test_threads_and_devices(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    environment = process_environment(threads=1, cpu_only=True)
+    assert environment["NPROC"] == environment["OMP_NUM_THREADS"] == "1"
+    assert environment["JAX_PLATFORMS"] == "cpu"
+    assert environment["XLA_FLAGS"] == "--xla_dump_to=x --xla_cpu_multi_thread_eigen=false"
+    assert "JAX_PLATFORMS" not in process_environment()
+    assert "NPROC" not in process_environment()
