@@ -11,6 +11,7 @@ import contextlib
 import threading
 import types
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dm_env
 import numpy as np
@@ -21,14 +22,15 @@ from acme.adders.reverb import base
 from dm_env import specs
 
 from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, zero_row
-from mukoe.types import Nest, Row, Sample
+from mukoe.types import MaskedObservation, Nest, Row, Sample
 
 # The writer may be ahead of the table by this many items.
 _MAX_IN_FLIGHT_ITEMS = 16
 # A full table holds an adder up by this much at each step.
 _BACK_PRESSURE_MS = 500
 _SIGNATURE_TIMEOUT_MS = 300_000
-_RATE_LIMITER_TIMEOUT_MS = 5_000
+_RATE_LIMITER_TIMEOUT_MS = 500
+_UPDATE_TIMEOUT_S = 10.0
 
 
 def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
@@ -136,8 +138,11 @@ class ReverbAdder(base.ReverbAdder):
 
     def __del__(self) -> None:
         """Closes the writer at once; the base class would wait for a full table."""
-        with contextlib.suppress(Exception):
-            self._writer.close()
+        # `_writer` would make one, which waits minutes for a server that has gone.
+        writer = getattr(self, "_ReverbAdder__writer", None)
+        if writer is not None:
+            with contextlib.suppress(Exception):
+                writer.close()
 
     def _conform(self, row: Row) -> Row:
         """Returns the row in the types of the spec, without extras that are not stored."""
@@ -189,54 +194,81 @@ class ReverbDataset(Iterator[Sample]):
     """An endless iterator of samples of NumPy arrays.
 
     It waits while the table allows no samples; `close` ends that within
-    `_RATE_LIMITER_TIMEOUT_MS`.
+    `_RATE_LIMITER_TIMEOUT_MS`. Reverb's dataset ends each time the table allows nothing
+    for so long: what it gave until then stays for the next batch, or a table that allows
+    samples one by one would never fill a batch.
     """
 
     def __init__(self, client: reverb.Client, declaration: ReplayDeclaration):
-        self._address = client.server_address
+        self._client = client
         self._declaration = declaration
         self._closed = threading.Event()
-        self._batches: Iterator[reverb.ReplaySample] = iter(())
+        self._signature: Row | None = None
+        self._parts: list[tuple] = []
+        self._batches: Iterator[tuple] = iter(())
 
     def __next__(self) -> Sample:
-        while not self._closed.is_set():
-            try:
-                return _to_sample(next(self._batches))
-            except StopIteration:
+        missing = self._declaration.batch_size - sum(len(part[0]) for part in self._parts)
+        while missing > 0:
+            if self._closed.is_set():
+                raise StopIteration
+            part = next(self._batches, None)
+            if part is None:
                 self._batches = self._make_batches()
-        raise StopIteration
+            else:
+                self._parts.append(part)
+                missing -= len(part[0])
+        return self._take()
 
     def close(self) -> None:
         """Ends the iteration."""
         self._closed.set()
 
-    def _make_batches(self) -> Iterator[reverb.ReplaySample]:
-        """Batches until the table has allowed no sample for a while."""
-        batch_size = self._declaration.batch_size
-        dataset = reverb.TrajectoryDataset.from_table_signature(
-            server_address=self._address,
+    def _take(self) -> Sample:
+        """Makes a batch of the parts; what is left over stays."""
+        size = self._declaration.batch_size
+        batch = self._parts[0]
+        if len(self._parts) > 1:
+            batch = tuple(np.concatenate(leaves) for leaves in zip(*self._parts, strict=True))
+        rest = tuple(leaf[size:] for leaf in batch)
+        self._parts = [rest] if len(rest[0]) else []
+        keys, probabilities, *leaves = (leaf[:size] for leaf in batch)
+        rows = tree.unflatten_as(self._signature, leaves)
+        return Sample(keys, probabilities.astype(np.float32), rows)
+
+    def _make_batches(self) -> Iterator[tuple]:
+        """Batches, the last of them a short one, until the table allows no sample for a while."""
+        if self._signature is None:
+            tables = self._client.server_info(_SIGNATURE_TIMEOUT_MS // 1000)
+            self._signature = _with_own_types(tables[self._declaration.table].signature)
+        leaves = tree.flatten(self._signature)
+        dataset = reverb.TrajectoryDataset(
+            server_address=self._client.server_address,
             table=self._declaration.table,
-            max_in_flight_samples_per_worker=batch_size,
+            dtypes=tuple(leaf.dtype for leaf in leaves),
+            shapes=tuple(leaf.shape for leaf in leaves),
+            max_in_flight_samples_per_worker=self._declaration.batch_size,
             num_workers_per_iterator=1,
-            get_signature_timeout_secs=_SIGNATURE_TIMEOUT_MS // 1000,
             rate_limiter_timeout_ms=_RATE_LIMITER_TIMEOUT_MS,
         )
         options = tf.data.Options()
         options.threading.private_threadpool_size = 1
-        dataset = dataset.batch(batch_size, drop_remainder=True).with_options(options)
+        dataset = dataset.map(lambda item: (item.info.key, item.info.probability, *item.data))
+        dataset = dataset.batch(self._declaration.batch_size).with_options(options)
         return dataset.as_numpy_iterator()
 
 
-def _to_sample(batch: reverb.ReplaySample) -> Sample:
-    return Sample(
-        keys=_first_column(batch.info.key),
-        probabilities=_first_column(batch.info.probability).astype(np.float32),
-        rows=Row(*batch.data),
-    )
-
-
-def _first_column(array: np.ndarray) -> np.ndarray:
-    return array[:, 0] if array.ndim == 2 else array
+def _with_own_types(structure: Any) -> Any:
+    """Gives the named tuples of a server's signature, which are look-alikes, their types back."""
+    own = {kind.__name__: kind for kind in (Row, MaskedObservation)}
+    if isinstance(structure, Mapping):
+        return {name: _with_own_types(value) for name, value in structure.items()}
+    if isinstance(structure, tuple):
+        values = [_with_own_types(value) for value in structure]
+        if not hasattr(structure, "_fields"):
+            return tuple(values)
+        return own.get(type(structure).__name__, type(structure))(*values)
+    return structure
 
 
 def make_dataset_iterator(client: reverb.Client, declaration: ReplayDeclaration) -> ReverbDataset:
@@ -247,6 +279,24 @@ def make_dataset_iterator(client: reverb.Client, declaration: ReplayDeclaration)
 def update_priorities(
     client: reverb.Client, keys: np.ndarray, priorities: np.ndarray, table: str = "replay"
 ) -> None:
-    """Gives items new priorities; those that have left are passed over."""
+    """Gives items new priorities; those that have left are passed over.
+
+    Raises TimeoutError where the server does not answer: Reverb's own call would wait for
+    ever; and RuntimeError where the connection broke.
+    """
     updates = dict(zip(keys.tolist(), priorities.tolist(), strict=True))
-    client.mutate_priorities(table, updates)
+    errors: list[RuntimeError] = []
+
+    def update() -> None:
+        try:
+            client.mutate_priorities(table, updates)
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=update, daemon=True)
+    thread.start()
+    thread.join(_UPDATE_TIMEOUT_S)
+    if errors:
+        raise errors[0]
+    if thread.is_alive():
+        raise TimeoutError(f"the replay server took no priorities for {_UPDATE_TIMEOUT_S} s")
