@@ -27,6 +27,7 @@ from launchpad.nodes.python.local_multi_processing import PythonProcess
 from mukoe.layouts.distributed.nodes import FAILURE_FILE
 from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.layouts.resources import process_environment
+from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.progress import Progress, ProgressLine
 
 STATUS_CRASHED = 1
@@ -66,7 +67,22 @@ def launch(
             time.sleep(_POLL_SECONDS)
             run.poll()
         watcher.close()
-    return run.status(line)
+    status = run.status(line)
+    if status in (0, STATUS_INTERRUPTED):
+        print(_what_next(workdir))
+    return status
+
+
+def _what_next(workdir: Path) -> str:
+    """Says where the checkpoint is and what can be typed next."""
+    step = Checkpointer(workdir / "checkpoints").latest_step()
+    if step is None:
+        return f"ended before the first checkpoint; logs are in {workdir}"
+    return (
+        f"checkpoint of learner step {step}: {workdir / 'checkpoints' / 'latest' / str(step)}\n"
+        f"go on with:  --resume --workdir={workdir} and a larger --max_actor_steps\n"
+        f"look at it:  tensorboard --logdir {workdir / 'tensorboard'}"
+    )
 
 
 def _start(
@@ -92,12 +108,11 @@ def _local_resources(program: lp.Program, experiment: ExperimentConfig) -> dict[
     distributed = experiment.distributed
     acting = process_environment(distributed.actor_threads, cpu_only=True)
     learning = process_environment(distributed.learner_threads)
-    serving = learning
     groups = {
         "replay": acting,
         "counter": acting,
         "learner": learning,
-        "inference": serving,
+        "inference": learning,
         "actor": acting,
         "evaluator": acting,
     }
