@@ -58,8 +58,11 @@ def main() -> None:
 
     launch_type = flags.FLAGS.lp_launch_type
     experiment = config.make_experiment()
+    environment_spec = distributed.check_experiment(experiment)
     workdir = prepare_workdir(Path(WORKDIR.value), config, RESUME.value, MAY_DIFFER)
-    program, counter = distributed.make_program(experiment, workdir, resume=RESUME.value)
+    program, counter = distributed.make_program(
+        experiment, environment_spec, workdir, resume=RESUME.value
+    )
     status = distributed.launch(program, counter, experiment, workdir, launch_type)
     distributed.leave(status)
 

@@ -96,15 +96,25 @@ class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
         return reverb_replay.make_dataset_iterator(replay_client, self.replay)
 
     def make_adder(
-        self, replay_client: Any, environment_spec: EnvironmentSpec, policy: Policy
+        self,
+        replay_client: Any,
+        environment_spec: EnvironmentSpec,
+        policy: Policy,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Adder:
-        """Makes what records one environment's steps."""
+        """Makes what records one environment's steps.
+
+        Where replay takes no more for now, adding waits; `should_stop` ends that.
+        """
         if isinstance(replay_client, InProcessReplay):
             return replay_client.make_adder()
         from mukoe.replay import reverb as reverb_replay
 
         return reverb_replay.make_adder(
-            replay_client, self.replay, row_spec(environment_spec, policy.extras_spec)
+            replay_client,
+            self.replay,
+            row_spec(environment_spec, policy.extras_spec),
+            should_stop,
         )
 
     def make_actor(

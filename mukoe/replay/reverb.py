@@ -10,7 +10,7 @@ import collections
 import contextlib
 import threading
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dm_env
@@ -26,8 +26,10 @@ from mukoe.types import MaskedObservation, Nest, Row, Sample
 
 # The writer may be ahead of the table by this many items.
 _MAX_IN_FLIGHT_ITEMS = 16
-# A full table holds an adder up by this much at each step.
+# A table at its rate limit holds an adder up at each step, in slices of this length ...
 _BACK_PRESSURE_MS = 500
+# ... and no longer than this many of them.
+_BACK_PRESSURE_SLICES = 120
 _SIGNATURE_TIMEOUT_MS = 300_000
 _RATE_LIMITER_TIMEOUT_MS = 500
 _UPDATE_TIMEOUT_S = 10.0
@@ -68,7 +70,13 @@ class ReverbAdder(base.ReverbAdder):
     `add` waits a bounded time, so its caller can notice that it should stop.
     """
 
-    def __init__(self, client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row):
+    def __init__(
+        self,
+        client: reverb.Client,
+        declaration: ReplayDeclaration,
+        row_spec: Row,
+        should_stop: Callable[[], bool] = lambda: False,
+    ):
         super().__init__(
             client,
             max_sequence_length=declaration.item_length,
@@ -76,6 +84,7 @@ class ReverbAdder(base.ReverbAdder):
             priority_fns={declaration.table: None},
             get_signature_timeout_ms=_SIGNATURE_TIMEOUT_MS,
         )
+        self._should_stop = should_stop
         self._declaration = declaration
         self._row_spec = row_spec
         self._padding = zero_row(row_spec)
@@ -181,13 +190,22 @@ class ReverbAdder(base.ReverbAdder):
         return float(self._declaration.initial_priority(rows))
 
     def _hold_back(self) -> None:
-        with contextlib.suppress(reverb.DeadlineExceededError):
-            self._writer.flush(_MAX_IN_FLIGHT_ITEMS, timeout_ms=_BACK_PRESSURE_MS)
+        for _ in range(_BACK_PRESSURE_SLICES):
+            if self._should_stop():
+                return
+            with contextlib.suppress(reverb.DeadlineExceededError):
+                self._writer.flush(_MAX_IN_FLIGHT_ITEMS, timeout_ms=_BACK_PRESSURE_MS)
+                return
 
 
-def make_adder(client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row) -> ReverbAdder:
-    """Makes the adder of one environment."""
-    return ReverbAdder(client, declaration, row_spec)
+def make_adder(
+    client: reverb.Client,
+    declaration: ReplayDeclaration,
+    row_spec: Row,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> ReverbAdder:
+    """Makes the adder of one environment; `should_stop` ends its waiting for the table."""
+    return ReverbAdder(client, declaration, row_spec, should_stop)
 
 
 class ReverbDataset(Iterator[Sample]):

@@ -23,26 +23,28 @@ _CALL_TIMEOUT_SECONDS = 60.0
 
 
 def make_program(
-    experiment: ExperimentConfig, workdir: Path, resume: bool = False, name: str = "mukoe"
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    workdir: Path,
+    resume: bool = False,
+    name: str = "mukoe",
 ) -> tuple[lp.Program, lp.CourierHandle]:
     """Turns an experiment into a Launchpad program.
 
     Args:
       experiment: agent, environment and settings.
+      environment_spec: of `check_experiment`.
       workdir: where logs and checkpoints go; it exists.
       resume: go on from the newest checkpoint in `workdir`, where there is one.
       name: of the program.
 
     Returns:
       The program, and a handle of its counter.
-
-    Raises:
-      UserError: the agent does not fit the environment.
     """
     distributed = experiment.distributed
     context = NodeContext(
         experiment=experiment,
-        environment_spec=_check_environment(experiment),
+        environment_spec=environment_spec,
         workdir=workdir,
         counts=_counts_to_resume(workdir) if resume else {},
     )
@@ -99,8 +101,12 @@ def _set_timeout(handle: lp.CourierHandle, seconds: float = _CALL_TIMEOUT_SECOND
     handle.set_client_kwargs(call_timeout=seconds)
 
 
-def _check_environment(experiment: ExperimentConfig) -> EnvironmentSpec:
-    """Makes an environment and the networks once, so that mistakes show up here."""
+def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
+    """Makes an environment and the networks once, and returns the environment's spec.
+
+    Raises:
+      UserError: the environment cannot be made, or the agent does not fit it.
+    """
     environment = experiment.environment_factory(experiment.run.seed, 1, False)
     spec = environment.spec
     environment.close()

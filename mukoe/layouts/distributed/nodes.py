@@ -158,7 +158,9 @@ class LearnerNode:
         """Learns until the program stops, then saves."""
         with self._context.reporting_failures("learner", self._stop):
             threading.Thread(target=self._close_at_stop, daemon=True).start()
-            next_report = next_save = time.monotonic()
+            self._save()
+            next_report = time.monotonic()
+            next_save = next_report + self._context.experiment.run.checkpoint_seconds
             while not self._stop.is_set():
                 try:
                     metrics = self._learner.step()
@@ -285,7 +287,8 @@ class ActorNode:
             if runner is None:
                 return
             adders = [
-                builder.make_adder(self._replay, spec, policy) for _ in range(run.envs_per_actor)
+                builder.make_adder(self._replay, spec, policy, self._stop.is_set)
+                for _ in range(run.envs_per_actor)
             ]
             key = jax.random.PRNGKey(self._context.random_seed(_SEED_ACTOR, self._index))
             actor = builder.make_actor(
