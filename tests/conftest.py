@@ -21,6 +21,8 @@ _ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
+    # Tests compile much and compute little.
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
     "MPLBACKEND": "agg",
 }
 if importlib.metadata.version("jax").startswith(("0.4.", "0.5.")):

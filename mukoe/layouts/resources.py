@@ -18,8 +18,10 @@ def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, s
       threads: that XLA may use on the CPU; 0 for as many as there are cores.
       cpu_only: leave accelerators to others.
     """
+    cpu = cpu_only or not has_accelerator()
+    xla_flags = os.environ.get("XLA_FLAGS", "").split()
     environment = {
-        **_compilation_cache(cpu_only or not has_accelerator()),
+        **_compilation_cache(cpu),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # Reverb's TensorFlow only moves data.
         "TF_NUM_INTEROP_THREADS": "2",
@@ -27,16 +29,14 @@ def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, s
     }
     if cpu_only:
         environment["JAX_PLATFORMS"] = "cpu"
+    if cpu and not any("xla_backend_optimization_level" in flag for flag in xla_flags):
+        # Compiles a MuZero update a third sooner than the default of 3, and runs it as fast.
+        xla_flags.append("--xla_backend_optimization_level=1")
     if threads:
-        flags = os.environ.get("XLA_FLAGS", "")
-        if threads == 1:
-            flags += " --xla_cpu_multi_thread_eigen=false"
-        environment |= {
-            "NPROC": str(threads),
-            "OMP_NUM_THREADS": str(threads),
-            "XLA_FLAGS": flags.strip(),
-        }
-    return environment
+        environment |= {"NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}
+    if threads == 1:
+        xla_flags.append("--xla_cpu_multi_thread_eigen=false")
+    return {**environment, "XLA_FLAGS": " ".join(xla_flags)}
 
 
 def _compilation_cache(cpu: bool) -> dict[str, str]:

@@ -121,10 +121,10 @@ def test_local_mt_with_local_inference(tmp_path):
 
 def test_ctrl_c_saves_and_ends_every_process(tmp_path):
     workdir = tmp_path / "run"
-    process = start(workdir, *TINY, "--lp_launch_type=local_mp", "--inference=local")
+    flags = (*TINY, "--lp_launch_type=local_mp", "--inference=local")
+    process = start(workdir, *flags, "--config.run.checkpoint_seconds=1")
     checkpoints = workdir / "checkpoints" / "latest"
-    wait_for(lambda: checkpoints.exists() and Checkpointer(checkpoints.parent).steps())
-    time.sleep(2)
+    wait_for(lambda: checkpoints.exists() and Checkpointer(checkpoints.parent).latest_step())
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     output = finish(process, timeout=60)
