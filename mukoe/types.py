@@ -29,6 +29,11 @@ class EnvironmentSpec(NamedTuple):
     discounts: specs.BoundedArray
 
 
+def plays_in_turns(spec: EnvironmentSpec) -> bool:
+    """Whether two players take turns, so that a discount of -1 passes the turn."""
+    return bool(spec.discounts.minimum.min() < 0)
+
+
 class MaskedObservation(NamedTuple):
     """An observation of an environment in which not every action is always legal.
 
@@ -139,9 +144,11 @@ class EpisodeResult(NamedTuple):
     length: agent steps.
     frames: emulator frames (agent steps times the action repeat).
     environment: index of the environment in its vector.
+    seat: where the agent sat in a match of two players: 0 moves first, 1 second; else 0.
     """
 
     episode_return: float
     length: int
     frames: int
     environment: int = 0
+    seat: int = 0

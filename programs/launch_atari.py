@@ -55,11 +55,14 @@ def main() -> None:
     set_process_environment(process_environment())
 
     from mukoe.layouts import distributed
+    from mukoe.layouts.experiment import check_experiment
 
     launch_type = flags.FLAGS.lp_launch_type
     experiment = config.make_experiment()
-    environment_spec = distributed.check_experiment(experiment)
-    workdir = prepare_workdir(Path(WORKDIR.value), config, RESUME.value, MAY_DIFFER)
+    environment_spec = check_experiment(experiment)
+    workdir = prepare_workdir(
+        Path(WORKDIR.value), config, CONFIG.filename, RESUME.value, MAY_DIFFER
+    )
     program, counter = distributed.make_program(
         experiment, environment_spec, workdir, resume=RESUME.value
     )

@@ -74,12 +74,20 @@ class EnvironmentLoop:
         return self._environment.finished_episodes()
 
     def run_episodes(
-        self, num_episodes: int, should_stop: Callable[[], bool] = lambda: False
+        self,
+        num_episodes: int,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_result: Callable[[EpisodeResult], None] = lambda _: None,
     ) -> list[EpisodeResult]:
         """Returns `num_episodes` results, fewer where it should stop before.
 
         Each environment contributes the same number of episodes (or one more), so that
         short episodes are not counted more often than long ones. The vector starts anew.
+
+        Args:
+          num_episodes: that are wanted.
+          should_stop: asked before every step.
+          on_result: told each result as it comes.
         """
         self._timestep = None
         num_envs = self._environment.num_envs
@@ -91,6 +99,7 @@ class EnvironmentLoop:
                 if wanted[result.environment] > 0:
                     wanted[result.environment] -= 1
                     results.append(result)
+                    on_result(result)
         return results
 
     @property

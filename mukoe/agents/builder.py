@@ -17,6 +17,7 @@ from mukoe.acting.variables import VariableClient
 from mukoe.learning.learner import Learner, Logger, PriorityUpdater
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
+from mukoe.search import Inspector
 from mukoe.types import EnvironmentSpec, Policy, Sample
 
 Networks = TypeVar("Networks")
@@ -67,6 +68,13 @@ class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
           counter: counts the learner's steps.
           prefetch_size: batches put on the devices ahead of time by a thread; 0 for none.
         """
+
+    def make_inspector(
+        self, networks: Networks, environment_spec: EnvironmentSpec
+    ) -> Inspector | None:
+        """Makes what shows the search of the evaluation policy; None where it has none."""
+        del networks, environment_spec
+        return None
 
     def make_replay_tables(self, environment_spec: EnvironmentSpec, policy: Policy) -> list[Any]:
         """Makes the Reverb tables."""

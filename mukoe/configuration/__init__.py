@@ -1,7 +1,14 @@
 """Settings of experiments: typed fields, the command line, the workdir."""
 
 from mukoe.configuration.door import DEFINE_config, load_config_file, run_main
-from mukoe.configuration.fields import apply_overrides, from_dict, from_json, to_dict, to_json
+from mukoe.configuration.fields import (
+    apply_overrides,
+    from_dict,
+    from_json,
+    to_dict,
+    to_json,
+    with_values,
+)
 from mukoe.configuration.workdir import load_config, prepare_workdir, write_atomically
 
 __all__ = [
@@ -15,5 +22,6 @@ __all__ = [
     "run_main",
     "to_dict",
     "to_json",
+    "with_values",
     "write_atomically",
 ]

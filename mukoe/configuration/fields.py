@@ -60,6 +60,31 @@ def from_dict(config_type: type[T], values: Mapping[str, Any]) -> T:
     return _build(config_type, values, "")
 
 
+def with_values(config: T, values: Mapping[str, Any]) -> T:
+    """Returns the configuration with the values that `to_dict` gave for one of its kind.
+
+    Groups keep the type that they have in `config`, so fields may be annotated with `Any`.
+
+    Raises:
+      UserError: a field is unknown, or of the wrong type.
+    """
+    return _with_values(config, values, "")
+
+
+def _with_values(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = _field_types(type(config))
+    replaced = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise UserError(_unknown_field(prefix + name, name, prefix, hints))
+        current = getattr(config, name)
+        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+            replaced[name] = _with_values(current, value, f"{prefix}{name}.")
+        else:
+            replaced[name] = _build(hints[name], value, prefix + name)
+    return dataclasses.replace(config, **replaced)
+
+
 def to_json(config: Any) -> str:
     """Returns the configuration as indented JSON with a final newline."""
     return json.dumps(to_dict(config), indent=2) + "\n"

@@ -1,29 +1,44 @@
 """The directory of an experiment, and the config.json that says which one it holds."""
 
+import importlib.metadata
 import json
 import os
+import platform
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from mukoe.configuration.fields import from_json, to_dict, to_json
+from mukoe.configuration.door import load_config_file
+from mukoe.configuration.fields import to_dict, to_json, with_values
 from mukoe.errors import UserError
 
-T = TypeVar("T")
-
 _CONFIG_FILE = "config.json"
+_CONFIG_COPY = "config.py"
+_COMMAND_FILE = "command.json"
+_VERSIONS_OF = ("mukoe", "jax", "dm-haiku", "mctx", "numpy")
 
 
-def load_config(config_type: type[T], workdir: str | os.PathLike[str]) -> T:
-    """Returns the configuration that an experiment's workdir was started with.
+def load_config(workdir: str | os.PathLike[str]) -> Any:
+    """Returns the configuration that a workdir's experiment was started with.
+
+    Its config file, of which the workdir has a copy, says which kinds of agent and
+    environment there are; config.json has the values.
 
     Raises:
-      UserError: the workdir holds no experiment, or one with another kind of config.
+      UserError: the workdir holds no experiment, or its config file does not load.
     """
-    return from_json(config_type, json.dumps(_stored_config(Path(workdir))))
+    workdir = Path(workdir)
+    values = stored_config(workdir)
+    return with_values(load_config_file(str(workdir / _CONFIG_COPY)), values)
 
 
-def _stored_config(workdir: Path) -> dict[str, Any]:
+def stored_config(workdir: Path) -> dict[str, Any]:
+    """Returns a workdir's configuration as plain nested dicts, whatever its type was.
+
+    Raises:
+      UserError: the workdir holds no experiment, or its config.json cannot be read.
+    """
     path = workdir / _CONFIG_FILE
     try:
         return json.loads(path.read_text())
@@ -36,14 +51,19 @@ def _stored_config(workdir: Path) -> dict[str, Any]:
 def prepare_workdir(
     workdir: str | os.PathLike[str],
     config: Any,
+    config_file: str | os.PathLike[str],
     resume: bool,
     may_differ: Sequence[str] = (),
 ) -> Path:
-    """Makes the workdir of a new or a resumed experiment and writes its config.json.
+    """Makes the workdir of a new or a resumed experiment, and writes what it is.
+
+    These are config.json, a copy of the config file as config.py, and command.json with
+    the command line, the versions and the number of CPU cores.
 
     Args:
       workdir: the directory; made if missing.
       config: the experiment's configuration.
+      config_file: that it comes from.
       resume: go on with the experiment that the workdir holds.
       may_differ: dotted fields, or groups of them, that may change when resuming.
 
@@ -68,15 +88,28 @@ def prepare_workdir(
         _check_same_experiment(workdir, config, may_differ)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        write_atomically(workdir / _CONFIG_COPY, Path(config_file).read_text())
+        write_atomically(workdir / _COMMAND_FILE, json.dumps(_command(), indent=2) + "\n")
         write_atomically(workdir / _CONFIG_FILE, to_json(config))
     except OSError as error:
         raise UserError(f"cannot write to workdir {workdir}: {error.strerror}") from error
     return workdir
 
 
+def _command() -> dict[str, Any]:
+    return {
+        "argv": sys.argv,
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+    }
+
+
 def _check_same_experiment(workdir: Path, config: Any, may_differ: Sequence[str]) -> None:
-    stored = dict(_flatten(_stored_config(workdir)))
-    current = dict(_flatten(to_dict(config)))
+    stored = dict(flatten(stored_config(workdir)))
+    current = dict(flatten(to_dict(config)))
     absent = "absent"
     differing = [
         f"{name} was {stored.get(name, absent)}, is {current.get(name, absent)}"
@@ -92,10 +125,11 @@ def _check_same_experiment(workdir: Path, config: Any, may_differ: Sequence[str]
         )
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the dotted name and the value of every leaf of nested mappings."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

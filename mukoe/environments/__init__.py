@@ -2,7 +2,14 @@
 
 from mukoe.environments.atari import AtariConfig, AtariEnvironment, games, make_atari
 from mukoe.environments.atari_scores import ATARI_57, human_normalised_score
-from mukoe.environments.gymnasium_adapter import GymnasiumEnvironment, make_gymnasium
+from mukoe.environments.game_functions import PGX_GAMES, GameFunctions, GameStep, Opponent, Streams
+from mukoe.environments.gymnasium_adapter import (
+    GymnasiumConfig,
+    GymnasiumEnvironment,
+    make_gymnasium,
+)
+from mukoe.environments.opponents import OPPONENTS, make_opponent
+from mukoe.environments.pgx_games import MatchEnvironment, PgxConfig, SelfPlayEnvironment
 from mukoe.environments.vector import (
     EnvironmentFactory,
     SyncVectorEnvironment,
@@ -16,7 +23,17 @@ __all__ = [
     "AtariConfig",
     "AtariEnvironment",
     "EnvironmentFactory",
+    "GameFunctions",
+    "GameStep",
+    "GymnasiumConfig",
     "GymnasiumEnvironment",
+    "MatchEnvironment",
+    "OPPONENTS",
+    "Opponent",
+    "PGX_GAMES",
+    "PgxConfig",
+    "SelfPlayEnvironment",
+    "Streams",
     "SyncVectorEnvironment",
     "VectorEnvironment",
     "environment_spec",
@@ -24,5 +41,6 @@ __all__ = [
     "human_normalised_score",
     "make_atari",
     "make_gymnasium",
+    "make_opponent",
     "vectorize",
 ]

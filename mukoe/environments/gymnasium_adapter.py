@@ -1,5 +1,6 @@
 """Any Gymnasium environment with finite actions as a dm_env environment."""
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -214,3 +215,21 @@ def make_gymnasium(name: str, **kwargs: Any) -> EnvironmentFactory:
     except (gymnasium.error.Error, TypeError) as error:
         raise UserError(f"Gymnasium environment '{name}' cannot be made: {error}") from error
     return vectorize(make_environment, name=f"Gymnasium {name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class GymnasiumConfig:
+    """A registered Gymnasium environment."""
+
+    # As `gymnasium.make` takes it, such as CartPole-v1 or module:Name-v0.
+    env: str
+    # Further arguments of `gymnasium.make`.
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
+        return make_gymnasium(self.env, **self.arguments)
+
+    def with_rendering(self) -> "GymnasiumConfig":
+        """Returns the same environment, ready to be drawn."""
+        return dataclasses.replace(self, arguments={**self.arguments, "render_mode": "rgb_array"})

@@ -1,12 +1,16 @@
 """What a layout takes: an agent, an environment, and how to run them."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from mukoe.acting.inference import InferenceConfig
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
+from mukoe.types import EnvironmentSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +29,36 @@ class RunConfig:
     evaluation_period: int = 20_000
     # Seconds between two checkpoints.
     checkpoint_seconds: float = 120.0
+    # Agent steps between two checkpoints in the local layout, beside those by time, so that
+    # they are the same on every machine; 0 for none.
+    checkpoint_period: int = 0
+    # Latest checkpoints that stay; a ladder needs several.
+    keep_checkpoints: int = 3
     # Seconds between two rows of a log.
     log_seconds: float = 5.0
+    # Agent steps between two rows of a log in the local layout, whose logs do not depend on
+    # the speed of the machine.
+    log_period: int = 1_000
+    # An evaluation with this mean return ends the run; None goes on to the step limit.
+    target_return: float | None = None
 
     def __post_init__(self) -> None:
-        for field in ("max_actor_steps", "envs_per_actor", "evaluation_episodes"):
+        for field in (
+            "max_actor_steps",
+            "envs_per_actor",
+            "evaluation_episodes",
+            "log_period",
+            "keep_checkpoints",
+        ):
             if getattr(self, field) < 1:
                 raise UserError(f"run.{field} must be at least 1, not {getattr(self, field)}")
-        for field in ("evaluation_period", "checkpoint_seconds", "log_seconds", "seed"):
+        for field in (
+            "evaluation_period",
+            "checkpoint_seconds",
+            "checkpoint_period",
+            "log_seconds",
+            "seed",
+        ):
             if getattr(self, field) < 0:
                 raise UserError(f"run.{field} must not be negative, not {getattr(self, field)}")
 
@@ -117,3 +143,29 @@ class ExperimentConfig:
     run: RunConfig = RunConfig()
     # The Launchpad program.
     distributed: DistributedConfig = DistributedConfig()
+
+
+def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
+    """Makes an environment and the networks once, and returns the environment's spec.
+
+    Raises:
+      UserError: the environment cannot be made, or the agent does not fit it.
+    """
+    environment = experiment.environment_factory(experiment.run.seed, 1, False)
+    spec = environment.spec
+    environment.close()
+    builder = experiment.builder
+    builder.make_policy(builder.make_networks(spec), spec)
+    return spec
+
+
+def random_seed(run: RunConfig, counts: Mapping[str, int], *part: int) -> int:
+    """A seed for a part of the run, another one after each resume.
+
+    Args:
+      run: of the experiment.
+      counts: at the start of this process; not zero for a resumed run.
+      part: numbers that name the part.
+    """
+    path = (run.seed, counts.get("actor_steps", 0), *part)
+    return int(np.random.SeedSequence(path).generate_state(1)[0])

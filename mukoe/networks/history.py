@@ -132,7 +132,8 @@ def stack_rows(
         return frames
     steps = mask.shape[1] - (config.frames - 1)
     taken = mask > 0
-    past = jnp.where(jnp.reshape(taken, taken.shape + (1,) * (frames.ndim - 2)), frames, 0)
+    taken_frames = jnp.reshape(taken, taken.shape + (1,) * (frames.ndim - 2))
+    past = jnp.where(taken_frames, frames, jnp.zeros((), frames.dtype))
     windows = [past[:, i : i + steps] for i in range(config.frames - 1)]
     windows.append(frames[:, config.frames - 1 :])
     if not config.action_planes:

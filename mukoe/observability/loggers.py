@@ -93,7 +93,7 @@ class CsvLogger:
         """Opens the file for appending, rewritten first if it is not fit for the row."""
         self._let_go()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        stored, columns, sound = _read_rows(self._path)
+        stored, columns, sound = read_rows(self._path)
         kept = stored
         if self._resuming and self._steps_key in row:
             kept = [old for old in stored if _is_before(old, row, str(self._steps_key))]
@@ -104,7 +104,7 @@ class CsvLogger:
         self._file = open(self._path, "a", newline="")  # noqa: SIM115
 
 
-def _read_rows(path: Path) -> tuple[list[dict[str, str]], list[str], bool]:
+def read_rows(path: Path) -> tuple[list[dict[str, str]], list[str], bool]:
     """Returns the whole rows, the columns, and whether that is all that the file holds."""
     if not path.exists():
         return [], [], False
@@ -317,7 +317,7 @@ def _time_taken(logs: Path) -> float:
     times = [0.0]
     for path in logs.glob("*.csv"):
         try:
-            rows, _, _ = _read_rows(path)
+            rows, _, _ = read_rows(path)
             times.append(float(rows[-1][_WALL_TIME]))
         except (OSError, ValueError, KeyError, IndexError):
             continue

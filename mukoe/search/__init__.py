@@ -1,14 +1,25 @@
 """Acting by search with mctx: action choice, noise, masks, temperature."""
 
 from mukoe.search.config import SearchConfig
-from mukoe.search.policies import SearchFunction, SearchModel, SearchOutput, make_search
+from mukoe.search.inspection import Inspector
+from mukoe.search.policies import (
+    SearchFunction,
+    SearchModel,
+    SearchOutput,
+    TreeSearchFunction,
+    make_search,
+    make_tree_search,
+)
 from mukoe.search.temperature import scheduled_temperature
 
 __all__ = [
+    "Inspector",
     "SearchConfig",
     "SearchFunction",
     "SearchModel",
     "SearchOutput",
+    "TreeSearchFunction",
     "make_search",
+    "make_tree_search",
     "scheduled_temperature",
 ]

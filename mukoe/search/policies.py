@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.errors import UserError
 from mukoe.search.config import SearchConfig
 from mukoe.search.root import add_dirichlet_noise, complete_mask, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
@@ -52,6 +53,11 @@ class SearchOutput(NamedTuple):
 SearchFunction = Callable[[Params, chex.PRNGKey, Nest, Array | None, chex.Numeric], SearchOutput]
 """`(params, key, observation [B, ...], legal_actions [B, A] or None, learner_steps [])`."""
 
+TreeSearchFunction = Callable[
+    [Params, chex.PRNGKey, Nest, Array | None, chex.Numeric], tuple[SearchOutput, mctx.Tree]
+]
+"""A `SearchFunction` that also returns the tree, without the embeddings of its nodes."""
+
 
 class _Plan(NamedTuple):
     """What an algorithm hands back: `SearchOutput` without the statistics of the policy."""
@@ -60,6 +66,7 @@ class _Plan(NamedTuple):
     search_policy: Array
     search_value: Array
     tree_statistics: Mapping[str, Array]
+    tree: mctx.Tree | None
 
 
 def make_search(
@@ -78,6 +85,45 @@ def make_search(
       model: the model that is searched.
       evaluation: act greedily and without noise.
     """
+    planner = _make_planner(config, model, evaluation)
+
+    def search(*inputs) -> SearchOutput:
+        output, _ = planner(*inputs)
+        return output
+
+    return search
+
+
+def make_tree_search(
+    config: SearchConfig, model: SearchModel, evaluation: bool = False
+) -> TreeSearchFunction:
+    """Returns `make_search`'s function with the whole search tree as a second output.
+
+    Args:
+      config: the algorithm and its settings.
+      model: the model that is searched.
+      evaluation: act greedily and without noise.
+
+    Raises:
+      UserError: there are no simulations, and so no tree.
+    """
+    if config.num_simulations == 0:
+        raise UserError(
+            "a search with 0 simulations has no tree; num_simulations must be 1 or more"
+        )
+    planner = _make_planner(config, model, evaluation)
+
+    def search(*inputs) -> tuple[SearchOutput, mctx.Tree]:
+        output, tree = planner(*inputs)
+        assert tree is not None
+        return output, dataclasses.replace(tree, embeddings=())
+
+    return search
+
+
+def _make_planner(
+    config: SearchConfig, model: SearchModel, evaluation: bool
+) -> Callable[..., tuple[SearchOutput, mctx.Tree | None]]:
     if config.num_simulations == 0:
         plan = _plan_with_prior
     elif config.algorithm == "gumbel":
@@ -91,7 +137,7 @@ def make_search(
         observation: Nest,
         legal_actions: Array | None,
         learner_steps: chex.Numeric,
-    ) -> SearchOutput:
+    ) -> tuple[SearchOutput, mctx.Tree | None]:
         root = model.root(params, observation)
         legal = complete_mask(legal_actions, root.prior_logits)
         root = dataclasses.replace(root, prior_logits=mask_logits(root.prior_logits, legal))
@@ -104,12 +150,13 @@ def make_search(
         result = plan(config, model, params, key, root, legal, temperature, evaluation)
         prior = jax.nn.softmax(root.prior_logits)
         statistics = policy_statistics(result.search_policy, prior) | dict(result.tree_statistics)
-        return SearchOutput(
+        output = SearchOutput(
             action=result.action.astype(jnp.int32),
             search_policy=result.search_policy,
             search_value=result.search_value,
             statistics=statistics,
         )
+        return output, result.tree
 
     return search
 
@@ -121,7 +168,7 @@ def _plan_with_prior(config, model, params, key, root, legal, temperature, evalu
     action = greedy if evaluation else sample_action(key, prior, temperature)
     no_depth = jnp.zeros_like(root.value)
     depths = {"search_depth_max": no_depth, "search_depth_mean": no_depth}
-    return _Plan(action, prior, root.value, depths)
+    return _Plan(action, prior, root.value, depths, None)
 
 
 def _plan_with_muzero(config, model, params, key, root, legal, temperature, evaluation) -> _Plan:
@@ -155,7 +202,8 @@ def _plan_with_muzero(config, model, params, key, root, legal, temperature, eval
         action = jnp.argmax(jnp.where(candidates, summary.qvalues, -jnp.inf), axis=-1)
     else:
         action = sample_action(action_key, summary.visit_probs, temperature)
-    return _Plan(action, output.action_weights, summary.value, tree_statistics(output.search_tree))
+    tree = output.search_tree
+    return _Plan(action, output.action_weights, summary.value, tree_statistics(tree), tree)
 
 
 def _plan_with_gumbel(config, model, params, key, root, legal, temperature, evaluation) -> _Plan:
@@ -176,6 +224,7 @@ def _plan_with_gumbel(config, model, params, key, root, legal, temperature, eval
         output.action_weights,
         _improved_value(output.search_tree, output.action_weights),
         tree_statistics(output.search_tree),
+        output.search_tree,
     )
 
 

@@ -1,73 +1,76 @@
 """Workdirs: what may be started and resumed where."""
 
-import dataclasses
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from mukoe.configuration import load_config, prepare_workdir
+from mukoe.configuration import load_config, load_config_file, prepare_workdir, to_dict
 from mukoe.errors import UserError
 
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    max_actor_steps: int = 1000
-    num_actors: int = 2
+CONFIG_FILE = Path(__file__).with_name("example_config.py")
+from_file = load_config_file(str(CONFIG_FILE))
+Config, Run = type(from_file), type(from_file.run)
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    run: Run = Run()
-    game: str = "MsPacman"
-    learning_rate: float = 0.1
-    options: dict[str, int] = dataclasses.field(default_factory=dict)
+class same:  # noqa: N801
+    """Equal to a config of the same fields; each load makes its own classes."""
+
+    def __init__(self, config):
+        self._config = to_dict(config)
+
+    def __eq__(self, other):
+        return to_dict(other) == self._config
 
 
 def test_new_workdir(tmp_path):
-    workdir = prepare_workdir(tmp_path / "a" / "b", Config(), resume=False)
+    workdir = prepare_workdir(tmp_path / "a" / "b", Config(), CONFIG_FILE, resume=False)
     assert workdir == tmp_path / "a" / "b"
     assert json.loads((workdir / "config.json").read_text())["game"] == "MsPacman"
-    assert os.listdir(workdir) == ["config.json"]
-    assert load_config(Config, workdir) == Config()
+    assert sorted(os.listdir(workdir)) == ["command.json", "config.json", "config.py"]
+    assert load_config(workdir) == same(Config())
+    assert json.loads((workdir / "command.json").read_text())["versions"]["jax"]
 
 
 def test_existing_experiment_needs_resume(tmp_path):
-    prepare_workdir(tmp_path, Config(), resume=False)
+    prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
     with pytest.raises(UserError, match=r"already holds an experiment.*--resume.*--workdir"):
-        prepare_workdir(tmp_path, Config(), resume=False)
-    assert prepare_workdir(tmp_path, Config(), resume=True) == tmp_path
+        prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
+    assert prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=True) == tmp_path
 
 
 def test_resume_with_another_config_names_the_fields(tmp_path):
-    prepare_workdir(tmp_path, Config(), resume=False)
+    prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
     other = Config(Run(num_actors=4), "Pong", 0.2)
     with pytest.raises(UserError) as caught:
-        prepare_workdir(tmp_path, other, resume=True, may_differ=("run.num_actors",))
+        prepare_workdir(tmp_path, other, CONFIG_FILE, resume=True, may_differ=("run.num_actors",))
     message = str(caught.value)
     assert "game was MsPacman, is Pong; learning_rate was 0.1, is 0.2" in message
     assert "num_actors" not in message
-    assert load_config(Config, tmp_path) == Config(), "a refused resume changes nothing"
+    assert load_config(tmp_path) == same(Config()), "a refused resume changes nothing"
 
 
 def test_resume_may_change_what_is_allowed(tmp_path):
-    prepare_workdir(tmp_path, Config(), resume=False)
+    prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
     longer = Config(Run(max_actor_steps=2000))
-    prepare_workdir(tmp_path, longer, resume=True, may_differ=("run",))
-    assert load_config(Config, tmp_path) == longer
+    prepare_workdir(tmp_path, longer, CONFIG_FILE, resume=True, may_differ=("run",))
+    assert load_config(tmp_path) == same(longer)
     with pytest.raises(UserError, match="run.max_actor_steps was 2000, is 3000"):
-        prepare_workdir(tmp_path, Config(Run(3000)), resume=True, may_differ=("run.max",))
+        prepare_workdir(
+            tmp_path, Config(Run(3000)), CONFIG_FILE, resume=True, may_differ=("run.max",)
+        )
 
 
 def test_fields_that_came_or_went_are_differences(tmp_path):
-    prepare_workdir(tmp_path, Config(options={"a": 1}), resume=False)
+    prepare_workdir(tmp_path, Config(options={"a": 1}), CONFIG_FILE, resume=False)
     with pytest.raises(UserError, match=r"options.a was 1, is absent; options was absent, is {}"):
-        prepare_workdir(tmp_path, Config(), resume=True)
+        prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=True)
 
 
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(UserError, match="nothing to resume in"):
-        prepare_workdir(tmp_path / "none", Config(), resume=True)
+        prepare_workdir(tmp_path / "none", Config(), CONFIG_FILE, resume=True)
     assert not (tmp_path / "none").exists()
 
 
@@ -75,7 +78,7 @@ def test_nothing_to_resume(tmp_path):
 def test_workdir_below_a_file(tmp_path, resume):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="workdir|resume") as caught:
-        prepare_workdir(tmp_path / "file" / "run", Config(), resume=resume)
+        prepare_workdir(tmp_path / "file" / "run", Config(), CONFIG_FILE, resume=resume)
     assert str(tmp_path / "file" / "run") in str(caught.value)
 
 
@@ -84,12 +87,12 @@ def test_read_only_workdir(tmp_path):
     if os.access(tmp_path, os.W_OK):
         pytest.skip("this user may write everywhere")
     with pytest.raises(UserError, match="cannot write to workdir .*: Permission denied"):
-        prepare_workdir(tmp_path, Config(), resume=False)
+        prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
 
 
 def test_damaged_config(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match="cannot read .*config.json"):
-        prepare_workdir(tmp_path, Config(), resume=True)
+        prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=True)
     with pytest.raises(UserError, match="holds no experiment"):
-        load_config(Config, tmp_path / "none")
+        load_config(tmp_path / "none")

@@ -39,8 +39,8 @@ class Replay:
         self.adders = []
         self.datasets = []
 
-    def make_adder(self):
-        adder = reverb_replay.make_adder(self.client, self.declaration, self.spec)
+    def make_adder(self, should_stop=lambda: False):
+        adder = reverb_replay.make_adder(self.client, self.declaration, self.spec, should_stop)
         self.adders.append(adder)
         return adder
 
@@ -243,18 +243,24 @@ def test_truncation_needs_the_value_there(make):
         adder.add(action, timestep, at, None)
 
 
-def test_a_full_table_blocks_the_adder_for_a_bounded_time(make):
+def test_a_full_table_blocks_the_adder_until_it_should_stop(make):
     replay = make(history=0, sequence_length=2, min_size=4, batch_size=2, samples_per_insert=1.0)
-    adder = replay.make_adder()
-    start = time.monotonic()
-    record(adder, 0, 0, 30)
-    assert time.monotonic() - start < 30
+    stopping = threading.Event()
+    adder = replay.make_adder(stopping.is_set)
+    writing = threading.Thread(target=record, args=(adder, 0, 0, 60))
+    writing.start()
+    time.sleep(1.5)
     # Four to begin with, and as many as may go unsampled.
-    time.sleep(0.2)
-    assert replay.table().current_size <= 4 + replay.declaration.error_buffer + 1
+    most = 4 + replay.declaration.error_buffer + 1
+    assert writing.is_alive() and replay.table().current_size <= most
+    stopping.set()
+    writing.join(5)
+    assert not writing.is_alive()
     replay.draw(26)  # Room again: what was written comes after all.
-    replay.send()
-    assert replay.table().current_size == 30
+    deadline = time.monotonic() + 10
+    while replay.table().current_size < 30 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert replay.table().current_size >= 30
 
 
 def test_an_iterator_over_an_empty_table_ends_when_closed(make):

@@ -10,12 +10,13 @@ import numpy as np
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
-from mukoe.agents.muzero.policy import make_policy
+from mukoe.agents.muzero.policy import make_inspector, make_policy
 from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.targets import n_step_returns
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks
 from mukoe.replay.declaration import ReplayDeclaration
+from mukoe.search import Inspector
 from mukoe.types import EnvironmentSpec, Policy, Row, Sample
 
 
@@ -35,6 +36,13 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         evaluation: bool = False,
     ) -> Policy:
         return make_policy(networks, environment_spec, self._config, evaluation)
+
+    def make_inspector(
+        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> Inspector | None:
+        if self._config.search.num_simulations == 0:
+            return None
+        return make_inspector(networks, environment_spec, self._config)
 
     @property
     def replay(self) -> ReplayDeclaration:

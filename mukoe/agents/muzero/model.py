@@ -7,17 +7,21 @@ import mctx
 
 from mukoe.networks import MuZeroNetworks
 from mukoe.search import SearchModel
-from mukoe.types import Array, Params
+from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
 
 
-def muzero_model(networks: MuZeroNetworks, discount: float) -> SearchModel:
+def muzero_model(
+    networks: MuZeroNetworks, environment_spec: EnvironmentSpec, discount: float
+) -> SearchModel:
     """Returns the learned model of `networks`, every transition discounted alike.
 
     Args:
       networks: the networks; the observation of the root is their network input.
-      discount: the agent's discount; negative where the players take turns, because the
-        value of the next state is then the opponent's.
+      environment_spec: says whether players take turns; the value of the next state is
+        then the opponent's, and its sign is turned.
+      discount: the agent's discount.
     """
+    signed_discount = -discount if plays_in_turns(environment_spec) else discount
 
     def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
         state = networks.representation(params, observation)
@@ -37,7 +41,7 @@ def muzero_model(networks: MuZeroNetworks, discount: float) -> SearchModel:
         reward = networks.reward_encoding.to_scalar(reward_logits)
         output = mctx.RecurrentFnOutput(
             reward=reward,
-            discount=jnp.full_like(reward, discount),
+            discount=jnp.full_like(reward, signed_discount),
             prior_logits=prediction.policy_logits,
             value=networks.value_encoding.to_scalar(prediction.value_logits),
         )

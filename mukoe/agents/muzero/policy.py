@@ -1,6 +1,7 @@
 """The policy of MuZero: look at the history, search, act."""
 
 import chex
+import mctx
 import numpy as np
 from dm_env import specs
 
@@ -8,7 +9,7 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.networks.history import initial_history, push, stack
 from mukoe.networks.models import MuZeroNetworks
-from mukoe.search import make_search
+from mukoe.search import Inspector, SearchOutput, make_search, make_tree_search
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
 
 
@@ -23,7 +24,9 @@ def make_policy(
     Its memory is the history of frames and actions. It stores `search_policy` `[A]` and
     `search_value` `[]`.
     """
-    search = make_search(config.search, muzero_model(networks, config.search.discount), evaluation)
+    search = make_search(
+        config.search, muzero_model(networks, environment_spec, config.search.discount), evaluation
+    )
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def apply(
@@ -46,4 +49,34 @@ def make_policy(
             "search_policy": specs.Array((networks.num_actions,), np.float32, "search_policy"),
             "search_value": specs.Array((), np.float32, "search_value"),
         },
+    )
+
+
+def make_inspector(
+    networks: MuZeroNetworks, environment_spec: EnvironmentSpec, config: MuZeroConfig
+) -> Inspector:
+    """Makes what shows the search of the policy in evaluation.
+
+    Raises:
+      UserError: the policy acts without simulations.
+    """
+    model = muzero_model(networks, environment_spec, config.search.discount)
+    search = make_tree_search(config.search, model, evaluation=True)
+    features_spec, _ = split_legal_actions(environment_spec.observations)
+
+    def inspect(
+        params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
+    ) -> tuple[SearchOutput, mctx.Tree]:
+        features, legal_actions = split_legal_actions(observation)
+        inputs = stack(state, features, config.history, networks.num_actions)
+        return search(params.network, key, inputs, legal_actions, params.learner_steps)
+
+    def remember(observation: Nest, action: Array, state: Nest) -> Nest:
+        features, _ = split_legal_actions(observation)
+        return push(state, features, action)
+
+    return Inspector(
+        inspect=inspect,
+        remember=remember,
+        initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
     )

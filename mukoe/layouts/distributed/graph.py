@@ -15,8 +15,8 @@ from mukoe.layouts.distributed.nodes import (
     ReplayNode,
 )
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig
+from mukoe.layouts.reporting import counts_to_resume
 from mukoe.layouts.resources import has_accelerator
-from mukoe.learning.checkpoint import Checkpointer
 from mukoe.types import EnvironmentSpec
 
 _CALL_TIMEOUT_SECONDS = 60.0
@@ -46,7 +46,7 @@ def make_program(
         experiment=experiment,
         environment_spec=environment_spec,
         workdir=workdir,
-        counts=_counts_to_resume(workdir) if resume else {},
+        counts=counts_to_resume(workdir) if resume else {},
     )
     program = lp.Program(name)
 
@@ -99,25 +99,3 @@ def _make_tables(context: NodeContext) -> list:
 
 def _set_timeout(handle: lp.CourierHandle, seconds: float = _CALL_TIMEOUT_SECONDS) -> None:
     handle.set_client_kwargs(call_timeout=seconds)
-
-
-def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
-    """Makes an environment and the networks once, and returns the environment's spec.
-
-    Raises:
-      UserError: the environment cannot be made, or the agent does not fit it.
-    """
-    environment = experiment.environment_factory(experiment.run.seed, 1, False)
-    spec = environment.spec
-    environment.close()
-    builder = experiment.builder
-    builder.make_policy(builder.make_networks(spec), spec)
-    return spec
-
-
-def _counts_to_resume(workdir: Path) -> dict[str, int]:
-    """The counts of the newest checkpoint; none where the run ended before its first."""
-    checkpointer = Checkpointer(workdir / "checkpoints")
-    if checkpointer.latest_step() is None:
-        return {}
-    return checkpointer.read_metadata()["counts"]

@@ -6,7 +6,6 @@ for them, ends what does not end, and leaves with a status that says what happen
 """
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -16,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import launchpad as lp
 import psutil
@@ -26,9 +25,9 @@ from launchpad.nodes.python.local_multi_processing import PythonProcess
 
 from mukoe.layouts.distributed.nodes import FAILURE_FILE
 from mukoe.layouts.experiment import ExperimentConfig
+from mukoe.layouts.reporting import make_progress, what_next
 from mukoe.layouts.resources import process_environment
-from mukoe.learning.checkpoint import Checkpointer
-from mukoe.observability.progress import Progress, ProgressLine
+from mukoe.observability.progress import ProgressLine
 
 STATUS_CRASHED = 1
 STATUS_USER_ERROR = 2
@@ -69,20 +68,8 @@ def launch(
         watcher.close()
     status = run.status(line)
     if status in (0, STATUS_INTERRUPTED):
-        print(_what_next(workdir))
+        print(what_next(workdir))
     return status
-
-
-def _what_next(workdir: Path) -> str:
-    """Says where the checkpoint is and what can be typed next."""
-    step = Checkpointer(workdir / "checkpoints").latest_step()
-    if step is None:
-        return f"ended before the first checkpoint; logs are in {workdir}"
-    return (
-        f"checkpoint of learner step {step}: {workdir / 'checkpoints' / 'latest' / str(step)}\n"
-        f"go on with:  --resume --workdir={workdir} and a larger --max_actor_steps\n"
-        f"look at it:  tensorboard --logdir {workdir / 'tensorboard'}"
-    )
 
 
 def _start(
@@ -219,38 +206,7 @@ class _Watcher:
                 self._line.update(make_progress(self._experiment, *counter.snapshot()))
 
 
-def make_progress(
-    experiment: ExperimentConfig, counts: dict[str, int], reports: dict[str, Any]
-) -> Progress:
-    """What the living line shows."""
-    declaration = experiment.builder.replay
-    learner_steps = counts.get("learner_steps", 0)
-    size = reports.get("replay_size")
-    progress = Progress(
-        learner_steps=learner_steps,
-        environment_frames=counts.get("environment_frames", 0),
-        replay_fill=None if size is None else size / declaration.capacity,
-        samples_per_insert=reports.get("samples_per_insert"),
-        last_return=reports.get("last_return"),
-        best_return=reports.get("best_return"),
-        loss=reports.get("loss"),
-        run_fraction=counts.get("actor_steps", 0) / experiment.run.max_actor_steps,
-    )
-    if "loss" in reports:
-        return progress
-    if size is None:
-        return dataclasses.replace(progress, phase="starting")
-    if size < declaration.min_size:
-        return dataclasses.replace(
-            progress,
-            phase="filling replay",
-            phase_done=size,
-            phase_total=declaration.min_size,
-        )
-    return dataclasses.replace(progress, phase="compiling")
-
-
-def leave(status: int) -> None:
+def leave(status: int) -> NoReturn:
     """Leaves the process now: threads that still run can hold it up no more."""
     sys.stdout.flush()
     sys.stderr.flush()

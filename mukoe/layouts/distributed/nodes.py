@@ -25,10 +25,11 @@ from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import BufferedCounter, Counter
-from mukoe.layouts.experiment import ExperimentConfig
+from mukoe.layouts.experiment import ExperimentConfig, random_seed
+from mukoe.layouts.reporting import ActorLog, summarise
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
-from mukoe.types import EnvironmentSpec, EpisodeResult, Policy, PolicyParams
+from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
 FAILURE_FILE = "failure.json"
 
@@ -60,8 +61,7 @@ class NodeContext:
 
     def random_seed(self, *path: int) -> int:
         """A seed for a part of the run, another one after each resume."""
-        parts = (self.experiment.run.seed, self.counts.get("actor_steps", 0), *path)
-        return int(np.random.SeedSequence(parts).generate_state(1)[0])
+        return random_seed(self.experiment.run, self.counts, *path)
 
     @contextlib.contextmanager
     def reporting_failures(self, label: str, stop: threading.Event) -> Iterator[None]:
@@ -144,7 +144,8 @@ class LearnerNode:
         self._counts = BufferedCounter(counter)
         with context.reporting_failures("learner", self._stop):
             self._learner = self._make_learner(replay)
-        self._checkpointer = Checkpointer(context.workdir / "checkpoints")
+        keep = context.experiment.run.keep_checkpoints
+        self._checkpointer = Checkpointer(context.workdir / "checkpoints", keep=keep)
         if context.counts:
             state, _ = self._checkpointer.restore(self._learner.save())
             self._learner.restore(state)
@@ -314,7 +315,9 @@ class ActorNode:
 
     def _act(self, loop: EnvironmentLoop) -> None:
         counter = BufferedCounter(self._counter)
-        log = ActorLog(self._context, self._label, self._counter)
+        log = ActorLog(make_logger(self._context.workdir, self._label, "actor_steps"))
+        period = self._context.experiment.run.log_seconds
+        next_row = time.monotonic() + period
         while not self._stop.is_set():
             before = loop.progress
             episodes = loop.step()
@@ -323,60 +326,13 @@ class ActorNode:
                 environment_frames=loop.progress.frames - before.frames,
                 episodes=len(episodes),
             )
-            log.write(loop, counts, episodes)
+            log.add(episodes)
+            if time.monotonic() >= next_row:
+                self._counter.report(**log.write(loop, counts))
+                next_row = time.monotonic() + period
         with contextlib.suppress(Exception):  # the counter may be gone
             counter.flush()
         log.close()
-
-
-class ActorLog:
-    """The log of an actor: a row every `log_seconds`."""
-
-    def __init__(self, context: NodeContext, label: str, counter: Any):
-        self._logger = make_logger(context.workdir, label, "actor_steps")
-        self._counter = counter
-        self._period = context.experiment.run.log_seconds
-        self._since = time.monotonic()
-        self._steps = 0
-        self._episodes: list[EpisodeResult] = []
-
-    def write(
-        self, loop: EnvironmentLoop, counts: Mapping[str, int], episodes: list[EpisodeResult]
-    ) -> None:
-        """Takes what a step gave; writes where it is time."""
-        self._episodes += episodes
-        elapsed = time.monotonic() - self._since
-        if elapsed < self._period:
-            return
-        row = {
-            **counts,
-            "steps_per_second": (loop.progress.steps - self._steps) / elapsed,
-            "parameter_age": counts.get("learner_steps", 0) - loop.learner_steps,
-            **loop.statistics,
-            **loop.timings.shares(),
-        }
-        if self._episodes:
-            row |= summarise(self._episodes)
-            self._counter.report(last_return=row["episode_return"])
-        self._logger.write(row)
-        self._since = time.monotonic()
-        self._steps = loop.progress.steps
-        self._episodes = []
-
-    def close(self) -> None:
-        """Closes the files."""
-        self._logger.close()
-
-
-def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, float]:
-    """Means over episodes, and the extremes of their returns."""
-    returns = [episode.episode_return for episode in episodes]
-    return {
-        "episode_return": float(np.mean(returns)),
-        "episode_return_min": float(np.min(returns)),
-        "episode_return_max": float(np.max(returns)),
-        "episode_length": float(np.mean([episode.length for episode in episodes])),
-    }
 
 
 class EvaluatorNode:
@@ -442,6 +398,9 @@ class EvaluatorNode:
         logger.write({**counts, "learner_steps": steps, **summary, **loop.statistics})
         checkpointer.save_best(steps, params, summary["episode_return"], {"counts": dict(counts)})
         self._report_best(checkpointer)
+        target = self._context.experiment.run.target_return
+        if target is not None and summary["episode_return"] >= target:
+            lp.stop()
 
     def _report_best(self, checkpointer: Checkpointer) -> None:
         if (best := checkpointer.best_score()) is not None:

@@ -1,0 +1,295 @@
+"""Pictures and text of boards, made from what the player to move sees."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+CELL = 48
+"""Pixels across a cell."""
+
+_PAPER = (244, 241, 234)
+_INK = (52, 58, 64)
+_FIRST = (214, 68, 62)
+_SECOND = (44, 98, 176)
+_BLACK = (28, 28, 30)
+_WHITE = (247, 247, 245)
+_GRASS = (46, 125, 84)
+_WOOD = (222, 184, 122)
+_BLUE = (38, 84, 160)
+# MinAtar: the agent is the first channel, in every game.
+_CHANNELS = (
+    (250, 250, 250),
+    (239, 108, 77),
+    (96, 165, 250),
+    (250, 204, 21),
+    (74, 222, 128),
+    (192, 132, 252),
+    (45, 212, 191),
+    (244, 114, 182),
+    (163, 163, 163),
+    (161, 98, 7),
+)
+# Rows of three bits from top to bottom.
+_DIGITS = (
+    (7, 5, 5, 5, 7),
+    (2, 6, 2, 2, 7),
+    (7, 1, 7, 4, 7),
+    (7, 1, 7, 1, 7),
+    (5, 5, 7, 1, 1),
+    (7, 4, 7, 1, 7),
+    (7, 4, 7, 5, 7),
+    (7, 1, 1, 1, 1),
+    (7, 5, 7, 5, 7),
+    (7, 5, 7, 1, 7),
+)
+
+Color = tuple[int, int, int]
+
+
+class View(NamedTuple):
+    """One position.
+
+    game: its name in `PGX_GAMES`.
+    features: `[H, W, C]` bool, as the player to move sees it.
+    seat_to_move: 0 where that is the player who moved first.
+    score: of the player who moved first; a single player's score so far.
+    ended: whether the game is over.
+    """
+
+    game: str
+    features: np.ndarray
+    seat_to_move: int
+    score: float
+    ended: bool
+
+
+def stones(view: View) -> np.ndarray:
+    """Returns `[H, W]` int: 0 empty, 1 of the player who moved first, 2 of the other.
+
+    In every two-player game the first two planes are the stones of the player to move and
+    those of the opponent.
+    """
+    own, other = view.features[..., 0].astype(int), view.features[..., 1].astype(int)
+    return own + 2 * other if view.seat_to_move == 0 else other + 2 * own
+
+
+def draw(view: View) -> np.ndarray:
+    """Returns a picture `[H, W, 3]` uint8 with even sides."""
+    if view.game in _DRAW:
+        return _DRAW[view.game](stones(view))
+    if view.game == "2048":
+        return _draw_2048(_tiles(view))
+    return _draw_channels(view.features)
+
+
+def write(view: View) -> str:
+    """Returns the board as text with a line that says how the game stands."""
+    if view.game == "2048":
+        rows = ["".join(f"{tile or '.':>7}" for tile in row) for row in _tiles(view)]
+    elif view.game in _DRAW:
+        rows = [" ".join(".XO"[stone] for stone in row) for row in stones(view)]
+        if view.game == "hex":
+            rows = [" " * indent + row for indent, row in enumerate(rows)]
+    else:
+        shown = [[_top_channel(cell) for cell in row] for row in view.features]
+        rows = [" ".join("." if c is None else str(c) for c in row) for row in shown]
+    return "\n".join([*rows, _status(view)])
+
+
+def _status(view: View) -> str:
+    if view.game not in _DRAW:
+        return f"score {view.score:g}{', over' if view.ended else ''}"
+    if not view.ended:
+        return f"{'XO'[view.seat_to_move]} to move"
+    return "draw" if view.score == 0 else f"{'X' if view.score > 0 else 'O'} won"
+
+
+def _tiles(view: View) -> np.ndarray:
+    exponents = view.features.argmax(-1)
+    return np.where(exponents > 0, 2**exponents, 0)
+
+
+def _top_channel(cell: np.ndarray) -> int | None:
+    return int(cell.argmax()) if cell.any() else None
+
+
+def _canvas(board: np.ndarray, color: Color) -> np.ndarray:
+    height, width = board.shape
+    return np.full((height * CELL, width * CELL, 3), color, np.float64)
+
+
+def _centers(board: np.ndarray) -> np.ndarray:
+    """Returns the pixel positions `[H, W, 2]` of the middles of the cells."""
+    return (np.moveaxis(np.indices(board.shape), 0, -1) + 0.5) * CELL
+
+
+def _blend(image: np.ndarray, inside: np.ndarray, color: Color) -> None:
+    """Paints where the distance `inside` `[H, W]` to the edge is positive, edges smoothed."""
+    alpha = np.clip(inside + 0.5, 0.0, 1.0)[..., None]
+    image[...] = image * (1 - alpha) + np.array(color) * alpha
+
+
+def _offsets(image: np.ndarray, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
+    return y + 0.5 - center[0], x + 0.5 - center[1]
+
+
+def _disc(image: np.ndarray, center: np.ndarray, radius: float, color: Color) -> None:
+    _blend(image, radius - np.hypot(*_offsets(image, center)), color)
+
+
+def _ring(image: np.ndarray, center: np.ndarray, radius: float, width: float, color: Color) -> None:
+    _blend(image, width / 2 - np.abs(np.hypot(*_offsets(image, center)) - radius), color)
+
+
+def _cross(
+    image: np.ndarray, center: np.ndarray, radius: float, width: float, color: Color
+) -> None:
+    dy, dx = _offsets(image, center)
+    stroke = width / 2 - np.minimum(np.abs(dx - dy), np.abs(dx + dy)) / np.sqrt(2)
+    _blend(image, np.minimum(stroke, radius - np.maximum(np.abs(dx), np.abs(dy))), color)
+
+
+def _grid(image: np.ndarray, color: Color) -> None:
+    """Draws the lines between the cells."""
+    for edge in range(CELL, image.shape[0], CELL):
+        image[edge - 1 : edge + 1] = color
+    for edge in range(CELL, image.shape[1], CELL):
+        image[:, edge - 1 : edge + 1] = color
+
+
+def _finish(image: np.ndarray) -> np.ndarray:
+    """Pads to even sides, which video codecs want, and rounds."""
+    height, width = image.shape[:2]
+    image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.round(image).astype(np.uint8)
+
+
+def _draw_tic_tac_toe(board: np.ndarray) -> np.ndarray:
+    image = _canvas(board, _PAPER)
+    _grid(image, _INK)
+    centers = _centers(board)
+    for cell in map(tuple, np.argwhere(board)):
+        if board[cell] == 1:
+            _cross(image, centers[cell], 0.28 * CELL, 0.14 * CELL, _FIRST)
+        else:
+            _ring(image, centers[cell], 0.27 * CELL, 0.13 * CELL, _SECOND)
+    return _finish(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="edge"))
+
+
+def _draw_connect_four(board: np.ndarray) -> np.ndarray:
+    image = _canvas(board, _BLUE)
+    colors = (_PAPER, _FIRST, (250, 204, 21))
+    centers = _centers(board)
+    for cell in np.ndindex(board.shape):
+        _disc(image, centers[cell], 0.4 * CELL, colors[board[cell]])
+    return _finish(image)
+
+
+def _draw_othello(board: np.ndarray) -> np.ndarray:
+    image = _canvas(board, _GRASS)
+    _grid(image, (24, 84, 54))
+    return _finish(_with_stones(image, board))
+
+
+def _draw_go(board: np.ndarray) -> np.ndarray:
+    image = _canvas(board, _WOOD)
+    centers = _centers(board)
+    low, high = CELL // 2, [side * CELL - CELL // 2 for side in board.shape]
+    for y in centers[:, 0, 0].astype(int):
+        image[y - 1 : y + 1, low : high[1]] = _INK
+    for x in centers[0, :, 1].astype(int):
+        image[low : high[0], x - 1 : x + 1] = _INK
+    return _finish(_with_stones(image, board))
+
+
+def _with_stones(image: np.ndarray, board: np.ndarray) -> np.ndarray:
+    centers = _centers(board)
+    for cell in map(tuple, np.argwhere(board)):
+        _disc(image, centers[cell], 0.43 * CELL, _INK)
+        _disc(image, centers[cell], 0.41 * CELL, _BLACK if board[cell] == 1 else _WHITE)
+    return image
+
+
+@functools.cache
+def _hexagons(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns for each pixel the cell that it is in, and how far inside of it.
+
+    The cells of a board whose rows are shifted by half a cell are the regions nearest to
+    their middles. Around them runs an edge of cells, numbered on from `rows * columns`: first
+    the top and bottom, then the left and right.
+    """
+    size = 0.8 * CELL
+    row, column = np.indices((rows + 2, columns + 2)).reshape(2, -1)
+    y = (row * np.sqrt(3) / 2 + 0.5) * size
+    x = (column + 0.5 * row + 0.5) * size
+    inside_rows = (row >= 1) & (row <= rows)
+    inside_columns = (column >= 1) & (column <= columns)
+    cell = np.where(inside_rows, rows * columns + 1, rows * columns)
+    cell = np.where(inside_rows & inside_columns, (row - 1) * columns + column - 1, cell)
+    cell = np.where(~inside_rows & ~inside_columns, rows * columns + 2, cell)
+    pixel_y, pixel_x = np.indices((int(y.max() + size / 2), int(x.max() + size / 2))) + 0.5
+    nearest = np.zeros(pixel_y.shape, int)
+    best, second = np.full((2, *pixel_y.shape), np.inf)
+    for index in range(len(y)):
+        distance = np.hypot(pixel_y - y[index], pixel_x - x[index])
+        nearest = np.where(distance < best, cell[index], nearest)
+        second = np.minimum(second, np.maximum(distance, best))
+        best = np.minimum(distance, best)
+    return np.where(best < 0.6 * size, nearest, rows * columns + 2), (second - best) / 2
+
+
+def _draw_hex(board: np.ndarray) -> np.ndarray:
+    """Red moved first and joins the top with the bottom; blue joins left and right."""
+    nearest, inside = _hexagons(*board.shape)
+    colors = np.array([_PAPER, _FIRST, _SECOND], np.float64)[board.ravel()]
+    edges = np.array([_FIRST, _SECOND, _PAPER], np.float64) * 0.45 + 255 * 0.55
+    edges[2] = _PAPER
+    palette = np.concatenate([colors, edges])
+    image = palette[nearest]
+    on_board = nearest < board.size
+    _blend(image, np.where(on_board, 1.0 - inside, -1.0), _INK)
+    return _finish(image)
+
+
+def _draw_channels(features: np.ndarray) -> np.ndarray:
+    """MinAtar: a cell has the colour of its first channel that is set."""
+    colors = np.array([_CHANNELS[c % len(_CHANNELS)] for c in range(features.shape[-1])])
+    image = np.where(features.any(-1)[..., None], colors[features.argmax(-1)], 18)
+    return _finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
+
+
+def _draw_2048(tiles: np.ndarray) -> np.ndarray:
+    image = _canvas(tiles, (238, 228, 218))
+    for row, column in np.ndindex(tiles.shape):
+        tile = int(tiles[row, column])
+        cell = image[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
+        if tile:
+            warmth = min(np.log2(tile) / 11, 1.0)
+            cell[...] = np.array((237, 224, 200)) * (1 - warmth) + np.array((230, 90, 40)) * warmth
+            _write_number(cell, tile)
+    _grid(image, (187, 173, 160))
+    return _finish(image)
+
+
+def _write_number(cell: np.ndarray, number: int) -> None:
+    """Writes digits of three by five dots in the middle of a cell."""
+    shapes = [np.array(_DIGITS[int(digit)]) for digit in str(number)]
+    # Bit 3 is never set: the gap after a digit.
+    digits = [shape[:, None] >> np.array([2, 1, 0, 3]) & 1 for shape in shapes]
+    dots = np.concatenate(digits, axis=1)[:, :-1]
+    scale = max(min(4, (CELL - 6) // dots.shape[1]), 1)
+    dots = np.kron(dots, np.ones((scale, scale))).astype(bool)
+    top, left = ((CELL - side) // 2 for side in dots.shape)
+    cell[top : top + dots.shape[0], left : left + dots.shape[1]][dots] = _INK
+
+
+_DRAW: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tic_tac_toe": _draw_tic_tac_toe,
+    "connect_four": _draw_connect_four,
+    "othello": _draw_othello,
+    "go_9x9": _draw_go,
+    "hex": _draw_hex,
+}

@@ -1,0 +1,1 @@
+"""How good agents are: episodes, matches, statistics and ratings."""

@@ -1,0 +1,175 @@
+"""A ladder: checkpoints of a run and fixed opponents play each other and are rated."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+
+from mukoe.environments.opponents import OPPONENTS
+from mukoe.errors import UserError
+from mukoe.evaluation.elo import EloRatings, bootstrap_elo
+from mukoe.evaluation.matches import Matches
+from mukoe.evaluation.players import (
+    Player,
+    Reference,
+    agent_opponent,
+    make_fixed_player,
+    open_agent,
+    rules_with_opening,
+    two_player_game,
+)
+from mukoe.layouts.runs import StoredRun
+from mukoe.learning.checkpoint import Checkpointer
+
+NEIGHBOURS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class LadderConfig:
+    """Who plays whom, and how often."""
+
+    # Games of each pair, half of them from each seat.
+    games: int = 40
+    # The fixed opponents; the first of them has rating 0.
+    opponents: tuple[str, ...] = ("random", "rollout")
+    # Checkpoints that take part, evenly spread over those that the run has kept; the first and
+    # the last are among them.
+    checkpoints: int = 12
+    # 'round_robin': everybody plays everybody. 'neighbours': a checkpoint plays the fixed
+    # opponents and the two checkpoints before it.
+    schedule: Literal["round_robin", "neighbours"] = "round_robin"
+    # Simulations per move of the checkpoints; None for those of the run's config.
+    simulations: int | None = None
+    # Simulations per move of 'rollout'; None for what the run's config says.
+    opponent_simulations: int | None = None
+    # Random moves with which each side begins.
+    opening_moves: int = 1
+    # Games and the bootstrap follow from it.
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.games < 2 or self.games % 2:
+            raise UserError(f"games must be even and at least 2, not {self.games}")
+        if self.checkpoints < 1:
+            raise UserError(f"checkpoints must be at least 1, not {self.checkpoints}")
+        for name in self.opponents:
+            if name not in OPPONENTS:
+                raise UserError(f"unknown opponent '{name}'; known are {', '.join(OPPONENTS)}")
+        for field in ("opening_moves", "seed"):
+            if getattr(self, field) < 0:
+                raise UserError(f"{field} must not be negative, not {getattr(self, field)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """A rated ladder.
+
+    game: that was played.
+    players: `N` of them, the fixed opponents first, then the checkpoints in ascending order.
+    results: `[N, N, 3]` as `elo.fit_elo` takes them.
+    ratings: of the players; that of the first one is 0.
+    config: of the ladder.
+    """
+
+    game: str
+    players: Sequence[Player]
+    results: np.ndarray
+    ratings: EloRatings
+    config: LadderConfig
+
+
+def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]]:
+    """Returns the game and the players of a run's ladder.
+
+    Raises:
+      UserError: there is no run, its environment is no two-player game, there are fewer than
+        two players, or an opponent does not fit.
+    """
+    runs = [
+        open_agent(Reference(workdir, step=step), config.simulations)
+        for step in _spread(Checkpointer(workdir / "checkpoints").steps(), config.checkpoints)
+    ]
+    if not runs:  # says what is missing
+        runs = [open_agent(Reference(workdir), config.simulations)]
+    game = two_player_game(runs[0])
+    if game is None:
+        raise UserError(f"a ladder needs a game of two players, unlike that of {workdir}")
+    simulations = config.opponent_simulations
+    if simulations is None:
+        simulations = runs[0].config.environment.rollout_simulations
+    players = [make_fixed_player(name, game, simulations) for name in config.opponents]
+    players += _agents(runs)
+    if len(players) < 2:
+        raise UserError(
+            f"{workdir} has kept one checkpoint: a ladder of it needs opponents, or a run with "
+            "a larger run.keep_checkpoints"
+        )
+    return game, players
+
+
+def _agents(runs: Sequence[StoredRun]) -> list[Player]:
+    """One policy for all, so that it is compiled once."""
+    make = functools.partial(agent_opponent, runs[0].make_policy())
+    return [
+        Player(
+            name=f"step {int(run.params.learner_steps)}",
+            make=make,
+            params=run.params,
+            actor_steps=run.counts.get("actor_steps", 0),
+            learner_step=int(run.params.learner_steps),
+        )
+        for run in runs
+    ]
+
+
+def _spread(steps: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the steps: the last one, the first one, and others evenly between."""
+    if len(steps) <= count:
+        return list(steps)
+    if count == 1:
+        return [steps[-1]]
+    return [steps[round(i)] for i in np.linspace(0, len(steps) - 1, count)]
+
+
+def schedule(players: Sequence[Player], config: LadderConfig) -> list[tuple[int, int]]:
+    """Returns the pairs `(i, j)`, `i < j`, that play; see `LadderConfig.schedule`."""
+    pairs = list(itertools.combinations(range(len(players)), 2))
+    if config.schedule == "round_robin":
+        return pairs
+    return [(i, j) for i, j in pairs if players[i].learner_step is None or j - i <= NEIGHBOURS]
+
+
+def play_ladder(
+    game: str,
+    players: Sequence[Player],
+    config: LadderConfig,
+    on_pair: Callable[[], None] = lambda: None,
+) -> Ladder:
+    """Plays all games and rates the players.
+
+    Args:
+      game: of `open_players`.
+      players: the first one is the anchor with rating 0.
+      config: of the ladder.
+      on_pair: called after each pair has played.
+    """
+    play = Matches(rules_with_opening(game, config.opening_moves), config.games // 2)
+    results = np.zeros((len(players), len(players), 3), np.int64)
+    key = jax.random.PRNGKey(config.seed)
+    for index, (i, j) in enumerate(schedule(players, config)):
+        first, second = play(players[j], players[i], jax.random.fold_in(key, index))
+        results[j, i] += _tally(first)
+        results[i, j] += _tally(-second)
+        on_pair()
+    ratings = bootstrap_elo(results, np.random.default_rng(config.seed))
+    return Ladder(game, players, results, ratings, config)
+
+
+def _tally(scores: np.ndarray) -> list[int]:
+    """Counts wins, draws and losses of who began."""
+    return [int((scores > 0).sum()), int((scores == 0).sum()), int((scores < 0).sum())]

@@ -1,0 +1,124 @@
+"""Many games between two players at the same time, as one compiled function.
+
+All games are at the same ply, and in half of them the player began:
+
+    ply                          0          1          2
+    games the player began       player     opponent   player
+    games the opponent began     opponent   player     opponent
+
+so at every ply each side moves in one of the halves, and nobody thinks for nothing.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.environments.game_functions import GameState, Opponent, Rules
+from mukoe.evaluation.players import Player
+from mukoe.types import Nest
+
+
+class Matches:
+    """Plays games between any two players.
+
+    Compiled once for each two `Player.make`, so once for all the checkpoints of a run.
+    """
+
+    def __init__(self, rules: Rules, num_games: int):
+        """Takes the rules of a game of two players who strictly alternate.
+
+        Args:
+          rules: of the game.
+          num_games: from each seat.
+        """
+        self._rules = rules
+        self._num_games = num_games
+        self._compiled: dict[tuple[Callable, Callable], Callable] = {}
+
+    def __call__(
+        self, player: Player, opponent: Player, key: chex.PRNGKey
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the player's scores (1, 0, -1) `[num_games]` where it began, and where not."""
+        makers = (player.make, opponent.make)
+        if makers not in self._compiled:
+            self._compiled[makers] = jax.jit(functools.partial(self._play, *makers))
+        first, second = np.asarray(self._compiled[makers](player.params, opponent.params, key))
+        return first, second
+
+    def _play(
+        self,
+        make_player: Callable[[Any], Opponent],
+        make_opponent: Callable[[Any], Opponent],
+        params: Any,
+        opponent_params: Any,
+        key: chex.PRNGKey,
+    ) -> jax.Array:
+        """Returns `[2, num_games]`: the games that the player began, and the others.
+
+        Positions and memories have these two axes as well, `[2, num_games, ...]`.
+        """
+        sides = (make_player(params), make_opponent(opponent_params))
+        init_key, key = jax.random.split(key)
+        games = self._over_both(self._rules.init, jax.random.split(init_key, 2 * self._num_games))
+        # pgx's number of the player is that of who began, or the other one.
+        number = games.current_player ^ jnp.arange(2)[:, None]
+        both = 2 * self._num_games
+        memories = [jax.tree.map(self._halves, side.initial_state(both)) for side in sides]
+
+        def advance(carry: tuple) -> tuple:
+            ply, games, memories, scores = carry
+            keys = jax.random.split(jax.random.fold_in(key, ply), 3)
+            actions = jnp.zeros(number.shape, jnp.int32)
+            moved = []
+            for index, (side, memory) in enumerate(zip(sides, memories, strict=True)):
+                half = (ply + index) % 2
+                action, memory = self._act(side, keys[index], games, memory, half, ply < 2)
+                actions, moved = actions.at[half].set(action), [*moved, memory]
+            step_keys = jax.random.split(keys[2], both)
+            games = self._over_both(self._rules.step, games, actions, step_keys)
+            # A position where the game is over stays as it is and gives no more rewards.
+            rewards = jnp.take_along_axis(games.rewards, number[..., None], axis=-1)[..., 0]
+            return ply + 1, games, moved, scores + rewards
+
+        def running(carry: tuple) -> jax.Array:
+            return ~jnp.all(carry[1].terminated | carry[1].truncated)
+
+        carry = (0, games, memories, jnp.zeros(number.shape))
+        return jax.lax.while_loop(running, advance, carry)[3]
+
+    def _act(
+        self,
+        side: Opponent,
+        key: chex.PRNGKey,
+        games: GameState,
+        memory: Nest,
+        half: jax.Array,
+        is_first: jax.Array,
+    ) -> tuple[jax.Array, Nest]:
+        """Lets a side move in one half; its memory of the other half stays."""
+        position, remembered = jax.tree.map(lambda leaf: leaf[half], (games, memory))
+        action, remembered = side.act(
+            key,
+            position,
+            self._rules.observe(position),
+            remembered,
+            jnp.broadcast_to(is_first, (self._num_games,)),
+        )
+        return action, jax.tree.map(lambda old, new: old.at[half].set(new), memory, remembered)
+
+    def _halves(self, leaf: jax.Array) -> jax.Array:
+        return leaf.reshape(2, self._num_games, *leaf.shape[1:])
+
+    def _over_both(self, function: Callable, *arguments: Any) -> Any:
+        """Calls a function of `[2 * num_games, ...]` with `[2, num_games, ...]` and back."""
+
+        def flat(leaf: jax.Array) -> jax.Array:
+            return leaf.reshape(2 * self._num_games, *leaf.shape[2:])
+
+        *batched, keys = arguments
+        return jax.tree.map(self._halves, function(*jax.tree.map(flat, batched), keys))

@@ -1,0 +1,188 @@
+"""Who plays a game: agents of runs and the fixed opponents, all as `Opponent`."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mukoe.acting.runners import reset_state
+from mukoe.environments.game_functions import GameState, Opponent, Rules, load_rules
+from mukoe.environments.opponents import OPPONENTS, make_opponent, random_opponent
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.errors import UserError
+from mukoe.layouts.runs import StoredRun, open_run
+from mukoe.types import Array, MaskedObservation, Nest, Policy, PolicyParams
+
+
+class Reference(NamedTuple):
+    """A checkpoint by name: `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
+
+    workdir: of the run.
+    best: the one with the best evaluation instead of the latest.
+    step: of which learner step; None for the newest.
+    """
+
+    workdir: Path
+    best: bool = False
+    step: int | None = None
+
+
+def parse_reference(text: str) -> Reference:
+    """Reads `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
+
+    Raises:
+      UserError: what follows the @ is neither.
+    """
+    workdir, at, name = text.rpartition("@")
+    if not at or Path(text).exists():
+        return Reference(Path(text))
+    if name == "best":
+        return Reference(Path(workdir), best=True)
+    if not name.isdecimal():
+        raise UserError(f"'{text}': after the @ comes a learner step or 'best', not '{name}'")
+    return Reference(Path(workdir), step=int(name))
+
+
+def open_agent(reference: Reference, simulations: int | None = None) -> StoredRun:
+    """Opens a checkpoint, with another number of simulations per move if one is given.
+
+    Raises:
+      UserError: there is no such run or checkpoint, or its agent does not search.
+    """
+    overrides = {} if simulations is None else _simulations_override(simulations)
+    return open_run(
+        reference.workdir, best=reference.best, step=reference.step, overrides=overrides
+    )
+
+
+def _simulations_override(simulations: int) -> Mapping[str, str]:
+    return {"agent.search.num_simulations": str(simulations)}
+
+
+def simulations_of(run: StoredRun) -> int | None:
+    """The simulations per move of a run's agent; None where it does not search."""
+    search = getattr(run.config.agent, "search", None)
+    return getattr(search, "num_simulations", None)
+
+
+def two_player_game(run: StoredRun) -> str | None:
+    """The game of a run where two players take turns in it, else None."""
+    environment = run.config.environment
+    if isinstance(environment, PgxConfig) and environment.two_players:
+        return environment.game
+    return None
+
+
+def agent_opponent(policy: Policy, params: PolicyParams) -> Opponent:
+    """An agent as somebody to play against; its memory is that of its policy."""
+
+    def act(
+        key: chex.PRNGKey,
+        game: GameState,
+        observation: MaskedObservation,
+        memory: Nest,
+        is_first: Array,
+    ) -> tuple[jax.Array, Nest]:
+        del game
+        memory = reset_state(memory, policy.initial_state(is_first.shape[0]), is_first)
+        action, _, memory = policy.apply(params, key, observation, memory)
+        return jnp.asarray(action), memory
+
+    return Opponent(policy.initial_state, act)
+
+
+def rules_with_opening(game: str, moves: int) -> Rules:
+    """The rules of a game whose first moves are random.
+
+    Agents that are evaluated do not explore: from one position they play one game only. An
+    opening that would end the game is taken back.
+
+    Args:
+      game: of two players.
+      moves: that each side makes at random, uniformly over the legal ones.
+    """
+    rules = load_rules(game, max_steps=None)
+    mover = random_opponent()
+
+    def init(keys: chex.PRNGKey) -> GameState:
+        begin = position = rules.init(keys)
+        is_first = jnp.zeros(keys.shape[0], bool)
+        for ply in range(2 * moves):
+            ply_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, ply)
+            observation = rules.observe(position)
+            action, _ = mover.act(ply_keys[0], position, observation, (), is_first)
+            position = rules.step(position, action, ply_keys)
+        return reset_state(position, begin, position.terminated | position.truncated)
+
+    return dataclasses.replace(rules, init=init)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Player:
+    """Somebody who takes part in matches.
+
+    name: how people call it.
+    make: `params -> Opponent`; players that share it are compiled once.
+    params: what `make` takes.
+    actor_steps: agent steps that an agent was trained for; None for a fixed opponent.
+    learner_step: of the checkpoint of an agent; None for a fixed opponent.
+    """
+
+    name: str
+    make: Callable[[Any], Opponent]
+    params: Any = ()
+    actor_steps: int | None = None
+    learner_step: int | None = None
+
+
+def make_fixed_player(name: str, game: str, simulations: int) -> Player:
+    """A fixed opponent as a player; arguments as of `make_opponent`.
+
+    Raises:
+      UserError: there is no such opponent for the game.
+    """
+    opponent = make_opponent(name, game, simulations)
+    return Player(name, lambda _: opponent)
+
+
+def open_opponent(text: str, game: str, simulations: int | None, config: PgxConfig) -> Player:
+    """Finds whom `--opponent` means.
+
+    Args:
+      text: one of `OPPONENTS`, or a run as `parse_reference` takes it.
+      game: that is played.
+      simulations: per move of the opponent; None for those of the run's own config.
+      config: of the evaluated run's environment, with the simulations of 'rollout'.
+
+    Raises:
+      UserError: there is no such opponent, or it plays another game.
+    """
+    if text in OPPONENTS:
+        if simulations is not None and text != "rollout":
+            raise UserError(f"opponent '{text}' does not search: leave out its simulations")
+        rollouts = config.rollout_simulations if simulations is None else simulations
+        return make_fixed_player(text, game, rollouts)
+    reference = parse_reference(text)
+    if not reference.workdir.is_dir():
+        raise UserError(
+            f"unknown opponent '{text}': it is none of {', '.join(OPPONENTS)}, and there is "
+            f"no workdir {reference.workdir}"
+        )
+    run = open_agent(reference, simulations)
+    theirs = two_player_game(run)
+    if theirs != game:
+        raise UserError(f"the agent of {reference.workdir} plays {theirs or 'alone'}, not {game}")
+    policy = run.make_policy()
+    step = int(run.params.learner_steps)
+    return Player(
+        f"{reference.workdir.name}@{step}",
+        functools.partial(agent_opponent, policy),
+        run.params,
+        run.counts.get("actor_steps"),
+        step,
+    )

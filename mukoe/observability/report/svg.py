@@ -1,0 +1,193 @@
+"""Line plots as SVG: small, the same bytes for the same numbers, light and dark by CSS."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from mukoe.observability.report.text import tick
+
+LIGHT = ("#1f6fd0", "#c8501a", "#178a5f", "#a93a92", "#8a6a00", "#5a4fcf", "#b02a37", "#3f6b73")
+DARK = ("#6aa9ff", "#ff9257", "#4fcf9b", "#e986d2", "#d9b53a", "#a59cff", "#ff7d88", "#86bcc6")
+NUM_COLOURS = len(LIGHT)
+
+_WIDTH, _HEIGHT = 400, 240
+_NAMESPACE = f'xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 38
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of a plot.
+
+    x, y: `[N]`.
+    colour: index into the palette; indices beyond it are drawn dashed.
+    label: shown by the browser when the pointer rests on the line.
+    faint: a single seed behind the mean of its group.
+    low, high: `[N]`, the band around the line; None without one.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    colour: int = 0
+    label: str = ""
+    faint: bool = False
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+def style() -> str:
+    """Returns the CSS that plots need, for a page or a file of their own."""
+    return (
+        f":root{{--ink:#1c1f24;--soft:#5d6470;--rule:#dfe2e7;--ground:#ffffff;{_colours(LIGHT)}}}"
+        "@media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a2a9b4;--rule:#363b44;"
+        f"--ground:#16181d;{_colours(DARK)}}}}}"
+        "svg text{font:11px system-ui,sans-serif;fill:var(--soft)}"
+        "svg .title{font-weight:600;font-size:12px;fill:var(--ink)}"
+        "svg .grid{stroke:var(--rule);stroke-width:1}"
+        "svg .threshold{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 3}"
+        "svg path{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
+        "svg path.faint{stroke-width:1;opacity:.4}"
+        "svg path.band{stroke:none;opacity:.16}"
+        "svg .dashed{stroke-dasharray:6 4}"
+        + "".join(
+            f"svg path.c{i}{{stroke:var(--c{i})}}"
+            f"svg path.band.c{i},svg circle.c{i}{{fill:var(--c{i})}}"
+            for i in range(NUM_COLOURS)
+        )
+        + "svg path.band{stroke:none}"
+    )
+
+
+def _colours(palette: Sequence[str]) -> str:
+    return "".join(f"--c{index}:{colour};" for index, colour in enumerate(palette))
+
+
+def line_plot(
+    lines: Sequence[Line],
+    x_label: str,
+    description: str,
+    threshold: float | None = None,
+    title: str = "",
+) -> str:
+    """Returns an `<svg>` element.
+
+    Args:
+      lines: drawn in this order, faint ones first.
+      x_label: the horizontal axis, which starts at 0.
+      description: for people who cannot see the plot.
+      threshold: a height to mark; None for none.
+      title: written above; with it the element has its own style and ground, to be a file.
+    """
+    top = _TOP + (20 if title else 0)
+    heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
+    if threshold is not None:
+        heights.append(np.array([threshold]))
+    x0, x1 = _range([np.zeros(1), *(line.x for line in lines)])
+    y0, y1 = _range(heights)
+    margin = 0.04 * (y1 - y0)
+    frame = _Frame(x0, x1, y0 - margin, y1 + margin, top)
+    parts = [
+        f'<svg {_NAMESPACE if title else ""}viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(description)}">'
+    ]
+    if title:
+        parts += [
+            f"<style>{style()}</style>",
+            f'<rect width="{_WIDTH}" height="{_HEIGHT}" style="fill:var(--ground)"/>',
+            f'<text class="title" x="{_LEFT}" y="18">{escape(title)}</text>',
+        ]
+    parts += _axes(frame, x_label)
+    if threshold is not None:
+        parts.append(_horizontal(frame, threshold, "threshold"))
+    for line in sorted(lines, key=lambda line: not line.faint):
+        parts += _draw(frame, line)
+    return "\n".join([*parts, "</svg>"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """Maps numbers to places."""
+
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+    top: int
+
+    def x(self, value: float) -> float:
+        inside = _WIDTH - _LEFT - _RIGHT
+        return _LEFT + inside * (value - self.x0) / (self.x1 - self.x0)
+
+    def y(self, value: float) -> float:
+        inside = _HEIGHT - self.top - _BOTTOM
+        return self.top + inside * (self.y1 - value) / (self.y1 - self.y0)
+
+
+def _range(parts: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Returns the lowest and the highest value, some way apart even if there is only one."""
+    values = np.concatenate([np.zeros(0), *parts])
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        margin = abs(low) / 2 or 0.5
+        low, high = low - margin, high + margin
+    return low, high
+
+
+def _ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Returns round numbers from `low` to `high`, both included."""
+    step = 10.0 ** math.floor(math.log10((high - low) / most))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) < most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
+
+
+def _axes(frame: _Frame, x_label: str) -> list[str]:
+    bottom = _HEIGHT - _BOTTOM
+    parts = []
+    for value in _ticks(frame.y0, frame.y1):
+        parts.append(_horizontal(frame, value, "grid"))
+        parts.append(
+            f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">'
+            f"{tick(value)}</text>"
+        )
+    for value in _ticks(frame.x0, frame.x1):
+        x = frame.x(value)
+        anchor = "end" if x > _WIDTH - _RIGHT - 12 else "middle"
+        parts.append(
+            f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="{anchor}">{tick(value)}</text>'
+        )
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    parts.append(
+        f'<text x="{middle:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    return parts
+
+
+def _horizontal(frame: _Frame, value: float, kind: str) -> str:
+    y = f"{frame.y(value):.1f}"
+    return f'<line class="{kind}" x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}"/>'
+
+
+def _draw(frame: _Frame, line: Line) -> list[str]:
+    colour = f"c{line.colour % NUM_COLOURS}"
+    look = f"{colour}{' faint' if line.faint else ''}"
+    look += " dashed" if line.colour >= NUM_COLOURS else ""
+    title = f"<title>{escape(line.label)}</title>"
+    parts = []
+    if line.low is not None and line.high is not None:
+        there = _points(frame, line.x, line.high)
+        back = _points(frame, line.x[::-1], line.low[::-1])
+        parts.append(f'<path class="band {colour}" d="M{there}L{back}Z"/>')
+    if len(line.x) == 1:
+        x, y = frame.x(line.x[0]), frame.y(line.y[0])
+        parts.append(f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3">{title}</circle>')
+    elif len(line.x):
+        parts.append(f'<path class="{look}" d="M{_points(frame, line.x, line.y)}">{title}</path>')
+    return parts
+
+
+def _points(frame: _Frame, x: np.ndarray, y: np.ndarray) -> str:
+    return "L".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in zip(x, y, strict=True))

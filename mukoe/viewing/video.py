@@ -1,0 +1,89 @@
+"""Episodes as a video or a moving GIF."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mukoe.errors import UserError
+
+SUFFIXES = (".mp4", ".gif")
+GIF_SHRINKS = 2
+"""GIFs have half the width and height, because they hardly compress."""
+
+
+def check_video_path(path: Path) -> None:
+    """Raises a UserError unless a video can be written there."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"a video ends with {' or '.join(SUFFIXES)}, unlike '{path}'")
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder '{path.parent}' to write {path.name} to")
+    if path.suffix.lower() == ".mp4":
+        _import_imageio()
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+    """Writes pictures `[H, W, 3]` uint8 of one size as they come.
+
+    Args:
+      path: ends with .mp4 (H.264) or .gif (half the size, repeating).
+      frames: at least one.
+      fps: pictures in a second.
+
+    Returns:
+      How many pictures there were.
+
+    Raises:
+      UserError: the path has another ending, or a package is missing.
+    """
+    check_video_path(path)
+    return (
+        _write_mp4(path, frames, fps)
+        if path.suffix.lower() == ".mp4"
+        else _write_gif(path, frames, fps)
+    )
+
+
+def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+    count = 0
+    with (
+        warnings.catch_warnings(),
+        _import_imageio().get_writer(path, fps=fps, codec="libx264", quality=7) as writer,
+    ):
+        # JAX warns of forks; ffmpeg is started by fork and exec, which is safe.
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+        for frame in frames:
+            writer.append_data(frame)
+            count += 1
+    return count
+
+
+def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+    images = [
+        Image.fromarray(frame)
+        .reduce(GIF_SHRINKS)
+        .quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        # GIF counts hundredths of a second.
+        duration=max(20, round(100 / fps) * 10),
+        loop=0,
+    )
+    return len(images)
+
+
+def _import_imageio():
+    try:
+        import imageio
+        import imageio_ffmpeg  # noqa: F401  the codec
+    except ImportError as error:
+        raise UserError(
+            f"writing an mp4 needs the extra 'video': pip install 'mukoe[video]' ({error})"
+        ) from error
+    return imageio

@@ -1,0 +1,77 @@
+"""Rates the checkpoints of a self-play run: they play each other and fixed opponents.
+
+python programs/ladder.py --workdir=runs/connect_four --games=40
+
+A run keeps as many checkpoints as its config says: --config.run.keep_checkpoints=20, and
+--config.run.checkpoint_period=10000 in the local layout, at its start. Prints a table, and as
+the last line one JSON object.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.layouts.resources import process_environment, set_process_environment
+
+WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
+GAMES = flags.DEFINE_integer("games", 40, "Games of each pair, half of them from each seat.")
+OPPONENTS = flags.DEFINE_list(
+    "opponents",
+    ["random", "rollout"],
+    "Fixed opponents: random, rollout, exact. The first of them has rating 0.",
+)
+CHECKPOINTS = flags.DEFINE_integer(
+    "checkpoints", 12, "Checkpoints that take part, evenly spread over those that there are."
+)
+SCHEDULE = flags.DEFINE_enum(
+    "schedule",
+    "round_robin",
+    ["round_robin", "neighbours"],
+    "Whether everybody plays everybody, or a checkpoint the fixed opponents and the two before.",
+)
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per move of the checkpoints instead of the run's."
+)
+OPPONENT_SIMULATIONS = flags.DEFINE_integer(
+    "opponent_simulations", None, "Simulations per move of rollout instead of the config's."
+)
+OPENING_MOVES = flags.DEFINE_integer("opening_moves", 1, "Random moves with which a side begins.")
+SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the files instead of WORKDIR/ladder.")
+
+
+def main() -> None:
+    """Plays, prints and writes."""
+    if not WORKDIR.value:
+        raise UserError("--workdir is missing; give the folder of a run, such as runs/connect_four")
+    set_process_environment(process_environment())
+
+    from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
+    from mukoe.evaluation.ladder_report import ladder_summary, ladder_table, write_ladder
+    from mukoe.evaluation.report import CountedProgress
+
+    config = LadderConfig(
+        games=GAMES.value,
+        opponents=tuple(dict.fromkeys(OPPONENTS.value)),
+        checkpoints=CHECKPOINTS.value,
+        schedule=SCHEDULE.value,  # type: ignore[arg-type]
+        simulations=SIMULATIONS.value,
+        opponent_simulations=OPPONENT_SIMULATIONS.value,
+        opening_moves=OPENING_MOVES.value,
+        seed=SEED.value,
+    )
+    workdir = Path(WORKDIR.value)
+    game, players = open_players(workdir, config)
+    with CountedProgress("playing pair", len(schedule(players, config))) as progress:
+        ladder = play_ladder(game, players, config, progress.add)
+    paths = write_ladder(ladder, Path(OUTPUT.value or workdir / "ladder"))
+    print(ladder_table(ladder))
+    print("\nwritten:", *paths)
+    print(json.dumps(ladder_summary(ladder)))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,36 @@
+"""Makes one HTML page about runs, to compare them and to see what they do.
+
+python programs/report.py --workdir=runs/a --workdir=runs/b --output=report.html
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from mukoe.configuration import run_main, write_atomically
+from mukoe.errors import UserError
+from mukoe.observability.report import load_run, make_page
+
+WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; give it for each run.")
+OUTPUT = flags.DEFINE_string("output", "report.html", "The page.")
+SMOOTH = flags.DEFINE_integer(
+    "smooth", 1, "Rows over which logged numbers are averaged; 1 for none.", lower_bound=1
+)
+
+
+def main() -> None:
+    """Reads the runs and writes the page."""
+    if not WORKDIRS.value:
+        raise UserError("--workdir is missing; give the folder of a run, such as runs/cartpole")
+    runs = [load_run(workdir) for workdir in dict.fromkeys(WORKDIRS.value)]
+    output = Path(OUTPUT.value)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, make_page(runs, SMOOTH.value))
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}") from error
+    print(output)
+
+
+if __name__ == "__main__":
+    run_main(main)

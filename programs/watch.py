@@ -1,0 +1,188 @@
+"""Shows what an agent does and what its search thinks: as text, a video, a tree, or in a game.
+
+python programs/watch.py --workdir=runs/cartpole --video=cartpole.mp4
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.layouts.resources import process_environment, set_process_environment
+
+if TYPE_CHECKING:
+    from mukoe.environments import VectorEnvironment
+    from mukoe.layouts.runs import StoredRun
+    from mukoe.viewing import BoardGame, Moment, WatchedAgent
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Of the run to look at.")
+BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation.")
+STEP = flags.DEFINE_integer("step", None, "The checkpoint of this learner step; else the newest.")
+SIMULATIONS = flags.DEFINE_integer("simulations", None, "Per decision; else the run's own.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the episodes.")
+EPISODES = flags.DEFINE_integer("episodes", 1, "How many.", lower_bound=1)
+MAX_STEPS = flags.DEFINE_integer("max_steps", 2_000, "Longest episode shown.", lower_bound=1)
+SELF_PLAY = flags.DEFINE_bool(
+    "self_play", False, "In a game of two, the agent plays both sides, not the opponent's."
+)
+VIDEO = flags.DEFINE_string("video", None, "Writes the episodes to this .mp4 or .gif.")
+FPS = flags.DEFINE_float("fps", None, "Steps per second of the video; else 15, or 1 for boards.")
+TREE = flags.DEFINE_string("tree", None, "Writes one search to this .svg.")
+TREE_STEP = flags.DEFINE_integer("tree_step", 0, "The step that it is of.", lower_bound=0)
+TREE_NODES = flags.DEFINE_integer("tree_nodes", 60, "The most nodes that it has.", lower_bound=1)
+PLAY = flags.DEFINE_enum("play", None, ["terminal", "browser"], "Plays a board game with you.")
+SEAT = flags.DEFINE_integer("seat", 0, "Yours: 0 moves first, 1 second.", 0, 1)
+PORT = flags.DEFINE_integer("port", 8000, "Of the page for --play=browser; 0: any.", 0, 65535)
+
+
+def main() -> int:
+    """Shows it, and returns the exit status."""
+    if not WORKDIR.value:
+        raise UserError("--workdir is missing; give that of a run, such as --workdir=runs/cartpole")
+    asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
+    if len(asked) > 1:
+        raise UserError(f"one thing at a time: {' and '.join(asked)} were given")
+    # Gymnasium draws into arrays; SDL is not to look for a screen.
+    set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
+    _check_outputs()
+
+    from mukoe.layouts.runs import open_run
+    from mukoe.viewing import WatchedAgent
+
+    overrides = {}
+    if SIMULATIONS.value is not None:
+        overrides["agent.search.num_simulations"] = str(SIMULATIONS.value)
+    run = open_run(Path(WORKDIR.value), best=BEST.value, step=STEP.value, overrides=overrides)
+    agent = WatchedAgent(run.experiment.builder, run.environment_spec, run.params)
+    if (TREE.value or PLAY.value) and not agent.searches:
+        flag = "tree" if TREE.value else "play"
+        raise UserError(f"this agent acts without a search, so there is none for --{flag} to show")
+    show = _play if PLAY.value else _write_tree if TREE.value else _write_video
+    return (show if VIDEO.value or TREE.value or PLAY.value else _print)(run, agent)
+
+
+def _check_outputs() -> None:
+    if VIDEO.value:
+        try:
+            from mukoe.viewing.video import check_video_path
+        except ImportError as error:
+            raise UserError(
+                f"--video needs the extra 'video': pip install 'mukoe[video]' ({error})"
+            ) from error
+        check_video_path(Path(VIDEO.value))
+    if FPS.value is not None and not 0 < FPS.value <= 240:
+        raise UserError(f"--fps must be above 0 and at most 240, not {FPS.value:g}")
+    if TREE.value and Path(TREE.value).suffix.lower() != ".svg":
+        raise UserError(f"a tree is an SVG: --tree must end with .svg, unlike '{TREE.value}'")
+    if TREE.value and not Path(TREE.value).parent.is_dir():
+        raise UserError(f"there is no folder '{Path(TREE.value).parent}' to write the tree to")
+
+
+def _game_of(run: "StoredRun") -> str:
+    return str(getattr(run.config.environment, "game", ""))
+
+
+def _title(run: "StoredRun") -> str:
+    environment = run.config.environment
+    name = getattr(environment, "env", "") or _game_of(run) or type(environment).__name__
+    return f"{name}, learner step {int(run.params.learner_steps)}"
+
+
+def _environment(run: "StoredRun", evaluation: bool, drawn: bool = False) -> "VectorEnvironment":
+    config: Any = run.config.environment
+    if drawn and hasattr(config, "with_rendering"):
+        config = config.with_rendering()
+    return config.make_factory()(SEED.value, 1, evaluation)
+
+
+def _episodes(
+    agent: "WatchedAgent", environment: "VectorEnvironment", count: int
+) -> Iterator["Moment"]:
+    from mukoe.viewing import watch_episode
+
+    for episode in range(count):
+        seed = SEED.value if episode == 0 else None
+        yield from watch_episode(agent, environment, episode, MAX_STEPS.value, seed)
+
+
+def _print(run: "StoredRun", agent: "WatchedAgent") -> int:
+    from mukoe.viewing import action_names
+    from mukoe.viewing.terminal import print_episode
+
+    environment = _environment(run, evaluation=not SELF_PLAY.value)
+    names = action_names(environment, _game_of(run))
+    print_episode(_episodes(agent, environment, EPISODES.value), environment, names)
+    return 0
+
+
+def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
+    from mukoe.viewing import action_names, find_board, render
+    from mukoe.viewing.panel import Panel
+    from mukoe.viewing.video import write_video
+
+    environment = _environment(run, evaluation=not SELF_PLAY.value, drawn=True)
+    game = _game_of(run)
+    panel = Panel(action_names(environment, game), _title(run))
+    moments = _episodes(agent, environment, EPISODES.value)
+    pictures = (panel.draw(moment, render(environment)) for moment in moments)
+    fps = FPS.value or (1.0 if find_board(environment.spec, game) else 15.0)
+    path = Path(str(VIDEO.value))
+    count = write_video(path, pictures, fps)
+    environment.close()
+    print(f"{path}: {count} pictures, {count / fps:.1f} s")
+    return 0
+
+
+def _write_tree(run: "StoredRun", agent: "WatchedAgent") -> int:
+    from mukoe.configuration import write_atomically
+    from mukoe.viewing import action_names
+    from mukoe.viewing.tree_svg import draw_tree
+
+    environment = _environment(run, evaluation=not SELF_PLAY.value)
+    moments = _episodes(agent, environment, 1)
+    moment = next(itertools.islice(moments, TREE_STEP.value, None), None)
+    if moment is None or moment.decision is None:
+        raise UserError(f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step")
+    title = f"{_title(run)}: the search at step {TREE_STEP.value}"
+    names = action_names(environment, _game_of(run))
+    path = Path(str(TREE.value))
+    write_atomically(path, draw_tree(moment.decision, names, title, TREE_NODES.value))
+    print(path)
+    return 0
+
+
+def _play(run: "StoredRun", agent: "WatchedAgent") -> int:
+    from mukoe.viewing import BoardGame, find_board
+
+    board = find_board(run.environment_spec, _game_of(run))
+    if board is None:
+        raise UserError("--play is for board games of two players, which this run is not about")
+
+    def new_game(seat: int) -> "BoardGame":
+        return BoardGame(agent, _environment(run, evaluation=False), board, seat)
+
+    if PLAY.value == "terminal":
+        from mukoe.viewing.terminal import play_in_terminal
+
+        play_in_terminal(new_game(SEAT.value))
+        return 0
+
+    from mukoe.viewing.browser import GameServer
+
+    server = GameServer(new_game, SEAT.value, PORT.value)
+    print(f"open {server.url} (Ctrl-C ends)", flush=True)
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        print()
+    finally:
+        server.close()
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,24 @@
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.gymnasium_adapter import GymnasiumConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    return TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(
+            network=NetworkConfig(torso="mlp", hidden_sizes=(8,), width=8, head_sizes=(8,)),
+            history=HistoryConfig(frames=2),
+            search=SearchConfig(algorithm="gumbel", num_simulations=8),
+            loss=MuZeroLossConfig(unroll_steps=1, td_steps=2),
+            replay=MuZeroReplayConfig(
+                capacity=500, min_size=20, batch_size=8, samples_per_insert=4.0
+            ),
+        ),
+        run=RunConfig(
+            max_actor_steps=60, envs_per_actor=2, evaluation_episodes=2, evaluation_period=40
+        ),
+    )

@@ -1,0 +1,24 @@
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    return TrainingConfig(
+        environment=PgxConfig("tic_tac_toe"),
+        agent=MuZeroConfig(
+            network=NetworkConfig(
+                torso="board", width=8, dynamics_blocks=0, head_channels=2, head_sizes=(8,)
+            ),
+            search=SearchConfig(num_simulations=12, discount=1.0),
+            loss=MuZeroLossConfig(unroll_steps=1, td_steps=2),
+            replay=MuZeroReplayConfig(
+                capacity=500, min_size=20, batch_size=8, samples_per_insert=4.0
+            ),
+        ),
+        run=RunConfig(
+            max_actor_steps=40, envs_per_actor=2, evaluation_episodes=2, evaluation_period=0
+        ),
+    )
