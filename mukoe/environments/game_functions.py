@@ -17,6 +17,7 @@ the step, and rewards and discounts are those of any single-player environment.
 
 import dataclasses
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -175,6 +176,14 @@ class GameFunctions:
         return jax.jit(step)
 
 
+def require_pgx(game: str) -> None:
+    """Raises a UserError unless pgx is installed; does not import it, which starts JAX."""
+    if importlib.util.find_spec("pgx") is None:
+        raise UserError(
+            f"game '{game}' needs the package pgx; install it by pip install 'mukoe[games]'"
+        )
+
+
 def load_rules(game: str, max_steps: int | None) -> Rules:
     """Returns the rules of one of `PGX_GAMES`.
 
@@ -185,12 +194,9 @@ def load_rules(game: str, max_steps: int | None) -> Rules:
     Raises:
       UserError: pgx is not installed.
     """
-    try:
-        import pgx
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"game '{game}' needs the package pgx; install it by pip install 'mukoe[games]'"
-        ) from error
+    require_pgx(game)
+    import pgx
+
     environment = pgx.make(game)  # type: ignore[arg-type]
 
     def init(key: chex.PRNGKey) -> GameState:

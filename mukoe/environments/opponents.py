@@ -165,8 +165,9 @@ def _scaled_values(tree: mctx.Tree, node_index: Array) -> jax.Array:
     Playouts are noisy: scaled by the least and greatest of few of them, as for learned values
     on an unknown scale, the first loss would rule a move out.
     """
-    visited = tree.children_visits[node_index] > 0
-    return (jnp.where(visited, tree.qvalues(node_index), tree.node_values[node_index]) + 1) / 2
+    visited = jnp.asarray(tree.children_visits)[node_index] > 0
+    own_value = jnp.asarray(tree.node_values)[node_index]
+    return (jnp.where(visited, tree.qvalues(node_index), own_value) + 1) / 2
 
 
 def _no_memory(batch_size: int) -> tuple[()]:

@@ -19,6 +19,7 @@ from mukoe.environments.game_functions import (
     Streams,
     load_rules,
     match,
+    require_pgx,
     seat_to_move,
     self_play,
 )
@@ -67,7 +68,7 @@ class PgxConfig:
         Raises:
             UserError: pgx is not installed.
         """
-        self._rules()
+        require_pgx(self.game)
 
         def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
             if not (evaluation and self.two_players):
@@ -87,20 +88,18 @@ class PgxConfig:
         """
         if not self.two_players:
             raise UserError(f"'{self.game}' has one player, so there are no matches in it")
-        rules = self._rules()
+        require_pgx(self.game)
 
         def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
             _check_vector(self.game, seed, num_envs)
-            return MatchEnvironment(match(rules, num_envs, opponent), seed, evaluation)
+            functions = match(_rules(self.game, None), num_envs, opponent)
+            return MatchEnvironment(functions, seed, evaluation)
 
         return factory
 
     @property
     def _max_steps(self) -> int | None:
         return self.max_steps or PGX_GAMES[self.game].max_steps
-
-    def _rules(self) -> Rules:
-        return _rules(self.game, self._max_steps)
 
 
 @functools.cache

@@ -75,7 +75,7 @@ class Evaluation:
     results: of the episodes.
     statistics: of the episodes' returns; intervals are stratified over the seats.
     seed: of the evaluation.
-    opponent: its name in two-player games, else None.
+    opponent: of two-player games, else None.
     opening_moves: random moves that each side began with; None without opponent.
     human_normalised: the mean return on the scale of random play (0) and a human (1); None
         where no human's score is known.
@@ -85,7 +85,7 @@ class Evaluation:
     results: Sequence[EpisodeResult]
     statistics: ScoreStatistics
     seed: int
-    opponent: str | None = None
+    opponent: Player | None = None
     opening_moves: int | None = None
     human_normalised: float | None = None
 
@@ -133,7 +133,7 @@ def evaluate(
         results=results,
         statistics=statistics,
         seed=config.seed,
-        opponent=None if opponent is None else opponent.name,
+        opponent=opponent,
         opening_moves=opening_moves,
         human_normalised=_human_normalised(run.config.environment, statistics.mean),
     )
@@ -200,13 +200,14 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "checkpoint": int(run.params.learner_steps),
         "actor_steps": run.counts.get("actor_steps"),
         "simulations": simulations_of(run),
-        "opponent": evaluation.opponent,
+        "opponent": None if evaluation.opponent is None else evaluation.opponent.name,
         "episodes": len(evaluation.results),
         "seed": evaluation.seed,
         **statistics,
         "ci95_of": "mean",
     }
     if evaluation.opponent is not None:
+        found["opponent_simulations"] = evaluation.opponent.simulations
         found |= dataclasses.asdict(evaluation.record())
         found["opening_moves"] = evaluation.opening_moves
         found["by_seat"] = {

@@ -18,6 +18,7 @@ from mukoe.evaluation.players import (
     Player,
     Reference,
     agent_opponent,
+    agent_player,
     make_fixed_player,
     open_agent,
     rules_with_opening,
@@ -115,16 +116,7 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
 def _agents(runs: Sequence[StoredRun]) -> list[Player]:
     """One policy for all, so that it is compiled once."""
     make = functools.partial(agent_opponent, runs[0].make_policy())
-    return [
-        Player(
-            name=f"step {int(run.params.learner_steps)}",
-            make=make,
-            params=run.params,
-            actor_steps=run.counts.get("actor_steps", 0),
-            learner_step=int(run.params.learner_steps),
-        )
-        for run in runs
-    ]
+    return [agent_player(run, make, f"step {int(run.params.learner_steps)}") for run in runs]
 
 
 def _spread(steps: Sequence[int], count: int) -> list[int]:

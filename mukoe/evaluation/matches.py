@@ -74,7 +74,7 @@ class Matches:
             ply, games, memories, scores = carry
             keys = jax.random.split(jax.random.fold_in(key, ply), 3)
             actions = jnp.zeros(number.shape, jnp.int32)
-            moved = []
+            moved: list[Nest] = []
             for index, (side, memory) in enumerate(zip(sides, memories, strict=True)):
                 half = (ply + index) % 2
                 action, memory = self._act(side, keys[index], games, memory, half, ply < 2)

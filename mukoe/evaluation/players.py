@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,14 +54,12 @@ def open_agent(reference: Reference, simulations: int | None = None) -> StoredRu
     Raises:
       UserError: there is no such run or checkpoint, or its agent does not search.
     """
-    overrides = {} if simulations is None else _simulations_override(simulations)
+    overrides = {}
+    if simulations is not None:
+        overrides["agent.search.num_simulations"] = str(simulations)
     return open_run(
         reference.workdir, best=reference.best, step=reference.step, overrides=overrides
     )
-
-
-def _simulations_override(simulations: int) -> Mapping[str, str]:
-    return {"agent.search.num_simulations": str(simulations)}
 
 
 def simulations_of(run: StoredRun) -> int | None:
@@ -131,6 +129,7 @@ class Player:
     params: what `make` takes.
     actor_steps: agent steps that an agent was trained for; None for a fixed opponent.
     learner_step: of the checkpoint of an agent; None for a fixed opponent.
+    simulations: per move; None for a player who does not search.
     """
 
     name: str
@@ -138,6 +137,7 @@ class Player:
     params: Any = ()
     actor_steps: int | None = None
     learner_step: int | None = None
+    simulations: int | None = None
 
 
 def make_fixed_player(name: str, game: str, simulations: int) -> Player:
@@ -147,7 +147,20 @@ def make_fixed_player(name: str, game: str, simulations: int) -> Player:
       UserError: there is no such opponent for the game.
     """
     opponent = make_opponent(name, game, simulations)
-    return Player(name, lambda _: opponent)
+    searches = name == "rollout"
+    return Player(name, lambda _: opponent, simulations=simulations if searches else None)
+
+
+def agent_player(run: StoredRun, make: Callable[[PolicyParams], Opponent], name: str) -> Player:
+    """The agent of a run as a player; `make` is `agent_opponent` of its policy."""
+    return Player(
+        name,
+        make,
+        run.params,
+        actor_steps=run.counts.get("actor_steps", 0),
+        learner_step=int(run.params.learner_steps),
+        simulations=simulations_of(run),
+    )
 
 
 def open_opponent(text: str, game: str, simulations: int | None, config: PgxConfig) -> Player:
@@ -177,12 +190,5 @@ def open_opponent(text: str, game: str, simulations: int | None, config: PgxConf
     theirs = two_player_game(run)
     if theirs != game:
         raise UserError(f"the agent of {reference.workdir} plays {theirs or 'alone'}, not {game}")
-    policy = run.make_policy()
-    step = int(run.params.learner_steps)
-    return Player(
-        f"{reference.workdir.name}@{step}",
-        functools.partial(agent_opponent, policy),
-        run.params,
-        run.counts.get("actor_steps"),
-        step,
-    )
+    make = functools.partial(agent_opponent, run.make_policy())
+    return agent_player(run, make, f"{reference.workdir.name}@{int(run.params.learner_steps)}")

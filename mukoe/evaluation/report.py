@@ -23,7 +23,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
         ("environment", environment_name(evaluation.run)),
         ("checkpoint", f"learner step {found['checkpoint']}"),
         ("simulations", found["simulations"]),
-        ("opponent", found["opponent"]),
+        ("opponent", _opponent(found)),
         ("episodes", f"{found['episodes']} (seed {found['seed']})"),
         ("mean", f"{_number(statistics.mean)}  95 % interval {_interval(statistics.ci95)}"),
         ("iqm", f"{_number(statistics.iqm)}  95 % interval {_interval(statistics.iqm_ci95)}"),
@@ -41,6 +41,15 @@ def _record_table(evaluation: Evaluation) -> str:
     records |= {f"moving {name}": evaluation.record(seat) for seat, name in enumerate(SEATS)}
     rows = [[n, str(r.wins), str(r.draws), str(r.losses)] for n, r in records.items()]
     return text_table(["games", "wins", "draws", "losses"], rows)
+
+
+def _opponent(found: Mapping[str, Any]) -> str | None:
+    if found["opponent"] is None:
+        return None
+    opening = f"{found['opening_moves']} random moves each at the start"
+    simulations = found["opponent_simulations"]
+    searching = "" if simulations is None else f"{simulations} simulations, "
+    return f"{found['opponent']} ({searching}{opening})"
 
 
 def _number(value: float) -> str:
@@ -83,7 +92,9 @@ def csv_name(evaluation: Evaluation) -> str:
     if found["simulations"] is not None:
         parts.append(f"simulations{found['simulations']}")
     if found["opponent"] is not None:
-        parts.append(found["opponent"])
+        simulations = found["opponent_simulations"]
+        parts.append(found["opponent"] + ("" if simulations is None else str(simulations)))
+        parts.append(f"opening{found['opening_moves']}")
     return "-".join([*parts, f"seed{found['seed']}"]) + ".csv"
 
 

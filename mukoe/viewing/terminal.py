@@ -42,7 +42,7 @@ def _thoughts(decision: Decision, names: Sequence[str]) -> str:
         listed = [f"{names[a]} {decision.policy[a]:.2f}" for a in best if decision.policy[a] > 0]
         parts.append(f"policy [{', '.join(listed)}]")
     if decision.tree is not None:
-        parts.append(f"line [{' '.join(names[a] for a in decision.line)}]")
+        parts.append(f"line [{decision.write_line(names)}]")
     return "  ".join(parts)
 
 

@@ -72,7 +72,7 @@ def _heading(
     used = int(np.count_nonzero(tree.visits))
     left_out = f"the {shown} most visited of {used} nodes; {used - shown} left out"
     note = f"{used} nodes" if shown == used else left_out
-    line = " ".join(names[action] for action in decision.line)
+    line = decision.write_line(names)
     whose = "; values are those of the player to move there" if tree.two_players else ""
     texts = (
         ("title", title),

@@ -1,7 +1,7 @@
 """An agent that says what it thinks at each step."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import chex
@@ -27,6 +27,12 @@ class Decision(NamedTuple):
     value: float | None
     policy: np.ndarray | None
     tree: SearchTree | None
+
+    def write_line(self, names: Sequence[str], limit: int = 12) -> str:
+        """Returns the names of the first `limit` actions that it expects."""
+        line = self.line
+        rest = ["..."] * (len(line) > limit)
+        return " ".join([*(names[action] for action in line[:limit]), *rest])
 
     @property
     def line(self) -> list[int]:

@@ -131,7 +131,7 @@ def test_connect_four_follows_its_rules():
     env, random = self_play("connect_four", num_envs=16, seed=3), np.random.default_rng(0)
     timestep = env.reset()
     boards, ended = np.zeros((16, 6, 7), int), np.zeros(16, bool)
-    wins = draws = 0
+    wins = 0
     for _ in range(120):
         actions = random_actions(random, timestep)
         timestep = env.step(actions)
@@ -145,7 +145,7 @@ def test_connect_four_follows_its_rules():
             boards[i][row, actions[i]] = player
             won = connect_four_wins(boards[i], player)
             ended[i] = won or (boards[i] > 0).all()
-            wins, draws = wins + won, draws + (ended[i] and not won)
+            wins += won
             assert (timestep.step_type[i] == LAST) == ended[i]
             assert timestep.reward[i] == won
             assert timestep.discount[i] == (0.0 if ended[i] else -1.0)

@@ -1,0 +1,84 @@
+"""Evaluations of a small agent of self-play, in this process."""
+
+import dataclasses
+
+import pytest
+
+from mukoe.environments.atari import AtariConfig
+from mukoe.errors import UserError
+from mukoe.evaluation.episodes import EvaluationConfig, _human_normalised, evaluate, summary
+from mukoe.evaluation.players import Reference, open_agent
+from tests.evaluation.tiny_runs import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = train("tic_tac_toe", tmp_path_factory.getbasetemp())
+    return open_agent(Reference(workdir), simulations=0)
+
+
+def test_same_seed_same_numbers(run):
+    config = EvaluationConfig(episodes=20, num_envs=8)
+    told = []
+    one, other = evaluate(run, config, told.append), evaluate(run, config)
+    assert one.results == other.results == told
+    assert one.statistics == other.statistics
+    reseeded = evaluate(run, dataclasses.replace(config, seed=1))
+    assert reseeded.results != one.results
+
+
+def test_records_add_up(run):
+    evaluation = evaluate(run, EvaluationConfig(episodes=24, num_envs=8))
+    found = summary(evaluation)
+    assert found["wins"] + found["draws"] + found["losses"] == found["episodes"] == 24
+    assert found["mean"] == pytest.approx((found["wins"] - found["losses"]) / 24)
+    for seat, name in enumerate(("first", "second")):
+        returns = [r.episode_return for r in evaluation.results if r.seat == seat]
+        assert len(returns) == 12
+        assert found["by_seat"][name] == {
+            "wins": returns.count(1.0),
+            "draws": returns.count(0.0),
+            "losses": returns.count(-1.0),
+        }
+
+
+def test_perfect_opponents_are_not_beaten(run):
+    evaluation = evaluate(run, EvaluationConfig(episodes=20, opponent="exact"))
+    assert evaluation.record().wins == 0
+    assert evaluation.record().losses > 0
+    assert (evaluation.opponent.name, evaluation.opening_moves) == ("exact", 0)
+
+
+def test_agents_play_themselves_from_different_openings(run):
+    config = EvaluationConfig(episodes=32, opponent=str(run.workdir), opponent_simulations=0)
+    opened = evaluate(run, config)
+    assert opened.opening_moves == 1
+    assert opened.opponent.learner_step == int(run.params.learner_steps)
+    plain = evaluate(run, dataclasses.replace(config, opening_moves=0))
+    outcomes = {(r.seat, r.episode_return, r.length) for r in plain.results}
+    # Neither explores: one game for each seat, and the same moves in both.
+    assert len(outcomes) == 2
+    (_, first, _), (_, second, _) = sorted(outcomes)
+    assert first == -second
+    assert len({(r.seat, r.episode_return, r.length) for r in opened.results}) > 2
+
+
+def test_opponents_for_one_player(tmp_path_factory):
+    run = open_agent(Reference(train("cartpole", tmp_path_factory.getbasetemp())))
+    for field, value in (("opponent", "random"), ("opening_moves", 0), ("opponent_simulations", 1)):
+        with pytest.raises(UserError, match=f"has one player: leave out --{field}"):
+            evaluate(run, EvaluationConfig(**{field: value}))
+
+
+@pytest.mark.parametrize("field", ["episodes", "num_envs"])
+def test_numbers_that_cannot_be(field):
+    with pytest.raises(UserError, match=f"{field} must be at least 1, not 0"):
+        EvaluationConfig(**{field: 0})
+    with pytest.raises(UserError, match="seed must not be negative, not -1"):
+        EvaluationConfig(seed=-1)
+
+
+def test_human_normalised_scores():
+    # Breakout: random 1.7, human 30.5.
+    assert _human_normalised(AtariConfig(game="Breakout"), 16.1) == pytest.approx(0.5)
+    assert _human_normalised(object(), 16.1) is None

@@ -1,0 +1,120 @@
+"""Ladders of players whose strength is known, and of a small run."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mukoe.errors import UserError
+from mukoe.evaluation.elo import fit_elo
+from mukoe.evaluation.ladder import LadderConfig, _spread, open_players, play_ladder, schedule
+from mukoe.evaluation.ladder_report import ladder_summary, ladder_svg, ladder_table, results_csv
+from mukoe.evaluation.players import Player, make_fixed_player
+from tests.evaluation.tiny_runs import train
+
+
+def test_checkpoints_are_spread():
+    assert _spread([1, 2, 3], 3) == [1, 2, 3]
+    assert _spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert _spread([10, 20, 30], 2) == [10, 30]
+    assert _spread([10, 20, 30], 1) == [30]
+    assert _spread([], 3) == []
+
+
+def test_schedules():
+    players = [Player("random", id)] + [Player(str(i), id, learner_step=i) for i in range(4)]
+    assert len(schedule(players, LadderConfig())) == 10
+    pairs = schedule(players, LadderConfig(schedule="neighbours"))
+    assert pairs == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4)]
+
+
+@pytest.fixture(scope="module")
+def ladder():
+    """Random play, perfect play, and perfect play that calls itself a checkpoint."""
+    random, exact = (make_fixed_player(name, "tic_tac_toe", 0) for name in ("random", "exact"))
+    agent = Player("step 3", exact.make, actor_steps=30, learner_step=3)
+    told = []
+    config = LadderConfig(games=40, opponents=("random", "exact"), opening_moves=0)
+    ladder = play_ladder(
+        "tic_tac_toe", [random, exact, agent], config, lambda: told.append(len(told))
+    )
+    assert told == [0, 1, 2]
+    return ladder
+
+
+def test_results_are_booked_by_seat(ladder):
+    np.testing.assert_array_equal(ladder.results.sum(-1), 20 * (1 - np.eye(3)))
+    assert np.all(ladder.results[0, 1:, 0] == 0)  # random began, and never won
+    assert np.all(ladder.results[1:, 0, 2] == 0)
+    assert np.all(ladder.results[1:, 0, 0] > ladder.results[0, 1:, 2])  # beginning helps
+    np.testing.assert_array_equal(ladder.results[1, 2], [0, 20, 0])
+    np.testing.assert_array_equal(ladder.results[2, 1], [0, 20, 0])
+
+
+def test_ratings(ladder):
+    rating, low, high = ladder.ratings.rating, ladder.ratings.low, ladder.ratings.high
+    np.testing.assert_allclose(rating, fit_elo(ladder.results))
+    assert rating[0] == low[0] == high[0] == 0
+    assert np.all(rating[1:] > 150) and abs(rating[1] - rating[2]) < 150
+    assert np.all(low <= high)
+
+
+def test_on_paper(ladder):
+    summary = ladder_summary(ladder)
+    assert (summary["anchor"], summary["games"]) == ("random", 40)
+    rows = list(csv.DictReader(io.StringIO(results_csv(ladder))))
+    assert len(rows) == 6
+    for player in summary["players"]:
+        name, points, games = player["player"], 0.0, 0
+        for row in rows:
+            won = {row["first"]: "first_wins", row["second"]: "second_wins"}.get(name)
+            if won:
+                points += int(row[won]) + int(row["draws"]) / 2
+                games += sum(int(row[k]) for k in ("first_wins", "draws", "second_wins"))
+        assert player["score"] == pytest.approx(points / games)
+        assert player["games"] == games == 80
+    lines = ladder_table(ladder).splitlines()
+    elos = [float(line.split("[")[0].split()[-1]) for line in lines[1:]]
+    assert elos == sorted(elos, reverse=True) and lines[-1].startswith("random")
+    assert ladder_svg(ladder).count("<svg") == 1
+
+
+def test_players_of_a_run(tmp_path_factory):
+    workdir = train("tic_tac_toe", tmp_path_factory.getbasetemp())
+    config = LadderConfig(checkpoints=3, opponents=("random", "rollout"), opponent_simulations=4)
+    game, players = open_players(workdir, config)
+    assert game == "tic_tac_toe"
+    assert [player.name for player in players[:3]] == ["random", "rollout", "step 0"]
+    assert players[1].simulations == 4
+    agents = players[2:]
+    assert len(agents) == 3 and len({agent.make for agent in agents}) == 1
+    steps = [agent.actor_steps for agent in agents]
+    assert steps == sorted(set(steps)) and steps[0] >= 100 and 400 <= steps[-1] < 408
+
+
+def test_runs_without_a_ladder(tmp_path, tmp_path_factory):
+    cartpole = train("cartpole", tmp_path_factory.getbasetemp())
+    with pytest.raises(UserError, match="needs a game of two players"):
+        open_players(cartpole, LadderConfig())
+    with pytest.raises(UserError, match="holds no experiment"):
+        open_players(Path(tmp_path), LadderConfig())
+    games = train("tic_tac_toe", tmp_path_factory.getbasetemp())
+    with pytest.raises(UserError, match="a larger run.keep_checkpoints"):
+        open_players(games, LadderConfig(checkpoints=1, opponents=()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"games": 3}, "games must be even"),
+        ({"games": 0}, "at least 2, not 0"),
+        ({"checkpoints": 0}, "checkpoints must be at least 1"),
+        ({"opponents": ("random", "perfect")}, "unknown opponent 'perfect'"),
+        ({"opening_moves": -1}, "opening_moves must not be negative"),
+    ],
+)
+def test_configs_that_cannot_be(fields, message):
+    with pytest.raises(UserError, match=message):
+        LadderConfig(**fields)

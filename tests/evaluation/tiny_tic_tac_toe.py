@@ -1,0 +1,29 @@
+"""A run of self-play of a few seconds, with four checkpoints."""
+
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    return TrainingConfig(
+        environment=PgxConfig("tic_tac_toe"),
+        agent=MuZeroConfig(
+            network=NetworkConfig(torso="board", width=8, head_sizes=(16,)),
+            search=SearchConfig(algorithm="gumbel", num_simulations=2, discount=1.0),
+            loss=MuZeroLossConfig(unroll_steps=1, td_steps=9),
+            replay=MuZeroReplayConfig(
+                capacity=2_000, min_size=100, batch_size=16, samples_per_insert=2.0
+            ),
+        ),
+        run=RunConfig(
+            max_actor_steps=400,
+            envs_per_actor=8,
+            evaluation_episodes=4,
+            evaluation_period=200,
+            checkpoint_period=100,
+            keep_checkpoints=10,
+        ),
+    )

@@ -1,0 +1,69 @@
+"""The program on a small run of self-play."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.tiny_runs import train
+
+PROGRAM = Path(__file__).parents[2] / "programs" / "ladder.py"
+
+
+@pytest.fixture(scope="module")
+def games(tmp_path_factory) -> Path:
+    return train("tic_tac_toe", tmp_path_factory.getbasetemp())
+
+
+def ladder(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])},
+    )
+
+
+def test_ladder_of_checkpoints(games):
+    result = ladder(
+        f"--workdir={games}",
+        "--games=10",
+        "--opponents=random",
+        "--simulations=0",
+        "--schedule=neighbours",
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found == json.loads((games / "ladder" / "ladder.json").read_text())
+    steps = sorted(map(int, os.listdir(games / "checkpoints" / "latest")))
+    assert [player["learner_step"] for player in found["players"]] == [None, *steps]
+    assert found["players"][0]["elo"] == 0
+    with open(games / "ladder" / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {sum(int(row[k]) for k in ("first_wins", "draws", "second_wins")) for row in rows} == {5}
+    with open(games / "ladder" / "ratings.csv") as file:
+        ratings = list(csv.DictReader(file))
+    assert [float(row["elo"]) for row in ratings] == [p["elo"] for p in found["players"]]
+    assert "</svg>" in (games / "ladder" / "ladder.svg").read_text()
+    for name in ("random", *(f"step {step}" for step in steps)):
+        assert any(line.startswith(name) for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--workdir={games}", "--opponents=random,perfect"), "unknown opponent 'perfect'"),
+        (("--workdir=/none",), "/none holds no experiment"),
+    ],
+)
+def test_mistakes(games, arguments, message):
+    result = ladder(*(argument.format(games=games) for argument in arguments))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1

@@ -1,0 +1,154 @@
+"""programs/watch.py as people start it."""
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tests.viewing.runs import trained_run
+
+PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "watch.py"
+
+
+def command(*flags):
+    return [sys.executable, str(PROGRAM), *map(str, flags)]
+
+
+def watch(*flags, status=0, text=None):
+    result = subprocess.run(
+        command(*flags), input=text, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert result.returncode == status, result.stderr
+    return result.stderr if status else result.stdout
+
+
+@pytest.fixture(scope="module")
+def cartpole():
+    return f"--workdir={trained_run('cartpole')}"
+
+
+@pytest.fixture(scope="module")
+def tic_tac_toe():
+    pytest.importorskip("pgx")
+    return f"--workdir={trained_run('tic_tac_toe')}"
+
+
+def test_a_video_shows_every_step(cartpole, tmp_path):
+    imageio = pytest.importorskip("imageio")
+    path = tmp_path / "cartpole.mp4"
+    output = watch(cartpole, f"--video={path}", "--episodes=2", "--max_steps=5", "--fps=10")
+    frames = [np.asarray(frame) for frame in imageio.get_reader(path)]
+    assert len(frames) == 12  # Five steps and the end, twice.
+    assert "12 pictures, 1.2 s" in output
+    assert all(frame.shape == (720, 1280, 3) for frame in frames)
+    for before, after in zip(frames, frames[1:], strict=False):
+        assert np.abs(before.astype(int) - after).max() > 60
+    blue = (frames[0][..., 2] > 200) & (frames[0][..., 0] < 130)
+    amber = (frames[0][..., 0] > 220) & (frames[0][..., 2] < 120)
+    assert amber[:, 700:].sum() > 1000 and blue[:, 700:].sum() > 20
+
+
+def test_a_gif_of_a_board_game_of_the_best_checkpoint_fails_without_one(tic_tac_toe, tmp_path):
+    message = watch(tic_tac_toe, f"--video={tmp_path / 'v.gif'}", "--best", status=2)
+    assert message.startswith("error: ") and message.count("\n") == 1
+
+
+def test_a_gif_of_a_board_game(tic_tac_toe, tmp_path):
+    imageio = pytest.importorskip("imageio")
+    path = tmp_path / "game.gif"
+    output = watch(tic_tac_toe, f"--video={path}", "--self_play", "--simulations=4")
+    frames = [np.asarray(frame)[..., :3] for frame in imageio.get_reader(path)]
+    assert 6 <= len(frames) <= 10 and f"{len(frames)} pictures, {len(frames):.1f} s" in output
+    assert frames[0].shape == (360, 640, 3)
+    assert all(np.any(a != b) for a, b in zip(frames, frames[1:], strict=False))
+
+
+def test_a_tree(cartpole, tmp_path):
+    path = tmp_path / "tree.svg"
+    watch(
+        cartpole, "--best", f"--tree={path}", "--tree_step=2", "--simulations=20", "--tree_nodes=15"
+    )
+    root = ElementTree.parse(path).getroot()
+    visits = [int(e.get("data-visits")) for e in root.iter() if e.get("data-visits")]
+    assert len(visits) == 15 and max(visits) == 21
+    assert "20 simulations; the 15 most visited of 21 nodes; 6 left out" in "".join(root.itertext())
+
+
+def test_text(cartpole):
+    output = watch(cartpole, "--max_steps=3", "--seed=4")
+    lines = output.strip().splitlines()
+    assert len(lines) == 4 and lines[-1].startswith("episode 1  step 3  reward 1  return 3  (end)")
+    assert all("value" in line and "policy [" in line and "line [" in line for line in lines[:3])
+    assert watch(cartpole, "--max_steps=3", "--seed=4") == output
+
+
+def test_an_agent_without_search(cartpole, tmp_path):
+    message = watch(cartpole, "--simulations=0", f"--tree={tmp_path / 't.svg'}", status=2)
+    assert (
+        message == "error: this agent acts without a search, so there is none for --tree to show\n"
+    )
+    output = watch(cartpole, "--simulations=0", "--max_steps=2")
+    assert "line [" not in output and "policy [" in output
+
+
+def test_a_game_in_the_terminal(tic_tac_toe):
+    moves = "".join(f"{c}{r}\n" for r in (1, 2, 3) for c in "abc")
+    output = watch(tic_tac_toe, "--play=terminal", "--seat=1", text=f"what\n{moves}")
+    assert output.startswith("you are O and move second")
+    assert "there is no move 'what'" in output
+    assert output.strip().splitlines()[-1] in ("you won", "the agent won", "a draw")
+    assert watch(tic_tac_toe, "--play=terminal", text="").strip().endswith("game left")
+
+
+def test_the_browser_ends_on_interrupt(tic_tac_toe):
+    # A handler of this process is the default in the next one, even where it was ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            command(tic_tac_toe, "--play=browser", "--port=0"), stdout=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            url = process.stdout.readline().split()[1]
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                assert b"<svg" in answer.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ([], "--workdir is missing"),
+        (["--workdir=/missing"], "holds no experiment"),
+        (["--workdir=x", "--video=v.avi"], "ends with .mp4 or .gif"),
+        (["--workdir=x", "--video=v.gif", "--tree=t.svg"], "--video and --tree were given"),
+        (["--workdir=x", "--tree=t.png"], "must end with .svg"),
+        (["--workdir=x", "--tree=missing/t.svg"], "there is no folder 'missing'"),
+        (["--workdir=x", "--fps=0"], "--fps must be above 0"),
+        (["--workdir=x", "--play=phone"], "should be one of <terminal|browser>"),
+        (["--workdir=x", "--episodes=0"], "episodes"),
+    ],
+)
+def test_mistakes_are_one_line(flags, message):
+    error = watch(*flags, status=2)
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_mistakes_about_a_run(cartpole, tmp_path):
+    for flags, message in [
+        (["--play=terminal"], "--play is for board games of two players"),
+        (["--step=12345"], "12345"),
+        ([f"--tree={tmp_path / 't.svg'}", "--tree_step=1000"], "the episode ends before step 1000"),
+    ]:
+        error = watch(cartpole, *flags, status=2)
+        assert message in error and error.count("\n") == 1
