@@ -30,7 +30,7 @@ _RIGHT = WIDTH - _MARGIN
 _CURVE = (_LEFT, 96, _RIGHT, 206)
 _TABLE_TOP = 226
 _LINE_TOP = 640
-_NAME_WIDTH = 132
+_NAME_WIDTH = 158
 # The curve shows no smaller differences than this, relative to the values, as if they mattered.
 _LEAST_SPAN = 0.02
 _BARS = (_LEFT + _NAME_WIDTH, _RIGHT - 226)

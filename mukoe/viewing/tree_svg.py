@@ -142,7 +142,7 @@ def _edge(
     x1, y1 = end.x, end.y + _NODE_HEIGHT / 2
     bend = x0 + 34
     weight = 1 + 5 * float(tree.visits[node] / tree.visits[0])
-    facts = f"p {tree.priors[parent, action]:.2f}  r {_number(tree.rewards[parent, action])}"
+    facts = f"p {tree.priors[parent, action]:.2f}, r {_number(tree.rewards[parent, action])}"
     return [
         f'<g class="edge{" principal" * principal}" data-child="{node}" '
         f"data-action={quoteattr(names[action])}>",

@@ -97,7 +97,6 @@ def test_the_prior_against_an_older_self(games):
     [
         ((), "--workdir is missing"),
         (("--workdir=/none",), "/none holds no experiment"),
-        (("--workdir={games}", "--step=12345"), "has no checkpoint 12345"),
         (("--workdir={games}", "--opponent=minimax"), "unknown opponent 'minimax'"),
     ],
 )

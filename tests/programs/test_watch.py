@@ -102,7 +102,6 @@ def test_a_game_in_the_terminal(tic_tac_toe):
     assert output.startswith("you are O and move second")
     assert "there is no move 'what'" in output
     assert output.strip().splitlines()[-1] in ("you won", "the agent won", "a draw")
-    assert watch(tic_tac_toe, "--play=terminal", text="").strip().endswith("game left")
 
 
 def test_the_browser_ends_on_interrupt(tic_tac_toe):
@@ -147,7 +146,6 @@ def test_mistakes_are_one_line(flags, message):
 def test_mistakes_about_a_run(cartpole, tmp_path):
     for flags, message in [
         (["--play=terminal"], "--play is for board games of two players"),
-        (["--step=12345"], "12345"),
         ([f"--tree={tmp_path / 't.svg'}", "--tree_step=1000"], "the episode ends before step 1000"),
     ]:
         error = watch(cartpole, *flags, status=2)
