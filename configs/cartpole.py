@@ -12,7 +12,6 @@ from mukoe.search.config import SearchConfig
 
 def get_config() -> TrainingConfig:
     """A small MLP, and many updates for each step."""
-    support = SupportConfig(minimum=-20.0, maximum=20.0, num_bins=41)
     return TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),
         agent=MuZeroConfig(
@@ -21,16 +20,21 @@ def get_config() -> TrainingConfig:
                 hidden_sizes=(64,),
                 width=64,
                 head_sizes=(32,),
-                value_support=support,
-                reward_support=support,
+                value_support=SupportConfig(0.0, 100.0, 101, hyperbolic=False),
+                reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
             ),
-            search=SearchConfig(algorithm="gumbel", num_simulations=25, discount=0.997),
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=10),
+            search=SearchConfig(
+                algorithm="muzero",
+                num_simulations=25,
+                discount=0.99,
+                temperature_schedule=((0, 1.0), (400, 0.25)),
+            ),
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=5, bootstrap="target"),
             replay=MuZeroReplayConfig(
-                capacity=50_000,
+                capacity=20_000,
                 min_size=500,
                 batch_size=128,
-                samples_per_insert=16.0,
+                samples_per_insert=24.0,
                 sampler="uniform",
             ),
             optimizer=OptimizerConfig(learning_rate=3e-3),
@@ -40,7 +44,7 @@ def get_config() -> TrainingConfig:
             max_actor_steps=30_000,
             envs_per_actor=8,
             evaluation_episodes=20,
-            evaluation_period=2_000,
+            evaluation_period=1_000,
             target_return=495.0,
         ),
     )

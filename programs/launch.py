@@ -72,10 +72,9 @@ def main() -> int:
         _launch(config)
 
     from mukoe.layouts import local
-    from mukoe.layouts.experiment import check_experiment
 
     experiment = config.make_experiment()
-    check_experiment(experiment)
+    local.check(experiment)
     return local.train(experiment, _prepare(config), RESUME.value)
 
 

@@ -28,11 +28,26 @@ from mukoe.layouts.reporting import (
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
 from mukoe.observability.progress import ProgressLine
+from mukoe.types import EnvironmentSpec
 
 STATUS_INTERRUPTED = 130
 
 _PROGRESS_SECONDS = 0.5
 _SEED_ACTOR, _SEED_ENVIRONMENT, _SEED_EVALUATOR, _SEED_REPLAY = range(4)
+
+
+def check(experiment: ExperimentConfig) -> EnvironmentSpec:
+    """Says whether an experiment can run here, and returns the environment's spec.
+
+    Raises:
+      UserError: see `train`.
+    """
+    if experiment.builder.replay.samples_per_insert is None:
+        raise UserError(
+            "the local layout lets actor and learner take turns: give a number as "
+            "agent.replay.samples_per_insert"
+        )
+    return check_experiment(experiment)
 
 
 def train(experiment: ExperimentConfig, workdir: Path, resume: bool = False) -> int:
@@ -80,16 +95,10 @@ class LocalRun:
         Raises:
           UserError: see `train`.
         """
-        declaration = experiment.builder.replay
-        if declaration.samples_per_insert is None:
-            raise UserError(
-                "the local layout lets actor and learner take turns: give a number as "
-                "agent.replay.samples_per_insert"
-            )
         self._experiment = experiment
         self._workdir = workdir
         self._start_counts = counts
-        self._spec = check_experiment(experiment)
+        self._spec = check(experiment)
         self._networks = experiment.builder.make_networks(self._spec)
         self.counter = Counter(counts)
         self._make_learner_and_loop()

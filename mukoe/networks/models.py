@@ -23,9 +23,9 @@ from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 class NetworkConfig:
     """The networks of MuZero. Paper: arXiv:1911.08265, appendix F, on Atari."""
 
-    # 'mlp', 'board', 'small' or 'large', see `mukoe.networks.torsos`. Paper: 'large'.
+    # 'mlp', 'flat', 'board', 'small' or 'large', see `mukoe.networks.torsos`. Paper: 'large'.
     torso: str = "mlp"
-    # Layers of the 'mlp' torso before the state.
+    # Layers of the torsos 'mlp' and 'flat' before the state.
     hidden_sizes: tuple[int, ...] = (128,)
     # Channels of a spatial state, length of a vector state. Paper: 256.
     width: int = 64

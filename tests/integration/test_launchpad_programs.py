@@ -32,8 +32,8 @@ TINY = (
 SECONDS_TO_END = 15
 
 
-def start(workdir, *flags, config="configs/atari.py"):
-    command = [sys.executable, "programs/launch_atari.py", f"--workdir={workdir}"]
+def start(workdir, *flags, config="configs/atari.py", program="launch_atari.py"):
+    command = [sys.executable, f"programs/{program}", f"--workdir={workdir}"]
     return subprocess.Popen(
         [*command, f"--config={config}", *flags],
         cwd=ROOT,
@@ -108,11 +108,18 @@ def test_local_mp_with_server_trains_ends_and_resumes(tmp_path):
     assert counts["actor_steps"] < resumed_counts["actor_steps"] < 400 + 800
 
 
-def test_local_mt_with_local_inference(tmp_path):
+def test_any_environment_in_local_mt_with_local_inference(tmp_path):
     workdir = tmp_path / "run"
-    process = start(
-        workdir, *TINY, "--lp_launch_type=local_mt", "--inference=local", "--max_actor_steps=300"
+    flags = (
+        "--layout=distributed",
+        "--lp_launch_type=local_mt",
+        "--inference=local",
+        "--max_actor_steps=300",
+        "--config.agent.replay.min_size=40",
+        "--config.agent.search.num_simulations=2",
+        "--config.run.log_seconds=1",
     )
+    process = start(workdir, *flags, config="configs/cartpole.py", program="launch.py")
     output = finish(process)
     assert process.returncode == 0, output
     assert Checkpointer(workdir / "checkpoints").latest_step() > 0

@@ -1,0 +1,51 @@
+"""MuZero on tic-tac-toe by self-play: perfect play within minutes on two CPU cores."""
+
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """A small MLP, returns of whole games, and much noise at the root."""
+    support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
+    return TrainingConfig(
+        environment=PgxConfig("tic_tac_toe", opponent="exact"),
+        agent=MuZeroConfig(
+            network=NetworkConfig(
+                torso="flat",
+                hidden_sizes=(128,),
+                width=128,
+                head_sizes=(64,),
+                value_support=support,
+                reward_support=support,
+            ),
+            search=SearchConfig(
+                algorithm="muzero",
+                num_simulations=25,
+                discount=1.0,
+                dirichlet_alpha=1.0,
+                dirichlet_fraction=0.25,
+                temperature_schedule=((0, 1.0),),
+            ),
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=9, value_weight=1.0),
+            replay=MuZeroReplayConfig(
+                capacity=50_000,
+                min_size=2_000,
+                batch_size=256,
+                samples_per_insert=8.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(learning_rate=2e-3),
+        ),
+        run=RunConfig(
+            max_actor_steps=200_000,
+            envs_per_actor=64,
+            evaluation_episodes=100,
+            evaluation_period=20_000,
+            log_period=10_000,
+        ),
+    )

@@ -1,0 +1,136 @@
+"""The layout of one process: turns, reproducibility, resuming, ends."""
+
+import csv
+import dataclasses
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments import GymnasiumConfig
+from mukoe.errors import UserError
+from mukoe.layouts import local
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.layouts.reporting import counts_to_resume
+from mukoe.learning.checkpoint import Checkpointer
+from mukoe.networks.models import NetworkConfig
+from mukoe.search.config import SearchConfig
+
+MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+
+
+def tiny(**run):
+    config = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(
+            network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
+            search=SearchConfig(num_simulations=2),
+            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
+            replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+        ),
+        run=RunConfig(
+            max_actor_steps=200,
+            envs_per_actor=4,
+            evaluation_episodes=2,
+            evaluation_period=100,
+            log_period=50,
+        ),
+    )
+    return dataclasses.replace(config, run=dataclasses.replace(config.run, **run))
+
+
+def train(tmp_path, resume=False, **run):
+    tmp_path.mkdir(exist_ok=True)
+    return local.train(tiny(**run).make_experiment(), tmp_path, resume)
+
+
+def logged(workdir):
+    """What the logs say, without what depends on the speed of the machine."""
+    found = {}
+    for label in ("actor_0", "learner", "evaluator"):
+        with open(workdir / "logs" / f"{label}.csv") as file:
+            found[label] = [
+                {k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)}
+                for row in csv.DictReader(file)
+            ]
+    return found
+
+
+def final_state(workdir):
+    return jax.tree.leaves(Checkpointer(workdir / "checkpoints")._latest.read(None)[1])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    assert train(workdir) == 0
+    return workdir
+
+
+def test_actor_and_learner_take_turns_at_the_ratio_of_the_config(trained):
+    counts = Checkpointer(trained / "checkpoints").read_metadata()["counts"]
+    assert 200 <= counts["actor_steps"] < 204
+    # After 20 items, 2 samples for each item, 8 to a batch; two batches may be ahead.
+    replay = tiny().agent.replay
+    due = (counts["actor_steps"] - replay.min_size) * replay.samples_per_insert / 8
+    assert due - 3 <= counts["learner_steps"] <= due + 2
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit(trained, tmp_path):
+    train(tmp_path / "again")
+    assert logged(tmp_path / "again") == logged(trained)
+    again, first = final_state(tmp_path / "again"), final_state(trained)
+    assert len(first) > 10
+    for left, right in zip(again, first, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_another_seed_gives_another_run(trained, tmp_path):
+    train(tmp_path / "other", seed=1)
+    assert logged(tmp_path / "other")["learner"] != logged(trained)["learner"]
+
+
+def test_logs_have_a_row_for_each_period(trained):
+    rows = logged(trained)
+    assert [int(row["actor_steps"]) // 50 for row in rows["actor_0"]] == [1, 2, 3, 4]
+    assert [int(row["actor_steps"]) // 100 for row in rows["evaluator"]] == [1, 2]
+    assert Checkpointer(trained / "checkpoints").best_score() == max(
+        float(row["episode_return"]) for row in rows["evaluator"]
+    )
+
+
+def test_resuming_goes_on_with_counts_and_logs(tmp_path):
+    train(tmp_path)
+    before = logged(tmp_path)
+    steps = counts_to_resume(tmp_path)["learner_steps"]
+    train(tmp_path, resume=True, max_actor_steps=400)
+    counts = counts_to_resume(tmp_path)
+    assert 400 <= counts["actor_steps"] < 404 and counts["learner_steps"] > steps
+    after = logged(tmp_path)
+    assert after["learner"][: len(before["learner"])] == before["learner"]
+    assert len(after["learner"]) > len(before["learner"])
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
+    threading.Timer(6.0, os.kill, (os.getpid(), number)).start()
+    assert train(tmp_path, max_actor_steps=10_000_000) == status
+    assert Checkpointer(tmp_path / "checkpoints").latest_step() > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_target_return_ends_the_run(tmp_path):
+    train(tmp_path, max_actor_steps=10_000, target_return=5.0)
+    assert counts_to_resume(tmp_path)["actor_steps"] < 200
+
+
+def test_the_ratio_is_needed(tmp_path):
+    config = tiny()
+    replay = dataclasses.replace(config.agent.replay, samples_per_insert=None)
+    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, replay=replay))
+    with pytest.raises(UserError, match="samples_per_insert"):
+        local.train(config.make_experiment(), tmp_path)

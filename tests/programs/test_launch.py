@@ -1,0 +1,76 @@
+"""programs/launch.py as a person starts it."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mukoe.layouts.reporting import counts_to_resume
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "--config.agent.network.width=8",
+    "--config.agent.search.num_simulations=2",
+    "--config.agent.replay.min_size=50",
+    "--config.agent.replay.batch_size=8",
+    "--config.agent.loss.unroll_steps=2",
+    "--config.run.evaluation_episodes=1",
+    "--config.run.log_period=100",
+)
+
+
+def command(*flags):
+    return [sys.executable, "programs/launch.py", *flags]
+
+
+def run(*flags):
+    return subprocess.run(command(*flags), cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
+    flags = (f"--workdir={tmp_path}", "--env=Acrobot-v1", *TINY)
+    process = subprocess.Popen(
+        command(*flags), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    log = tmp_path / "logs" / "learner.csv"
+    end = time.monotonic() + 90
+    while not (log.exists() and len(log.read_text().splitlines()) > 1):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.2)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert time.monotonic() - started < 15
+    assert "--resume" in output and "Traceback" not in output
+    steps = counts_to_resume(tmp_path)["actor_steps"]
+
+    limit = f"--max_actor_steps={steps + 200}"
+    result = run(*flags, "--resume", limit)
+    assert result.returncode == 0, result.stderr
+    assert counts_to_resume(tmp_path)["actor_steps"] >= steps + 200
+    rows = list(csv.DictReader(log.read_text().splitlines()))
+    counted = [int(row["actor_steps"]) for row in rows]
+    assert counted == sorted(set(counted))
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        (["--env=CartPole-v11"], "did you mean CartPole"),
+        (["--env=Pendulum-v1"], "Discrete"),
+        (["--config=configs/nothing.py"], "does not exist"),
+        (["--layout=remote"], "layout"),
+        (["--config.agent.replay.samples_per_insert=none"], "samples_per_insert"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, flags, expected):
+    result = run(f"--workdir={tmp_path / 'run'}", *flags)
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and expected in lines[0], lines
+    assert not (tmp_path / "run").exists()
