@@ -2,13 +2,14 @@
 # make train      trains on Ms. Pacman; ARGS="--num_actors=4 ..." adds flags
 # make test       formatting, lint, types, import directions, tests
 # make test-core  the tests that need no TensorFlow, Reverb or Launchpad, on CPython 3.12
+# make test-slow  the tests that are left out of it because they take minutes
 # make format     formats the code and mends what lint can mend
 # make lock       writes the lock files anew; ARGS=--upgrade takes newer versions
 # make clean      removes environments and caches; runs/ stays
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core lint format lock clean
+.PHONY: setup setup-core train test test-core test-slow lint format lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -34,6 +35,9 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not launchpad" $(ARGS)
 	$(BIN)/python -m pytest -q -m "launchpad and not slow" $(ARGS)
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 test-core: setup-core
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \

@@ -13,12 +13,12 @@ def get_config() -> TrainingConfig:
     """A small MLP, returns of whole games, and much noise at the root."""
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
-        environment=PgxConfig("tic_tac_toe", opponent="exact"),
+        environment=PgxConfig("tic_tac_toe", opponent="exact", random_opening_moves=6),
         agent=MuZeroConfig(
             network=NetworkConfig(
                 torso="flat",
                 hidden_sizes=(128,),
-                width=128,
+                width=64,
                 head_sizes=(64,),
                 value_support=support,
                 reward_support=support,
@@ -29,23 +29,25 @@ def get_config() -> TrainingConfig:
                 discount=1.0,
                 dirichlet_alpha=1.0,
                 dirichlet_fraction=0.25,
-                temperature_schedule=((0, 1.0),),
+                temperature_schedule=((0, 1.0), (2_000, 0.5)),
             ),
             loss=MuZeroLossConfig(unroll_steps=5, td_steps=9, value_weight=1.0),
             replay=MuZeroReplayConfig(
                 capacity=50_000,
                 min_size=2_000,
-                batch_size=256,
-                samples_per_insert=8.0,
+                batch_size=128,
+                samples_per_insert=4.0,
                 sampler="uniform",
             ),
-            optimizer=OptimizerConfig(learning_rate=2e-3),
+            optimizer=OptimizerConfig(
+                learning_rate=2e-3, schedule="cosine", decay_steps=12_500, weight_decay=1e-4
+            ),
         ),
         run=RunConfig(
-            max_actor_steps=200_000,
+            max_actor_steps=400_000,
             envs_per_actor=64,
             evaluation_episodes=100,
-            evaluation_period=20_000,
+            evaluation_period=50_000,
             log_period=10_000,
         ),
     )

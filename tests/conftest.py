@@ -53,7 +53,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Programs of several processes run one at a time, whatever the number of workers."""
+    """Says which tests one worker should run: those that share a run that must be trained."""
     for item in items:
-        if item.get_closest_marker("launchpad"):
-            item.add_marker(pytest.mark.xdist_group("launchpad"))
+        for part in ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch"):
+            if part in str(item.path):
+                item.add_marker(pytest.mark.xdist_group("trained_runs"))
+                break

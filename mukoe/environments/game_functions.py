@@ -218,6 +218,36 @@ def load_rules(game: str, max_steps: int | None) -> Rules:
     )
 
 
+def with_random_opening(rules: Rules, max_moves: int) -> Rules:
+    """Returns the rules of the game as it goes on after a random opening.
+
+    Each game has 0 to `max_moves` moves behind it, any number as often, each uniform over the
+    legal ones; a move that would end the game is not made.
+
+    Args:
+      rules: of a game of two players.
+      max_moves: of both players together.
+    """
+
+    def random_move(position: GameState, keys: chex.PRNGKey) -> GameState:
+        logits = jnp.where(position.legal_action_mask, 0.0, -jnp.inf)
+        after = rules.step(position, jax.vmap(jax.random.categorical)(keys, logits), keys)
+        return _select(after.terminated | after.truncated, position, after)
+
+    def init(keys: chex.PRNGKey) -> GameState:
+        position = rules.init(keys)
+        count_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, max_moves)
+        counts = jax.vmap(lambda key: jax.random.randint(key, (), 0, max_moves + 1))(count_keys)
+
+        def move(index: int, position: GameState) -> GameState:
+            move_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, index)
+            return _select(index < counts, random_move(position, move_keys), position)
+
+        return jax.lax.fori_loop(0, max_moves, move, position)
+
+    return dataclasses.replace(rules, init=init)
+
+
 def self_play(rules: Rules, num_envs: int) -> GameFunctions:
     """The agent plays every move: both players' in turn, or the only player's.
 
@@ -298,9 +328,10 @@ def _stream_keys(key: chex.PRNGKey, num_envs: int) -> chex.PRNGKey:
 
 def _begin(rules: Rules, keys: chex.PRNGKey, seat: jax.Array, opponent: Nest) -> Streams:
     game = rules.init(keys)
+    moves_behind = game._step_count if rules.players == 2 else 0
     return Streams(
         game=game,
-        first_player=game.current_player,
+        first_player=(game.current_player + moves_behind) % rules.players,
         seat=seat,
         length=jnp.zeros_like(seat),
         episode_return=jnp.zeros(seat.shape, jnp.float32),

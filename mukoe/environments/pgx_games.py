@@ -22,6 +22,7 @@ from mukoe.environments.game_functions import (
     require_pgx,
     seat_to_move,
     self_play,
+    with_random_opening,
 )
 from mukoe.environments.opponents import check_opponent, make_opponent
 from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment, environment_seed
@@ -42,6 +43,9 @@ class PgxConfig:
     # Agent steps after which an episode of a single-player game is truncated. None: 10,000 in
     # MinAtar, without limit in 2048.
     max_steps: int | None = None
+    # Games of self-play begin after 0 to so many random moves, any number as often, so that
+    # the agent sees more than the positions it likes; evaluations begin at the start.
+    random_opening_moves: int = 0
 
     def __post_init__(self) -> None:
         if self.game not in PGX_GAMES:
@@ -56,6 +60,12 @@ class PgxConfig:
             raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
         if self.max_steps is not None and self.max_steps < 1:
             raise UserError(f"max_steps must be at least 1, not {self.max_steps}")
+        if self.random_opening_moves < 0:
+            raise UserError(
+                f"random_opening_moves must not be negative, not {self.random_opening_moves}"
+            )
+        if self.random_opening_moves and not self.two_players:
+            raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
 
     @property
     def two_players(self) -> bool:
@@ -73,7 +83,8 @@ class PgxConfig:
         def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
             if not (evaluation and self.two_players):
                 _check_vector(self.game, seed, num_envs)
-                functions = _self_play(self.game, self._max_steps, num_envs)
+                opening = 0 if evaluation else self.random_opening_moves
+                functions = _self_play(self.game, self._max_steps, num_envs, opening)
                 return SelfPlayEnvironment(functions, seed, evaluation)
             opponent = make_opponent(self.opponent, self.game, self.rollout_simulations)
             return self.make_match_factory(opponent)(seed, num_envs, evaluation)
@@ -108,9 +119,14 @@ def _rules(game: str, max_steps: int | None) -> Rules:
 
 
 @functools.cache
-def _self_play(game: str, max_steps: int | None, num_envs: int) -> GameFunctions:
+def _self_play(
+    game: str, max_steps: int | None, num_envs: int, random_opening_moves: int
+) -> GameFunctions:
     """Shared, so that the vectors of one process are compiled once."""
-    return self_play(_rules(game, max_steps), num_envs)
+    rules = _rules(game, max_steps)
+    if random_opening_moves:
+        rules = with_random_opening(rules, random_opening_moves)
+    return self_play(rules, num_envs)
 
 
 def _check_vector(game: str, seed: int, num_envs: int) -> None:

@@ -94,6 +94,7 @@ def test_players_of_a_run(tmp_path_factory):
     assert steps == sorted(set(steps)) and steps[0] >= 100 and 400 <= steps[-1] < 408
 
 
+@pytest.mark.slow
 def test_runs_without_a_ladder(tmp_path, tmp_path_factory):
     cartpole = train("cartpole", tmp_path_factory.getbasetemp())
     with pytest.raises(UserError, match="needs a game of two players"):

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import signal
 import threading
+import time
 
 import jax
 import numpy as np
@@ -117,7 +118,14 @@ def test_resuming_goes_on_with_counts_and_logs(tmp_path):
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
-    threading.Timer(6.0, os.kill, (os.getpid(), number)).start()
+    log = tmp_path / "logs" / "learner.csv"
+
+    def send_when_learning():
+        while not log.exists():
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send_when_learning, daemon=True).start()
     assert train(tmp_path, max_actor_steps=10_000_000) == status
     assert Checkpointer(tmp_path / "checkpoints").latest_step() > 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -246,7 +246,7 @@ def test_features_of_masked_observations_count():
         ("board", (), "'board' takes images.*'mlp' takes vectors"),
         ("small", (10, 10, 4), "at least 32x32, not 10x10; torso 'board' takes any size"),
         ("large", (96, 16, 3), "at least 32x32, not 96x16"),
-        ("huge", (4,), "unknown torso 'huge'; known are mlp, board, small, large"),
+        ("huge", (4,), "unknown torso 'huge'; known are mlp, flat, board, small, large"),
     ],
 )
 def test_misfits_are_refused_with_what_would_fit(torso, shape, message):

@@ -53,11 +53,13 @@ def test_a_video_shows_every_step(cartpole, tmp_path):
     assert amber[:, 700:].sum() > 1000 and blue[:, 700:].sum() > 20
 
 
+@pytest.mark.slow
 def test_a_gif_of_a_board_game_of_the_best_checkpoint_fails_without_one(tic_tac_toe, tmp_path):
     message = watch(tic_tac_toe, f"--video={tmp_path / 'v.gif'}", "--best", status=2)
     assert message.startswith("error: ") and message.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_gif_of_a_board_game(tic_tac_toe, tmp_path):
     imageio = pytest.importorskip("imageio")
     path = tmp_path / "game.gif"
@@ -87,6 +89,7 @@ def test_text(cartpole):
     assert watch(cartpole, "--max_steps=3", "--seed=4") == output
 
 
+@pytest.mark.slow
 def test_an_agent_without_search(cartpole, tmp_path):
     message = watch(cartpole, "--simulations=0", f"--tree={tmp_path / 't.svg'}", status=2)
     assert (
@@ -143,6 +146,7 @@ def test_mistakes_are_one_line(flags, message):
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_mistakes_about_a_run(cartpole, tmp_path):
     for flags, message in [
         (["--play=terminal"], "--play is for board games of two players"),

@@ -1,0 +1,56 @@
+"""MuZero on Connect Four by self-play, for about half an hour on two CPU cores."""
+
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """An MLP, the outcome of the game as value target, and random openings.
+
+    On an accelerator, `torso="board"` with a few blocks generalises better.
+    """
+    support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
+    return TrainingConfig(
+        environment=PgxConfig("connect_four", opponent="rollout", random_opening_moves=8),
+        agent=MuZeroConfig(
+            network=NetworkConfig(
+                torso="flat",
+                hidden_sizes=(256, 256),
+                width=128,
+                head_sizes=(64,),
+                value_support=support,
+                reward_support=support,
+            ),
+            search=SearchConfig(
+                algorithm="muzero",
+                num_simulations=32,
+                discount=1.0,
+                dirichlet_alpha=1.0,
+                temperature_schedule=((0, 1.0), (3_000, 0.5)),
+            ),
+            # No game is longer than 42 moves, so returns are outcomes.
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
+            replay=MuZeroReplayConfig(
+                capacity=100_000,
+                min_size=4_000,
+                batch_size=128,
+                samples_per_insert=4.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(
+                learning_rate=2e-3, schedule="cosine", decay_steps=25_000, weight_decay=1e-4
+            ),
+        ),
+        run=RunConfig(
+            max_actor_steps=800_000,
+            envs_per_actor=64,
+            evaluation_episodes=50,
+            evaluation_period=50_000,
+            log_period=10_000,
+        ),
+    )

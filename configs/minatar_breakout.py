@@ -1,0 +1,51 @@
+"""MuZero on MinAtar's Breakout."""
+
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """An MLP on the 10x10 grid, so that a CPU makes progress.
+
+    On an accelerator, use `torso="board"` with a few blocks.
+    """
+    return TrainingConfig(
+        environment=PgxConfig("minatar-breakout", max_steps=2_500),
+        agent=MuZeroConfig(
+            network=NetworkConfig(
+                torso="flat",
+                hidden_sizes=(256,),
+                width=128,
+                head_sizes=(64,),
+                value_support=SupportConfig(0.0, 40.0, 81, hyperbolic=False),
+                reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
+            ),
+            search=SearchConfig(
+                algorithm="muzero",
+                num_simulations=16,
+                discount=0.99,
+                temperature_schedule=((0, 1.0), (5_000, 0.5)),
+            ),
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),
+            replay=MuZeroReplayConfig(
+                capacity=100_000,
+                min_size=2_000,
+                batch_size=128,
+                samples_per_insert=4.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-3),
+        ),
+        run=RunConfig(
+            max_actor_steps=500_000,
+            envs_per_actor=32,
+            evaluation_episodes=8,
+            evaluation_period=25_000,
+            log_period=5_000,
+        ),
+    )

@@ -1,0 +1,148 @@
+"""MuZero on games of two players: targets of whole games, and the search that plays them."""
+
+import jax
+import jax.numpy as jnp
+import mctx
+import numpy as np
+import pytest
+
+pytest.importorskip("pgx")
+
+from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.variables import VariableClient
+from mukoe.agents.muzero import (
+    MuZeroBuilder,
+    MuZeroConfig,
+    MuZeroLossConfig,
+    MuZeroReplayConfig,
+    make_targets,
+)
+from mukoe.environments import PgxConfig
+from mukoe.environments.exact_solver import board_index, solve_tic_tac_toe
+from mukoe.environments.game_functions import load_rules, with_random_opening
+from mukoe.networks.models import NetworkConfig
+from mukoe.search import SearchConfig, SearchModel, make_search
+
+LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
+
+
+def won(own):
+    """Whether the cells `[9]` of one player hold a line."""
+    return any(own[list(line)].all() for line in LINES)
+
+
+def outcome(own, other, actions):
+    """1, 0 or -1 for the player to move on the cells `[9]`, if `actions` are played in turn."""
+    own, other, sign = own.copy(), other.copy(), 1.0
+    for action in actions:
+        own[action] = True
+        if won(own):
+            return sign
+        own, other, sign = other, own, -sign
+    return 0.0
+
+
+@pytest.fixture(scope="module")
+def items():
+    """Config, and rows `[N, T, ...]` of items that an untrained agent's self-play gave."""
+    config = MuZeroConfig(
+        network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=(8,)),
+        search=SearchConfig(num_simulations=2, discount=1.0),
+        loss=MuZeroLossConfig(unroll_steps=4, td_steps=9),
+        replay=MuZeroReplayConfig(min_size=1, batch_size=400, sampler="uniform"),
+    )
+    environment = PgxConfig("tic_tac_toe", random_opening_moves=3).make_factory()(0, 4, False)
+    builder, spec = MuZeroBuilder(config), environment.spec
+    networks = builder.make_networks(spec)
+    policy = builder.make_policy(networks, spec)
+    replay = builder.make_in_process_replay(spec, policy, 4, 0)
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, iter(()), None, spec)
+    adders = [builder.make_adder(replay, spec, policy) for _ in range(4)]
+    actor = builder.make_actor(
+        jax.random.PRNGKey(1), policy, spec, VariableClient(learner), adders, 4
+    )
+    loop = EnvironmentLoop(environment, actor)
+    for _ in range(40):
+        loop.step()
+    rows = replay.sample().rows
+    # Of running games the outcome is not known yet.
+    ended = (rows.mask * (rows.discount == 0)).sum(-1) > 0
+    return config, jax.tree.map(lambda array: array[ended], rows)
+
+
+def test_returns_are_the_outcome_for_the_player_to_move(items):
+    config, rows = items
+    values = np.full_like(rows.reward, 0.5)  # Must not matter: no game is longer than n.
+    targets = make_targets(rows, values, jax.random.PRNGKey(0), 9, config)
+    cells = rows.observation.features.reshape(*rows.reward.shape, 9, 2)
+    seen = set()
+    for item in range(len(cells)):
+        actions = rows.action[item][rows.mask[item] > 0]
+        for k in range(config.loss.unroll_steps + 1):
+            if k < len(actions):
+                expected = outcome(cells[item, k, :, 0], cells[item, k, :, 1], actions[k:])
+                seen.add(expected)
+            else:
+                expected = 0.0
+            assert targets.values[item, k] == expected
+            ends_here = k == len(actions) - 1
+            assert targets.rewards[item, k] == (expected if ends_here else 0.0)
+    assert seen == {-1.0, 0.0, 1.0}
+    np.testing.assert_array_equal(targets.masks.known, 1.0)
+
+
+def test_search_policies_are_those_of_legal_moves(items):
+    _, rows = items
+    acted, policy = rows.mask > 0, rows.extras["search_policy"]
+    assert (policy[acted][~rows.observation.legal_actions[acted]] == 0).all()
+    np.testing.assert_allclose(policy[acted].sum(-1), 1.0, rtol=1e-5)
+    assert np.take_along_axis(rows.observation.legal_actions, rows.action[..., None], -1)[
+        acted
+    ].all()
+
+
+def true_model(rules) -> SearchModel:
+    """The rules themselves: uniform priors, and every position that goes on is worth 0."""
+
+    def root(params, game):
+        del params
+        return mctx.RootFnOutput(
+            prior_logits=jnp.zeros(game.legal_action_mask.shape),
+            value=jnp.zeros(game.current_player.shape),
+            embedding=game,
+        )
+
+    def recurrent(params, key, action, game):
+        del params
+        mover = game.current_player[:, None]
+        game = rules.step(game, action, jax.random.split(key, action.shape[0]))
+        output = mctx.RecurrentFnOutput(
+            reward=jnp.take_along_axis(game.rewards, mover, axis=1)[:, 0],
+            discount=jnp.where(game.terminated, 0.0, -1.0),
+            prior_logits=jnp.where(game.legal_action_mask, 0.0, -1e9),
+            value=jnp.zeros(action.shape),
+        )
+        return output, game
+
+    return SearchModel(root, recurrent)
+
+
+@pytest.mark.parametrize(("algorithm", "simulations"), [("muzero", 300), ("gumbel", 128)])
+def test_a_search_on_the_true_model_plays_perfectly(algorithm, simulations):
+    """At enough simulations, from positions where five moves are left at most."""
+    rules = load_rules("tic_tac_toe", None)
+    init = jax.jit(with_random_opening(rules, 7).init)
+    positions = init(jax.random.split(jax.random.PRNGKey(0), 200))
+    positions = jax.tree.map(lambda leaf: leaf[positions._step_count >= 4], positions)
+    config = SearchConfig(algorithm=algorithm, num_simulations=simulations, discount=1.0)
+    search = make_search(config, true_model(rules), evaluation=True)
+    output = jax.jit(lambda game: search(None, None, game, game.legal_action_mask, 0))(positions)
+    cells = np.asarray(positions.observation).reshape(-1, 9, 2).astype(int)
+    index, solved = board_index(cells[..., 0], cells[..., 1]), solve_tic_tac_toe()
+    assert len(index) > 60
+    assert {-1, 0, 1} == set(solved.values[index])
+    assert np.take_along_axis(solved.best_actions[index], output.action[:, None], 1).all()
+    decided = solved.values[index] != 0
+    np.testing.assert_array_equal(
+        np.sign(output.search_value)[decided], solved.values[index][decided]
+    )
