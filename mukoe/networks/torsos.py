@@ -39,8 +39,11 @@ class MLPTorso(hk.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, ...]` to `[B, width]`."""
         x = jnp.reshape(x, (x.shape[0], -1))
+        # Without a bias the first normalisation would hide how large the input is.
+        bias = hk.initializers.TruncatedNormal(x.shape[-1] ** -0.5)
         for size in self._hidden_sizes:
-            x = jax.nn.relu(layer_norm(hk.Linear(size)(x)))
+            x = jax.nn.relu(layer_norm(hk.Linear(size, b_init=bias)(x)))
+            bias = None
         return hk.Linear(self._width)(x)
 
 

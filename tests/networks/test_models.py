@@ -136,6 +136,14 @@ def test_new_networks_predict_nothing():
         np.testing.assert_array_equal(logits, 0.0)
 
 
+def test_new_mlp_sees_how_large_its_input_is():
+    networks = tiny("mlp", (4,))
+    params = networks.init(jax.random.PRNGKey(0))
+    x = jnp.array([[0.1, -0.2, 0.3, 0.4]])
+    near, far = (networks.representation(params, scale * x) for scale in (1.0, 5.0))
+    assert float(jnp.max(jnp.abs(near - far))) > 0.05
+
+
 def test_pixels_are_scaled_once():
     networks = tiny("board", (4, 4, 1), np.uint8)
     params = noisy(networks.init(jax.random.PRNGKey(0)))
