@@ -1,4 +1,4 @@
-"""MuZero on Connect Four by self-play, for about half an hour on two CPU cores."""
+"""MuZero on Connect Four by self-play."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.environments.pgx_games import PgxConfig
@@ -10,10 +10,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """An MLP, the outcome of the game as value target, and random openings.
-
-    On an accelerator, `torso="board"` with a few blocks generalises better.
-    """
+    """An MLP, the outcome of the game as value target, and random openings."""
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("connect_four", opponent="rollout", random_opening_moves=8),

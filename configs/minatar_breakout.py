@@ -10,10 +10,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """An MLP on the 10x10 grid, so that a CPU makes progress.
-
-    On an accelerator, use `torso="board"` with a few blocks.
-    """
+    """An MLP on the 10x10 grid."""
     return TrainingConfig(
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=MuZeroConfig(

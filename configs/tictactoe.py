@@ -1,4 +1,4 @@
-"""MuZero on tic-tac-toe by self-play: perfect play within minutes on two CPU cores."""
+"""MuZero on tic-tac-toe by self-play."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.environments.pgx_games import PgxConfig
@@ -10,7 +10,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """A small MLP, returns of whole games, and much noise at the root."""
+    """A small MLP, the outcome of the game as value target, and random openings."""
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("tic_tac_toe", opponent="exact", random_opening_moves=6),
@@ -36,15 +36,15 @@ def get_config() -> TrainingConfig:
                 capacity=50_000,
                 min_size=2_000,
                 batch_size=128,
-                samples_per_insert=4.0,
+                samples_per_insert=5.0,
                 sampler="uniform",
             ),
             optimizer=OptimizerConfig(
-                learning_rate=2e-3, schedule="cosine", decay_steps=12_500, weight_decay=1e-4
+                learning_rate=2e-3, schedule="cosine", decay_steps=23_400, weight_decay=1e-4
             ),
         ),
         run=RunConfig(
-            max_actor_steps=400_000,
+            max_actor_steps=600_000,
             envs_per_actor=64,
             evaluation_episodes=100,
             evaluation_period=50_000,

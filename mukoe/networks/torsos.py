@@ -2,8 +2,7 @@
 
 `mlp`    vectors: linear layers.
 `board`  `[H, W, C]` of any size: one convolution, no down-sampling.
-`flat`   `[H, W, C]` of a small board: flattened, then as `mlp`; on a CPU many times as fast
-         as convolutions.
+`flat`   `[H, W, C]` of a small board: flattened, then as `mlp`.
 `small`  `[H, W, C]` pixels: down-sampling by 16 with three residual blocks; 64x64 becomes
          4x4. A laptop makes progress with it.
 `large`  `[H, W, C]` pixels: the down-sampling of MuZero for Atari (arXiv:1911.08265,
@@ -40,10 +39,10 @@ class MLPTorso(hk.Module):
         """Maps `[B, ...]` to `[B, width]`."""
         x = jnp.reshape(x, (x.shape[0], -1))
         # Without a bias the first normalisation would hide how large the input is.
-        bias = hk.initializers.TruncatedNormal(x.shape[-1] ** -0.5)
-        for size in self._hidden_sizes:
+        first_bias = hk.initializers.TruncatedNormal(x.shape[-1] ** -0.5)
+        for layer, size in enumerate(self._hidden_sizes):
+            bias = first_bias if layer == 0 else jnp.zeros
             x = jax.nn.relu(layer_norm(hk.Linear(size, b_init=bias)(x)))
-            bias = None
         return hk.Linear(self._width)(x)
 
 

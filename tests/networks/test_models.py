@@ -155,7 +155,7 @@ def test_pixels_are_scaled_once():
     )
 
 
-@pytest.mark.parametrize("torso, shape", [("mlp", (4,)), ("board", (4, 4, 2))])
+@pytest.mark.parametrize("torso, shape", [("mlp", (4,)), ("flat", (4, 4, 2)), ("board", (4, 4, 2))])
 def test_the_action_matters_and_examples_do_not_mix(torso, shape):
     networks = tiny(torso, shape)
     params = noisy(networks.init(jax.random.PRNGKey(0)))
@@ -177,7 +177,7 @@ def test_scale_state_by_hand():
     np.testing.assert_array_equal(scale_state(jnp.full((1, 3), 7.0)), 0.0)
 
 
-@pytest.mark.parametrize("torso, shape", [("mlp", (4,)), ("board", (4, 4, 2))])
+@pytest.mark.parametrize("torso, shape", [("mlp", (4,)), ("flat", (4, 4, 2)), ("board", (4, 4, 2))])
 def test_states_fill_zero_to_one_where_asked(torso, shape):
     for scaled in (True, False):
         networks = tiny(torso, shape, scale_hidden_state=scaled)
