@@ -164,12 +164,10 @@ class InferenceServer:
                 raise TimeoutError("the inference server is stopping")
             self._pending.append(request)
             self._changed.notify_all()
-        try:
-            return request.answer.result(self._config.timeout_seconds)
-        except futures.TimeoutError:
-            raise TimeoutError(
-                f"no answer for {name} within {self._config.timeout_seconds} s"
-            ) from None
+        answered, _ = futures.wait([request.answer], self._config.timeout_seconds)
+        if not answered:
+            raise TimeoutError(f"no answer for {name} within {self._config.timeout_seconds} s")
+        return request.answer.result()
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serves until it should stop, then fails the requests that are left."""
