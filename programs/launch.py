@@ -74,8 +74,8 @@ def main() -> int:
     from mukoe.layouts import local
 
     experiment = config.make_experiment()
-    local.check(experiment)
-    return local.train(experiment, _prepare(config), RESUME.value)
+    spec = local.check(experiment)
+    return local.train(experiment, spec, _prepare(config), RESUME.value)
 
 
 def _launch(config: TrainingConfig) -> NoReturn:

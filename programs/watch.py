@@ -50,13 +50,11 @@ def main() -> int:
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
 
-    from mukoe.layouts.runs import open_run
+    from mukoe.evaluation.players import Reference, open_agent
     from mukoe.viewing import WatchedAgent
 
-    overrides = {}
-    if SIMULATIONS.value is not None:
-        overrides["agent.search.num_simulations"] = str(SIMULATIONS.value)
-    run = open_run(Path(WORKDIR.value), best=BEST.value, step=STEP.value, overrides=overrides)
+    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
+    run = open_agent(reference, SIMULATIONS.value)
     agent = WatchedAgent(run.experiment.builder, run.environment_spec, run.params)
     if (TREE.value or PLAY.value) and not agent.searches:
         flag = "tree" if TREE.value else "play"

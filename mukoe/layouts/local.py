@@ -17,14 +17,9 @@ from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import Counter
+from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, check_experiment, random_seed
-from mukoe.layouts.reporting import (
-    ActorLog,
-    counts_to_resume,
-    make_progress,
-    summarise,
-    what_next,
-)
+from mukoe.layouts.reporting import ActorLog, counts_to_resume, make_progress, what_next
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
 from mukoe.observability.progress import ProgressLine
@@ -40,7 +35,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
     """Says whether an experiment can run here, and returns the environment's spec.
 
     Raises:
-      UserError: see `train`.
+      UserError: the agent does not fit the environment, or sets no `samples_per_insert`.
     """
     if experiment.builder.replay.samples_per_insert is None:
         raise UserError(
@@ -50,7 +45,12 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
     return check_experiment(experiment)
 
 
-def train(experiment: ExperimentConfig, workdir: Path, resume: bool = False) -> int:
+def train(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    workdir: Path,
+    resume: bool = False,
+) -> int:
     """Trains to the step limit and returns the exit status.
 
     0 when it reached its end or got SIGTERM, 130 after Ctrl-C; a second Ctrl-C raises
@@ -58,13 +58,13 @@ def train(experiment: ExperimentConfig, workdir: Path, resume: bool = False) -> 
 
     Args:
       experiment: agent, environment and settings.
+      environment_spec: of `check`.
       workdir: where logs and checkpoints go; it exists.
       resume: go on from the newest checkpoint, where there is one.
-
-    Raises:
-      UserError: the agent does not fit the environment, or sets no `samples_per_insert`.
     """
-    run = LocalRun(experiment, workdir, counts_to_resume(workdir) if resume else {})
+    run = LocalRun(
+        experiment, environment_spec, workdir, counts_to_resume(workdir) if resume else {}
+    )
     with _signals() as signals, ProgressLine() as line:
         shown = 0.0
         while not signals and not run.ended:
@@ -84,21 +84,25 @@ class LocalRun:
     counter: its counts and newest reports.
     """
 
-    def __init__(self, experiment: ExperimentConfig, workdir: Path, counts: Mapping[str, int]):
+    def __init__(
+        self,
+        experiment: ExperimentConfig,
+        environment_spec: EnvironmentSpec,
+        workdir: Path,
+        counts: Mapping[str, int],
+    ):
         """Makes all parts.
 
         Args:
           experiment: agent, environment and settings.
+          environment_spec: of `check`.
           workdir: where logs and checkpoints go; it exists.
           counts: of the newest checkpoint, to go on from it; empty for a new run.
-
-        Raises:
-          UserError: see `train`.
         """
         self._experiment = experiment
         self._workdir = workdir
         self._start_counts = counts
-        self._spec = check(experiment)
+        self._spec = environment_spec
         self._networks = experiment.builder.make_networks(self._spec)
         self.counter = Counter(counts)
         self._make_learner_and_loop()
@@ -108,16 +112,22 @@ class LocalRun:
         if counts:
             state, _ = self._checkpointer.restore(self._learner.save())
             self._learner.restore(state)
-        self._evaluation_loop: EnvironmentLoop | None = None
         self._actor_log = ActorLog(make_logger(workdir, "actor_0", "actor_steps"))
         self._learner_log = make_logger(workdir, "learner", "learner_steps")
-        self._evaluator_log = make_logger(workdir, "evaluator", "actor_steps")
+        self._evaluator = Evaluator(
+            experiment,
+            self._spec,
+            self._variables,
+            self._seed(_SEED_EVALUATOR),
+            workdir,
+            self._checkpointer,
+            self.counter,
+        )
         self._metrics: Mapping[str, Any] = {}
         self._saved_steps = self._learner.steps if counts else -1
         self._next_save = time.monotonic() + experiment.run.checkpoint_seconds
         self._logged_steps = counts.get("actor_steps", 0)
         self._reached_target = False
-        self._report_best()
 
     @property
     def ended(self) -> bool:
@@ -142,7 +152,7 @@ class LocalRun:
         if _passed(run.log_period, counts["actor_steps"], steps):
             self._log()
         if _passed(run.evaluation_period, counts["actor_steps"], steps):
-            self._evaluate()
+            self._reached_target = self._evaluator.evaluate(self.counter.get_counts())
         due = time.monotonic() >= self._next_save
         if due or _passed(run.checkpoint_period, counts["actor_steps"], steps):
             self.save()
@@ -161,8 +171,8 @@ class LocalRun:
         self._log()
         self.save()
         self._checkpointer.close()
-        for logger in (self._actor_log, self._learner_log, self._evaluator_log):
-            logger.close()
+        for part in (self._actor_log, self._learner_log, self._evaluator):
+            part.close()
 
     def _make_learner_and_loop(self) -> None:
         experiment, spec, networks = self._experiment, self._spec, self._networks
@@ -209,38 +219,6 @@ class LocalRun:
         if self._metrics:
             self._learner_log.write({**counts, **self._metrics})
             self.counter.report(loss=float(self._metrics["loss"]))
-
-    def _evaluate(self) -> None:
-        run = self._experiment.run
-        if self._evaluation_loop is None:
-            self._evaluation_loop = self._make_evaluation_loop()
-        episodes = self._evaluation_loop.run_episodes(run.evaluation_episodes)
-        summary = summarise(episodes)
-        counts = self.counter.get_counts()
-        statistics = self._evaluation_loop.statistics
-        self._evaluator_log.write({**counts, **summary, **statistics})
-        params = self._variables.params
-        score = summary["episode_return"]
-        self._checkpointer.save_best(int(params.learner_steps), params, score, {"counts": counts})
-        self._report_best()
-        self._reached_target = run.target_return is not None and score >= run.target_return
-
-    def _make_evaluation_loop(self) -> EnvironmentLoop:
-        builder, num_envs = self._experiment.builder, self._experiment.run.evaluation_episodes
-        seed = self._seed(_SEED_EVALUATOR)
-        actor = builder.make_actor(
-            jax.random.PRNGKey(seed),
-            builder.make_policy(self._networks, self._spec, evaluation=True),
-            self._spec,
-            self._variables,
-            num_envs=num_envs,
-        )
-        environment = self._experiment.environment_factory(seed, num_envs, True)
-        return EnvironmentLoop(environment, actor)
-
-    def _report_best(self) -> None:
-        if (best := self._checkpointer.best_score()) is not None:
-            self.counter.report(best_return=best)
 
 
 def _passed(period: int, count: int, added: int) -> bool:

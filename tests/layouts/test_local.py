@@ -46,7 +46,8 @@ def tiny(**run):
 
 def train(tmp_path, resume=False, **run):
     tmp_path.mkdir(exist_ok=True)
-    return local.train(tiny(**run).make_experiment(), tmp_path, resume)
+    experiment = tiny(**run).make_experiment()
+    return local.train(experiment, local.check(experiment), tmp_path, resume)
 
 
 def logged(workdir):
@@ -136,9 +137,9 @@ def test_a_target_return_ends_the_run(tmp_path):
     assert counts_to_resume(tmp_path)["actor_steps"] < 200
 
 
-def test_the_ratio_is_needed(tmp_path):
+def test_the_ratio_is_needed():
     config = tiny()
     replay = dataclasses.replace(config.agent.replay, samples_per_insert=None)
     config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, replay=replay))
     with pytest.raises(UserError, match="samples_per_insert"):
-        local.train(config.make_experiment(), tmp_path)
+        local.check(config.make_experiment())

@@ -25,8 +25,9 @@ from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import BufferedCounter, Counter
+from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, random_seed
-from mukoe.layouts.reporting import ActorLog, summarise
+from mukoe.layouts.reporting import ActorLog
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
@@ -336,7 +337,7 @@ class ActorNode:
 
 
 class EvaluatorNode:
-    """Plays whole episodes with the evaluation policy, and keeps the best parameters."""
+    """Runs the evaluator."""
 
     def __init__(self, context: NodeContext, counter: Any, learner: Any):
         self._context = context
@@ -350,61 +351,28 @@ class EvaluatorNode:
             variables = VariableClient(self._learner, period_updates=0)
             if not _wait_for_parameters(variables, self._stop):
                 return
-            loop = self._make_loop(variables)
-            logger = make_logger(self._context.workdir, "evaluator", "actor_steps")
+            run = self._context.experiment.run
             checkpointer = Checkpointer(self._context.workdir / "checkpoints")
-            self._report_best(checkpointer)
-            period = self._context.experiment.run.evaluation_period
-            next_at = self._context.counts.get("actor_steps", 0) + period
+            evaluator = Evaluator(
+                self._context.experiment,
+                self._context.environment_spec,
+                variables,
+                self._context.random_seed(_SEED_EVALUATOR),
+                self._context.workdir,
+                checkpointer,
+                self._counter,
+            )
+            next_at = self._context.counts.get("actor_steps", 0) + run.evaluation_period
             while not self._stop.wait(1.0):
                 counts = self._counter.get_counts()
                 if counts.get("actor_steps", 0) < next_at:
                     continue
-                next_at = counts["actor_steps"] + period
+                next_at = counts["actor_steps"] + run.evaluation_period
                 variables.update(wait=True)
-                self._evaluate(loop, variables.params, counts, logger, checkpointer)
-            logger.close()
+                if evaluator.evaluate(counts, self._stop.is_set):
+                    lp.stop()
+            evaluator.close()
             checkpointer.close()
-
-    def _make_loop(self, variables: VariableClient) -> EnvironmentLoop:
-        builder = self._context.experiment.builder
-        spec = self._context.environment_spec
-        num_envs = self._context.experiment.run.evaluation_episodes
-        seed = self._context.random_seed(_SEED_EVALUATOR)
-        environment = self._context.experiment.environment_factory(seed, num_envs, True)
-        actor = builder.make_actor(
-            jax.random.PRNGKey(seed),
-            self._context.make_policy(evaluation=True),
-            spec,
-            variables,
-            num_envs=num_envs,
-        )
-        return EnvironmentLoop(environment, actor)
-
-    def _evaluate(
-        self,
-        loop: EnvironmentLoop,
-        params: PolicyParams,
-        counts: Mapping[str, int],
-        logger: Any,
-        checkpointer: Checkpointer,
-    ) -> None:
-        wanted = self._context.experiment.run.evaluation_episodes
-        episodes = loop.run_episodes(wanted, self._stop.is_set)
-        if len(episodes) < wanted:
-            return
-        summary = summarise(episodes)
-        steps = int(params.learner_steps)
-        logger.write({**counts, "learner_steps": steps, **summary, **loop.statistics})
-        checkpointer.save_best(steps, params, summary["episode_return"], {"counts": dict(counts)})
-        self._report_best(checkpointer)
-        target = self._context.experiment.run.target_return
-        if target is not None and summary["episode_return"] >= target:
-            lp.stop()
-
-    def _report_best(self, checkpointer: Checkpointer) -> None:
-        if (best := checkpointer.best_score()) is not None:
-            self._counter.report(best_return=best)
 
 
 def _wait_for_parameters(variables: VariableClient, stop: threading.Event) -> bool:
