@@ -3,10 +3,12 @@
 from mukoe.search.config import SearchConfig
 from mukoe.search.inspection import Inspector
 from mukoe.search.policies import (
+    RootSearchFunction,
     SearchFunction,
     SearchModel,
     SearchOutput,
     TreeSearchFunction,
+    make_root_search,
     make_search,
     make_tree_search,
 )
@@ -14,11 +16,13 @@ from mukoe.search.temperature import scheduled_temperature
 
 __all__ = [
     "Inspector",
+    "RootSearchFunction",
     "SearchConfig",
     "SearchFunction",
     "SearchModel",
     "SearchOutput",
     "TreeSearchFunction",
+    "make_root_search",
     "make_search",
     "make_tree_search",
     "scheduled_temperature",

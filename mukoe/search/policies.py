@@ -1,6 +1,7 @@
 """Acting by search: MuZero and Gumbel MuZero on mctx."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.errors import UserError
+from mukoe.search import tree_search
 from mukoe.search.config import SearchConfig
 from mukoe.search.root import add_dirichlet_noise, complete_mask, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
@@ -53,6 +55,11 @@ class SearchOutput(NamedTuple):
 SearchFunction = Callable[[Params, chex.PRNGKey, Nest, Array | None, chex.Numeric], SearchOutput]
 """`(params, key, observation [B, ...], legal_actions [B, A] or None, learner_steps [])`."""
 
+RootSearchFunction = Callable[
+    [Params, chex.PRNGKey, mctx.RootFnOutput, Array | None, chex.Numeric], SearchOutput
+]
+"""A `SearchFunction` that is given what the model says about the root, `[B, ...]`."""
+
 TreeSearchFunction = Callable[
     [Params, chex.PRNGKey, Nest, Array | None, chex.Numeric], tuple[SearchOutput, mctx.Tree]
 ]
@@ -85,6 +92,25 @@ def make_search(
       model: the model that is searched.
       evaluation: act greedily and without noise.
     """
+    root_search = make_root_search(config, model, evaluation)
+
+    def search(params, key, observation, legal_actions, learner_steps) -> SearchOutput:
+        root = model.root(params, observation)
+        return root_search(params, key, root, legal_actions, learner_steps)
+
+    return search
+
+
+def make_root_search(
+    config: SearchConfig, model: SearchModel, evaluation: bool = False
+) -> RootSearchFunction:
+    """Returns the part of `make_search`'s function that follows `model.root`.
+
+    Args:
+      config: the algorithm and its settings.
+      model: the model that is searched; its `root` is not called.
+      evaluation: act greedily and without noise.
+    """
     planner = _make_planner(config, model, evaluation)
 
     def search(*inputs) -> SearchOutput:
@@ -113,8 +139,11 @@ def make_tree_search(
         )
     planner = _make_planner(config, model, evaluation)
 
-    def search(*inputs) -> tuple[SearchOutput, mctx.Tree]:
-        output, tree = planner(*inputs)
+    def search(
+        params, key, observation, legal_actions, learner_steps
+    ) -> tuple[SearchOutput, mctx.Tree]:
+        root = model.root(params, observation)
+        output, tree = planner(params, key, root, legal_actions, learner_steps)
         assert tree is not None
         return output, dataclasses.replace(tree, embeddings=())
 
@@ -134,11 +163,10 @@ def _make_planner(
     def search(
         params: Params,
         key: chex.PRNGKey,
-        observation: Nest,
+        root: mctx.RootFnOutput,
         legal_actions: Array | None,
         learner_steps: chex.Numeric,
     ) -> tuple[SearchOutput, mctx.Tree | None]:
-        root = model.root(params, observation)
         legal = complete_mask(legal_actions, root.prior_logits)
         root = dataclasses.replace(root, prior_logits=mask_logits(root.prior_logits, legal))
         if evaluation:
@@ -182,19 +210,22 @@ def _plan_with_muzero(config, model, params, key, root, legal, temperature, eval
             config.dirichlet_fraction,
         )
         root = dataclasses.replace(root, prior_logits=mask_logits(safe_log(noisy), legal))
-    output = mctx.muzero_policy(
-        params,
-        search_key,
-        root,
-        model.recurrent,
-        num_simulations=config.num_simulations,
-        invalid_actions=_invalid(legal),
-        max_depth=config.max_depth,
-        dirichlet_fraction=0.0,
-        pb_c_init=config.pb_c_init,
-        pb_c_base=config.pb_c_base,
+    select = functools.partial(
+        mctx.muzero_action_selection, pb_c_init=config.pb_c_init, pb_c_base=config.pb_c_base
     )
-    summary = output.search_tree.summary()
+    tree = tree_search.search(
+        params,
+        # As mctx.muzero_policy would, so that its tree is this one.
+        jax.random.split(search_key, 3)[2],
+        root=root,
+        recurrent_fn=model.recurrent,
+        root_action_selection_fn=functools.partial(select, depth=0),
+        interior_action_selection_fn=select,
+        num_simulations=config.num_simulations,
+        max_depth=config.max_depth,
+        invalid_actions=_invalid(legal),
+    )
+    summary = tree.summary()
     if evaluation:
         # The most visited action; of several, the one with the highest Q-value.
         most = jnp.max(summary.visit_counts, axis=-1, keepdims=True)
@@ -202,30 +233,41 @@ def _plan_with_muzero(config, model, params, key, root, legal, temperature, eval
         action = jnp.argmax(jnp.where(candidates, summary.qvalues, -jnp.inf), axis=-1)
     else:
         action = sample_action(action_key, summary.visit_probs, temperature)
-    tree = output.search_tree
-    return _Plan(action, output.action_weights, summary.value, tree_statistics(tree), tree)
+    return _Plan(action, summary.visit_probs, summary.value, tree_statistics(tree), tree)
 
 
 def _plan_with_gumbel(config, model, params, key, root, legal, temperature, evaluation) -> _Plan:
     del temperature  # The Gumbel noise already makes the action a sample of the policy.
-    output = mctx.gumbel_muzero_policy(
+    search_key, gumbel_key = jax.random.split(key)
+    scale = 0.0 if evaluation else config.gumbel_scale
+    gumbel = scale * jax.random.gumbel(gumbel_key, root.prior_logits.shape, root.prior_logits.dtype)
+    tree = tree_search.search(
         params,
-        key,
-        root,
-        model.recurrent,
+        search_key,
+        root=root,
+        recurrent_fn=model.recurrent,
+        root_action_selection_fn=functools.partial(
+            mctx.gumbel_muzero_root_action_selection,
+            num_simulations=config.num_simulations,
+            max_num_considered_actions=config.max_num_considered_actions,
+        ),
+        interior_action_selection_fn=mctx.gumbel_muzero_interior_action_selection,
         num_simulations=config.num_simulations,
-        invalid_actions=_invalid(legal),
         max_depth=config.max_depth,
-        max_num_considered_actions=config.max_num_considered_actions,
-        gumbel_scale=0.0 if evaluation else config.gumbel_scale,
+        invalid_actions=_invalid(legal),
+        extra_data=mctx.GumbelMuZeroExtraData(root_gumbel=gumbel),
     )
-    return _Plan(
-        output.action,
-        output.action_weights,
-        _improved_value(output.search_tree, output.action_weights),
-        tree_statistics(output.search_tree),
-        output.search_tree,
+    # Of the most visited actions, which are those that sequential halving kept to the end,
+    # the one with the largest g + logits + sigma(q) (section 3).
+    qvalues = jax.vmap(mctx.qtransform_completed_by_mix_value, in_axes=(0, None))(
+        tree, tree.ROOT_INDEX
     )
+    logits = mask_logits(root.prior_logits + qvalues, legal)
+    visits = jnp.asarray(tree.children_visits)[:, tree.ROOT_INDEX]
+    candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal
+    action = jnp.argmax(jnp.where(candidates, gumbel + logits, -jnp.inf), axis=-1)
+    policy = jax.nn.softmax(logits)
+    return _Plan(action, policy, _improved_value(tree, policy), tree_statistics(tree), tree)
 
 
 def _improved_value(tree: mctx.Tree, search_policy: Array) -> jax.Array:

@@ -1,0 +1,324 @@
+"""`mctx.search` with a tree that costs less: the same trees, but for the order of roundings.
+
+mctx walks up from the leaf with the tree in a vmapped loop, so every step upwards copies
+`[B, N, A]` arrays, and it keeps what it knows about a node twice, there and with its parent.
+Here all numbers of a node are one row of one array, written once:
+
+    walk down    the nodes on the way are noted in `path` [D+1, B]
+    expand       simulation i writes node i + 1 of every batch entry: one slice, no scatter
+    walk up      the returns along the path, `[B]` numbers at each step
+    update       one pass over the nodes: node n is on the path if path[level(n)] is n
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.types import Array, Nest, Params
+
+# A batch of one has nothing to wait for, and up to about here mctx's own tree costs less.
+_MANY_SIMULATIONS = 100
+_NONE = mctx.Tree.UNVISITED
+# Columns of `_Nodes.numbers`.
+_VISITS, _VALUE, _RAW_VALUE, _REWARD, _DISCOUNT = range(5)
+# Columns of `_Nodes.links`.
+_PARENT, _ACTION, _LEVEL = range(3)
+
+
+class _Nodes(NamedTuple):
+    """The growing tree; `N` nodes, of which 0 is the root.
+
+    numbers: `[B, N, 5]` float32: visits, mean value, the network's value, and the reward and
+        discount on the way from the parent.
+    prior_logits: `[B, N, A]`.
+    children: `[B, N, A]` int32, `_NONE` where there is none.
+    links: `[B, N, 3]` int32: the parent and the action there that leads to the node, `_NONE`
+        for the root; and the actions from the root.
+    embeddings: `[B, N, ...]`.
+    """
+
+    numbers: Array
+    prior_logits: Array
+    children: Array
+    links: Array
+    embeddings: Nest
+
+
+class _Walk(NamedTuple):
+    """A walk from the root, `B` side by side; those that have ended wait for the others.
+
+    depth: `[]` int32, of the walks that go on.
+    keys: `[B, ...]`.
+    node, action: `[B]` int32, the last node so far and the action that is taken there.
+    child: `[B]` int32, where that leads; `_NONE` where the walk has ended.
+    lengths: `[B]` int32, actions so far.
+    path: `[D+1, B]` int32, the nodes so far by depth; `_NONE` below.
+    """
+
+    depth: Array
+    keys: Array
+    node: Array
+    action: Array
+    child: Array
+    lengths: Array
+    path: Array
+
+
+def search(
+    params: Params,
+    rng_key: chex.PRNGKey,
+    *,
+    root: mctx.RootFnOutput,
+    recurrent_fn: mctx.RecurrentFn,
+    root_action_selection_fn: mctx.RootActionSelectionFn,
+    interior_action_selection_fn: mctx.InteriorActionSelectionFn,
+    num_simulations: int,
+    max_depth: int | None = None,
+    invalid_actions: Array | None = None,
+    extra_data: Any = None,
+) -> mctx.Tree:
+    """Searches as `mctx.search` does, with its arguments, and returns its tree.
+
+    The functions that select actions may look at the node that they are asked about, and not
+    at its embedding: what they see is a tree of that node alone, in which it has index 0.
+
+    Args:
+      params: for `recurrent_fn`.
+      rng_key: random key.
+      root: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`.
+      recurrent_fn: the model, see `mctx.search`.
+      root_action_selection_fn: `(key, tree, node_index) -> action`, unbatched.
+      interior_action_selection_fn: `(key, tree, node_index, depth) -> action`, unbatched.
+      num_simulations: model calls, at least 1.
+      max_depth: actions from the root at most; None for no limit.
+      invalid_actions: `[B, A]`, 1 for those that are not to be taken at the root.
+      extra_data: `[B, ...]` for the functions that select actions.
+    """
+    depth_limit = num_simulations if max_depth is None else max_depth
+    batch_size = root.value.shape[0]
+    if invalid_actions is None:
+        invalid_actions = jnp.zeros_like(root.prior_logits)
+    if batch_size == 1 and num_simulations < _MANY_SIMULATIONS:
+        return mctx.search(
+            params,
+            rng_key,
+            root=root,
+            recurrent_fn=recurrent_fn,
+            root_action_selection_fn=root_action_selection_fn,
+            interior_action_selection_fn=interior_action_selection_fn,
+            num_simulations=num_simulations,
+            max_depth=max_depth,
+            invalid_actions=invalid_actions,
+            extra_data=extra_data,
+        )
+    # Without a limit that matters a walk always ends at a new node.
+    always_new = depth_limit >= num_simulations
+
+    def view(nodes: _Nodes, node: Array) -> mctx.Tree:
+        return jax.vmap(_view)(nodes._replace(embeddings=()), node, invalid_actions, extra_data)
+
+    def simulate(simulation: Array, carry: tuple[chex.PRNGKey, _Nodes]):
+        key, nodes = carry
+        key, walk_key, model_key = jax.random.split(key, 3)
+        walk = _walk(
+            jax.random.split(walk_key, batch_size),
+            functools.partial(view, nodes),
+            root_action_selection_fn,
+            interior_action_selection_fn,
+            depth_limit,
+        )
+        embedding = jax.tree.map(lambda whole: _take(whole, walk.node), nodes.embeddings)
+        step, embedding = recurrent_fn(params, model_key, walk.action, embedding)
+        new = jnp.full(batch_size, simulation + 1, jnp.int32)
+        leaf = new if always_new else jnp.where(walk.child == _NONE, new, walk.child)
+        put = functools.partial(_put_column, simulation + 1) if always_new else _put(leaf)
+        # At the depth limit a node is expanded again.
+        visits = 1.0 if always_new else _take(nodes.numbers, leaf)[:, _VISITS] + 1.0
+        nodes = _expand(nodes, walk, leaf, visits, step, embedding, put)
+        return key, _back_up(nodes, walk, leaf, jnp.asarray(step.value))
+
+    nodes = _plant(root, num_simulations + 1)
+    _, nodes = jax.lax.fori_loop(0, num_simulations, simulate, (rng_key, nodes))
+    return _to_mctx(nodes, invalid_actions, extra_data)
+
+
+def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
+    """A tree of the root, with room for `size` nodes."""
+    value = jnp.asarray(root.value)
+    batch_size, num_actions = root.prior_logits.shape
+
+    def first(x: Array) -> Array:
+        return jnp.zeros((batch_size, size, *x.shape[1:]), x.dtype).at[:, 0].set(x)
+
+    nothing = jnp.zeros_like(value)
+    links = jnp.full((batch_size, size, 3), _NONE, jnp.int32)
+    return _Nodes(
+        numbers=first(jnp.stack([nothing + 1, value, value, nothing, nothing], axis=-1)),
+        prior_logits=first(jnp.asarray(root.prior_logits)),
+        children=jnp.full((batch_size, size, num_actions), _NONE, jnp.int32),
+        links=links.at[..., _LEVEL].set(0),
+        embeddings=jax.tree.map(first, root.embedding),
+    )
+
+
+def _view(nodes: _Nodes, node: Array, invalid_actions: Array, extra_data: Any) -> mctx.Tree:
+    """The tree of one node, without batch axis, that shows what selection asks about."""
+    own = jax.tree.map(lambda x: x[node][None], nodes)
+    theirs = _numbers_of(nodes.numbers, own.children)
+    return mctx.Tree(
+        **_split_numbers(own.numbers, theirs),
+        parents=own.links[..., _PARENT],
+        action_from_parent=own.links[..., _ACTION],
+        children_index=own.children,
+        children_prior_logits=own.prior_logits,
+        embeddings=(),
+        root_invalid_actions=invalid_actions,
+        extra_data=extra_data,
+    )
+
+
+def _walk(
+    keys: chex.PRNGKey,
+    view: Callable[[Array], mctx.Tree],
+    root_action_selection_fn: Callable[..., Array],
+    interior_action_selection_fn: Callable[..., Array],
+    depth_limit: int,
+) -> _Walk:
+    """Walks from the root until there is no child, or to the depth limit."""
+    batch_size = keys.shape[0]
+
+    def select(select_fn: Callable, keys: chex.PRNGKey, node: Array):
+        keys, select_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        tree = view(node)
+        action = jax.vmap(select_fn, in_axes=(0, 0, None))(select_keys, tree, 0)
+        return keys, action, _take(jnp.asarray(tree.children_index)[:, 0], action)
+
+    def step(walk: _Walk) -> _Walk:
+        going = walk.child != _NONE
+        path = jax.lax.dynamic_update_index_in_dim(walk.path, walk.child, walk.depth, 0)
+        keys, action, child = select(
+            lambda *inputs: interior_action_selection_fn(*inputs, walk.depth),
+            walk.keys,
+            jnp.maximum(walk.child, 0),
+        )
+        return _Walk(
+            depth=walk.depth + 1,
+            keys=keys,
+            node=jnp.where(going, walk.child, walk.node),
+            action=jnp.where(going, action, walk.action),
+            child=jnp.where(going, child, _NONE),
+            lengths=walk.lengths + going,
+            path=path,
+        )
+
+    def is_going(walk: _Walk) -> Array:
+        return jnp.any(walk.child != _NONE) & (walk.depth < depth_limit)
+
+    node = jnp.zeros(batch_size, jnp.int32)
+    keys, action, child = select(root_action_selection_fn, keys, node)
+    path = jnp.full((depth_limit + 1, batch_size), _NONE, jnp.int32).at[0].set(0)
+    lengths = jnp.ones(batch_size, jnp.int32)
+    first = _Walk(jnp.int32(1), keys, node, action, child, lengths, path)
+    return jax.lax.while_loop(is_going, step, first)
+
+
+def _expand(
+    nodes: _Nodes,
+    walk: _Walk,
+    leaf: Array,
+    visits: chex.Numeric,
+    step: mctx.RecurrentFnOutput,
+    embedding: Nest,
+    put: Callable[[Array, Array], Array],
+) -> _Nodes:
+    """Writes what the model says about `leaf` `[B]`; `put(array, values)` writes there."""
+    value = jnp.asarray(step.value)
+    visits = jnp.broadcast_to(visits, value.shape)
+    numbers = jnp.stack([visits, value, value, step.reward, step.discount], axis=-1)
+    links = jnp.stack([walk.node, walk.action, walk.lengths], axis=-1)
+    rows = jnp.arange(leaf.shape[0])
+    return _Nodes(
+        numbers=put(nodes.numbers, numbers),
+        prior_logits=put(nodes.prior_logits, step.prior_logits),
+        children=nodes.children.at[rows, walk.node, walk.action].set(leaf),
+        links=put(nodes.links, links),
+        embeddings=jax.tree.map(put, nodes.embeddings, embedding),
+    )
+
+
+def _back_up(nodes: _Nodes, walk: _Walk, leaf: Array, leaf_values: Array) -> _Nodes:
+    """Adds the returns from the leaf to the nodes on the path."""
+    returns = jnp.zeros(walk.path.shape, nodes.numbers.dtype)
+
+    def step(carry):
+        depth, child, value, returns = carry
+        parent = walk.path[depth - 1]
+        on_path = parent != _NONE
+        numbers = _take(nodes.numbers, child)
+        value = jnp.where(on_path, numbers[:, _REWARD] + numbers[:, _DISCOUNT] * value, value)
+        returns = jax.lax.dynamic_update_index_in_dim(returns, value, depth - 1, 0)
+        return depth - 1, jnp.where(on_path, parent, child), value, returns
+
+    carry = (walk.depth, leaf, leaf_values, returns)
+    *_, returns = jax.lax.while_loop(lambda carry: carry[0] > 0, step, carry)
+    columns = jnp.arange(leaf.shape[0])[:, None]
+    levels = nodes.links[..., _LEVEL]
+    index = jnp.arange(levels.shape[1])
+    on_path = (walk.path[levels, columns] == index) & (index != leaf[:, None])
+    visits = nodes.numbers[..., _VISITS]
+    value = nodes.numbers[..., _VALUE] * visits + returns[levels, columns]
+    updated = jnp.stack([visits + 1.0, value / (visits + 1.0)], axis=-1)
+    updated = jnp.concatenate([updated, nodes.numbers[..., _RAW_VALUE:]], axis=-1)
+    return nodes._replace(numbers=jnp.where(on_path[..., None], updated, nodes.numbers))
+
+
+def _to_mctx(nodes: _Nodes, invalid_actions: Array, extra_data: Any) -> mctx.Tree:
+    theirs = jax.vmap(_numbers_of)(nodes.numbers, nodes.children)
+    return mctx.Tree(
+        **_split_numbers(nodes.numbers, theirs),
+        parents=nodes.links[..., _PARENT],
+        action_from_parent=nodes.links[..., _ACTION],
+        children_index=nodes.children,
+        children_prior_logits=nodes.prior_logits,
+        embeddings=nodes.embeddings,
+        root_invalid_actions=invalid_actions,
+        extra_data=extra_data,
+    )
+
+
+def _split_numbers(own: Array, theirs: Array) -> dict[str, Array]:
+    """The fields of mctx's tree, of nodes `[..., N, 5]` and their children `[..., N, A, 5]`."""
+    return {
+        "node_visits": own[..., _VISITS].astype(jnp.int32),
+        "raw_values": own[..., _RAW_VALUE],
+        "node_values": own[..., _VALUE],
+        "children_visits": theirs[..., _VISITS].astype(jnp.int32),
+        "children_rewards": theirs[..., _REWARD],
+        "children_discounts": theirs[..., _DISCOUNT],
+        "children_values": theirs[..., _VALUE],
+    }
+
+
+def _numbers_of(numbers: Array, nodes: Array) -> Array:
+    """Rows of `numbers` `[N, 5]`; zeros for `_NONE`."""
+    return jnp.where((nodes != _NONE)[..., None], numbers[nodes], 0.0)
+
+
+def _take(array: Array, index: Array) -> Array:
+    """`array[b, index[b]]` for each `b`."""
+    return array[jnp.arange(index.shape[0]), index]
+
+
+def _put(index: Array) -> Callable[[Array, Array], Array]:
+    """What writes `values[b]` to `array[b, index[b]]`."""
+    return lambda array, values: array.at[jnp.arange(index.shape[0]), index].set(values)
+
+
+def _put_column(index: Array, array: Array, values: Array) -> Array:
+    """Writes `values` to `array[:, index]`."""
+    return jax.lax.dynamic_update_index_in_dim(array, values, index, 1)
