@@ -69,6 +69,31 @@ PolicyFunction = Callable[
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
+class SplitPolicy:
+    """The parts of a policy, for an inference server that runs the first and an actor the second.
+
+    One after the other they are the whole:
+
+        root = represent(params, observation, state)
+        action, extras = search(search_params(params), key, root, legal_actions)
+        state = remember(observation, action, state)
+
+    represent: `(params, observation [B, ...], state [B, ...]) -> root [B, ...]`, a tree of
+        dicts and arrays.
+    search: `(params, key, root, legal_actions [B, A] or None) -> (action [B] int32, extras)`.
+    remember: `(observation, action, state) -> state`, what the next step remembers.
+    search_params: the part of the parameters that `search` needs.
+    """
+
+    represent: Callable[[PolicyParams, Nest, Nest], Nest]
+    search: Callable[
+        [PolicyParams, chex.PRNGKey, Nest, Array | None], tuple[Array, Mapping[str, Array]]
+    ]
+    remember: Callable[[Nest, Array, Nest], Nest]
+    search_params: Callable[[PolicyParams], PolicyParams]
+
+
+@chex.dataclass(frozen=True, mappable_dataclass=False)
 class Policy:
     """A pure policy, batched over `B` environments.
 
@@ -78,11 +103,13 @@ class Policy:
     initial_state: the memory `[B, ...]` at the start of an episode, given `B`; `()` for a
         policy without memory.
     extras_spec: the stored extras of one environment, such as `search_policy` `[A]`.
+    split: the parts of `apply`, for a policy that can run in two places.
     """
 
     apply: PolicyFunction
     initial_state: Callable[[int], Nest]
     extras_spec: Mapping[str, specs.Array]
+    split: SplitPolicy | None = None
 
 
 class Row(NamedTuple):
@@ -127,14 +154,20 @@ class LossExtra(NamedTuple):
 
     metrics: scalars to log.
     priorities: `[B]` new priorities of the sampled items, or None for uniform replay.
+    loss_state: what a loss with a memory passes on to the next update.
     """
 
     metrics: Mapping[str, Array]
     priorities: Array | None
+    loss_state: Nest = ()
 
 
-LossFunction = Callable[[Params, Params, Sample, chex.PRNGKey], tuple[Array, LossExtra]]
-"""`loss(params, target_params, batch, key) -> (loss, LossExtra)`."""
+LossFunction = Callable[..., tuple[Array, LossExtra]]
+"""`loss(params, target_params, batch, key) -> (loss, LossExtra)`.
+
+A loss with a memory that no gradient reaches (moving averages) takes it as a fifth argument
+and returns the new one as `LossExtra.loss_state`.
+"""
 
 
 class EpisodeResult(NamedTuple):

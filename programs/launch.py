@@ -23,7 +23,10 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where logs and checkpoints go.")
 RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir.")
 NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Actor processes (distributed).")
 INFERENCE = flags.DEFINE_enum(
-    "inference", None, ["auto", "local", "server"], "Where actors' policies run (distributed)."
+    "inference",
+    None,
+    ["auto", "local", "server", "split"],
+    "Where actors' policies run (distributed).",
 )
 MAX_ACTOR_STEPS = flags.DEFINE_integer("max_actor_steps", None, "Agent steps of the whole run.")
 SEED = flags.DEFINE_integer("seed", None, "Everything that can be seeded follows from it.")
@@ -86,10 +89,8 @@ def _launch(config: TrainingConfig) -> NoReturn:
             "--layout=distributed needs the extra 'distributed' (Linux, Python 3.10): "
             f"pip install 'mukoe[distributed]' ({error})"
         ) from error
-    from mukoe.layouts.experiment import check_experiment
-
     experiment = config.make_experiment()
-    spec = check_experiment(experiment)
+    spec = distributed.check(experiment)
     workdir = _prepare(config)
     program, counter = distributed.make_program(experiment, spec, workdir, RESUME.value)
     status = distributed.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)

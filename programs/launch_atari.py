@@ -19,7 +19,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where logs and checkpoints go.")
 RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir.")
 NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Actor processes.")
 INFERENCE = flags.DEFINE_enum(
-    "inference", None, ["auto", "local", "server"], "Where the policy of the actors runs."
+    "inference", None, ["auto", "local", "server", "split"], "Where the policy of the actors runs."
 )
 MAX_ACTOR_STEPS = flags.DEFINE_integer("max_actor_steps", None, "Agent steps of the whole run.")
 SEED = flags.DEFINE_integer("seed", None, "Everything that can be seeded follows from it.")
@@ -55,11 +55,10 @@ def main() -> None:
     set_process_environment(process_environment())
 
     from mukoe.layouts import distributed
-    from mukoe.layouts.experiment import check_experiment
 
     launch_type = flags.FLAGS.lp_launch_type
     experiment = config.make_experiment()
-    environment_spec = check_experiment(experiment)
+    environment_spec = distributed.check(experiment)
     workdir = prepare_workdir(
         Path(WORKDIR.value), config, CONFIG.filename, RESUME.value, MAY_DIFFER
     )

@@ -1,13 +1,13 @@
 """The actor: one class for every agent, with any number of environments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import dm_env
 import jax
 import numpy as np
 
-from mukoe.acting.runners import PolicyRunner
+from mukoe.acting.runners import Actions, PolicyRunner
 from mukoe.types import Nest
 
 
@@ -36,6 +36,8 @@ class Actor:
 
     Method names are Acme's (`acme.core.Actor`), over batches: a time step's fields are
     arrays `[B, ...]`, and after a LAST step the same stream goes on with a FIRST one.
+    `select_action` is `request`, `receive` and `record`; who calls these can do something
+    else while the actions are chosen.
 
     A step is recorded when the policy has seen the observation that it led to, so that the
     final observation of an episode is stored with the search value there.
@@ -55,7 +57,7 @@ class Actor:
         self._adders = adders
         self._stored_extras = frozenset(stored_extras)
         self._is_first: np.ndarray | None = None
-        self._action: np.ndarray | None = None
+        self._wait: Callable[[], Actions] | None = None
         self._extras: Mapping[str, np.ndarray] = {}
         self._unrecorded: _Transition | None = None
         self.statistics: Mapping[str, np.ndarray] = {}
@@ -74,17 +76,33 @@ class Actor:
 
     def select_action(self, observation: Nest) -> np.ndarray:
         """Returns actions `[B]` for observations `[B, ...]`."""
-        assert self._is_first is not None, "observe_first comes before select_action"
-        action, extras = self._runner.act(observation, self._is_first)
-        stored = {name: extras[name] for name in extras if name in self._stored_extras}
-        self.statistics = {name: extras[name] for name in extras if name not in stored}
-        if self._unrecorded is not None:
-            self._record(self._unrecorded, stored)
-        self._action, self._extras = action, stored
+        self.request(observation)
+        action = self.receive()
+        self.record()
         return action
 
+    def request(self, observation: Nest) -> None:
+        """Starts to choose actions; the observations stay unchanged until `receive`."""
+        assert self._is_first is not None, "observe_first comes before an action"
+        self._wait = self._runner.submit(observation, self._is_first)
+
+    def receive(self) -> np.ndarray:
+        """Waits for the actions `[B]` of the last `request`."""
+        assert self._wait is not None, "request comes before receive"
+        action, extras = self._wait()
+        self._wait = None
+        self._extras = {name: extras[name] for name in extras if name in self._stored_extras}
+        self.statistics = {n: extras[n] for n in extras if n not in self._stored_extras}
+        return action
+
+    def record(self) -> None:
+        """Records the steps that led to the observations of the last `receive`."""
+        if self._unrecorded is not None:
+            self._record(self._unrecorded, self._extras)
+            self._unrecorded = None
+
     def observe(self, action: np.ndarray, next_timestep: dm_env.TimeStep) -> None:
-        """Takes what the actions led to; recorded at the next `select_action`."""
+        """Takes what the actions led to; recorded when they are seen."""
         self._is_first = next_timestep.first()
         self._unrecorded = _Transition(action, self._extras, next_timestep)
 

@@ -1,38 +1,15 @@
 """The loop between an actor and its environments; actors and evaluators run it."""
 
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import dm_env
 import numpy as np
 
 from mukoe.acting.actor import Actor
 from mukoe.environments.vector import VectorEnvironment
+from mukoe.observability.timings import Timings
 from mukoe.types import EpisodeResult
-
-
-class Timings:
-    """Seconds by part of the work; parts are named by whoever measures."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def start(self) -> None:
-        """What passed until now belongs to nobody."""
-        self._last = time.perf_counter()
-
-    def lap(self, part: str) -> None:
-        """What passed since the last lap belongs to `part`."""
-        now = time.perf_counter()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
-        self._last = now
-
-    def shares(self) -> dict[str, float]:
-        """Fraction of the measured time by part."""
-        total = sum(self.seconds.values()) or 1.0
-        return {f"time_{part}": value / total for part, value in self.seconds.items()}
 
 
 class LoopProgress(NamedTuple):
@@ -46,25 +23,72 @@ class LoopProgress(NamedTuple):
     frames: int
 
 
+class Loop(Protocol):
+    """What steps environments and says how far it is."""
+
+    timings: Timings
+
+    def step(self) -> list[EpisodeResult]:
+        """Makes one step; returns the episodes that it ended."""
+
+    @property
+    def progress(self) -> LoopProgress:
+        """Steps and frames so far."""
+
+    @property
+    def learner_steps(self) -> int:
+        """The updates that made the parameters of the last actions."""
+
+    @property
+    def statistics(self) -> Mapping[str, float]:
+        """Means of the policy's statistics at the last step."""
+
+
 class EnvironmentLoop:
     """Steps environments and an actor together, vector by vector."""
 
-    def __init__(self, environment: VectorEnvironment, actor: Actor):
+    def __init__(
+        self, environment: VectorEnvironment, actor: Actor, timings: Timings | None = None
+    ):
+        """Steps `environment` with `actor`.
+
+        Args:
+          environment: the vector.
+          actor: over as many environments.
+          timings: those of the actor's parts together, where it has several. The parts of
+            the work are `environment`, `policy`, `recording` (which waits where replay takes no
+            more) and `other`; the first actions, which are compiled for, are not timed.
+        """
         self._environment = environment
         self._actor = actor
         self._timestep: dm_env.TimeStep | None = None
         self._steps = 0
-        self.timings = Timings()
+        self._has_acted = False
+        self.timings = timings or Timings()
 
     def step(self) -> list[EpisodeResult]:
         """Makes one step in every environment; returns the episodes that it ended."""
+        self.begin()
+        return self.finish()
+
+    def begin(self) -> None:
+        """Starts a step: asks for actions, which `finish` waits for."""
         self.timings.start()
         if self._timestep is None:
             self._timestep = self._environment.reset()
             self._actor.observe_first(self._timestep)
             self.timings.lap("environment")
-        action = self._actor.select_action(self._timestep.observation)
-        self.timings.lap("policy")
+        self._actor.request(self._timestep.observation)
+        self._lap_policy()
+
+    def finish(self) -> list[EpisodeResult]:
+        """Ends the step that was begun; returns the episodes that it ended."""
+        self.timings.start()
+        action = self._actor.receive()
+        self._lap_policy()
+        self._has_acted = True
+        self._actor.record()
+        self.timings.lap("recording")
         self._timestep = self._environment.step(action)
         self._steps += int(np.sum(~self._timestep.first()))
         self.timings.lap("environment")
@@ -103,6 +127,11 @@ class EnvironmentLoop:
         return results
 
     @property
+    def num_envs(self) -> int:
+        """Environments that are stepped."""
+        return self._environment.num_envs
+
+    @property
     def progress(self) -> LoopProgress:
         """Steps and frames so far."""
         return LoopProgress(self._steps, self._steps * self._environment.action_repeat)
@@ -113,6 +142,63 @@ class EnvironmentLoop:
         return self._actor.learner_steps
 
     @property
-    def statistics(self) -> Mapping[str, Any]:
+    def statistics(self) -> Mapping[str, float]:
         """Means of the policy's statistics at the last step."""
         return {name: float(np.mean(v)) for name, v in self._actor.statistics.items()}
+
+    def _lap_policy(self) -> None:
+        if self._has_acted:
+            self.timings.lap("policy")
+        else:
+            self.timings.start()
+
+
+class DoubleBufferedLoop:
+    """Steps one part of an actor's environments while the others wait for their actions.
+
+        part 0   search |step| search |step| search
+        part 1      |step| search |step| search |step
+
+    Parts are loops of their own: environments, actor, policy memory. What is recorded of a
+    stream is what its loop alone would have recorded.
+    """
+
+    def __init__(self, loops: Sequence[EnvironmentLoop]):
+        """Takes over the loops, which share their timings."""
+        self._loops = loops
+        self._next = 0
+        self._begun = False
+        self.timings = loops[0].timings
+
+    def step(self) -> list[EpisodeResult]:
+        """Makes one step in the environments of one part, the parts taking turns.
+
+        Returns the episodes that it ended; their environments are counted over all parts.
+        """
+        if not self._begun:
+            for loop in self._loops:
+                loop.begin()
+            self._begun = True
+        part, self._next = self._next, (self._next + 1) % len(self._loops)
+        results = self._loops[part].finish()
+        self._loops[part].begin()
+        offset = sum(loop.num_envs for loop in self._loops[:part])
+        return [r._replace(environment=r.environment + offset) for r in results]
+
+    @property
+    def progress(self) -> LoopProgress:
+        """Steps and frames so far, over all parts."""
+        parts = [loop.progress for loop in self._loops]
+        return LoopProgress(sum(p.steps for p in parts), sum(p.frames for p in parts))
+
+    @property
+    def learner_steps(self) -> int:
+        """The updates that made the parameters of the last actions."""
+        return max(loop.learner_steps for loop in self._loops)
+
+    @property
+    def statistics(self) -> Mapping[str, float]:
+        """Means of the policy's statistics at the last step of each part, over the parts."""
+        parts = [loop.statistics for loop in self._loops if loop.statistics]
+        names = parts[0] if parts else ()
+        return {name: float(np.mean([part[name] for part in parts])) for name in names}

@@ -11,17 +11,20 @@ import numpy as np
 from mukoe.acting.variables import VariableClient
 from mukoe.types import Array, Nest, Policy, PolicyParams
 
+Actions = tuple[np.ndarray, Mapping[str, np.ndarray]]
+"""Actions `[B]` int32 and extras `[B, ...]`, as NumPy arrays."""
+
 
 class PolicyRunner(Protocol):
     """Chooses actions for `B` environments and remembers the policy's state."""
 
-    def act(
-        self, observation: Nest, is_first: np.ndarray
-    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-        """Returns actions `[B]` and extras `[B, ...]` as NumPy arrays.
+    def submit(self, observation: Nest, is_first: np.ndarray) -> Callable[[], Actions]:
+        """Starts to choose actions and returns at once what waits for them.
+
+        The result is called exactly once, before the next `submit`; its wait has an end.
 
         Args:
-          observation: `[B, ...]`.
+          observation: `[B, ...]`; unchanged until the actions are there.
           is_first: `[B]` bool, where an episode starts.
         """
 
@@ -40,6 +43,16 @@ def reset_state(state: Nest, initial: Nest, is_first: Array) -> Nest:
         return jnp.where(is_first.reshape((-1,) + (1,) * (current.ndim - 1)), first, current)
 
     return jax.tree.map(reset, state, initial)
+
+
+def jit_with_memory(function: Callable, name: str) -> Callable:
+    """Jits a function that returns its argument `name` anew, without keeping two of it.
+
+    On the CPU it does keep two: a call with donated arguments would return only when it has
+    been computed, instead of at once.
+    """
+    donated = () if jax.default_backend() == "cpu" else (name,)
+    return jax.jit(function, donate_argnames=donated)
 
 
 def make_act(policy: Policy) -> Callable:
@@ -74,13 +87,11 @@ class LocalRunner:
         self._key = random_key
         self._steps = 0
         self._state = policy.initial_state(num_envs)
-        self._act = jax.jit(make_act(policy), donate_argnames=("state",))
+        self._act = jit_with_memory(make_act(policy), "state")
         self._learner_steps = 0
         self._on_device: tuple[PolicyParams, PolicyParams] | None = None
 
-    def act(
-        self, observation: Nest, is_first: np.ndarray
-    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    def submit(self, observation: Nest, is_first: np.ndarray) -> Callable[[], Actions]:
         params = self._variables.params
         if self._on_device is None or self._on_device[0] is not params:
             self._on_device = (params, jax.device_put(params))
@@ -89,7 +100,7 @@ class LocalRunner:
             self._on_device[1], self._key, self._steps, observation, is_first, self._state
         )
         self._steps += 1
-        return np.asarray(action), jax.tree.map(np.asarray, dict(extras))
+        return lambda: (np.asarray(action), jax.tree.map(np.asarray, dict(extras)))
 
     def update(self, wait: bool = False) -> None:
         self._variables.update(wait)

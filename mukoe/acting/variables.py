@@ -18,7 +18,8 @@ class VariableClient:
     """The newest parameters that this process has seen, fetched every `period_seconds`.
 
     With `asynchronous` a thread fetches, so that acting never waits for the learner, and
-    a fetch that fails is tried again at the next period (`failures` counts them).
+    a fetch that fails is tried again at the next period (`failures` counts them, and
+    `fetched_at` says when one succeeded last, by `time.monotonic`).
     Otherwise `update` fetches in the caller's thread, every `period_updates` calls, which
     makes a run reproducible; with 0 only when it is told to wait.
     """
@@ -40,6 +41,7 @@ class VariableClient:
         self._next_fetch = 0.0
         self._thread: threading.Thread | None = None
         self.failures = 0
+        self.fetched_at = float("-inf")
 
     @property
     def params(self) -> PolicyParams:
@@ -61,6 +63,7 @@ class VariableClient:
 
     def _fetch(self) -> None:
         (self._params,) = self._source.get_variables(["policy"])
+        self.fetched_at = time.monotonic()
 
     def _start_fetch(self) -> None:
         busy = self._thread is not None and self._thread.is_alive()

@@ -18,9 +18,12 @@ from mukoe.learning.learner import Learner, Logger, PriorityUpdater
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.search import Inspector
-from mukoe.types import EnvironmentSpec, Policy, Sample
+from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, Sample
 
 Networks = TypeVar("Networks")
+
+NetworkCalls = Callable[[PolicyParams, Nest], Array]
+"""`(params, observation [B, ...]) -> [B]`: as many calls of the networks as a policy makes."""
 
 
 class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
@@ -73,6 +76,16 @@ class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
         self, networks: Networks, environment_spec: EnvironmentSpec
     ) -> Inspector | None:
         """Makes what shows the search of the evaluation policy; None where it has none."""
+        del networks, environment_spec
+        return None
+
+    def make_network_calls(
+        self, networks: Networks, environment_spec: EnvironmentSpec
+    ) -> NetworkCalls | None:
+        """Makes the network's part of a policy call alone, to see what is left for the search.
+
+        None where the policy's time is not to be divided.
+        """
         del networks, environment_spec
         return None
 

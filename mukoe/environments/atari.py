@@ -8,6 +8,7 @@ Schrittwieser et al. 2020 (arXiv:1911.08265, MuZero).
 import dataclasses
 import difflib
 import functools
+from typing import Literal
 
 import ale_py
 import cv2
@@ -16,7 +17,12 @@ import numpy as np
 from ale_py import roms
 from dm_env import specs
 
-from mukoe.environments.vector import EnvironmentFactory, vectorize
+from mukoe.environments.vector import (
+    EnvironmentFactory,
+    VectorEnvironment,
+    environment_seeds,
+    vectorize,
+)
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult
 
@@ -62,6 +68,9 @@ class AtariConfig:
     # Emulator frames, no-ops included, after which a game is truncated (discount 1).
     # MuZero 108,000 (30 minutes); Machado and Nature DQN's evaluation 18,000 (5 minutes).
     max_frames: int = 108_000
+    # Who steps the games of an actor: 'ale' is ALE's vector environment, 'python' this
+    # module, 'auto' the first, which is faster, wherever it does the same.
+    backend: Literal["auto", "ale", "python"] = "auto"
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns the environment factory of the game."""
@@ -129,9 +138,8 @@ class AtariEnvironment(dm_env.Environment):
     def __init__(self, config: AtariConfig, seed: int):
         """Loads the game; `seed` is any integer that is not negative."""
         self._config = config
-        noop_sequence, ale_sequence = np.random.SeedSequence(seed).spawn(2)
-        self._random = np.random.default_rng(noop_sequence)
-        self._ale = _load(config, int(ale_sequence.generate_state(1)[0] % (2**31 - 1)))
+        self._random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+        self._ale = _load(config, ale_seed(seed))
         self._actions = (
             self._ale.getLegalActionSet()
             if config.full_action_set
@@ -262,12 +270,23 @@ class AtariEnvironment(dm_env.Environment):
         return resized.reshape(height, width, -1)
 
 
+def ale_seed(seed: int) -> int:
+    """Returns the seed that the emulator gets, in 0..2**31-2, in an environment of `seed`."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(1,))
+    return int(sequence.generate_state(1)[0] % (2**31 - 1))
+
+
+def rom_name(game: str) -> str:
+    """Returns what ALE calls the ROM of a game, such as ms_pacman."""
+    return _rom_ids()[game]
+
+
 def _load(config: AtariConfig, seed: int) -> ale_py.ALEInterface:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", seed)
     ale.setFloat("repeat_action_probability", config.sticky_actions)
-    path = roms.get_rom_path(_rom_ids()[config.game])
+    path = roms.get_rom_path(rom_name(config.game))
     if path is None:
         raise UserError(f"ale-py has no ROM of the Atari game '{config.game}'; install it again")
     ale.loadROM(path)
@@ -275,10 +294,33 @@ def _load(config: AtariConfig, seed: int) -> ale_py.ALEInterface:
 
 
 def make_atari(config: AtariConfig) -> EnvironmentFactory:
-    """Makes the environment factory of a game; `life_loss` is switched off in evaluation."""
+    """Makes the environment factory of a game; `life_loss` is switched off in evaluation.
+
+    Evaluations are stepped by `AtariEnvironment`, which can be drawn; see
+    `mukoe.environments.atari_vector.fits` for when ALE steps the others.
+
+    Raises:
+        UserError: ALE shall step games that it presents otherwise than `config`.
+    """
+    from mukoe.environments import atari_vector  # It builds on this module.
+
+    name = f"Atari {config.game}"
+    fits = atari_vector.fits(config)
+    if config.backend == "ale" and not fits:
+        raise UserError(
+            "Atari backend 'ale' needs resize 'area', no life_loss, noop_max 0 and max_frames "
+            "that frame_skip divides; use 'auto', or change those"
+        )
 
     def make_environment(seed: int, evaluation: bool) -> AtariEnvironment:
         life_loss = config.life_loss and not evaluation
         return AtariEnvironment(dataclasses.replace(config, life_loss=life_loss), seed)
 
-    return vectorize(make_environment, name=f"Atari {config.game}")
+    in_python = vectorize(make_environment, name)
+
+    def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+        if evaluation or not fits or config.backend == "python":
+            return in_python(seed, num_envs, evaluation)
+        return atari_vector.AtariVector(config, environment_seeds(name, seed, num_envs, False))
+
+    return factory

@@ -300,14 +300,23 @@ def vectorize(
     """
 
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-        if seed < 0:
-            raise UserError(f"{name}: the seed must not be negative; got {seed}")
-        if num_envs < 1:
-            raise UserError(f"{name}: a vector needs at least 1 environment; got {num_envs}")
-        seeds = [environment_seed(seed, index, evaluation) for index in range(num_envs)]
+        seeds = environment_seeds(name, seed, num_envs, evaluation)
         return SyncVectorEnvironment([make_environment(s, evaluation) for s in seeds], name)
 
     return factory
+
+
+def environment_seeds(name: str, seed: int, num_envs: int, evaluation: bool) -> list[int]:
+    """Returns the seeds, in 0..2**32-1, of the environments of a vector; see `vectorize`.
+
+    Raises:
+        UserError: a negative seed, or no environments.
+    """
+    if seed < 0:
+        raise UserError(f"{name}: the seed must not be negative; got {seed}")
+    if num_envs < 1:
+        raise UserError(f"{name}: a vector needs at least 1 environment; got {num_envs}")
+    return [environment_seed(seed, index, evaluation) for index in range(num_envs)]
 
 
 def environment_seed(seed: int, index: int, evaluation: bool) -> int:

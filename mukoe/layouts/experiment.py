@@ -69,11 +69,18 @@ class DistributedConfig:
 
     # Actor nodes.
     num_actors: int = 2
-    # Where the policy runs: 'local' on each actor's CPU, 'server' on inference servers, 'auto'
-    # on servers where the learner has an accelerator and locally where not.
-    inference: Literal["auto", "local", "server"] = "auto"
-    # Inference server nodes; actors are spread over them.
+    # Where the policy runs: 'local' on each actor's CPU, 'server' on inference servers, 'split'
+    # its representation on servers and its search on each actor's CPU, 'auto' on servers where
+    # the learner has an accelerator and locally where not.
+    inference: Literal["auto", "local", "server", "split"] = "auto"
+    # Inference server nodes; actors are spread over them, and move where one is lost.
     num_inference_servers: int = 1
+    # An actor steps one half of its environments while the other half waits for its actions;
+    # None for where these come from a server.
+    double_buffering: bool | None = None
+    # The first server's metrics for Prometheus are at this port of its machine's loopback
+    # interface, the next server's at the next port; None for none.
+    prometheus_port: int | None = None
     # How requests become batches.
     server: InferenceConfig = InferenceConfig()
     # Seconds between two fetches of parameters by an actor or server.
@@ -92,6 +99,12 @@ class DistributedConfig:
                 raise UserError(
                     f"distributed.{field} must be at least 1, not {getattr(self, field)}"
                 )
+        port, last = self.prometheus_port, 65536 - self.num_inference_servers
+        if port is not None and not 1 <= port <= last:
+            raise UserError(
+                f"distributed.prometheus_port must be from 1 to {last}, since each inference "
+                f"server has a port of its own, not {port}"
+            )
 
 
 class EnvironmentConfig(Protocol):

@@ -7,22 +7,30 @@ same run, bit for bit.
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.network_share import network_seconds
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import Counter
 from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, check_experiment, random_seed
-from mukoe.layouts.reporting import ActorLog, counts_to_resume, make_progress, what_next
+from mukoe.layouts.reporting import (
+    ActorLog,
+    counts_to_resume,
+    make_progress,
+    time_line,
+    what_next,
+)
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
 from mukoe.observability.progress import ProgressLine
+from mukoe.observability.timings import time_columns
 from mukoe.types import EnvironmentSpec
 
 STATUS_INTERRUPTED = 130
@@ -74,6 +82,8 @@ def train(
                 shown = time.monotonic()
         line.update(make_progress(experiment, *run.counter.snapshot()))
         run.close()
+    if text := run.time_line():
+        print(text)
     print(what_next(workdir))
     return STATUS_INTERRUPTED if signal.SIGINT in signals else 0
 
@@ -112,7 +122,9 @@ class LocalRun:
         if counts:
             state, _ = self._checkpointer.restore(self._learner.save())
             self._learner.restore(state)
-        self._actor_log = ActorLog(make_logger(workdir, "actor_0", "actor_steps"))
+        self._actor_log = ActorLog(
+            make_logger(workdir, "actor_0", "actor_steps"), self._network_seconds()
+        )
         self._learner_log = make_logger(workdir, "learner", "learner_steps")
         self._evaluator = Evaluator(
             experiment,
@@ -174,6 +186,10 @@ class LocalRun:
         for part in (self._actor_log, self._learner_log, self._evaluator):
             part.close()
 
+    def time_line(self) -> str | None:
+        """Says where the time went."""
+        return time_line([self._actor_log.time_shares(self._loop)], self._learner.time_shares())
+
     def _make_learner_and_loop(self) -> None:
         experiment, spec, networks = self._experiment, self._spec, self._networks
         builder, num_envs = experiment.builder, experiment.run.envs_per_actor
@@ -202,6 +218,17 @@ class LocalRun:
         environment = experiment.environment_factory(self._seed(_SEED_ENVIRONMENT), num_envs, False)
         self._loop = EnvironmentLoop(environment, actor)
 
+    def _network_seconds(self) -> Callable[[], float] | None:
+        calls = self._experiment.builder.make_network_calls(self._networks, self._spec)
+        if calls is None:
+            return None
+        return lambda: network_seconds(
+            calls,
+            self._variables.params,
+            self._spec.observations,
+            self._experiment.run.envs_per_actor,
+        )
+
     def _seed(self, part: int) -> int:
         return random_seed(self._experiment.run, self._start_counts, part)
 
@@ -217,7 +244,8 @@ class LocalRun:
             **self._actor_log.write(self._loop, counts),
         )
         if self._metrics:
-            self._learner_log.write({**counts, **self._metrics})
+            columns = time_columns(self._learner.time_shares())
+            self._learner_log.write({**counts, **self._metrics, **columns})
             self.counter.report(loss=float(self._metrics["loss"]))
 
 

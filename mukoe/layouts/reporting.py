@@ -2,25 +2,36 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.loop import Loop
+from mukoe.acting.network_share import divide_policy
 from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import Logger
 from mukoe.observability.progress import Progress
+from mukoe.observability.timings import time_columns
 from mukoe.types import EpisodeResult
 
 
 class ActorLog:
     """The log of an actor."""
 
-    def __init__(self, logger: Logger):
+    def __init__(self, logger: Logger, network_seconds: Callable[[], float] | None = None):
+        """Logs to `logger`.
+
+        Args:
+          logger: gets the rows.
+          network_seconds: measures what the networks take of a policy call, to divide the
+            policy's time; called once, at the first row.
+        """
         self._logger = logger
+        self._measure_network = network_seconds
+        self._network_seconds: float | None = None
         self._since = time.monotonic()
         self._steps = 0
         self._episodes: list[EpisodeResult] = []
@@ -29,19 +40,21 @@ class ActorLog:
         """Takes the episodes that a step ended."""
         self._episodes += episodes
 
-    def write(self, loop: EnvironmentLoop, counts: Mapping[str, int]) -> dict[str, float]:
+    def write(self, loop: Loop, counts: Mapping[str, int]) -> dict[str, float]:
         """Writes a row about the time since the last one.
 
         Returns:
           What the progress line shows: `last_return`, where an episode ended.
         """
         elapsed = time.monotonic() - self._since
+        if self._network_seconds is None and self._measure_network is not None:
+            self._network_seconds = self._measure_network()
         row = {
             **counts,
             "steps_per_second": (loop.progress.steps - self._steps) / max(elapsed, 1e-9),
             "parameter_age": counts.get("learner_steps", 0) - loop.learner_steps,
             **loop.statistics,
-            **loop.timings.shares(),
+            **time_columns(self.time_shares(loop)),
         }
         report = {}
         if self._episodes:
@@ -52,6 +65,15 @@ class ActorLog:
         self._steps = loop.progress.steps
         self._episodes = []
         return report
+
+    def time_shares(self, loop: Loop) -> dict[str, float]:
+        """Fractions of the acting time by part of the work."""
+        parts = loop.timings.shares()
+        calls = loop.timings.laps.get("policy", 0) / 2  # To ask, and to wait.
+        if self._network_seconds is None or not calls:
+            return parts
+        per_call = loop.timings.seconds["policy"] / calls
+        return divide_policy(parts, min(1.0, self._network_seconds / per_call))
 
     def close(self) -> None:
         """Closes the files."""
@@ -67,6 +89,44 @@ def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, float]:
         "episode_return_max": float(np.max(returns)),
         "episode_length": float(np.mean([episode.length for episode in episodes])),
     }
+
+
+_PARTS = (
+    *("network", "tree", "policy", "environment", "recording", "transport", "waiting"),
+    *("data", "transfer", "update", "other"),
+)
+
+
+def time_line(
+    acting: Sequence[Mapping[str, float]], learning: Mapping[str, float] | None
+) -> str | None:
+    """Says where the time went, or None where nothing was measured.
+
+    Args:
+      acting: shares of each actor, of which the mean is shown.
+      learning: shares of the learner.
+    """
+    names = {name for shares in acting for name in shares}
+    parts = {n: float(np.mean([shares.get(n, 0.0) for shares in acting])) for n in names}
+    groups = {"acting": parts, "learning": learning or {}}
+    texts = [f"{name}: {text}" for name, group in groups.items() if (text := _percentages(group))]
+    return "   ".join(["time", *texts]) if texts else None
+
+
+def acting_report(index: int) -> str:
+    """Under which name the counter gets the shares of an actor's time."""
+    return f"time_acting_{index}"
+
+
+def reported_time_line(reports: Mapping[str, Any]) -> str | None:
+    """The `time_line` of a program, from the reports of its counter."""
+    acting = [reports[name] for name in reports if name.startswith("time_acting_")]
+    return time_line(acting, reports.get("time_learning"))
+
+
+def _percentages(parts: Mapping[str, float]) -> str:
+    shown = [part for part in _PARTS if parts.get(part, 0.0) >= 0.005]
+    return " ".join(f"{part} {100 * parts[part]:.0f}%" for part in shown)
 
 
 def make_progress(

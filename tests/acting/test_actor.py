@@ -45,13 +45,22 @@ class Runner:
     def __init__(self):
         self.calls = []
         self.updates = 0
+        self.waiting = False
 
-    def act(self, observation, is_first):
+    def submit(self, observation, is_first):
+        assert not self.waiting
+        self.waiting = True
         self.calls.append((observation.copy(), is_first.copy()))
         n = len(self.calls)
         shape = len(is_first)
         extras = {"value": np.full(shape, n + 0.5), "depth": np.full(shape, 7.0)}
-        return np.full(shape, n, np.int32), extras
+
+        def wait():
+            assert self.waiting
+            self.waiting = False
+            return np.full(shape, n, np.int32), extras
+
+        return wait
 
     def update(self, wait=False):
         self.updates += 1

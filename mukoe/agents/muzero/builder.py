@@ -7,10 +7,10 @@ import chex
 import jax
 import numpy as np
 
-from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.agents.builder import ActorLearnerBuilder, NetworkCalls
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
-from mukoe.agents.muzero.policy import make_inspector, make_policy
+from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_policy
 from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.targets import n_step_returns
@@ -43,6 +43,13 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         if self._config.search.num_simulations == 0:
             return None
         return make_inspector(networks, environment_spec, self._config)
+
+    def make_network_calls(
+        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> NetworkCalls | None:
+        if self._config.search.num_simulations == 0:
+            return None
+        return make_network_calls(networks, environment_spec, self._config)
 
     @property
     def replay(self) -> ReplayDeclaration:

@@ -1,18 +1,30 @@
 """The policy of MuZero: look at the history, search, act."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import chex
+import jax
+import jax.numpy as jnp
+import mctx
 import numpy as np
 from dm_env import specs
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.networks.history import initial_history, push, stack
-from mukoe.networks.models import MuZeroNetworks
-from mukoe.search import Inspector, make_search, make_tree_search
-from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
+from mukoe.networks.models import MuZeroNetworks, without_representation
+from mukoe.search import Inspector, make_root_search, make_tree_search
+from mukoe.types import (
+    Array,
+    EnvironmentSpec,
+    Nest,
+    Policy,
+    PolicyParams,
+    SplitPolicy,
+    split_legal_actions,
+)
 
 
 def make_policy(
@@ -26,22 +38,16 @@ def make_policy(
     Its memory is the history of frames and actions. It stores `search_policy` `[A]` and
     `search_value` `[]`.
     """
-    search = make_search(
-        config.search, muzero_model(networks, environment_spec, config.search.discount), evaluation
-    )
-    look = _with_history(search, config, networks)
+    split = _split(networks, environment_spec, config, evaluation)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
-    ) -> tuple[Array, dict[str, Array], Nest]:
-        output = look(params, key, observation, state)
-        extras = {
-            "search_policy": output.search_policy,
-            "search_value": output.search_value,
-            **output.statistics,
-        }
-        return output.action, extras, _remember(observation, output.action, state)
+    ) -> tuple[Array, Mapping[str, Array], Nest]:
+        _, legal_actions = split_legal_actions(observation)
+        root = split.represent(params, observation, state)
+        action, extras = split.search(params, key, root, legal_actions)
+        return action, extras, split.remember(observation, action, state)
 
     return Policy(
         apply=apply,
@@ -50,6 +56,50 @@ def make_policy(
             "search_policy": specs.Array((networks.num_actions,), np.float32, "search_policy"),
             "search_value": specs.Array((), np.float32, "search_value"),
         },
+        split=split,
+    )
+
+
+def _split(
+    networks: MuZeroNetworks,
+    environment_spec: EnvironmentSpec,
+    config: MuZeroConfig,
+    evaluation: bool,
+) -> SplitPolicy:
+    """The policy's parts: the network's view of the history, and the search from there."""
+    model = muzero_model(networks, environment_spec, config.search.discount)
+    root_search = make_root_search(config.search, model, evaluation)
+
+    def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
+        features, _ = split_legal_actions(observation)
+        inputs = stack(state, features, config.history, networks.num_actions)
+        root = model.root(params.network, inputs)
+        return {
+            "prior_logits": root.prior_logits,
+            "value": root.value,
+            "embedding": root.embedding,
+        }
+
+    def search(
+        params: PolicyParams, key: chex.PRNGKey, root: Nest, legal_actions: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        output = root_search(
+            params.network, key, mctx.RootFnOutput(**root), legal_actions, params.learner_steps
+        )
+        extras = {
+            "search_policy": output.search_policy,
+            "search_value": output.search_value,
+            **output.statistics,
+        }
+        return output.action, extras
+
+    return SplitPolicy(
+        represent=represent,
+        search=search,
+        remember=_remember,
+        search_params=lambda params: params._replace(
+            network=without_representation(params.network)
+        ),
     )
 
 
@@ -65,22 +115,51 @@ def make_inspector(
     search = make_tree_search(config.search, model, evaluation=True)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
+    def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
+        features, legal_actions = split_legal_actions(observation)
+        inputs = stack(state, features, config.history, networks.num_actions)
+        return search(params.network, key, inputs, legal_actions, params.learner_steps)
+
     return Inspector(
-        inspect=_with_history(search, config, networks),
+        inspect=inspect,
         remember=_remember,
         initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
     )
 
 
-def _with_history(search: Callable, config: MuZeroConfig, networks: MuZeroNetworks) -> Callable:
-    """The search from an observation and the policy's memory, instead of a network input."""
+def make_network_calls(
+    networks: MuZeroNetworks, environment_spec: EnvironmentSpec, config: MuZeroConfig
+) -> Callable[[PolicyParams, Nest], Array]:
+    """Makes what the policy asks of the networks, without the search: to measure it.
 
-    def look(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
-        features, legal_actions = split_legal_actions(observation)
+    One look at the root, then one step of the model and one prediction for each simulation.
+    """
+    model = muzero_model(networks, environment_spec, config.search.discount)
+    features_spec, _ = split_legal_actions(environment_spec.observations)
+
+    key = jax.random.PRNGKey(0)  # The model is deterministic.
+
+    def simulate(params: PolicyParams, previous: tuple, _: None) -> tuple[tuple, None]:
+        action, embedding, total = previous
+        output, embedding = model.recurrent(params.network, key, action, embedding)
+        action = jnp.argmax(output.prior_logits, axis=-1)
+        return (action, embedding, total + output.reward + output.value), None
+
+    def calls(params: PolicyParams, observation: Nest) -> Array:
+        features, _ = split_legal_actions(observation)
+        batch_size = jax.tree.leaves(features)[0].shape[0]
+        state = initial_history(features_spec, config.history, batch_size)
         inputs = stack(state, features, config.history, networks.num_actions)
-        return search(params.network, key, inputs, legal_actions, params.learner_steps)
+        root = model.root(params.network, inputs)
+        action = jnp.argmax(root.prior_logits, axis=-1)
+        (_, _, total), _ = jax.lax.scan(
+            functools.partial(simulate, params),
+            (action, root.embedding, root.value),
+            length=config.search.num_simulations,
+        )
+        return total
 
-    return look
+    return calls
 
 
 def _remember(observation: Nest, action: Array, state: Nest) -> Nest:

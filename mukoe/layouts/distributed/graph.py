@@ -1,10 +1,13 @@
 """The program graph: which nodes there are, and who knows whom."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import launchpad as lp
 
+from mukoe.errors import UserError
 from mukoe.layouts.distributed.nodes import (
     ActorNode,
     CounterNode,
@@ -14,12 +17,42 @@ from mukoe.layouts.distributed.nodes import (
     NodeContext,
     ReplayNode,
 )
-from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig
+from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig, check_experiment
 from mukoe.layouts.reporting import counts_to_resume
 from mukoe.layouts.resources import has_accelerator
 from mukoe.types import EnvironmentSpec
 
 _CALL_TIMEOUT_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+def check(experiment: ExperimentConfig) -> EnvironmentSpec:
+    """Makes an environment and the networks once, and returns the environment's spec.
+
+    Raises:
+      UserError: the environment cannot be made, the agent does not fit it, or the policy
+        cannot run where it is to run.
+    """
+    spec = check_experiment(experiment)
+    placement = inference_placement(experiment.distributed)
+    if placement == "local":
+        return spec
+    num_envs = experiment.run.envs_per_actor
+    max_batch_size = experiment.distributed.server.max_batch_size
+    if num_envs > max_batch_size:
+        raise UserError(
+            f"run.envs_per_actor {num_envs} must not be above distributed.server.max_batch_size "
+            f"{max_batch_size}: the environments of an actor are answered together"
+        )
+    builder = experiment.builder
+    policy = builder.make_policy(builder.make_networks(spec), spec)
+    if placement == "split" and policy.split is None:
+        raise UserError(
+            "inference=split needs a policy in two parts, which "
+            f"{type(builder).__name__} does not make; use server or local"
+        )
+    return spec
 
 
 def make_program(
@@ -33,7 +66,7 @@ def make_program(
 
     Args:
       experiment: agent, environment and settings.
-      environment_spec: of `check_experiment`.
+      environment_spec: of `check`.
       workdir: where logs and checkpoints go; it exists.
       resume: go on from the newest checkpoint in `workdir`, where there is one.
       name: of the program.
@@ -48,6 +81,8 @@ def make_program(
         workdir=workdir,
         counts=counts_to_resume(workdir) if resume else {},
     )
+    placement = inference_placement(distributed)
+    split = placement == "split"
     program = lp.Program(name)
 
     with program.group("replay"):
@@ -62,20 +97,23 @@ def make_program(
         _set_timeout(learner)
 
     servers: list[lp.CourierHandle] = []
-    if inference_placement(distributed) == "server":
-        per_server = -(-distributed.num_actors // distributed.num_inference_servers)
-        max_environments = per_server * experiment.run.envs_per_actor
+    if placement != "local":
         with program.group("inference"):
             for index in range(distributed.num_inference_servers):
-                node = lp.CourierNode(InferenceNode, context, learner, index, max_environments)
+                node = lp.CourierNode(InferenceNode, context, learner, index, split)
                 servers.append(program.add_node(node))
-                _set_timeout(servers[-1], distributed.server.timeout_seconds)
+                # A call to a server that has died fails at once, so that actors can move.
+                servers[-1].set_client_kwargs(
+                    call_timeout=distributed.server.timeout_seconds, wait_for_ready=False
+                )
 
     with program.group("actor"):
         for index in range(distributed.num_actors):
-            server = servers[index % len(servers)] if servers else None
+            preferred = servers_of(index, servers)
             program.add_node(
-                lp.PyClassNode(ActorNode, context, replay, counter, learner, server, index)
+                lp.PyClassNode(
+                    ActorNode, context, replay, counter, learner, preferred, split, index
+                )
             )
 
     with program.group("evaluator"):
@@ -84,8 +122,21 @@ def make_program(
     return program, counter
 
 
+def servers_of(actor: int, servers: Sequence[T]) -> list[T]:
+    """The servers of an actor in order of preference.
+
+    Actors are spread over all of them, and those of one that dies over all that are left.
+    """
+    if not servers:
+        return []
+    first, rotation = actor % len(servers), actor // len(servers)
+    others = [*servers[first + 1 :], *servers[:first]]
+    start = rotation % max(len(others), 1)
+    return [servers[first], *others[start:], *others[:start]]
+
+
 def inference_placement(distributed: DistributedConfig) -> str:
-    """Where the policy of the actors runs: 'local' or 'server'."""
+    """Where the policy of the actors runs: 'local', 'server' or 'split'."""
     if distributed.inference == "auto":
         return "server" if has_accelerator() else "local"
     return distributed.inference
@@ -97,5 +148,5 @@ def _make_tables(context: NodeContext) -> list:
         return context.experiment.builder.make_replay_tables(context.environment_spec, policy)
 
 
-def _set_timeout(handle: lp.CourierHandle, seconds: float = _CALL_TIMEOUT_SECONDS) -> None:
-    handle.set_client_kwargs(call_timeout=seconds)
+def _set_timeout(handle: lp.CourierHandle) -> None:
+    handle.set_client_kwargs(call_timeout=_CALL_TIMEOUT_SECONDS)

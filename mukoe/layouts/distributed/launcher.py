@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +25,7 @@ from launchpad.nodes.python.local_multi_processing import PythonProcess
 
 from mukoe.layouts.distributed.nodes import FAILURE_FILE
 from mukoe.layouts.experiment import ExperimentConfig
-from mukoe.layouts.reporting import make_progress, what_next
+from mukoe.layouts.reporting import make_progress, reported_time_line, what_next
 from mukoe.layouts.resources import process_environment
 from mukoe.observability.progress import ProgressLine
 
@@ -68,6 +68,8 @@ def launch(
         watcher.close()
     status = run.status(line)
     if status in (0, STATUS_INTERRUPTED):
+        if text := reported_time_line(watcher.reports):
+            print(text)
         print(what_next(workdir))
     return status
 
@@ -185,11 +187,15 @@ def _signals(run: _Run) -> Iterator[None]:
 
 
 class _Watcher:
-    """Feeds the progress line from the counter, in its own thread."""
+    """Feeds the progress line from the counter, in its own thread.
+
+    reports: the counter's newest.
+    """
 
     def __init__(self, counter: lp.CourierHandle, experiment: ExperimentConfig, line: ProgressLine):
         self._experiment = experiment
         self._line = line
+        self.reports: Mapping[str, Any] = {}
         self._closed = threading.Event()
         counter.set_client_kwargs(call_timeout=5.0)
         self._thread = threading.Thread(
@@ -203,7 +209,8 @@ class _Watcher:
     def _watch(self, counter: lp.CourierClient) -> None:
         while not self._closed.wait(1.0):
             with contextlib.suppress(Exception):  # not up yet, or gone already
-                self._line.update(make_progress(self._experiment, *counter.snapshot()))
+                counts, self.reports = counter.snapshot()
+                self._line.update(make_progress(self._experiment, counts, dict(self.reports)))
 
 
 def leave(status: int) -> NoReturn:

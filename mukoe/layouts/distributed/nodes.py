@@ -19,17 +19,26 @@ import launchpad as lp
 import numpy as np
 from reverb.errors import DeadlineExceededError
 
-from mukoe.acting.inference import Answer, InferenceServer, RemoteRunner
-from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.inference import (
+    Answer,
+    InferenceServer,
+    RemoteRunner,
+    ServerConnection,
+    SplitRunner,
+)
+from mukoe.acting.loop import DoubleBufferedLoop, EnvironmentLoop, Loop
+from mukoe.acting.network_share import network_seconds
 from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import BufferedCounter, Counter
 from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, random_seed
-from mukoe.layouts.reporting import ActorLog
+from mukoe.layouts.reporting import ActorLog, acting_report
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
+from mukoe.observability.prometheus import Exporter
+from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
 FAILURE_FILE = "failure.json"
@@ -126,9 +135,10 @@ class CounterNode(Counter):
 
     def _report_replay(self) -> None:
         with contextlib.suppress(RuntimeError, DeadlineExceededError):  # not up yet
-            (info,) = self._replay.server_info(timeout=2).values()
+            tables = self._replay.server_info(timeout=2)
+            info = tables[self._context.experiment.builder.replay.table]
             inserted = info.rate_limiter_info.insert_stats.completed
-            sampled = info.rate_limiter_info.sample_stats.completed
+            sampled = sum(t.rate_limiter_info.sample_stats.completed for t in tables.values())
             self.report(
                 replay_size=info.current_size,
                 samples_per_insert=sampled / inserted if inserted else 0.0,
@@ -169,7 +179,9 @@ class LearnerNode:
                 except StopIteration:
                     break
                 if time.monotonic() >= next_report:
-                    self._counter.report(loss=float(metrics["loss"]))
+                    self._counter.report(
+                        loss=float(metrics["loss"]), time_learning=self._learner.time_shares()
+                    )
                     next_report = time.monotonic() + _REPORT_SECONDS
                 if time.monotonic() >= next_save:
                     self._save()
@@ -214,13 +226,22 @@ class LearnerNode:
 class InferenceNode:
     """An inference server as a node."""
 
-    def __init__(self, context: NodeContext, learner: Any, index: int, max_environments: int):
-        distributed = context.experiment.distributed
+    def __init__(self, context: NodeContext, learner: Any, index: int, split: bool):
+        """Makes a server with room for all actors, since any of them may come to it.
+
+        Args:
+          context: of the program.
+          learner: where parameters come from.
+          index: of the server.
+          split: answer with the roots of searches that actors make.
+        """
+        run, distributed = context.experiment.run, context.experiment.distributed
         self._context = context
         self._stop = lp.stop_event()
         self._variables = VariableClient(
             learner, asynchronous=True, period_seconds=distributed.variable_seconds
         )
+        self._index = index
         self._label = f"inference_{index}"
         self._server = InferenceServer(
             context.make_policy(evaluation=False),
@@ -228,27 +249,53 @@ class InferenceNode:
             self._variables,
             jax.random.PRNGKey(context.random_seed(_SEED_INFERENCE, index)),
             distributed.server,
-            max_environments,
+            max_environments=distributed.num_actors * run.envs_per_actor,
+            smallest_batch=min(_parts(context.experiment, served=True)),
+            split=split,
         )
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> bool:
         """See `InferenceServer.wait_until_ready`."""
-        self._server.wait_until_ready()
+        return self._server.wait_until_ready()
 
     def open_session(self, name: str, num_envs: int) -> None:
         """See `InferenceServer.open_session`."""
         self._server.open_session(name, num_envs)
 
-    def act(self, name: str, leaves: Sequence[np.ndarray], is_first: np.ndarray) -> Answer:
+    def act(
+        self,
+        name: str,
+        leaves: Sequence[np.ndarray],
+        is_first: np.ndarray,
+        previous_action: np.ndarray | None = None,
+    ) -> Answer:
         """See `InferenceServer.act`."""
-        return self._server.act(name, leaves, is_first)
+        return self._server.act(name, leaves, is_first, previous_action)
+
+    def get_parameters(self, learner_steps: int) -> PolicyParams:
+        """See `InferenceServer.get_parameters`."""
+        return self._server.get_parameters(learner_steps)
 
     def run(self) -> None:
         """Serves until the program stops."""
         with self._context.reporting_failures(self._label, self._stop):
             if _wait_for_parameters(self._variables, self._stop):
                 threading.Thread(target=self._log, daemon=True).start()
-                self._server.run(self._stop.is_set)
+                with self._exporter():
+                    self._server.run(self._stop.is_set)
+
+    def _exporter(self) -> contextlib.AbstractContextManager:
+        port = self._context.experiment.distributed.prometheus_port
+        if port is None:
+            return contextlib.nullcontext()
+        return contextlib.closing(
+            Exporter(
+                port + self._index,
+                "mukoe_inference",
+                self._server.exported_metrics,
+                (("server", self._label),),
+            )
+        )
 
     def _log(self) -> None:
         logger = make_logger(self._context.workdir, self._label, "learner_steps")
@@ -261,62 +308,119 @@ class ActorNode:
     """Steps environments and records what happens."""
 
     def __init__(
-        self, context: NodeContext, replay: Any, counter: Any, learner: Any, server: Any, index: int
+        self,
+        context: NodeContext,
+        replay: Any,
+        counter: Any,
+        learner: Any,
+        servers: Sequence[Any],
+        split: bool,
+        index: int,
     ):
-        """Makes an actor; `server` is an inference server's client, or None to act locally."""
+        """Makes an actor.
+
+        Args:
+          context: of the program.
+          replay: takes the rows.
+          counter: counts the steps.
+          learner: where parameters come from, for an actor that runs the policy itself.
+          servers: clients of inference servers in order of preference; none to act locally.
+          split: search here, from the roots that the servers give.
+          index: of the actor.
+        """
         self._context = context
         self._stop = lp.stop_event()
         self._replay = replay
         self._counter = counter
         self._learner = learner
-        self._server = server
+        self._servers = servers
+        self._split = split
         self._index = index
         self._label = f"actor_{index}"
+        self._network_seconds: Callable[[], float] | None = None
 
     def run(self) -> None:
         """Acts until the program stops."""
         with self._context.reporting_failures(self._label, self._stop):
-            run = self._context.experiment.run
-            builder = self._context.experiment.builder
-            spec = self._context.environment_spec
-            policy = self._context.make_policy(evaluation=False)
-            environment = self._context.experiment.environment_factory(
-                self._context.random_seed(_SEED_ENVIRONMENT, self._index),
-                run.envs_per_actor,
-                False,
-            )
-            runner = self._make_runner(policy)
-            if runner is None:
-                return
-            adders = [
-                builder.make_adder(self._replay, spec, policy, self._stop.is_set)
-                for _ in range(run.envs_per_actor)
-            ]
-            key = jax.random.PRNGKey(self._context.random_seed(_SEED_ACTOR, self._index))
-            actor = builder.make_actor(
-                key, policy, spec, runner, adders, num_envs=run.envs_per_actor
-            )
-            self._act(EnvironmentLoop(environment, actor))
+            loop = self._make_loop()
+            if loop is not None:
+                self._act(loop)
 
-    def _make_runner(self, policy: Policy) -> PolicyRunner | None:
+    def _make_loop(self) -> Loop | None:
         """Returns None where the program stops before there are parameters."""
-        num_envs = self._context.experiment.run.envs_per_actor
-        if self._server is not None:
-            runner = RemoteRunner(self._server, self._label, num_envs)
-            return runner if _wait_for(runner.open, self._stop) else None
-        variables = VariableClient(
-            self._learner,
-            asynchronous=True,
-            period_seconds=self._context.experiment.distributed.variable_seconds,
-        )
-        if not _wait_for_parameters(variables, self._stop):
-            return None
-        key = jax.random.PRNGKey(self._context.random_seed(_SEED_ACTOR, self._index))
-        return LocalRunner(policy, variables, key, num_envs)
+        policy = self._context.make_policy(evaluation=False)
+        timings = Timings()
+        variables = None
+        if not self._servers:
+            variables = VariableClient(
+                self._learner,
+                asynchronous=True,
+                period_seconds=self._context.experiment.distributed.variable_seconds,
+            )
+            if not _wait_for_parameters(variables, self._stop):
+                return None
+            self._network_seconds = self._measure_network(variables)
+        loops = []
+        for part, num_envs in enumerate(_parts(self._context.experiment, bool(self._servers))):
+            loop = self._make_part(part, num_envs, policy, variables, timings)
+            if loop is None:
+                return None
+            loops.append(loop)
+        return loops[0] if len(loops) == 1 else DoubleBufferedLoop(loops)
 
-    def _act(self, loop: EnvironmentLoop) -> None:
+    def _make_part(
+        self,
+        part: int,
+        num_envs: int,
+        policy: Policy,
+        variables: VariableClient | None,
+        timings: Timings,
+    ) -> EnvironmentLoop | None:
+        context, spec = self._context, self._context.environment_spec
+        builder = context.experiment.builder
+        key = jax.random.PRNGKey(context.random_seed(_SEED_ACTOR, self._index, part))
+        environment = context.experiment.environment_factory(
+            context.random_seed(_SEED_ENVIRONMENT, self._index, part), num_envs, False
+        )
+        if variables is not None:
+            runner: PolicyRunner = LocalRunner(policy, variables, key, num_envs)
+        else:
+            connection = ServerConnection(
+                self._servers,
+                f"{self._label}/{part}",
+                num_envs,
+                context.experiment.distributed.server,
+                self._stop.is_set,
+                timings,
+            )
+            if not _wait_for(connection.open, self._stop):
+                return None
+            if self._split:
+                runner = SplitRunner(connection, policy, key, num_envs)
+            else:
+                runner = RemoteRunner(connection)
+        adders = [
+            builder.make_adder(self._replay, spec, policy, self._stop.is_set)
+            for _ in range(num_envs)
+        ]
+        actor = builder.make_actor(key, policy, spec, runner, adders, num_envs=num_envs)
+        return EnvironmentLoop(environment, actor, timings)
+
+    def _measure_network(self, variables: VariableClient) -> Callable[[], float] | None:
+        """How to find out what the networks take of a local policy's time."""
+        context, builder = self._context, self._context.experiment.builder
+        spec = context.environment_spec
+        calls = builder.make_network_calls(builder.make_networks(spec), spec)
+        if calls is None:
+            return None
+        num_envs = _parts(context.experiment, served=False)[0]
+        return lambda: network_seconds(calls, variables.params, spec.observations, num_envs)
+
+    def _act(self, loop: Loop) -> None:
         counter = BufferedCounter(self._counter)
-        log = ActorLog(make_logger(self._context.workdir, self._label, "actor_steps"))
+        log = ActorLog(
+            make_logger(self._context.workdir, self._label, "actor_steps"), self._network_seconds
+        )
         period = self._context.experiment.run.log_seconds
         next_row = time.monotonic() + period
         while not self._stop.is_set():
@@ -332,6 +436,7 @@ class ActorNode:
                 self._counter.report(**log.write(loop, counts))
                 next_row = time.monotonic() + period
         with contextlib.suppress(Exception):  # the counter may be gone
+            self._counter.report(**{acting_report(self._index): log.time_shares(loop)})
             counter.flush()
         log.close()
 
@@ -375,6 +480,15 @@ class EvaluatorNode:
             checkpointer.close()
 
 
+def _parts(experiment: ExperimentConfig, served: bool) -> list[int]:
+    """Sizes of the parts of an actor's environments: two where they are stepped in turns."""
+    num_envs = experiment.run.envs_per_actor
+    buffered = experiment.distributed.double_buffering
+    if num_envs > 1 and (served if buffered is None else buffered):
+        return [num_envs - num_envs // 2, num_envs // 2]
+    return [num_envs]
+
+
 def _wait_for_parameters(variables: VariableClient, stop: threading.Event) -> bool:
     """Waits for the learner to be up; returns False where the program stops before."""
     return _wait_for(lambda: variables.update(wait=True), stop)
@@ -387,7 +501,7 @@ def _wait_for(call: Callable[[], None], stop: threading.Event) -> bool:
             call()
             return True
         except Exception as error:  # the transport's errors have no common class
-            text = str(error)
-            if not any(hint in text for hint in ("Deadline", "navailable", "still compiling")):
+            hints = ("Deadline", "navailable")
+            if not isinstance(error, TimeoutError) and not any(h in str(error) for h in hints):
                 raise
     return False

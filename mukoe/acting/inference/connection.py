@@ -1,0 +1,214 @@
+"""An actor's way to its inference servers: one at a time, another where that one is lost."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from mukoe.acting.inference.config import InferenceConfig
+from mukoe.acting.inference.requests import Answer
+from mukoe.errors import UserError
+from mukoe.observability.timings import Timings
+
+_SLICE_SECONDS = 0.2
+_MOVE_SECONDS = 5.0
+_NO_SESSION = "has no session on this server"
+
+T = TypeVar("T")
+
+
+class Inputs(NamedTuple):
+    """What a request carries, see `InferenceServer.submit`."""
+
+    leaves: Sequence[np.ndarray]
+    is_first: np.ndarray
+    previous_action: np.ndarray | None = None
+
+
+class ServerConnection:
+    """A session on one of several servers.
+
+    Where a server does not answer, or has lost the session, the connection moves to the next
+    one and asks it the same. The policy's memory starts blank there: until the episode ends,
+    or its history has filled up again, the policy sees less of the past than it might.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Any],
+        name: str,
+        num_envs: int,
+        config: InferenceConfig,
+        should_stop: Callable[[], bool] = lambda: False,
+        timings: Timings | None = None,
+    ):
+        """Knows its servers; `open` comes before the first request.
+
+        Args:
+          servers: in order of preference, each an `InferenceServer` or a courier client of one.
+            Clients should not wait for a server to come up (`wait_for_ready=False`): a server
+            that has died is then noticed at once.
+          name: unique among the actors.
+          num_envs: environments of this actor.
+          config: how long to wait.
+          should_stop: ends every wait, with a TimeoutError.
+          timings: gets the time that requests take here, divided into `transport` and
+            `waiting` for the server.
+        """
+        self._servers = servers
+        self._name = name
+        self._num_envs = num_envs
+        self._config = config
+        self._should_stop = should_stop
+        self._timings = timings or Timings()
+        self._has_answers = False
+        self._current = 0
+        self.moves = 0
+
+    def open(self) -> None:
+        """Opens a session on the first server that takes it; each has time to get ready.
+
+        Raises TimeoutError where none does, and UserError where one refuses.
+        """
+        errors = []
+        for index in range(len(self._servers)):
+            try:
+                return self._open(index, self._config.timeout_seconds)
+            except Exception as error:  # the transport's errors have no common class
+                _raise_if_refused(error)
+                errors.append(error)
+        raise TimeoutError(self._nobody(self._config.timeout_seconds, errors[-1]))
+
+    def request(self, inputs: Inputs, finish: Callable[[Any, Answer], T]) -> Callable[[], T]:
+        """Sends a request and returns at once what waits for the answer.
+
+        Args:
+          inputs: that are sent.
+          finish: `(server, answer) -> T`, the rest of the exchange with the same server; where
+            it fails, the request is made anew elsewhere. Raises TimeoutError where no
+            server has answered for `give_up_seconds`, and UserError for a malformed request.
+        """
+        sent_at = time.monotonic()
+        sent = self._send(inputs)
+        self._lap_transport(1.0)
+
+        def wait() -> T:
+            try:
+                return self._finish(sent, finish, sent_at)
+            except Exception as error:  # the transport's errors have no common class
+                _raise_if_refused(error)
+                return self._elsewhere(inputs, finish, error)
+
+        return wait
+
+    def call(self, server: Any, method: str, *arguments: Any) -> Any:
+        """Calls a method of a server; raises TimeoutError where the answer takes too long."""
+        return self._result(_start(server, method, *arguments), self._config.timeout_seconds)
+
+    def _send(self, inputs: Inputs) -> "futures.Future[Answer]":
+        return _start(self._servers[self._current], "act", self._name, *inputs)
+
+    def _finish(
+        self,
+        sent: "futures.Future[Answer]",
+        finish: Callable[[Any, Answer], T],
+        sent_at: float,
+    ) -> T:
+        server = self._servers[self._current]
+        answer = Answer(*self._result(sent, self._config.timeout_seconds))
+        round_trip = max(time.monotonic() - sent_at, 1e-9)
+        self._lap_transport(1.0 - min(1.0, answer.server_seconds / round_trip))
+        if self._has_answers:
+            self._timings.lap("waiting")
+        self._has_answers = True
+        return finish(server, answer)
+
+    def _lap_transport(self, share: float) -> None:
+        if self._has_answers:  # The first request waits for the server to compile.
+            self._timings.lap("transport", share)
+
+    def _elsewhere(self, inputs: Inputs, finish: Callable[[Any, Answer], T], error: Exception) -> T:
+        """Asks the next servers in turn, this one again too, until one answers."""
+        give_up_at = time.monotonic() + self._config.give_up_seconds
+        while time.monotonic() < give_up_at:
+            # A server that has lost the session is alive: it comes first.
+            step = 0 if _NO_SESSION in str(error) else 1
+            index = (self._current + step) % len(self._servers)
+            try:
+                self._open(index, _MOVE_SECONDS)
+                return self._finish(self._send(inputs), finish, time.monotonic())
+            except Exception as failure:  # the transport's errors have no common class
+                _raise_if_refused(failure)
+                error, self._current = failure, index
+                self._pause()
+        raise TimeoutError(self._nobody(self._config.give_up_seconds, error))
+
+    def _open(self, index: int, seconds: float) -> None:
+        server, end = self._servers[index], time.monotonic() + seconds
+        while True:
+            error: Exception = TimeoutError("an inference server is still compiling")
+            try:
+                if self._result(_start(server, "wait_until_ready"), seconds):
+                    break
+            except Exception as failure:  # not up yet
+                error = failure
+            if time.monotonic() > end:
+                raise error
+            self._pause()
+        self._result(_start(server, "open_session", self._name, self._num_envs), seconds)
+        self.moves += index != self._current
+        self._current = index
+
+    def _result(self, future: "futures.Future[T]", seconds: float) -> T:
+        end = time.monotonic() + seconds
+        while True:
+            done, _ = futures.wait([future], min(_SLICE_SECONDS, seconds))
+            if done:
+                return future.result()
+            if self._should_stop() or time.monotonic() > end:
+                future.cancel()
+                reason = "the program stops" if self._should_stop() else f"after {seconds:g} s"
+                raise TimeoutError(f"no answer from an inference server: {reason}")
+
+    def _pause(self) -> None:
+        if self._should_stop():
+            raise TimeoutError("no answer from an inference server: the program stops")
+        time.sleep(_SLICE_SECONDS)
+
+    def _nobody(self, seconds: float, error: Exception) -> str:
+        return (
+            f"{self._name}: none of {len(self._servers)} inference servers has answered for "
+            f"{seconds:g} s; the last error was: {_last_line(error)}"
+        )
+
+
+def _start(server: Any, method: str, *arguments: Any) -> "futures.Future[Any]":
+    """Calls a method in the background; never raises."""
+    if hasattr(server, "futures"):  # a courier client
+        return getattr(server.futures, method)(*arguments)
+    future: futures.Future[Any] = futures.Future()
+    try:
+        if method == "act":
+            return server.submit(*arguments)
+        future.set_result(getattr(server, method)(*arguments))
+    except Exception as error:  # handed to whoever waits, as a courier client does
+        future.set_exception(error)
+    return future
+
+
+def _raise_if_refused(error: Exception) -> None:
+    """Raises a UserError of the server, which another server would give as well.
+
+    A courier client knows the errors of its server by their text alone.
+    """
+    if _NO_SESSION in str(error):
+        return
+    last_line = _last_line(error)
+    if isinstance(error, UserError) or last_line.startswith("mukoe.errors.UserError: "):
+        raise UserError(last_line.removeprefix("mukoe.errors.UserError: ")) from error
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

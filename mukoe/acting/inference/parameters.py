@@ -1,0 +1,86 @@
+"""The server's parameters: fetched and put on the devices beside the serving."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from mukoe.acting.variables import VariableClient
+from mukoe.types import PolicyParams
+
+_KEPT_VERSIONS = 8
+
+
+class Version(NamedTuple):
+    """One version of the parameters.
+
+    on_devices: the same parameters on each of the server's devices.
+    learner_steps: the updates that made them.
+    """
+
+    on_devices: Sequence[PolicyParams]
+    learner_steps: int
+
+
+class ServerParameters:
+    """The newest parameters, ready on every device, and the last versions for searches."""
+
+    def __init__(
+        self,
+        variables: VariableClient,
+        devices: Sequence[jax.Device],
+        search_params: Callable[[PolicyParams], PolicyParams] | None,
+    ):
+        """Has no parameters before the first `refresh`.
+
+        Args:
+          variables: where parameters come from.
+          devices: that serve.
+          search_params: what actors need of them, kept for `get`; None to keep nothing.
+        """
+        self._variables = variables
+        self._devices = devices
+        self._search_params = search_params
+        self._kept: dict[int, PolicyParams] = {}
+        self._newest: Version | None = None
+
+    def refresh(self) -> None:
+        """Publishes new parameters, where there are; batches go on with the old ones meanwhile."""
+        self._variables.update()
+        params = self._variables.params
+        steps = int(params.learner_steps)
+        if self._newest is not None and self._newest.learner_steps == steps:
+            return
+        if self._search_params is not None:
+            kept = {**self._kept, steps: jax.tree.map(np.asarray, self._search_params(params))}
+            self._kept = dict(list(kept.items())[-_KEPT_VERSIONS:])
+        copies = [jax.device_put(params, device) for device in self._devices]
+        self._newest = Version(jax.block_until_ready(copies), steps)
+
+    @property
+    def newest(self) -> Version | None:
+        """What the next batch uses; None before the first `refresh`."""
+        return self._newest
+
+    def get(self, learner_steps: int) -> PolicyParams:
+        """Returns what a search needs of a version; LookupError where it is gone."""
+        params = self._kept.get(learner_steps)
+        if params is None:
+            raise LookupError(f"the parameters of update {learner_steps} are kept no longer")
+        return params
+
+    def age(self, learner_steps: int) -> int:
+        """Updates between a version and the newest that is known."""
+        return int(self._variables.params.learner_steps) - learner_steps
+
+    @property
+    def seconds_since_fetched(self) -> float:
+        """Seconds since the learner was last heard."""
+        return time.monotonic() - self._variables.fetched_at
+
+    @property
+    def failures(self) -> int:
+        """Fetches that failed."""
+        return self._variables.failures

@@ -1,0 +1,240 @@
+"""The server: sessions, one worker for each device, parameters, an end."""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+import chex
+import jax
+import numpy as np
+
+from mukoe.acting.inference.batching import BatchQueue, bucket_sizes
+from mukoe.acting.inference.config import InferenceConfig
+from mukoe.acting.inference.metrics import ServerMetrics, exported_metrics
+from mukoe.acting.inference.parameters import ServerParameters
+from mukoe.acting.inference.requests import Answer, InputCheck, Request
+from mukoe.acting.inference.serving import Served
+from mukoe.acting.inference.sessions import Sessions
+from mukoe.acting.inference.worker import Worker
+from mukoe.acting.runners import jit_with_memory
+from mukoe.acting.variables import VariableClient
+from mukoe.errors import UserError
+from mukoe.observability.prometheus import Metric
+from mukoe.types import Nest, Policy, PolicyParams
+
+_READY_SECONDS = 1.0
+_REFRESH_SECONDS = 0.05
+_POLL_SECONDS = 0.02
+_JOIN_SECONDS = 5.0
+
+
+class InferenceServer:
+    """Answers the requests of many threads with one batched policy.
+
+    `run` serves, in threads of its own; everything else may be called from any number of
+    threads. An error of one request is its caller's alone.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        observation_spec: Nest,
+        variables: VariableClient,
+        random_key: chex.PRNGKey,
+        config: InferenceConfig,
+        max_environments: int,
+        smallest_batch: int = 1,
+        split: bool = False,
+    ):
+        """Makes a server; it answers once `run` has compiled every batch size.
+
+        Args:
+          policy: what it runs.
+          observation_spec: of one environment, against which requests are checked.
+          variables: where parameters come from.
+          random_key: of the actions.
+          config: how requests become batches.
+          max_environments: of all sessions together; each has a slot of policy memory.
+          smallest_batch: that is compiled, such as the environments of one session.
+          split: answer with the roots of the policy's searches, which actors make.
+        """
+        devices = jax.local_devices()[: config.devices or None]
+        max_batch_size = min(config.max_batch_size, max_environments)
+        # The device with the fewest environments always has room for one session more.
+        num_slots = min(max_environments, -(-max_environments // len(devices)) + max_batch_size)
+        served = Served(policy, observation_spec, split)
+        self._config = config
+        self._check = InputCheck(observation_spec, split)
+        self._sessions = Sessions(len(devices), num_slots, config.timeout_seconds)
+        search_params = policy.split.search_params if split and policy.split else None
+        self._parameters = ServerParameters(variables, devices, search_params)
+        self._metrics = ServerMetrics()
+        self._serve = jit_with_memory(served.serve, "memory")
+        self._queues = [
+            BatchQueue(
+                max_batch_size,
+                config.deadline_ms / 1000,
+                functools.partial(self._sessions.expected, index),
+            )
+            for index in range(len(devices))
+        ]
+        keys = [random_key] if len(devices) == 1 else jax.random.split(random_key, len(devices))
+        self._workers = [
+            Worker(
+                index,
+                device,
+                served,
+                self._serve,
+                self._parameters,
+                keys[index],
+                self._queues[index],
+                bucket_sizes(max_batch_size, smallest_batch),
+                num_slots,
+                self._metrics.add,
+            )
+            for index, device in enumerate(devices)
+        ]
+        self._ready = threading.Event()
+        self._stopping = threading.Event()
+        self._error: BaseException | None = None
+
+    def wait_until_ready(self) -> bool:
+        """Returns True once everything is compiled, False where it is not soon: ask again."""
+        return self._ready.wait(_READY_SECONDS)
+
+    def open_session(self, name: str, num_envs: int) -> None:
+        """Gives an actor's environments blank memory; one of the same name ends.
+
+        Raises UserError where the server has no room, or an actor's vector is too large.
+        """
+        if not 0 < num_envs <= self._config.max_batch_size:
+            raise UserError(
+                f"{name} has {num_envs} environments, the inference server takes 1 to "
+                f"max_batch_size {self._config.max_batch_size} of them: raise that, or use fewer"
+            )
+        for ended in self._sessions.open(name, num_envs):
+            self._queues[ended.worker].drop(ended)
+
+    def submit(
+        self,
+        name: str,
+        leaves: Sequence[np.ndarray],
+        is_first: np.ndarray,
+        previous_action: np.ndarray | None = None,
+    ) -> "futures.Future[Answer]":
+        """Starts to answer a request and returns at once.
+
+        Args:
+          name: of an open session with `B` environments.
+          leaves: the flat observation, arrays `[B, ...]`; unchanged until the answer.
+          is_first: `[B]` bool, where an episode starts.
+          previous_action: `[B]` int32, what was done after the last request (anything before
+            the first one); for a split policy alone.
+
+        Raises UserError for an unknown session or a malformed request, and TimeoutError
+        where the server is stopping.
+        """
+        session = self._sessions.get(name)
+        inputs = self._check(name, len(session.slots), leaves, is_first, previous_action)
+        request = Request(session, inputs, is_first)
+        self._queues[session.worker].add(request)
+        return request.answer
+
+    def act(
+        self,
+        name: str,
+        leaves: Sequence[np.ndarray],
+        is_first: np.ndarray,
+        previous_action: np.ndarray | None = None,
+    ) -> Answer:
+        """Waits for what `submit` starts.
+
+        Raises its errors, and TimeoutError where no answer could be given in time.
+        """
+        answer = self.submit(name, leaves, is_first, previous_action)
+        answered, _ = futures.wait([answer], self._config.timeout_seconds)
+        if not answered:
+            raise TimeoutError(f"no answer for {name} within {self._config.timeout_seconds} s")
+        return answer.result()
+
+    def get_parameters(self, learner_steps: int) -> PolicyParams:
+        """Returns what a search needs of the version that an answer has named.
+
+        Raises LookupError where it is kept no longer.
+        """
+        return self._parameters.get(learner_steps)
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Serves until it should stop, then fails the requests that are left."""
+
+        def stops() -> bool:
+            return self._stopping.is_set() or should_stop()
+
+        try:
+            self._parameters.refresh()
+            self._together([worker.compile for worker in self._workers], stops)
+            self._ready.set()
+            parts: list[Callable[[Callable[[], bool]], None]] = [self._refresh]
+            for worker in self._workers:
+                parts += [worker.start_batches, worker.answer_batches]
+            self._together(parts, stops)
+        finally:
+            self._stopping.set()
+            for worker in self._workers:
+                worker.close()
+
+    def _together(
+        self, parts: Sequence[Callable[[Callable[[], bool]], None]], stops: Callable[[], bool]
+    ) -> None:
+        """Runs each part in a thread; the first error ends them all and is raised."""
+
+        def run(part: Callable[[Callable[[], bool]], None]) -> None:
+            try:
+                part(stops)
+            except BaseException as error:
+                self._error = self._error or error
+                self._stopping.set()
+
+        threads = [threading.Thread(target=run, args=(part,), daemon=True) for part in parts]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads) and not stops():
+            time.sleep(_POLL_SECONDS)
+        for thread in threads:
+            thread.join(_JOIN_SECONDS)
+        if self._error is not None:
+            raise self._error
+
+    def _refresh(self, stops: Callable[[], bool]) -> None:
+        while not stops():
+            self._parameters.refresh()
+            self._stopping.wait(_REFRESH_SECONDS)
+
+    def metrics(self) -> dict[str, float]:
+        """Rates since the last call, and latencies of the last requests in milliseconds."""
+        percentiles = {
+            f"{name}_ms_p{percentile}": float(seconds * 1000)
+            for name, values in self._metrics.percentiles().items()
+            for percentile, seconds in values.items()
+        }
+        return {**self._metrics.rates(), **percentiles, **self._state()}
+
+    def _state(self) -> dict[str, float]:
+        newest = self._parameters.newest
+        if newest is None:
+            return {}
+        requested = self._metrics.totals.requests > 0
+        used = self._metrics.used_learner_steps if requested else newest.learner_steps
+        return {
+            "learner_steps": float(used),
+            "parameter_age": float(self._parameters.age(used)),
+            "parameter_seconds": self._parameters.seconds_since_fetched,
+            "variable_failures": float(self._parameters.failures),
+            "sessions": float(len(self._sessions)),
+        }
+
+    def exported_metrics(self) -> list[Metric]:
+        """The same numbers as counters and gauges that a scraper reads."""
+        return exported_metrics(self._metrics, self._state())

@@ -1,0 +1,118 @@
+"""Sessions: whose memory is where."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from mukoe.errors import UserError
+
+_LIVELY_SECONDS = 1.0
+
+
+@dataclasses.dataclass(eq=False)
+class Session:
+    """An actor's place on a server.
+
+    name: of the actor.
+    worker: index of the device that serves it.
+    slots: `[B]` int32, where that device keeps the memory of its environments.
+    last_used: when it was opened, asked or was answered last, by `time.monotonic`.
+    is_blank: whether nothing has been asked yet, so that its memory counts as empty.
+    is_waiting: whether it has asked and not been answered.
+    """
+
+    name: str
+    worker: int
+    slots: np.ndarray
+    last_used: float
+    is_blank: bool = True
+    is_waiting: bool = False
+
+
+class Sessions:
+    """Gives each actor slots on the device that has the fewest environments."""
+
+    def __init__(self, num_workers: int, slots_per_worker: int, idle_seconds: float):
+        """Starts without sessions.
+
+        Args:
+          num_workers: devices.
+          slots_per_worker: environments whose memory a device can keep.
+          idle_seconds: a session that has asked nothing for longer may lose its slots.
+        """
+        self._slots_per_worker = slots_per_worker
+        self._idle_seconds = idle_seconds
+        self._free = [list(range(slots_per_worker)) for _ in range(num_workers)]
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, name: str, num_envs: int) -> Sequence[Session]:
+        """Opens a blank session and returns those that it ended.
+
+        One of the same name ends: its actor has started anew or come back. Where there is
+        no room, sessions that have been idle for too long end, the longest idle first.
+
+        Raises UserError where there is no room all the same.
+        """
+        with self._lock:
+            ended = [self._close(name)] if name in self._sessions else []
+            while (worker := self._roomiest(num_envs)) is None:
+                ended.append(self._close(self._idlest(name, num_envs)))
+            slots = np.asarray(self._free[worker][:num_envs], np.int32)
+            del self._free[worker][:num_envs]
+            self._sessions[name] = Session(name, worker, slots, time.monotonic())
+            return ended
+
+    def get(self, name: str) -> Session:
+        """Returns the session of an actor; raises UserError where it has none."""
+        session = self._sessions.get(name)
+        if session is None:
+            raise UserError(f"{name} has no session on this server, open_session comes first")
+        return session
+
+    def expected(self, worker: int) -> int:
+        """Environments of which a request may come soon: those that lately asked or opened.
+
+        Sessions `actor/0` and `actor/1` belong to one actor, which steps the environments of
+        one while the other waits.
+        """
+        lively = time.monotonic() - _LIVELY_SECONDS
+        with self._lock:
+            waiting = {_actor(s.name) for s in self._sessions.values() if s.is_waiting}
+            return sum(
+                len(session.slots)
+                for session in self._sessions.values()
+                if session.worker == worker
+                and _actor(session.name) not in waiting
+                and session.last_used > lively
+            )
+
+    def _close(self, name: str) -> Session:
+        session = self._sessions.pop(name)
+        self._free[session.worker] = sorted([*self._free[session.worker], *session.slots.tolist()])
+        return session
+
+    def _roomiest(self, num_envs: int) -> int | None:
+        worker = max(range(len(self._free)), key=lambda index: len(self._free[index]))
+        return worker if len(self._free[worker]) >= num_envs else None
+
+    def _idlest(self, name: str, num_envs: int) -> str:
+        idle = min(self._sessions.values(), key=lambda session: session.last_used, default=None)
+        if idle is None or idle.last_used > time.monotonic() - self._idle_seconds:
+            taken = sum(len(session.slots) for session in self._sessions.values())
+            room = self._slots_per_worker * len(self._free)
+            raise UserError(
+                f"the inference server has room for {room} environments: "
+                f"{taken} are taken, and {name} asks for {num_envs}"
+            )
+        return idle.name
+
+
+def _actor(session: str) -> str:
+    return session.partition("/")[0]

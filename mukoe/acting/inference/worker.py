@@ -1,0 +1,175 @@
+"""One device of a server: batches in, answers out, two batches under way at a time."""
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import numpy as np
+
+from mukoe.acting.inference.batching import BatchQueue, StagingArea
+from mukoe.acting.inference.metrics import BatchRecord
+from mukoe.acting.inference.parameters import ServerParameters
+from mukoe.acting.inference.requests import Answer, Request
+from mukoe.acting.inference.serving import Served
+from mukoe.types import Nest
+
+_BATCHES_UNDER_WAY = 2
+_POLL_SECONDS = 0.1
+
+
+class _UnderWay(NamedTuple):
+    batch: list[Request]
+    staging: StagingArea
+    result: Nest
+    learner_steps: int
+    started: float
+
+
+class Worker:
+    """Serves the sessions of one device.
+
+    One thread fills a batch and starts it on the device while the one before is computed;
+    another waits for results and answers.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        device: jax.Device,
+        served: Served,
+        serve: Callable,
+        parameters: ServerParameters,
+        random_key: chex.PRNGKey,
+        requests: BatchQueue,
+        sizes: Sequence[int],
+        num_slots: int,
+        on_batch: Callable[[BatchRecord], None],
+    ):
+        """Puts the memory on the device.
+
+        Args:
+          index: of the device on this server.
+          device: that computes.
+          served: what is computed.
+          serve: `served.serve`, jitted.
+          parameters: those of the server.
+          random_key: of the actions.
+          requests: of this device's sessions.
+          sizes: of the batches that are compiled, in ascending order.
+          num_slots: environments whose memory is kept.
+          on_batch: told about every answered batch.
+        """
+        self._index = index
+        self._serve = serve
+        self._parameters = parameters
+        self._key = jax.device_put(random_key, device)
+        self._requests = requests
+        self._sizes = sizes
+        self._on_batch = on_batch
+        # One slot more, for padding.
+        self._memory = jax.device_put(served.initial_memory(num_slots + 1), device)
+        self._steps = 0
+        self._free: queue.Queue[StagingArea] = queue.Queue()
+        for _ in range(_BATCHES_UNDER_WAY):
+            self._free.put(StagingArea(served.input_specs, sizes, num_slots))
+        self._under_way: queue.Queue[_UnderWay] = queue.Queue()
+
+    def compile(self, should_stop: Callable[[], bool]) -> None:
+        """Runs every batch size once, on padding."""
+        staging = self._free.get()
+        for size in self._sizes:
+            if should_stop():
+                break
+            result, _ = self._start(*staging.blank(size))
+            jax.block_until_ready(result)
+        self._steps = 0
+        self._free.put(staging)
+
+    def start_batches(self, should_stop: Callable[[], bool]) -> None:
+        """Fills batches and starts them, until it should stop."""
+        while not should_stop():
+            try:
+                staging = self._free.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            batch = self._requests.take(_POLL_SECONDS)
+            if not batch:
+                self._free.put(staging)
+                continue
+            started = time.monotonic()
+            try:
+                result, learner_steps = self._start(*staging.fill(batch))
+            except BaseException:
+                _fail(batch)
+                raise
+            for request in batch:
+                request.session.is_blank = False
+            self._under_way.put(_UnderWay(batch, staging, result, learner_steps, started))
+
+    def answer_batches(self, should_stop: Callable[[], bool]) -> None:
+        """Waits for results and hands them out, until it should stop."""
+        while not should_stop():
+            try:
+                under_way = self._under_way.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            try:
+                self._answer(under_way)
+            except BaseException:
+                _fail(under_way.batch)
+                raise
+
+    def close(self) -> None:
+        """Fails what has not been answered; the threads have ended."""
+        self._requests.close()
+        while not self._under_way.empty():
+            _fail(self._under_way.get().batch)
+
+    def _start(
+        self, leaves: list[np.ndarray], is_first: np.ndarray, slots: np.ndarray
+    ) -> tuple[Nest, int]:
+        version = self._parameters.newest
+        assert version is not None, "parameters come before requests"
+        params = version.on_devices[self._index]
+        result, self._memory = self._serve(
+            params, self._key, self._steps, leaves, is_first, slots, memory=self._memory
+        )
+        self._steps += 1
+        return result, version.learner_steps
+
+    def _answer(self, under_way: _UnderWay) -> None:
+        result = jax.tree.map(np.asarray, under_way.result)
+        # Copies: results may share memory with the staging area.
+        parts = [jax.tree.map(np.copy, part) for part in _split(result, under_way.batch)]
+        self._free.put(under_way.staging)
+        now = time.monotonic()
+        for request, part in zip(under_way.batch, parts, strict=True):
+            request.session.last_used = now
+            request.session.is_waiting = False
+            seconds = now - request.arrived
+            request.answer.set_result(Answer(part, under_way.learner_steps, seconds))
+        self._on_batch(
+            BatchRecord(
+                environments=sum(request.size for request in under_way.batch),
+                fill=sum(request.size for request in under_way.batch) / self._sizes[-1],
+                waits=[under_way.started - request.arrived for request in under_way.batch],
+                latencies=[now - request.arrived for request in under_way.batch],
+                learner_steps=under_way.learner_steps,
+            )
+        )
+
+
+def _split(result: Nest, batch: Sequence[Request]) -> list[Any]:
+    ends = np.cumsum([request.size for request in batch])
+    return [
+        jax.tree.map(lambda array, part=slice(end - request.size, end): array[part], result)
+        for request, end in zip(batch, ends, strict=True)
+    ]
+
+
+def _fail(batch: Sequence[Request]) -> None:
+    for request in batch:
+        request.fail("the inference server stopped")

@@ -1,0 +1,71 @@
+"""The graph before it runs: who asks which server, and what does not fit."""
+
+import collections
+import dataclasses
+
+import pytest
+
+pytest.importorskip("launchpad")
+
+from mukoe.acting.inference import InferenceConfig  # noqa: E402
+from mukoe.agents.muzero.builder import MuZeroBuilder  # noqa: E402
+from mukoe.agents.muzero.config import MuZeroConfig  # noqa: E402
+from mukoe.environments import GymnasiumConfig  # noqa: E402
+from mukoe.errors import UserError  # noqa: E402
+from mukoe.layouts.distributed import check, make_program  # noqa: E402
+from mukoe.layouts.distributed.graph import servers_of  # noqa: E402
+from mukoe.layouts.experiment import (  # noqa: E402
+    DistributedConfig,
+    RunConfig,
+    TrainingConfig,
+)
+
+
+class UnsplitBuilder(MuZeroBuilder):
+    def make_policy(self, networks, environment_spec, evaluation=False):
+        return super().make_policy(networks, environment_spec, evaluation).replace(split=None)
+
+
+def make(tmp_path, builder=MuZeroBuilder, **distributed):
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(),
+        run=RunConfig(envs_per_actor=8),
+        distributed=DistributedConfig(**distributed),
+    ).make_experiment()
+    experiment = dataclasses.replace(experiment, builder=builder(MuZeroConfig()))
+    return make_program(experiment, check(experiment), tmp_path)
+
+
+def test_actors_are_spread_over_the_servers_and_over_those_that_are_left():
+    orders = [servers_of(actor, "abc") for actor in range(12)]
+    assert all(sorted(order) == ["a", "b", "c"] for order in orders)
+    assert collections.Counter(order[0] for order in orders) == {"a": 4, "b": 4, "c": 4}
+    for dead in "abc":
+        orphans = collections.Counter(order[1] for order in orders if order[0] == dead)
+        assert set(orphans.values()) == {2}
+    assert servers_of(5, "a") == ["a"]
+    assert servers_of(5, "") == []
+
+
+@pytest.mark.parametrize("inference, groups", [("local", 0), ("server", 2), ("split", 2)])
+def test_there_are_servers_where_somebody_asks_them(tmp_path, inference, groups):
+    program, _ = make(tmp_path, inference=inference, num_inference_servers=2)
+    assert len(program.groups.get("inference", ())) == groups
+
+
+def test_a_policy_without_parts_cannot_be_split(tmp_path):
+    with pytest.raises(UserError, match="inference=split needs .* UnsplitBuilder does not make"):
+        make(tmp_path, UnsplitBuilder, inference="split")
+    make(tmp_path, UnsplitBuilder, inference="server")
+
+
+def test_the_environments_of_an_actor_fit_into_a_batch(tmp_path):
+    with pytest.raises(UserError, match="envs_per_actor 8 must not be above .* 4"):
+        make(tmp_path, inference="server", server=InferenceConfig(max_batch_size=4))
+
+
+@pytest.mark.parametrize("port", [0, -1, 65535])
+def test_ports_must_exist(port):
+    with pytest.raises(UserError, match=f"prometheus_port must be from 1 to 65534, .*, not {port}"):
+        DistributedConfig(prometheus_port=port, num_inference_servers=2)
