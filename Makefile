@@ -3,13 +3,14 @@
 # make test       formatting, lint, types, import directions, tests
 # make test-core  the tests that need no TensorFlow, Reverb or Launchpad, on CPython 3.12
 # make test-slow  the tests that are left out of it because they take minutes
+# make benchmark  measures every stage, and writes the tables of docs/performance.md
 # make format     formats the code and mends what lint can mend
 # make lock       writes the lock files anew; ARGS=--upgrade takes newer versions
 # make clean      removes environments and caches; runs/ stays
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core test-slow lint format lock clean
+.PHONY: setup setup-core train test test-core test-slow benchmark lint format lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -42,6 +43,16 @@ test-slow: setup
 test-core: setup-core
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \
 		-m "not slow and not launchpad" $(ARGS)
+
+BENCHMARKS := search replay learner inference actor end_to_end
+ROWS ?= runs/benchmarks.jsonl
+
+# On a quiet machine: they measure it, and so do its other guests.
+benchmark: setup
+	rm -f $(ROWS)
+	set -e; for name in $(BENCHMARKS); do \
+		$(BIN)/python benchmarks/$$name.py --output=$(ROWS) $(ARGS); done
+	$(BIN)/python benchmarks/table.py --rows=$(ROWS) --page=docs/performance.md
 
 format: setup
 	$(BIN)/ruff format .

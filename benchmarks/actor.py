@@ -1,0 +1,326 @@
+"""Emulator frames per second of one actor, by where its policy runs and with double buffering.
+
+python benchmarks/actor.py
+python benchmarks/actor.py --config=configs/cartpole.py --num_envs=8
+
+The server is on core 0. The actor, a process of its own behind courier, is on core 1: its
+environments, its recording, and the search as far as it is placed there. Each case is held
+against the slower of stepping alone (core 1, all environments, random actions) and searching
+alone (core 0, as many environments as a request has), measured in turns with it.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+from measure import (
+    MEASURED_CORE,
+    OTHER_CORE,
+    TINY,
+    Report,
+    Row,
+    interleaved,
+    prepare,
+    start_child,
+)
+
+from mukoe.acting.inference import (
+    InferenceConfig,
+    InferenceServer,
+    RemoteRunner,
+    ServerConnection,
+    SplitRunner,
+)
+from mukoe.acting.loop import DoubleBufferedLoop, EnvironmentLoop, Loop
+from mukoe.acting.runners import LocalRunner, PolicyRunner
+from mukoe.acting.variables import VariableClient
+from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.configuration import DEFINE_config, run_main
+from mukoe.environments import EnvironmentFactory
+from mukoe.observability.timings import Timings
+from mukoe.types import EnvironmentSpec, Policy, PolicyParams
+
+CONFIG = DEFINE_config("configs/atari.py")
+NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "Environments of the actor.")
+SECONDS = flags.DEFINE_float("seconds", 1.0, "Of each measurement.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each case.")
+PORTS = flags.DEFINE_string("ports", None, "Be the actor; JSON of the servers' ports by placement.")
+
+PLACEMENTS = ("local", "server", "split")
+TARGET = 0.85
+
+
+class Setup(NamedTuple):
+    """The parts of a config that act."""
+
+    builder: ActorLearnerBuilder
+    spec: EnvironmentSpec
+    policy: Policy
+    variables: VariableClient
+    make_environments: EnvironmentFactory
+
+
+class Parameters:
+    """A learner that never learns."""
+
+    def __init__(self, params: Any):
+        self._params = PolicyParams(params, np.int32(0))
+
+    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
+        return [self._params for _ in names]
+
+
+def make_setup() -> Setup:
+    """Makes the parts; everybody has the same parameters."""
+    experiment = CONFIG.load().make_experiment()
+    environment = experiment.environment_factory(0, 1, False)
+    spec = environment.spec
+    environment.close()
+    networks = experiment.builder.make_networks(spec)
+    variables = VariableClient(Parameters(networks.init(jax.random.PRNGKey(0))), period_updates=0)
+    variables.update(wait=True)
+    policy = experiment.builder.make_policy(networks, spec)
+    return Setup(experiment.builder, spec, policy, variables, experiment.environment_factory)
+
+
+def part_sizes(buffered: bool) -> list[int]:
+    """Environments of each part of the actor."""
+    count = NUM_ENVS.value
+    return [count - count // 2, count // 2] if buffered else [count]
+
+
+def rate_of(step: Callable[[], int], seconds: float) -> float:
+    """What `step` counts, per second."""
+    counted, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        counted += step()
+    return counted / elapsed
+
+
+class ActorProcess:
+    """What runs on the actor's core: measures a case for each line that it reads."""
+
+    def __init__(self, setup: Setup, ports: dict[str, int]):
+        self._setup = setup
+        self._ports = ports
+        self._loops: dict[str, Loop] = {}
+        self._random = np.random.default_rng(0)
+        self._alone = setup.make_environments(0, NUM_ENVS.value, False)
+        self._alone.reset()
+
+    def run(self) -> None:
+        print("ready", flush=True)
+        for line in sys.stdin:
+            print(json.dumps(self._measure(line.strip())), flush=True)
+
+    def _measure(self, case: str) -> dict[str, Any]:
+        if case == "stepping":
+            return {"rate": rate_of(self._step_alone, SECONDS.value), "shares": {}}
+        if case not in self._loops:
+            self._loops[case] = self._make_loop(*case.split())
+            for _ in range(6):  # Compiles.
+                self._loops[case].step()
+        loop = self._loops[case]
+        loop.timings.seconds.clear()
+
+        def step() -> int:
+            before = loop.progress.frames
+            loop.step()
+            return loop.progress.frames - before
+
+        return {"rate": rate_of(step, SECONDS.value), "shares": loop.timings.shares()}
+
+    def _step_alone(self) -> int:
+        count = self._setup.spec.actions.num_values
+        timestep = self._alone.step(self._random.integers(count, size=self._alone.num_envs))
+        return int(np.sum(~timestep.first())) * self._alone.action_repeat
+
+    def _make_loop(self, placement: str, buffering: str = "") -> Loop:
+        setup, timings = self._setup, Timings()
+        sizes = part_sizes(bool(buffering))
+        replay = setup.builder.make_in_process_replay(setup.spec, setup.policy, NUM_ENVS.value, 0)
+        loops = []
+        for part, num_envs in enumerate(sizes):
+            runner = self._make_runner(
+                placement, f"{placement}{buffering}/{part}", num_envs, timings
+            )
+            adders = [
+                setup.builder.make_adder(replay, setup.spec, setup.policy) for _ in range(num_envs)
+            ]
+            key = jax.random.PRNGKey(0)
+            actor = setup.builder.make_actor(
+                key, setup.policy, setup.spec, runner, adders, num_envs
+            )
+            environment = setup.make_environments(part, num_envs, False)
+            loops.append(EnvironmentLoop(environment, actor, timings))
+        return loops[0] if len(loops) == 1 else DoubleBufferedLoop(loops)
+
+    def _make_runner(
+        self, placement: str, name: str, num_envs: int, timings: Timings
+    ) -> PolicyRunner:
+        setup, key = self._setup, jax.random.PRNGKey(0)
+        if placement == "local":
+            return LocalRunner(setup.policy, setup.variables, key, num_envs)
+        import courier
+
+        server = courier.Client(f"localhost:{self._ports[placement]}")
+        connection = ServerConnection([server], name, num_envs, InferenceConfig(), timings=timings)
+        connection.open()
+        if placement == "split":
+            return SplitRunner(connection, setup.policy, key, num_envs)
+        return RemoteRunner(connection)
+
+
+@contextmanager
+def serve(setup: Setup, split: bool) -> Iterator[int]:
+    """Serves over courier as `InferenceNode` does; gives the port."""
+    import courier
+
+    server = InferenceServer(
+        setup.policy,
+        setup.spec.observations,
+        setup.variables,
+        jax.random.PRNGKey(0),
+        InferenceConfig(max_batch_size=NUM_ENVS.value),
+        # The sessions of the loop with and of the loop without double buffering.
+        max_environments=2 * NUM_ENVS.value,
+        smallest_batch=min(part_sizes(buffered=True)),
+        split=split,
+    )
+    transport = courier.Server("inference")
+    for method in ("wait_until_ready", "open_session", "act", "get_parameters"):
+        transport.Bind(method, getattr(server, method))
+    transport.Start()
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop.is_set,), daemon=True)
+    thread.start()
+    try:
+        yield transport.port
+    finally:
+        stop.set()
+        thread.join(10)
+        transport.Stop()
+
+
+class ActorClient:
+    """The actor's process, seen from here; a context manager."""
+
+    def __init__(self, ports: dict[str, int]):
+        flags_ = [
+            f"--{flag.name}={flag.value}"
+            for flag in (flags.FLAGS["num_envs"], flags.FLAGS["seconds"], flags.FLAGS["tiny"])
+        ]
+        self._process = start_child(
+            [__file__, f"--config={CONFIG.filename}", f"--ports={json.dumps(ports)}", *flags_],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.shares: dict[str, dict[str, float]] = {}
+
+    def __enter__(self) -> "ActorClient":
+        if self._process.stdout.readline().strip() != "ready":
+            raise RuntimeError("the actor did not start")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def rate(self, case: str) -> float:
+        """Frames per second of a case."""
+        print(case, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the actor died in the case '{case}'")
+        answer = json.loads(line)
+        self.shares[case] = answer["shares"]
+        return answer["rate"]
+
+
+def search_alone(setup: Setup, batch_size: int, action_repeat: int) -> Callable[[], float]:
+    """The policy in a bare loop, in the frames per second that it would allow."""
+    runner = LocalRunner(setup.policy, setup.variables, jax.random.PRNGKey(0), batch_size)
+    observation = jax.tree.map(
+        lambda spec: np.zeros((batch_size, *spec.shape), spec.dtype), setup.spec.observations
+    )
+    is_first = np.zeros(batch_size, bool)
+
+    def step() -> int:
+        runner.submit(observation, is_first)()
+        return batch_size * action_repeat
+
+    step()
+    return lambda: rate_of(step, SECONDS.value)
+
+
+def cases() -> list[str]:
+    """Placements, each without and with double buffering."""
+    placements = PLACEMENTS[:2] if TINY.value else PLACEMENTS
+    return [f"{placement}{text}" for placement in placements for text in ("", " buffered")]
+
+
+def measure(report: Report, setup: Setup, actor: ActorClient) -> None:
+    """Adds the rows of all cases."""
+    environment = setup.make_environments(0, 1, False)
+    repeat = environment.action_repeat
+    environment.close()
+    whole, part = (part_sizes(buffered)[0] for buffered in (False, True))
+    functions: dict[str, Callable[[], float]] = {
+        "stepping": lambda: actor.rate("stepping"),
+        f"search of {whole}": search_alone(setup, whole, repeat),
+        f"search of {part}": search_alone(setup, part, repeat),
+    }
+    for case in cases():
+        functions[case] = lambda case=case: actor.rate(case)
+        functions[case]()
+    rates = interleaved(functions, REPEATS.value)
+    for name in list(functions)[:3]:
+        report.add(Row("actor", f"{name} alone", "frames/s", rates[name]))
+    for case in cases():
+        buffered = case.endswith("buffered")
+        search = rates[f"search of {part if buffered else whole}"]
+        shares = " ".join(f"{name} {share:.0%}" for name, share in actor.shares[case].items())
+        report.add(
+            Row(
+                "actor",
+                case,
+                "frames/s",
+                rates[case],
+                "slower of both alone",
+                [min(pair) for pair in zip(rates["stepping"], search, strict=True)],
+                TARGET if case == "server buffered" else None,
+                shares,
+            )
+        )
+
+
+def main() -> None:
+    if PORTS.value:
+        prepare(OTHER_CORE)
+        ActorProcess(make_setup(), json.loads(PORTS.value)).run()
+        return
+    prepare(MEASURED_CORE)
+    setup, report = make_setup(), Report()
+    with ExitStack() as stack:
+        ports = {
+            placement: stack.enter_context(serve(setup, placement == "split"))
+            for placement in ("server", "split")
+        }
+        measure(report, setup, stack.enter_context(ActorClient(ports)))
+    report.close()
+
+
+if __name__ == "__main__":
+    run_main(main)

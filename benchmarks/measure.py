@@ -1,0 +1,204 @@
+"""What the benchmarks share: medians and their spread, rows, tables, cores, the machine."""
+
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from mukoe.layouts.resources import process_environment, set_process_environment
+
+TINY = flags.DEFINE_bool("tiny", False, "As little as runs everything once: numbers mean nothing.")
+OUTPUT = flags.DEFINE_string("output", None, "File that the rows are appended to, as JSON lines.")
+
+MEASURED_CORE, OTHER_CORE = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One measured number, and what it is held against.
+
+    benchmark: the file that made it.
+    case: what was measured.
+    unit: of `values`, such as 'simulations/s'.
+    values: one for each run.
+    against: what `limits` are, empty for none.
+    limits: in the same unit, each taken right beside the run of the same index.
+    target: the ratio of values to limits that is wanted, None for none.
+    note: conditions and further numbers.
+    """
+
+    benchmark: str
+    case: str
+    unit: str
+    values: Sequence[float]
+    against: str = ""
+    limits: Sequence[float] = ()
+    target: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the ratios run by run, which neighbours on the machine disturb less."""
+        if not self.limits:
+            return None
+        pairs = zip(self.values, self.limits, strict=True)
+        return statistics.median(value / limit for value, limit in pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON line."""
+        row: dict[str, Any] = {
+            "benchmark": self.benchmark,
+            "case": self.case,
+            "unit": self.unit,
+            "median": _rounded(statistics.median(self.values)),
+            "lowest": _rounded(min(self.values)),
+            "highest": _rounded(max(self.values)),
+            "runs": len(self.values),
+        }
+        if self.limits:
+            assert self.ratio is not None
+            row["against"] = self.against
+            row["limit"] = _rounded(statistics.median(self.limits))
+            row["ratio"] = _rounded(self.ratio)
+        if self.target is not None:
+            row["target"] = self.target
+        return row | {"note": self.note}
+
+
+class Report:
+    """Collects rows, prints each as a JSON line at once, and a table at the end."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: Row) -> None:
+        """Prints a row, and appends it to `--output` with a description of the machine."""
+        self._rows.append(row.to_dict())
+        line = json.dumps(self._rows[-1])
+        print(line, flush=True)
+        if OUTPUT.value:
+            path = Path(OUTPUT.value)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a") as file:
+                file.write(json.dumps(self._rows[-1] | {"machine": machine()}) + "\n")
+
+    def close(self) -> None:
+        """Prints the table."""
+        print(f"\n{machine()}\n{table(self._rows)}")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table in Markdown, from rows as `Row.to_dict` gives them."""
+    header = ("case", "median", "lowest to highest", "unit", "against", "limit", "ratio", "note")
+    cells = [header]
+    for row in rows:
+        ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
+        if "target" in row:
+            ratio += f" (target {row['target']:g})"
+        cells.append(
+            (
+                row["case"],
+                _number(row["median"]),
+                f"{_number(row['lowest'])} to {_number(row['highest'])}",
+                row["unit"],
+                row.get("against", ""),
+                _number(row["limit"]) if "limit" in row else "",
+                ratio,
+                row["note"],
+            )
+        )
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    cells.insert(1, tuple("-" * width for width in widths))
+    lines = (" | ".join(cell.ljust(w) for cell, w in zip(c, widths, strict=True)) for c in cells)
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _rounded(number: float) -> float:
+    """Four digits are more than any of this is good for."""
+    return float(f"{number:.4g}")
+
+
+def _number(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def seconds_per_call(
+    function: Callable[[], Any],
+    at_least: float = 0.1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Seconds of one call, the mean over calls that take `at_least` together.
+
+    Work that never waits can be timed with `time.process_time`, which counts the seconds of
+    the core and leaves out those of its other guests.
+    """
+    calls, start = 0, clock()
+    while True:
+        function()
+        calls += 1
+        elapsed = clock() - start
+        if elapsed >= at_least or TINY.value:
+            return elapsed / calls
+
+
+def interleaved(
+    functions: Mapping[str, Callable[[], float]], repeats: int = 5
+) -> dict[str, list[float]]:
+    """Calls all functions in turn, `repeats` times; returns what each returned, by name."""
+    results: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(2 if TINY.value else repeats):
+        for name, function in functions.items():
+            results[name].append(function())
+    return results
+
+
+def pin(core: int) -> str:
+    """Keeps this thread and those that it starts on one core; says what came of it."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return "one core for everything"
+    os.sched_setaffinity(0, {cores[core]})
+    return f"on core {core}"
+
+
+def prepare(core: int | None = None, threads: int = 1) -> str:
+    """Prepares this process before JAX makes its threads; says how.
+
+    Args:
+      core: to stay on; None for all of them.
+      threads: of XLA on the CPU; 0 for as many as there are cores.
+    """
+    set_process_environment(process_environment(threads=threads))
+    return "all cores" if core is None else pin(core)
+
+
+def start_child(arguments: Sequence[str], environment: Mapping[str, str] | None = None, **options):
+    """Starts another Python process; `options` are those of `subprocess.Popen`."""
+    environment = dict(os.environ) | dict(environment or {})
+    return subprocess.Popen([sys.executable, *arguments], env=environment, **options)
+
+
+def machine() -> str:
+    """Processor, cores, versions and how busy it is."""
+    import jax
+
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":")[1].strip()
+            break
+    devices = {device.device_kind for device in jax.local_devices()}
+    return (
+        f"{model}, {os.cpu_count()} cores, devices {', '.join(sorted(devices))}, "
+        f"Python {platform.python_version()}, jax {jax.__version__}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )

@@ -1,0 +1,140 @@
+"""Steps inserted, batches sampled and bytes stored, on Reverb and in this process.
+
+python benchmarks/replay.py
+
+Real Ms. Pacman frames of a random policy, in the rows of configs/atari.py. The Reverb server
+is alone on core 0; the one process that inserts and samples is on core 1.
+"""
+
+import functools
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import psutil
+from measure import (
+    MEASURED_CORE,
+    OTHER_CORE,
+    TINY,
+    Report,
+    Row,
+    interleaved,
+    prepare,
+    seconds_per_call,
+)
+from replay_process import NUM_ENVS, ReplayProcess, Setup, Step, feed, load, record
+
+from mukoe.configuration import run_main
+
+CONFIG = "configs/atari.py"
+
+
+def insert(adders: Sequence[Any], steps: Sequence[Step], flush: Callable[[], None]) -> float:
+    """Inserts everything and returns steps per second."""
+    start = time.perf_counter()
+    count = sum(feed(adders, steps))
+    flush()
+    return count / (time.perf_counter() - start)
+
+
+def sample(dataset: Any) -> float:
+    """Batches per second."""
+    return 1 / seconds_per_call(lambda: next(dataset), at_least=0.5)
+
+
+def frame_bytes(steps: Sequence[Step]) -> tuple[float, float]:
+    """Mean sizes of a frame alone: as it is, and compressed by zlib."""
+    frames = [leaf for step in steps for leaf in jax.tree.leaves(step.timestep.observation)[0]]
+    sizes = [len(zlib.compress(np.ascontiguousarray(frame).tobytes(), 6)) for frame in frames]
+    return frames[0].nbytes, float(np.mean(sizes))
+
+
+class Memory(NamedTuple):
+    """A server's memory in bytes, and its items then."""
+
+    rss: int
+    items: int
+
+
+def memory(server: ReplayProcess) -> Memory:
+    """The server's memory now."""
+    (info,) = server.client.server_info().values()
+    return Memory(psutil.Process(server.pid).memory_info().rss, info.current_size)
+
+
+def measure_storage(
+    report: Report, server: ReplayProcess, steps: Sequence[Step], before: Memory
+) -> None:
+    """Adds the row of the bytes that a step takes."""
+    after = memory(server)
+    raw, compressed = frame_bytes(steps)
+    grown = (after.rss - before.rss) / max(after.items - before.items, 1)
+    report.add(
+        Row(
+            "replay",
+            "Reverb, stored",
+            "bytes/step",
+            [server.checkpoint_bytes() / after.items],
+            "a frame under zlib",
+            [compressed],
+            note=f"checkpoint of {after.items} items; target at most 1.3; a frame is "
+            f"{raw} bytes; memory grew by {grown:.0f} a step",
+        )
+    )
+
+
+def measure_reverb(report: Report, setup: Setup, steps: Sequence[Step]) -> None:
+    """Adds the rows of the Reverb server."""
+    with ReplayProcess(MEASURED_CORE) as server:
+        adders = [
+            setup.builder.make_adder(server.client, setup.spec, setup.policy)
+            for _ in range(NUM_ENVS)
+        ]
+
+        def flush() -> None:
+            for adder in adders:
+                adder._writer.flush(timeout_ms=10_000)
+
+        run = functools.partial(insert, adders, steps, flush)
+        run()  # What the server needs once is there afterwards.
+        before = memory(server)
+        rates = interleaved({"insert": run})["insert"]
+        note = "server on core 0; 4 adders in one process on core 1"
+        report.add(Row("replay", "Reverb, insert", "steps/s", rates, note=note))
+        measure_storage(report, server, steps, before)
+        dataset = setup.builder.make_dataset_iterator(server.client)
+        next(dataset)
+        rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
+        dataset.close()
+        note = f"{setup.builder.replay.batch_size} items each; server on core 0, reader on core 1"
+        report.add(Row("replay", "Reverb, sample", "batches/s", rates, note=note))
+
+
+def measure_in_process(report: Report, setup: Setup, steps: Sequence[Step]) -> None:
+    """Adds the rows of the replay in this process."""
+    replay = setup.builder.make_in_process_replay(setup.spec, setup.policy, NUM_ENVS, 0)
+    adders = [setup.builder.make_adder(replay, setup.spec, setup.policy) for _ in range(NUM_ENVS)]
+    run = functools.partial(insert, adders, steps, lambda: None)
+    rates = interleaved({"insert": run})["insert"]
+    report.add(Row("replay", "in process, insert", "steps/s", rates, note="core 1"))
+    dataset = setup.builder.make_dataset_iterator(replay)
+    rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
+    note = f"{setup.builder.replay.batch_size} items each; core 1"
+    report.add(Row("replay", "in process, sample", "batches/s", rates, note=note))
+
+
+def main() -> None:
+    prepare(OTHER_CORE)
+    report = Report()
+    setup = load(CONFIG, samples_per_insert=None)
+    steps = record(setup, 200 if TINY.value else 600)
+    measure_in_process(report, setup, steps)
+    measure_reverb(report, setup, steps)
+    report.close()
+
+
+if __name__ == "__main__":
+    run_main(main)

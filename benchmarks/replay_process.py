@@ -1,0 +1,180 @@
+"""A Reverb server in a process of its own, and real steps to fill a replay with."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dm_env
+import jax
+import numpy as np
+from absl import flags
+from measure import prepare, start_child
+
+from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.configuration import load_config_file, run_main
+from mukoe.layouts.experiment import TrainingConfig
+from mukoe.types import EnvironmentSpec, Policy
+
+CORE = flags.DEFINE_integer("core", 1, "Core of this process.")
+FEED = flags.DEFINE_bool("feed", False, "Go on inserting, as fast as the table allows.")
+UNLIMITED = flags.DEFINE_bool("unlimited", True, "Sampling and inserting do not wait.")
+SERVED_CONFIG = flags.DEFINE_string("served_config", "configs/atari.py", "Config file.")
+
+NUM_ENVS = 4
+
+
+class Setup(NamedTuple):
+    """What the replay of a config file needs."""
+
+    config: TrainingConfig
+    builder: ActorLearnerBuilder
+    spec: EnvironmentSpec
+    policy: Policy
+
+
+class Step(NamedTuple):
+    """One step of `NUM_ENVS` environments: what was seen there, and done, `[B, ...]`."""
+
+    timestep: dm_env.TimeStep
+    action: np.ndarray
+    extras: dict[str, np.ndarray]
+
+
+def load(path: str, **replay: Any) -> Setup:
+    """Loads a config file; `replay` are changes of `agent.replay`."""
+    import dataclasses
+
+    config = load_config_file(path)
+    agent = config.agent
+    agent = dataclasses.replace(agent, replay=dataclasses.replace(agent.replay, **replay))
+    builder = agent.make_builder()
+    environment = config.environment.make_factory()(0, 1, False)
+    spec = environment.spec
+    environment.close()
+    policy = builder.make_policy(builder.make_networks(spec), spec)
+    return Setup(dataclasses.replace(config, agent=agent), builder, spec, policy)
+
+
+def record(setup: Setup, num_steps: int) -> list[Step]:
+    """Plays at random; the extras are random too, which no compressor makes smaller."""
+    random = np.random.default_rng(0)
+    environment = setup.config.environment.make_factory()(0, NUM_ENVS, False)
+    num_actions = setup.spec.actions.num_values
+    timestep, steps = environment.reset(), []
+    for _ in range(num_steps):
+        action = random.integers(0, num_actions, NUM_ENVS)
+        extras = {
+            name: random.random((NUM_ENVS, *spec.shape)).astype(spec.dtype)
+            for name, spec in setup.policy.extras_spec.items()
+        }
+        steps.append(Step(jax.tree.map(np.array, timestep), action, extras))
+        timestep = environment.step(action)
+    environment.close()
+    return steps
+
+
+def feed(adders: Sequence[Any], steps: Sequence[Step]) -> Iterator[int]:
+    """Adds recorded steps, from the start of episodes on; yields how many each time."""
+    for adder in adders:
+        adder.reset()
+    before: Step | None = None
+    for step in steps:
+        for i, adder in enumerate(adders):
+            timestep = jax.tree.map(lambda x, i=i: x[i], step.timestep)
+            extras = {name: value[i] for name, value in step.extras.items()}
+            if timestep.first():
+                adder.add_first(timestep)
+            elif before is not None:
+                old = {name: value[i] for name, value in before.extras.items()}
+                adder.add(before.action[i], timestep, old, final_extras=extras)
+        before = step
+        yield len(adders)
+
+
+class ReplayProcess:
+    """A replay server in another process; a context manager.
+
+    client: of the server.
+    pid: of its process.
+    """
+
+    def __init__(self, core: int, *flags: str):
+        """Starts it; `flags` are those of this file."""
+        self._folder = tempfile.TemporaryDirectory(prefix="mukoe-benchmark-")
+        self._process = start_child(
+            [__file__, f"--core={core}", *flags, f"--output={self._folder.name}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> "ReplayProcess":
+        import reverb
+
+        line = self._process.stdout.readline()
+        if not line.startswith("port "):
+            raise RuntimeError(f"the replay server did not start: {line!r}")
+        self.client = reverb.Client(f"localhost:{int(line.split()[1])}")
+        self.pid = self._process.pid
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._folder.cleanup()
+
+    def checkpoint_bytes(self) -> int:
+        """Writes a checkpoint; returns its size."""
+        folder = Path(self.client.checkpoint())
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def serve(folder: str, until: Callable[[], object]) -> None:
+    """Serves, and feeds where the flags say so, until `until` returns."""
+    import reverb
+
+    limits = {"samples_per_insert": None} if UNLIMITED.value else {}
+    setup = load(SERVED_CONFIG.value, **limits)
+    tables = setup.builder.make_replay_tables(setup.spec, setup.policy)
+    checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(folder)
+    server = reverb.Server(tables, checkpointer=checkpointer)
+    stopped = threading.Event()
+    if FEED.value:
+        client = reverb.Client(f"localhost:{server.port}")
+        arguments = (setup, client, stopped.is_set)
+        threading.Thread(target=feed_for_ever, args=arguments, daemon=True).start()
+    print(f"port {server.port}", flush=True)
+    until()
+    stopped.set()
+
+
+def feed_for_ever(setup: Setup, client: Any, should_stop: Callable[[], bool]) -> None:
+    """Adds the same recorded steps again and again."""
+    steps = record(setup, 200)
+    adders = [
+        setup.builder.make_adder(client, setup.spec, setup.policy, should_stop)
+        for _ in range(NUM_ENVS)
+    ]
+    while not should_stop():
+        for _ in feed(adders, steps):
+            if should_stop():
+                break
+
+
+def main() -> None:
+    prepare(CORE.value)
+    serve(flags.FLAGS.output, sys.stdin.read)
+    os._exit(0)  # Reverb's own end waits for its clients.
+
+
+if __name__ == "__main__":
+    run_main(main)
