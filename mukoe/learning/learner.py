@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +15,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mukoe.errors import UserError
 from mukoe.learning.prefetch import Prefetcher
-from mukoe.types import Array, LossFunction, Params, PolicyParams, Sample
+from mukoe.observability.timings import Timings, shares, time_columns
+from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class LearnerState(NamedTuple):
     params, target_params, optimizer_state: trees of arrays.
     steps: `[]` int32, updates made so far.
     key: `[2]` uint32; update `i` uses `fold_in(key, i)`.
+    loss_state: what the loss remembers; `()` for most.
     """
 
     params: Params
@@ -42,6 +43,7 @@ class LearnerState(NamedTuple):
     optimizer_state: optax.OptState
     steps: Array
     key: chex.PRNGKey
+    loss_state: Nest = ()
 
 
 class Logger(Protocol):
@@ -76,6 +78,7 @@ class Learner:
         random_key: chex.PRNGKey,
         *,
         target_update: TargetUpdateConfig,
+        loss_state: Nest = (),
         update_priorities: PriorityUpdater | None = None,
         logger: Logger | None = None,
         counter: Any | None = None,
@@ -91,6 +94,7 @@ class Learner:
           dataset: samples of NumPy arrays, all of one shape.
           random_key: for the loss.
           target_update: how target parameters follow.
+          loss_state: what the loss remembers at first; `()` for a loss without memory.
           update_priorities: takes the keys and priorities of each sample.
           logger: gets the metrics of the steps.
           counter: `increment(learner_steps=1)` is called on it.
@@ -106,7 +110,9 @@ class Learner:
             out_shardings=self._replicated,
         )
         self._state = self._replicate(
-            LearnerState(params, params, optimizer.init(params), jnp.int32(0), random_key)
+            LearnerState(
+                params, params, optimizer.init(params), jnp.int32(0), random_key, loss_state
+            )
         )
         self._update_priorities = update_priorities
         self._unsent_priorities: tuple[np.ndarray, Array] | None = None
@@ -116,12 +122,15 @@ class Learner:
         self._publish_lock = threading.Lock()
         self._prefetcher: Prefetcher | None = None
         self._samples: Iterator[_PlacedSample]
+        self._production = Timings()
+        self._timings = Timings()
+        self._previous: Mapping[str, Array] | None = None
+        timed = self._timed(dataset)
         if prefetch_size:
-            self._prefetcher = Prefetcher(dataset, self._place, prefetch_size)
+            self._prefetcher = Prefetcher(timed, self._place, prefetch_size)
             self._samples = self._prefetcher
         else:
-            self._samples = map(self._place, dataset)
-        self._clock = _Clock()
+            self._samples = map(self._place, timed)
 
     @property
     def steps(self) -> int:
@@ -133,17 +142,36 @@ class Learner:
 
         Raises StopIteration where the dataset has ended.
         """
-        with self._clock.measure("data"):
-            placed = next(self._samples)
-        with self._clock.measure("update"):
-            self._state, metrics, priorities = self._update(self._state, placed.sample)
-            self._send_priorities()
+        self._timings.start()
+        placed = next(self._samples)
+        self._lap("data")
+        self._state, metrics, priorities = self._update(self._state, placed.sample)
+        self._send_priorities()
+        # The device has this update to do meanwhile: it never waits here.
+        jax.block_until_ready(self._previous)
+        self._lap("update")
+        self._previous = metrics
         if priorities is not None:
             self._unsent_priorities = (placed.keys, priorities)
         counts = self._counter.increment(learner_steps=1) if self._counter else {}
         if self._logger:
-            self._logger.write({**counts, **metrics, **self._clock.shares()})
+            self._logger.write({**counts, **metrics, **time_columns(self.time_shares())})
         return metrics
+
+    def time_shares(self) -> dict[str, float]:
+        """Fractions of the learning time after the first step, which compiles.
+
+        `data` is spent in waiting for replay, `transfer` in waiting for samples on their way to
+        the devices, `update` in all the rest. Waiting is divided in proportion to the time that
+        either takes: a sample that was prepared ahead of time costs nothing.
+        """
+        seconds = dict(self._timings.seconds)
+        if not seconds:
+            return {}
+        waited = seconds.pop("data")
+        production = shares(self._production.seconds)
+        parts = {part: waited * production[part] for part in ("data", "transfer")}
+        return shares({**parts, **seconds})
 
     def get_variables(self, names: Sequence[str] = ("policy",)) -> list[PolicyParams]:
         """Returns NumPy `PolicyParams` for each name; `policy` is the only name.
@@ -189,8 +217,26 @@ class Learner:
                 f"the batch size {batch_size} cannot be split evenly over the "
                 f"{self._mesh.size} devices of the learner: make it a multiple of that"
             )
-        on_device = sample._replace(keys=())
-        return _PlacedSample(sample.keys, jax.device_put(on_device, self._sharded))
+        on_device = jax.device_put(sample._replace(keys=()), self._sharded)
+        jax.block_until_ready(on_device)
+        self._production.lap("transfer")
+        return _PlacedSample(sample.keys, on_device)
+
+    def _timed(self, dataset: Iterator[Sample]) -> Iterator[Sample]:
+        while True:
+            self._production.start()
+            try:
+                sample = next(dataset)
+            except StopIteration:
+                return
+            self._production.lap("data")
+            yield sample
+
+    def _lap(self, part: str) -> None:
+        if self._previous is None:
+            self._timings.start()
+        else:
+            self._timings.lap(part)
 
     def _send_priorities(self) -> None:
         """Sends the previous update's priorities, whose computation has ended by now."""
@@ -210,7 +256,10 @@ def _update(
     sample: Sample,
 ) -> tuple[LearnerState, Mapping[str, Array], Array | None]:
     key = jax.random.fold_in(state.key, state.steps)
-    gradients, extra = jax.grad(loss, has_aux=True)(state.params, state.target_params, sample, key)
+    memory = (state.loss_state,) if jax.tree.leaves(state.loss_state) else ()
+    gradients, extra = jax.grad(loss, has_aux=True)(
+        state.params, state.target_params, sample, key, *memory
+    )
     updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
     params = optax.apply_updates(state.params, updates)
     steps = state.steps + 1
@@ -226,35 +275,7 @@ def _update(
         "parameter_norm": optax.global_norm(params),
     }
     return (
-        LearnerState(params, target_params, optimizer_state, steps, state.key),
+        LearnerState(params, target_params, optimizer_state, steps, state.key, extra.loss_state),
         metrics,
         extra.priorities,
     )
-
-
-class _Clock:
-    """Shares of the time that the parts of a step take."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    def measure(self, part: str) -> "_Timer":
-        return _Timer(self._seconds, part)
-
-    def shares(self) -> dict[str, float]:
-        """Fraction of the measured time by part, since the start."""
-        total = sum(self._seconds.values()) or 1.0
-        return {f"time_{part}": value / total for part, value in self._seconds.items()}
-
-
-class _Timer:
-    def __init__(self, seconds: dict[str, float], part: str):
-        self._seconds = seconds
-        self._part = part
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        elapsed = time.perf_counter() - self._start
-        self._seconds[self._part] = self._seconds.get(self._part, 0.0) + elapsed

@@ -15,9 +15,9 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     # Updates over which the learning rate rises linearly from 0.
     warmup_steps: int = 0
-    # What happens after the warm-up: 'constant'; 'cosine' to 0 at `decay_steps`;
+    # What happens after the warm-up: 'constant'; 'cosine' or 'linear' to 0 at `decay_steps`;
     # 'staircase' times `decay_rate` at every `decay_steps`.
-    schedule: Literal["constant", "cosine", "staircase"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "staircase"] = "constant"
     decay_steps: int = 1_000_000
     decay_rate: float = 0.1
     # Decoupled from the gradient (adamw), or as an L2 loss (sgd).
@@ -33,6 +33,7 @@ def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
     after_warmup = {
         "constant": lambda: optax.constant_schedule(config.learning_rate),
         "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, config.decay_steps),
+        "linear": lambda: optax.linear_schedule(config.learning_rate, 0.0, config.decay_steps),
         "staircase": lambda: optax.exponential_decay(
             config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
         ),

@@ -13,6 +13,9 @@ on, so within a row sequence it is ones followed by zeros:
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+
 from mukoe.types import Array
 
 
@@ -53,6 +56,46 @@ def n_step_returns(
         weight = weight * (taken * discount * discounts[..., i : i + length] + (1 - taken))
         bootstrap = taken * values[..., i + 1 : i + 1 + length] + (1 - taken) * bootstrap
     return total + weight * bootstrap
+
+
+def retrace_returns(
+    rewards: Array,
+    discounts: Array,
+    mask: Array,
+    action_values: Array,
+    values: Array,
+    ratios: Array,
+    trace_decay: float,
+    discount: float,
+) -> Array:
+    """Off-policy returns by Retrace, down to the end of the window or of the episode.
+
+    Munos et al. 2016 (arXiv:1606.02647), equation 4, with `c = λ min(1, π/μ)`:
+    `G_t = r_{t+1} + γ (v_{t+1} - c_{t+1} q(s_{t+1}, a_{t+1}) + c_{t+1} G_{t+1})`; behind the
+    last row, and behind the final observation of an episode, `c = 0`.
+
+    Args:
+      rewards: `[..., S]`, what the action of each row led to.
+      discounts: `[..., S]`, the environment's discount that each action led to.
+      mask: `[..., S]`, 1 where an action was taken.
+      action_values: `[..., S]`, `q(s, a)` of the action of each row.
+      values: `[..., S]`, `v(s)` of each row's observation.
+      ratios: `[..., S]`, `π(a | s) / μ(a | s)` of the action of each row.
+      trace_decay: `λ`.
+      discount: the agent's discount per step, `γ`.
+
+    Returns:
+      `[..., S - 1]` returns. Meaningless where the row itself lies behind the end.
+    """
+    traces = trace_decay * mask * ratios.clip(None, 1.0)
+    follow = values[..., -1]
+    reversed_returns = []
+    for t in reversed(range(rewards.shape[-1] - 1)):
+        current = rewards[..., t] + discount * discounts[..., t] * follow
+        reversed_returns.append(current)
+        follow = values[..., t] + traces[..., t] * (current - action_values[..., t])
+    namespace = np if isinstance(rewards, np.ndarray) else jnp
+    return namespace.stack(reversed_returns[::-1], axis=-1)
 
 
 class UnrollMasks(NamedTuple):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import chex
 import haiku as hk
@@ -18,27 +18,33 @@ from mukoe.networks.torsos import check_input, make_torso
 from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
 from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
+_REPRESENTATION = "representation"
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
     """The networks of MuZero. Paper: arXiv:1911.08265, appendix F, on Atari."""
 
-    # 'mlp', 'flat', 'board', 'small' or 'large', see `mukoe.networks.torsos`. Paper: 'large'.
+    # 'mlp', 'flat', 'board', 'small', 'large' or 'impala', see `mukoe.networks.torsos`.
+    # Paper: 'large'.
     torso: str = "mlp"
-    # Layers of the torsos 'mlp' and 'flat' before the state.
+    # Layers of the torsos 'mlp' and 'flat' before the state; channels of the stages of 'impala'.
     hidden_sizes: tuple[int, ...] = (128,)
     # Channels of a spatial state, length of a vector state. Paper: 256.
     width: int = 64
     # Residual blocks between torso and state. Paper: 16 for board games; for Atari it is
     # silent on whether the 16 follow the down-sampling.
     representation_blocks: int = 0
+    # 'residual' blocks, or an 'lstm' that takes actions as input (Muesli, arXiv:2104.06159);
+    # its state is a vector of 2 x `width`: output and cell.
+    dynamics: Literal["residual", "lstm"] = "residual"
     # Residual blocks of the dynamics. Paper: 16.
     dynamics_blocks: int = 1
     # Channels of the 1x1 convolution of a head on a spatial state.
     head_channels: int = 16
     # Hidden layers of a head.
     head_sizes: tuple[int, ...] = (64,)
-    # Scale states to [0, 1]. Paper: yes (appendix G).
+    # Scale states to [0, 1], but for those of an LSTM. Paper: yes (appendix G).
     scale_hidden_state: bool = True
     # Gradient into the state that enters a dynamics call. Paper: 1/2 (appendix G).
     dynamics_gradient_scale: float = 0.5
@@ -70,8 +76,8 @@ class MuZeroNetworks:
     """The model as pure functions of one tree of parameters.
 
     init: `key -> params`.
-    representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]` or
-        `[B, width]`; uint8 inputs are scaled to [0, 1].
+    representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]`,
+        `[B, width]` or, with an LSTM, `[B, 2 width]`; uint8 inputs are scaled to [0, 1].
     prediction: `(params, state) -> Prediction`.
     dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`.
     value_encoding: decodes `value_logits`.
@@ -124,11 +130,17 @@ def make_muzero_networks(
     )
 
 
+def without_representation(params: Params) -> Params:
+    """Returns the parameters that prediction and dynamics need."""
+    return {name: value for name, value in params.items() if name.split("/")[0] != _REPRESENTATION}
+
+
 def _model(config: NetworkConfig, num_actions: int):
     """Returns what `hk.multi_transform` takes: a function for init, and the three functions."""
-    representation = _Representation(config, name="representation")
+    representation = _Representation(config, name=_REPRESENTATION)
     prediction = _Prediction(config, num_actions, name="prediction")
-    dynamics = _Dynamics(config, num_actions, name="dynamics")
+    dynamics_type = _LSTMDynamics if config.dynamics == "lstm" else _Dynamics
+    dynamics = dynamics_type(config, num_actions, name="dynamics")
 
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)
@@ -147,6 +159,8 @@ class _Representation(hk.Module):
         config = self._config
         torso = make_torso(config.torso, config.hidden_sizes, config.width)
         x = residual_blocks(torso(scale_pixels(inputs)), config.representation_blocks)
+        if config.dynamics == "lstm":
+            return _initial_lstm_state(x, config.width)
         return _finish_state(x, config)
 
 
@@ -157,6 +171,8 @@ class _Prediction(hk.Module):
         self._num_actions = num_actions
 
     def __call__(self, state: jax.Array) -> Prediction:
+        if self._config.dynamics == "lstm":
+            state = _lstm_output(state)
         policy_logits = _head(self._num_actions, self._config, "policy_head")(state)
         value_logits = _head(self._config.value_support.num_bins, self._config, "value_head")(state)
         return Prediction(policy_logits, value_logits)
@@ -177,6 +193,39 @@ class _Dynamics(hk.Module):
         next_state = _finish_state(residual_blocks(x, config.dynamics_blocks), config)
         reward = _head(config.reward_support.num_bins, config, "reward_head")
         return next_state, reward(next_state)
+
+
+class _LSTMDynamics(hk.Module):
+    """An LSTM whose input is the action (Muesli, arXiv:2104.06159)."""
+
+    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._num_actions = num_actions
+
+    def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps `[B, 2 width]` and `[B]` to `[B, 2 width]` and logits `[B, bins]`."""
+        config = self._config
+        state = optax.scale_gradient(state, config.dynamics_gradient_scale)
+        output, cell = jnp.split(state, 2, axis=-1)
+        core = hk.LSTM(config.width)
+        one_hot = jax.nn.one_hot(action, self._num_actions, dtype=state.dtype)
+        _, next_state = core(one_hot, hk.LSTMState(output, cell))
+        reward = _head(config.reward_support.num_bins, config, "reward_head")
+        both = jnp.concatenate([next_state.hidden, next_state.cell], axis=-1)
+        return both, reward(next_state.hidden)
+
+
+def _initial_lstm_state(features: jax.Array, width: int) -> jax.Array:
+    """Maps features `[B, ...]` to an LSTM's state `[B, 2 width]`, the output within ±1."""
+    state = hk.Linear(2 * width, name="initial_state")(hk.Flatten()(jax.nn.relu(features)))
+    output, cell = jnp.split(state, 2, axis=-1)
+    return jnp.concatenate([jnp.tanh(output), cell], axis=-1)
+
+
+def _lstm_output(state: jax.Array) -> jax.Array:
+    """The output half `[B, width]` of an LSTM's state `[B, 2 width]`."""
+    return jnp.split(state, 2, axis=-1)[0]
 
 
 def _head(num_outputs: int, config: NetworkConfig, name: str) -> Head:

@@ -7,6 +7,9 @@
          4x4. A laptop makes progress with it.
 `large`  `[H, W, C]` pixels: the down-sampling of MuZero for Atari (arXiv:1911.08265,
          appendix F), eight residual blocks; 96x96 becomes 6x6.
+`impala` `[H, W, C]` pixels: the deep network of IMPALA (Espeholt et al. 2018,
+         arXiv:1802.01561, figure 3), one stage for each of the hidden sizes, each of which
+         halves the image; then a linear layer to a vector.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +23,12 @@ from mukoe.errors import UserError
 from mukoe.networks.residual import layer_norm, residual_blocks
 
 MINIMUM_PIXELS = 32
-"""The least height and width for `small` and `large`: their state is then 2x2."""
+"""The least height and width of pixels; the state of `small` and `large` is then 2x2."""
 
-TORSOS = ("mlp", "flat", "board", "small", "large")
+TORSOS = ("mlp", "flat", "board", "small", "large", "impala")
 
 _BLOCKS = {"small": (1, 1, 1), "large": (2, 3, 3)}
+_PIXEL_TORSOS = (*_BLOCKS, "impala")
 
 
 class MLPTorso(hk.Module):
@@ -69,6 +73,28 @@ class DownsamplingTorso(hk.Module):
         return _average_pool(x)
 
 
+class ImpalaTorso(hk.Module):
+    """Stages of a convolution, a max pool of stride 2 and two residual blocks.
+
+    The blocks are those of IMPALA, without normalisation. A linear layer ends it.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int, name: str | None = None):
+        super().__init__(name=name)
+        self._channels = channels
+        self._width = width
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, width]`."""
+        for channels in self._channels:
+            x = hk.Conv2D(channels, 3)(x)
+            x = hk.max_pool(x, window_shape=(3, 3, 1), strides=(2, 2, 1), padding="SAME")
+            for _ in range(2):
+                y = hk.Conv2D(channels, 3)(jax.nn.relu(x))
+                x = x + hk.Conv2D(channels, 3)(jax.nn.relu(y))
+        return hk.Linear(self._width)(hk.Flatten()(jax.nn.relu(x)))
+
+
 def make_torso(
     torso: str, hidden_sizes: Sequence[int], width: int
 ) -> Callable[[jax.Array], jax.Array]:
@@ -77,6 +103,8 @@ def make_torso(
         return MLPTorso(hidden_sizes, width)
     if torso == "board":
         return hk.Conv2D(width, 3, name="board_torso")
+    if torso == "impala":
+        return ImpalaTorso(hidden_sizes, width)
     return DownsamplingTorso(width, _BLOCKS[torso])
 
 
@@ -87,7 +115,11 @@ def check_input(torso: str, spec: specs.Array) -> None:
         raise UserError(f"unknown torso {torso!r}; known are {', '.join(TORSOS)}")
     if torso == "mlp":
         if len(shape) > 1:
-            fits = "'board', 'small' or 'large' take images" if len(shape) == 3 else "flatten it"
+            fits = (
+                "'board', 'small', 'large' or 'impala' take images"
+                if len(shape) == 3
+                else "flatten it"
+            )
             raise UserError(f"torso 'mlp' takes vectors, not observations of shape {shape}; {fits}")
         return
     if len(shape) != 3:
@@ -95,7 +127,7 @@ def check_input(torso: str, spec: specs.Array) -> None:
         raise UserError(
             f"torso {torso!r} takes images [H, W, C], not observations of shape {shape}; {fits}"
         )
-    if torso in _BLOCKS and min(shape[:2]) < MINIMUM_PIXELS:
+    if torso in _PIXEL_TORSOS and min(shape[:2]) < MINIMUM_PIXELS:
         raise UserError(
             f"torso {torso!r} takes images of at least {MINIMUM_PIXELS}x{MINIMUM_PIXELS}, not "
             f"{shape[0]}x{shape[1]}; torso 'board' takes any size"

@@ -12,10 +12,11 @@ The time line of one episode of `L` actions in one stream, here with `L = 4`, hi
     item of t = 3          1 2 3 F _        added at the end of the episode
 
 Each `t` in `0 .. L-1` starts exactly one item of `H + S` rows, `t - H .. t + S - 1`,
-however short the episode. The first `H` rows are only for stacking frames; row `H` of
-an item is its step `t`. There are `H` padding rows before the episode and `S - 2` after
-its final row (the item of the last action holds that action and the final row already).
-Every row is stored once, whatever the number of items that it is part of.
+however short the episode; with a period `P`, each `t` that is a multiple of `P`. The first
+`H` rows are only for stacking frames; row `H` of an item is its step `t`. There are `H`
+padding rows before the episode and `S - 2` after its final row (the item of the last action
+holds that action and the final row already). Every row is stored once, whatever the number
+of items that it is part of.
 """
 
 import dataclasses
@@ -48,6 +49,11 @@ class ReplayDeclaration:
     batch_size: int
     # Rows before the item's own step, for stacking frames (frames - 1).
     history: int = 0
+    # Steps from one item of an episode to the next; 1 is an item for each step.
+    period: int = 1
+    # Share of a sample that is fresh: the newest of the items that were not fresh before. A
+    # sample waits until there are enough of them.
+    fresh_fraction: float = 0.0
     # How often an item is sampled on average; None lets both sides run freely.
     samples_per_insert: float | None = None
     # How far samples may run ahead of or behind `samples_per_insert`, as a fraction of the
@@ -65,6 +71,12 @@ class ReplayDeclaration:
     def __post_init__(self) -> None:
         _check(self.sequence_length >= 2, "sequence_length", self.sequence_length, "at least 2")
         _check(self.history >= 0, "history", self.history, "0 or more")
+        _check(
+            1 <= self.period < self.sequence_length,
+            "period",
+            self.period,
+            f"from 1 to sequence_length - 1 ({self.sequence_length - 1}), or steps are left out",
+        )
         _check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _check(self.min_size >= 1, "min_size", self.min_size, "at least 1")
         _check(
@@ -98,12 +110,42 @@ class ReplayDeclaration:
             "a function",
             "None when the sampler is 'uniform'",
         )
+        _check(
+            self.fresh_fraction >= 0 and self.fresh_items < self.batch_size,
+            "fresh_fraction",
+            self.fresh_fraction,
+            "0 or more, and leave room for replayed items",
+        )
+        most = self.batch_size / max(self.fresh_items, 1)
+        _check(
+            not self.fresh_items or (self.samples_per_insert or 0) <= most,
+            "samples_per_insert",
+            self.samples_per_insert,
+            f"at most {most:g} with {self.fresh_items} fresh items in a batch of "
+            f"{self.batch_size}, as each item is fresh once",
+        )
+        _check(
+            self.fresh_items <= self.min_size,
+            "min_size",
+            self.min_size,
+            f"at least the fresh items of a batch ({self.fresh_items})",
+        )
         _check(bool(self.table), "table", self.table, "a name")
 
     @property
     def item_length(self) -> int:
         """Rows of an item, its history included (`T` of a sample)."""
         return self.history + self.sequence_length
+
+    @property
+    def fresh_items(self) -> int:
+        """Items of a sample that are fresh."""
+        return round(self.fresh_fraction * self.batch_size)
+
+    @property
+    def fresh_capacity(self) -> int:
+        """Items that wait to be fresh; with more, the oldest no longer count."""
+        return self.min_size if self.fresh_items else 0
 
     @property
     def error_buffer(self) -> float:

@@ -11,6 +11,7 @@ A row leaves with the newest item that holds it. While an episode runs, that is 
 row, with the item that starts there; at its end, what remains, with its last item.
 """
 
+import collections
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -39,12 +40,13 @@ def bytes_required(declaration: ReplayDeclaration, row_spec: Row, num_streams: i
 def _pool_rows(declaration: ReplayDeclaration, num_streams: int) -> int:
     """Rows that the pool has room for.
 
-    One for each item, an eighth more for the final rows of episodes (those of 8 actions or
+    One for each step, an eighth more for the final rows of episodes (those of 8 actions or
     more on average fit; with shorter ones the oldest items leave a little before
     `capacity` is reached), what the running episodes hold, and the padding row.
     """
     running = num_streams * (2 * declaration.item_length + 2)
-    return 1 + declaration.capacity + declaration.capacity // 8 + running
+    steps = declaration.capacity * declaration.period
+    return 1 + steps + steps // 8 + running
 
 
 class ReplayTimeoutError(TimeoutError):
@@ -94,6 +96,8 @@ class InProcessReplay:
         self._oldest = 0
         self._inserted = 0
         self._sampled = 0
+        # The newest items that were never drawn as fresh ones, oldest first.
+        self._unread: collections.deque[int] = collections.deque(maxlen=declaration.fresh_capacity)
         self._prioritized = declaration.sampler == "prioritized"
         self._tree = SumTree(declaration.capacity if self._prioritized else 1)
         # Weights of items that came or went since the tree was last set, by place.
@@ -121,6 +125,8 @@ class InProcessReplay:
         """Whether `min_size` and `samples_per_insert` allow one batch more."""
         if self._inserted < self.declaration.min_size or self.size == 0:
             return False
+        if len(self._unread) < self.declaration.fresh_items:
+            return False
         if self.declaration.samples_per_insert is None:
             return True
         return self._samples_ahead() + self.declaration.batch_size <= self.declaration.error_buffer
@@ -144,7 +150,7 @@ class InProcessReplay:
             )
 
     def sample(self) -> Sample:
-        """Draws `batch_size` items with replacement.
+        """Draws `batch_size` items with replacement; the last of them are the fresh ones.
 
         Whether `samples_per_insert` allows it is for the caller to ask (`can_sample`).
 
@@ -158,7 +164,9 @@ class InProcessReplay:
                     f"{self._inserted} items were added to replay, and sampling begins at "
                     f"{self.declaration.min_size}"
                 )
-            places, probabilities = self._draw(batch_size)
+            places, probabilities = self._draw(batch_size - self.declaration.fresh_items)
+            if self.declaration.fresh_items:
+                places, probabilities = self._add_fresh(places, probabilities)
             rows = self._pool.gather(self._item_rows[places])
             keys = self._oldest + (places - self._oldest) % capacity
             self._sampled += batch_size
@@ -174,6 +182,16 @@ class InProcessReplay:
                 return places, self._tree.weights[places] / self._tree.total
         keys = self._random.integers(self._oldest, self._inserted, count)
         return keys % self.declaration.capacity, np.full(count, 1.0 / self.size)
+
+    def _add_fresh(
+        self, places: np.ndarray, probabilities: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Appends fresh items; their probability is that of a uniform draw."""
+        keys = np.array([self._unread.pop() for _ in range(self.declaration.fresh_items)])
+        return (
+            np.concatenate([places, keys % self.declaration.capacity]),
+            np.concatenate([probabilities, np.full(len(keys), 1.0 / self.size)]),
+        )
 
     def _set_pending(self) -> None:
         if self._pending:
@@ -268,6 +286,7 @@ class InProcessReplay:
         if self._prioritized:
             self._pending[place] = self._initial_weight(place)
         self._inserted += 1
+        self._unread.append(key)
         self._changed.notify_all()
         return key
 
@@ -290,6 +309,8 @@ class InProcessReplay:
 
     def _evict_oldest(self) -> None:
         place = self._oldest % self.declaration.capacity
+        if self._unread and self._unread[0] == self._oldest:
+            self._unread.popleft()
         self._oldest += 1
         if self._prioritized:
             self._pending[place] = 0.0
@@ -314,6 +335,7 @@ class InProcessReplay:
             state["next_leaving"] = self._next_leaving[: self._pool.num_written].copy()
             state["weights"] = self._tree.weights[:used].copy()
             state["counts"] = np.array([self._oldest, self._inserted, self._sampled], np.int64)
+            state["unread"] = np.array(self._unread, np.int64)
             state["random"] = _random_state(self._random)
             for stream, adder in enumerate(self._adders):
                 state[f"stream/{stream}"] = adder.state()
@@ -349,6 +371,8 @@ class InProcessReplay:
                 self._tree.set(np.arange(used), state["weights"])
             self._pending.clear()
             self._oldest, self._inserted, self._sampled = oldest, inserted, sampled
+            self._unread.clear()
+            self._unread.extend(state["unread"].tolist())
             _set_random_state(self._random, state["random"])
             self._restore_streams(state)
             self._changed.notify_all()
@@ -382,6 +406,8 @@ class InProcessAdder:
         self._open: int | None = None
         # The newest item of the running episode.
         self._newest: int | None = None
+        # The step of the episode at which the next complete window starts.
+        self._start = 0
 
     def add_first(self, timestep: dm_env.TimeStep) -> None:
         """Takes the first observation of an episode.
@@ -395,6 +421,7 @@ class InProcessAdder:
             raise ValueError("an episode is running: call reset to drop the rest of it")
         with self._lock:
             self._window = [PADDING] * self._history
+            self._start = 0
             self._open = self._new_row(timestep.observation)
 
     def add(
@@ -463,21 +490,24 @@ class InProcessAdder:
         self._pool.write(slot, self._extras_leaf, values)
 
     def _push(self, slot: int) -> None:
-        """Appends a complete row and adds the item that ends with it."""
+        """Appends a complete row and adds the item that ends with it, if one does."""
         self._window.append(slot)
         if len(self._window) > self._item_length:
             self._replay.leave_with(self._newest, self._window.pop(0))
         if len(self._window) == self._item_length:
-            self._newest = self._replay.insert(self._window)
+            if self._start % self._replay.declaration.period == 0:
+                self._newest = self._replay.insert(self._window)
+            self._start += 1
 
     def state(self) -> np.ndarray:
-        """Returns the newest item, the open row (-1 for none), and the window."""
+        """Returns the newest item, the open row (-1 for none), the next start, and the window."""
         numbers = (-1 if number is None else number for number in (self._newest, self._open))
-        return np.asarray([*numbers, *self._window], np.int64)
+        return np.asarray([*numbers, self._start, *self._window], np.int64)
 
     def set_state(self, state: np.ndarray | None) -> None:
         """Goes back to a `state`; None is no running episode."""
-        newest, open_row, *self._window = [-1, -1] if state is None else state.tolist()
+        numbers = [-1, -1, 0] if state is None else state.tolist()
+        newest, open_row, self._start, *self._window = numbers
         self._newest = None if newest == -1 else newest
         self._open = None if open_row == -1 else open_row
 

@@ -35,8 +35,17 @@ _RATE_LIMITER_TIMEOUT_MS = 500
 _UPDATE_TIMEOUT_S = 10.0
 
 
+def fresh_table(declaration: ReplayDeclaration) -> str:
+    """Name of the table of fresh items."""
+    return f"{declaration.table}_fresh"
+
+
 def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
-    """Makes the table that the declaration describes; its items are `Row`s `[T, ...]`."""
+    """Makes the tables that the declaration describes; their items are `Row`s `[T, ...]`.
+
+    Fresh items have a table of their own, which gives the newest first and each one once.
+    It never holds an adder up: with no room for more, the oldest leave.
+    """
     if declaration.sampler == "prioritized":
         sampler = reverb.selectors.Prioritized(declaration.priority_exponent)
     else:
@@ -44,23 +53,38 @@ def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[re
     if declaration.samples_per_insert is None:
         rate_limiter = reverb.rate_limiters.MinSize(declaration.min_size)
     else:
+        replayed = 1 - declaration.fresh_items / declaration.batch_size
         rate_limiter = reverb.rate_limiters.SampleToInsertRatio(
-            declaration.samples_per_insert, declaration.min_size, declaration.error_buffer
+            replayed * declaration.samples_per_insert,
+            declaration.min_size,
+            declaration.error_buffer,
         )
 
     def signature(path: tuple, spec: specs.Array) -> tf.TensorSpec:
         name = "/".join(str(part) for part in path)
         return tf.TensorSpec((declaration.item_length, *spec.shape), spec.dtype, name)
 
+    item_signature = tree.map_structure_with_path(signature, row_spec)
     table = reverb.Table(
         name=declaration.table,
         sampler=sampler,
         remover=reverb.selectors.Fifo(),
         max_size=declaration.capacity,
         rate_limiter=rate_limiter,
-        signature=tree.map_structure_with_path(signature, row_spec),
+        signature=item_signature,
     )
-    return [table]
+    if not declaration.fresh_items:
+        return [table]
+    fresh = reverb.Table(
+        name=fresh_table(declaration),
+        sampler=reverb.selectors.Lifo(),
+        remover=reverb.selectors.Fifo(),
+        max_size=declaration.fresh_capacity,
+        max_times_sampled=1,
+        rate_limiter=reverb.rate_limiters.MinSize(1),
+        signature=item_signature,
+    )
+    return [table, fresh]
 
 
 class ReverbAdder(base.ReverbAdder):
@@ -89,6 +113,8 @@ class ReverbAdder(base.ReverbAdder):
         self._row_spec = row_spec
         self._padding = zero_row(row_spec)
         self._rows: collections.deque[Row] = collections.deque(maxlen=declaration.sequence_length)
+        # The step of the episode at which the next full `_rows` start.
+        self._start = 0
         self._observation: Nest = None
 
     def add_first(self, timestep: dm_env.TimeStep) -> None:
@@ -101,6 +127,7 @@ class ReverbAdder(base.ReverbAdder):
         for _ in range(self._declaration.history):
             self._writer.append(self._padding)
         self._rows.clear()
+        self._start = 0
         self._observation = timestep.observation
         self._add_first_called = True
 
@@ -171,12 +198,17 @@ class ReverbAdder(base.ReverbAdder):
         self._write()
 
     def _write(self) -> None:
-        """Writes the item whose last row was appended just now, if it starts at an action."""
-        full = len(self._rows) == self._declaration.sequence_length
-        if full and self._rows[0].mask:
+        """Writes the item that ends with the row appended just now, if one does."""
+        if len(self._rows) < self._declaration.sequence_length:
+            return
+        due = self._start % self._declaration.period == 0
+        self._start += 1
+        if due and self._rows[0].mask:
             length = self._declaration.item_length
             trajectory = tree.map_structure(lambda column: column[-length:], self._writer.history)
             self._writer.create_item(self._declaration.table, self._priority(), trajectory)
+            if self._declaration.fresh_items:
+                self._writer.create_item(fresh_table(self._declaration), 1.0, trajectory)
 
     def _write_last(self) -> None:
         """Pads until each step of the episode has started its item."""
@@ -217,16 +249,17 @@ class ReverbDataset(Iterator[Sample]):
     samples one by one would never fill a batch.
     """
 
-    def __init__(self, client: reverb.Client, declaration: ReplayDeclaration):
+    def __init__(self, client: reverb.Client, table: str, batch_size: int):
         self._client = client
-        self._declaration = declaration
+        self._table = table
+        self._batch_size = batch_size
         self._closed = threading.Event()
         self._signature: Row | None = None
         self._parts: list[tuple] = []
         self._batches: Iterator[tuple] = iter(())
 
     def __next__(self) -> Sample:
-        missing = self._declaration.batch_size - sum(len(part[0]) for part in self._parts)
+        missing = self._batch_size - sum(len(part[0]) for part in self._parts)
         while missing > 0:
             if self._closed.is_set():
                 raise StopIteration
@@ -244,7 +277,7 @@ class ReverbDataset(Iterator[Sample]):
 
     def _take(self) -> Sample:
         """Makes a batch of the parts; what is left over stays."""
-        size = self._declaration.batch_size
+        size = self._batch_size
         batch = self._parts[0]
         if len(self._parts) > 1:
             batch = tuple(np.concatenate(leaves) for leaves in zip(*self._parts, strict=True))
@@ -258,22 +291,38 @@ class ReverbDataset(Iterator[Sample]):
         """Batches, the last of them a short one, until the table allows no sample for a while."""
         if self._signature is None:
             tables = self._client.server_info(_SIGNATURE_TIMEOUT_MS // 1000)
-            self._signature = _with_own_types(tables[self._declaration.table].signature)
+            self._signature = _with_own_types(tables[self._table].signature)
         leaves = tree.flatten(self._signature)
         dataset = reverb.TrajectoryDataset(
             server_address=self._client.server_address,
-            table=self._declaration.table,
+            table=self._table,
             dtypes=tuple(leaf.dtype for leaf in leaves),
             shapes=tuple(leaf.shape for leaf in leaves),
-            max_in_flight_samples_per_worker=self._declaration.batch_size,
+            max_in_flight_samples_per_worker=self._batch_size,
             num_workers_per_iterator=1,
             rate_limiter_timeout_ms=_RATE_LIMITER_TIMEOUT_MS,
         )
         options = tf.data.Options()
         options.threading.private_threadpool_size = 1
         dataset = dataset.map(lambda item: (item.info.key, item.info.probability, *item.data))
-        dataset = dataset.batch(self._declaration.batch_size).with_options(options)
+        dataset = dataset.batch(self._batch_size).with_options(options)
         return dataset.as_numpy_iterator()
+
+
+class MixedDataset(Iterator[Sample]):
+    """Samples put together from replayed items and, behind them, fresh ones."""
+
+    def __init__(self, replayed: ReverbDataset, fresh: ReverbDataset):
+        self._parts = (replayed, fresh)
+
+    def __next__(self) -> Sample:
+        replayed, fresh = (next(part) for part in self._parts)
+        return tree.map_structure(lambda *leaves: np.concatenate(leaves), replayed, fresh)
+
+    def close(self) -> None:
+        """Ends the iteration."""
+        for part in self._parts:
+            part.close()
 
 
 def _with_own_types(structure: Any) -> Any:
@@ -289,9 +338,16 @@ def _with_own_types(structure: Any) -> Any:
     return structure
 
 
-def make_dataset_iterator(client: reverb.Client, declaration: ReplayDeclaration) -> ReverbDataset:
+def make_dataset_iterator(
+    client: reverb.Client, declaration: ReplayDeclaration
+) -> ReverbDataset | MixedDataset:
     """Makes the iterator of a learner; it connects at the first `next`."""
-    return ReverbDataset(client, declaration)
+    num_replayed = declaration.batch_size - declaration.fresh_items
+    replayed = ReverbDataset(client, declaration.table, num_replayed)
+    if not declaration.fresh_items:
+        return replayed
+    fresh = ReverbDataset(client, fresh_table(declaration), declaration.fresh_items)
+    return MixedDataset(replayed, fresh)
 
 
 def update_priorities(

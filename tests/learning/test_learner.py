@@ -231,3 +231,71 @@ def test_close_frees_a_waiting_step():
     thread.join(5)
     blocked.set()
     assert outcome and outcome[0] - closed < 2
+
+
+def test_memory_of_a_loss_goes_from_update_to_update():
+    def counting(params, target_params, sample, key, count):
+        total, extra = loss(params, target_params, sample, key)
+        return total + 0.0 * count, extra._replace(loss_state=count + 1)
+
+    learner = Learner(
+        counting,
+        optax.sgd(0.1),
+        {"w": jnp.float32(1.0)},
+        map(make_sample, range(9)),
+        jax.random.PRNGKey(0),
+        target_update=TargetUpdateConfig(),
+        loss_state=jnp.float32(5.0),
+    )
+    learner.step()
+    saved = learner.save()
+    learner.step()
+    assert (saved.loss_state, learner.save().loss_state) == (6.0, 7.0)
+    learner.restore(saved)
+    learner.step()
+    assert learner.save().loss_state == 7.0
+
+
+@pytest.mark.parametrize("prefetch_size", [0, 2])
+def test_waiting_for_slow_data_is_told_from_updating(prefetch_size):
+    def slow():
+        for i in range(8):
+            time.sleep(0.05)
+            yield make_sample(i)
+
+    learner = make_learner(slow(), prefetch_size=prefetch_size)
+    assert learner.time_shares() == {}
+    learner.step()
+    assert learner.time_shares() == {}  # It compiled.
+    for _ in range(6):
+        learner.step()
+    shares = learner.time_shares()
+    assert set(shares) == {"data", "transfer", "update"}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["data"] > 0.5 > shares["transfer"] + shares["update"]
+
+
+def test_updates_are_told_from_data_that_is_ready():
+    def slow_loss(params, target_params, sample, key):
+        def sleep(x):
+            time.sleep(0.05)
+            return x
+
+        total, extra = loss(params, target_params, sample, key)
+        delayed = jax.pure_callback(sleep, jax.ShapeDtypeStruct((), np.float32), key[0] * 0.0)
+        return total, extra._replace(metrics={"loss": total + delayed})
+
+    learner = Learner(
+        slow_loss,
+        optax.sgd(0.1),
+        {"w": jnp.float32(1.0)},
+        map(make_sample, range(100)),
+        jax.random.PRNGKey(0),
+        target_update=TargetUpdateConfig(),
+        devices=jax.devices()[:1],
+        prefetch_size=2,
+    )
+    for _ in range(7):
+        learner.step()
+    learner.close()
+    assert learner.time_shares()["update"] > 0.5

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mukoe.learning.targets import n_step_returns, unroll_masks
+from mukoe.learning.targets import n_step_returns, retrace_returns, unroll_masks
 
 
 def random_rows(rng, ending, length, size):
@@ -75,3 +75,59 @@ def test_unroll_masks(numpy):
     np.testing.assert_array_equal(
         masks.known, [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
     )
+
+
+def naive_retrace(t, rewards, discounts, mask, q, v, traces, discount):
+    """`G_t` by recursion; the last row and the final observation end it."""
+    if t == len(rewards) - 1 or not mask[t]:
+        return v[t]
+    follow = v[t + 1]
+    if t + 2 < len(rewards) and mask[t + 1]:
+        rest = naive_retrace(t + 1, rewards, discounts, mask, q, v, traces, discount)
+        follow += traces[t + 1] * (rest - q[t + 1])
+    return rewards[t] + discount * discounts[t] * follow
+
+
+@pytest.mark.parametrize("ending", ["termination", "truncation"])
+@pytest.mark.parametrize("numpy", [np, jnp])
+def test_retrace_equals_the_recursion(ending, numpy):
+    rng = np.random.default_rng(5)
+    size, compared = 7, 0
+    for length in range(1, 10):
+        rewards, discounts, mask, v = random_rows(rng, ending, length, size)
+        q, ratios = rng.normal(size=size), rng.uniform(0.2, 3.0, size)
+        arrays = [numpy.asarray(x) for x in (rewards, discounts, mask, q, v, ratios)]
+        returns = retrace_returns(*arrays, trace_decay=0.8, discount=0.9)
+        assert returns.shape == (size - 1,)
+        traces = 0.8 * np.minimum(ratios, 1.0)
+        for t in range(size - 1):
+            if mask[t]:
+                expected = naive_retrace(t, rewards, discounts, mask, q, v, traces, 0.9)
+                np.testing.assert_allclose(returns[t], expected, atol=1e-5)
+                compared += 1
+    assert compared > 30
+
+
+def test_retrace_on_policy_with_decay_1_is_the_n_step_return():
+    """On average over the actions: where q is v, as for a policy of one action."""
+    rng = np.random.default_rng(6)
+    rewards, discounts, mask, v = random_rows(rng, "truncation", 20, 6)
+    returns = retrace_returns(
+        rewards, discounts, mask, v, v, np.ones(6), trace_decay=1.0, discount=0.9
+    )
+    for t in range(5):
+        (expected,) = n_step_returns(rewards[t:], discounts[t:], mask[t:], v[t:], 5 - t, 0.9)
+        np.testing.assert_allclose(returns[t], expected, rtol=1e-10)
+    # Action values that are not state values change nothing in expectation: with two equally
+    # likely actions of q = v ± 1 in the middle, the mean over both is the n-step return.
+    middle = []
+    for sign in (1, -1):
+        q = v.copy()
+        q[2] += sign
+        middle.append(
+            retrace_returns(
+                rewards, discounts, mask, q, v, np.ones(6), trace_decay=1.0, discount=0.9
+            )
+        )
+    assert abs(middle[0][0] - returns[0]) > 0.1
+    np.testing.assert_allclose(np.mean(middle, axis=0), returns, rtol=1e-10)

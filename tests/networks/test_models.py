@@ -64,6 +64,7 @@ def observation_for(shape, dtype, batch=2):
         ("small", (64, 64, 1), np.uint8, (4, 4, 8)),
         ("small", (33, 40, 3), np.uint8, (3, 3, 8)),
         ("large", (96, 96, 3), np.uint8, (6, 6, 8)),
+        ("impala", (40, 33, 1), np.uint8, (8,)),
     ],
 )
 def test_shapes_of_every_torso(torso, shape, dtype, state):
@@ -247,7 +248,7 @@ def test_features_of_masked_observations_count():
 @pytest.mark.parametrize(
     "torso, shape, message",
     [
-        ("mlp", (64, 64, 3), "'mlp' takes vectors.*'board', 'small' or 'large'"),
+        ("mlp", (64, 64, 3), "'mlp' takes vectors.*'board', 'small', 'large' or 'impala'"),
         ("mlp", (10, 5), "'mlp' takes vectors.*flatten"),
         ("small", (4,), "'small' takes images.*'mlp' takes vectors"),
         ("large", (84, 84), "'large' takes images.*axis of channels"),
@@ -266,3 +267,50 @@ def test_misfits_are_refused_with_what_would_fit(torso, shape, message):
 def test_odd_width_is_refused():
     with pytest.raises(UserError, match="even and positive, not 7"):
         NetworkConfig(width=7)
+
+
+def test_impala_torso_is_that_of_the_paper():
+    networks = tiny("impala", (72, 96, 3), np.uint8, hidden_sizes=(16, 32, 32), width=256)
+    shapes = parameter_shapes(jax.eval_shape(networks.init, jax.random.PRNGKey(0)))
+    kernels = [
+        shape
+        for name, shape in shapes.items()
+        if name.startswith("representation/") and name.endswith("/w")
+    ]
+    stages = [(3, 16, 1), (16, 32, 1), (32, 32, 1)]
+    expected = [(3, 3, before, after) for before, after, _ in stages]
+    expected += [(3, 3, after, after) for _, after, _ in stages for _ in range(4)]
+    # IMPALA's figure 3: 72x96 becomes 9x12 before the linear layer.
+    assert sorted(map(str, kernels)) == sorted(map(str, [*expected, (9 * 12 * 32, 256)]))
+
+
+@pytest.mark.parametrize(("torso", "shape"), [("mlp", (4,)), ("board", (3, 3, 2))])
+def test_lstm_dynamics_equal_the_equations(torso, shape):
+    networks = tiny(torso, shape, dynamics="lstm")
+    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    state = np.asarray(networks.representation(params, observation_for(shape, np.float32)))
+    assert state.shape == (2, 16)
+    assert np.abs(state[:, :8]).max() <= 1
+    action = np.array([0, 2])
+    following, reward_logits = networks.dynamics(params, state, action)
+    assert reward_logits.shape == (2, 5)
+    (module,) = [name for name in params if name.endswith("lstm/linear")]
+    inputs = np.concatenate([np.eye(ACTIONS)[action], state[:, :8]], axis=-1)
+    gates = inputs @ np.asarray(params[module]["w"]) + np.asarray(params[module]["b"])
+    i, g, f, o = np.split(gates, 4, axis=-1)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    # Haiku adds 1 to the forget gate.
+    cell = sigmoid(f + 1) * state[:, 8:] + sigmoid(i) * np.tanh(g)
+    output = sigmoid(o) * np.tanh(cell)
+    np.testing.assert_allclose(following, np.concatenate([output, cell], -1), atol=1e-5)
+    # The heads see the output alone.
+    other_cell = np.concatenate([output, cell + 1], -1)
+    for a, b in zip(
+        networks.prediction(params, following),
+        networks.prediction(params, other_cell),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-4)

@@ -426,3 +426,91 @@ def test_extras_that_are_not_stored_are_passed_over():
     adder.add_first(*first)
     adder.add(action, timestep, at | {"depth": np.float32(3)}, final)
     assert sorted(replay.sample().rows.extras) == sorted(extras(0, 0, 0))
+
+
+@pytest.mark.parametrize("period", [2, 3])
+def test_with_a_period_items_start_at_its_multiples(period):
+    replay = make(period=period, capacity=20)
+    adder = replay.make_adder()
+    for episode, length in enumerate((1, 2, 5, 7)):
+        record(adder, 0, episode, length)
+        replay_items = {as_key(item) for item in every_item(replay)}
+        wanted = expected_items(0, episode, length, history=2, size=4)[::period]
+        assert {as_key(item) for item in wanted} <= replay_items
+    assert replay.size == sum(-(-length // period) for length in (1, 2, 5, 7))
+
+
+def test_with_a_period_rows_are_freed_with_their_items():
+    replay = make(period=3, capacity=4, num_streams=1)
+    adder = replay.make_adder()
+    for episode in range(50):
+        record(adder, 0, episode, 7)
+        assert replay.size == min(3 * (episode + 1), 4)
+    assert replay._pool.num_written <= replay._pool.num_rows
+    newest = expected_items(0, 49, 7, history=2, size=4)[::3]
+    found = {as_key(item) for item in every_item(replay)}
+    assert {as_key(item) for item in newest} <= found
+
+
+def test_fresh_items_are_the_newest_and_come_once():
+    replay = make(min_size=4, batch_size=8, fresh_fraction=0.25)
+    adder = replay.make_adder()
+    record(adder, 0, 0, 5)
+    assert replay.sample().keys[-2:].tolist() == [4, 3]
+    record(adder, 0, 1, 1)
+    sample = replay.sample()
+    assert sample.keys[-2:].tolist() == [5, 2]
+    assert sample.rows.mask.shape[0] == 8
+    assert as_key(items_of(sample.rows)[-2]) == as_key(expected_items(0, 1, 1, 2, 4)[0])
+    # Key 1 is left; key 0 was too old when `min_size` newer ones were there.
+    assert not replay.can_sample()
+    record(adder, 0, 2, 6)
+    drawn = []
+    while replay.can_sample():
+        drawn += replay.sample().keys[-2:].tolist()
+    assert drawn == [11, 10, 9, 8]
+
+
+def test_fresh_items_leave_with_the_oldest():
+    replay = make(min_size=4, batch_size=8, fresh_fraction=0.25, capacity=4, sequence_length=2)
+    adder = replay.make_adder()
+    for episode in range(6):
+        record(adder, 0, episode, 1)
+        if episode == 4:
+            replay.sample()
+    assert replay.can_sample()
+    assert replay.sample().keys[-2:].tolist() == [5, 2]
+
+
+@pytest.mark.parametrize("burst", [1, 5])
+def test_fresh_items_and_the_limiter_never_block_each_other(burst):
+    """Samples whenever they are allowed, also where items come in bursts: exactly the ratio."""
+    replay = make(min_size=6, batch_size=8, fresh_fraction=0.25, samples_per_insert=4.0)
+    adder = replay.make_adder()
+    for episode in range(300):
+        assert replay.can_insert()
+        record(adder, 0, episode, burst)
+        while replay.can_sample():
+            replay.sample()
+    assert replay.sampled / replay.inserted == pytest.approx(4.0, rel=0.1)
+
+
+def test_a_restored_replay_remembers_what_was_fresh():
+    def fresh():
+        return make(min_size=4, batch_size=8, fresh_fraction=0.25, period=2)
+
+    one, other = fresh(), fresh()
+    calls = steps(0, 0, 9)
+    adder = one.make_adder()
+    for call in calls[:8]:
+        play(adder, call)
+    other.restore(one.state_dict())
+    for replay, stream in ((one, adder), (other, other.make_adder())):
+        for call in calls[8:]:
+            play(stream, call)
+        assert replay.size == 5
+        assert replay.sample().keys[-2:].tolist() == [4, 3]
+    again = fresh()
+    again.restore(one.state_dict())
+    assert again.sample().keys[-2:].tolist() == [2, 1]
+    assert not again.can_sample()

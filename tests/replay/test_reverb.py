@@ -274,3 +274,36 @@ def test_an_iterator_over_an_empty_table_ends_when_closed(make):
     thread.join(15)
     assert ended == [[]]
     assert time.monotonic() - start < 8.0
+
+
+def test_with_a_period_items_start_at_its_multiples(make):
+    replay = make(period=2)
+    adder, expected = replay.make_adder(), []
+    for episode, length in enumerate([1, 2, 5, 8]):
+        record(adder, 0, episode, length)
+        expected += expected_items(0, episode, length, history=2, size=4)[::2]
+    replay.send()
+    assert replay.table().current_size == len(expected)
+    _, _, items = replay.draw(300)
+    assert distinct(items) == distinct(expected)
+
+
+def test_fresh_items_are_the_newest_and_come_once(make):
+    replay = make(batch_size=8, fresh_fraction=0.25, min_size=2)
+    adder = replay.make_adder()
+    record(adder, 0, 0, 6)
+    replay.send()
+    dataset = replay.make_dataset()
+    items = items_of(next(dataset).rows)
+    assert len(items) == 8
+    expected = expected_items(0, 0, 6, history=2, size=4)
+    assert {as_key(item) for item in items} <= {as_key(item) for item in expected}
+    # The table of fresh items keeps two batches, the newest, and has given away two items or
+    # sent them ahead; with new ones, the newest of all come next.
+    assert as_key(items[-2]) in {as_key(item) for item in expected[-4:]}
+    fresh = [as_key(item) for item in items[-2:]]
+    for episode in (1, 2, 3):
+        record(adder, 0, episode, 2)
+        replay.send()
+        fresh += [as_key(item) for item in items_of(next(dataset).rows)[-2:]]
+    assert len(set(fresh)) == len(fresh)
