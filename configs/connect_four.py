@@ -10,25 +10,27 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """An MLP, the outcome of the game as value target, and random openings."""
+    """A small convolutional network, outcomes as value targets, and random openings."""
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("connect_four", opponent="rollout", random_opening_moves=8),
         agent=MuZeroConfig(
             network=NetworkConfig(
-                torso="flat",
-                hidden_sizes=(256, 256),
-                width=128,
+                torso="board",
+                width=32,
+                representation_blocks=1,
+                # A move is a column: with one constant plane per action, a convolution could
+                # not tell where it is.
+                action_encoding="column",
+                head_channels=4,
                 head_sizes=(64,),
                 value_support=support,
                 reward_support=support,
             ),
             search=SearchConfig(
-                algorithm="muzero",
-                num_simulations=32,
+                algorithm="gumbel",
+                num_simulations=16,
                 discount=1.0,
-                dirichlet_alpha=1.0,
-                temperature_schedule=((0, 1.0), (3_000, 0.5)),
             ),
             # No game is longer than 42 moves, so returns are outcomes.
             loss=MuZeroLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
@@ -36,16 +38,16 @@ def get_config() -> TrainingConfig:
                 capacity=100_000,
                 min_size=4_000,
                 batch_size=128,
-                samples_per_insert=4.0,
+                samples_per_insert=2.0,
                 sampler="uniform",
             ),
             optimizer=OptimizerConfig(
-                learning_rate=2e-3, schedule="cosine", decay_steps=25_000, weight_decay=1e-4
+                learning_rate=1e-3, schedule="cosine", decay_steps=9_000, weight_decay=1e-4
             ),
         ),
         run=RunConfig(
-            max_actor_steps=800_000,
-            envs_per_actor=64,
+            max_actor_steps=600_000,
+            envs_per_actor=128,
             evaluation_episodes=50,
             evaluation_period=50_000,
             log_period=10_000,

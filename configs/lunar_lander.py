@@ -41,9 +41,9 @@ def get_config() -> TrainingConfig:
             target_update=TargetUpdateConfig(period=200),
         ),
         run=RunConfig(
-            max_actor_steps=200_000,
+            max_actor_steps=300_000,
             envs_per_actor=8,
-            evaluation_episodes=10,
+            evaluation_episodes=25,
             evaluation_period=10_000,
             target_return=250.0,
         ),

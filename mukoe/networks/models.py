@@ -9,6 +9,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
+from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.networks.heads import Head
@@ -40,6 +41,10 @@ class NetworkConfig:
     dynamics: Literal["residual", "lstm"] = "residual"
     # Residual blocks of the dynamics. Paper: 16.
     dynamics_blocks: int = 1
+    # How an action enters a spatial state: 'planes', one for each action, filled with 1 or 0;
+    # 'cell', one plane with a 1 where the stone goes (paper: Go, shogi; a last action beyond
+    # the cells is a pass, all zeros); 'column', one plane with a 1 all along a column.
+    action_encoding: Literal["planes", "cell", "column"] = "planes"
     # Channels of the 1x1 convolution of a head on a spatial state.
     head_channels: int = 16
     # Hidden layers of a head.
@@ -54,10 +59,18 @@ class NetworkConfig:
     reward_support: SupportConfig = SupportConfig()
 
     def __post_init__(self) -> None:
+        if self.action_encoding not in ACTION_ENCODINGS:
+            raise UserError(
+                f"unknown action_encoding {self.action_encoding!r}; known are "
+                f"{', '.join(ACTION_ENCODINGS)}"
+            )
         if self.width < 2 or self.width % 2:
             raise UserError(
                 f"the width of the networks must be even and positive, not {self.width}"
             )
+
+
+ACTION_ENCODINGS = ("planes", "cell", "column")
 
 
 class Prediction(NamedTuple):
@@ -107,12 +120,14 @@ def make_muzero_networks(
       network_config: the architecture.
 
     Raises:
-      UserError: if the torso does not take the environment's observations.
+      UserError: if the torso does not take the environment's observations, or its actions
+        have no place on the board.
     """
     features, _ = split_legal_actions(environment_spec.observations)
     spec = input_spec(features, history_config)
     check_input(network_config.torso, spec)
     num_actions = int(environment_spec.actions.num_values)
+    _check_action_encoding(network_config, spec, num_actions)
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, num_actions)))
     representation, prediction, dynamics = model.apply
 
@@ -133,6 +148,24 @@ def make_muzero_networks(
 def without_representation(params: Params) -> Params:
     """Returns the parameters that prediction and dynamics need."""
     return {name: value for name, value in params.items() if name.split("/")[0] != _REPRESENTATION}
+
+
+def _check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions: int) -> None:
+    if config.action_encoding == "planes":
+        return
+    if config.torso != "board":
+        raise UserError(
+            f"action_encoding {config.action_encoding!r} needs torso 'board', whose state has the "
+            f"cells of the board, not {config.torso!r}"
+        )
+    height, width = spec.shape[:2]
+    cells = height * width
+    fitting = (width,) if config.action_encoding == "column" else (cells, cells + 1)
+    if num_actions not in fitting:
+        raise UserError(
+            f"action_encoding {config.action_encoding!r} on a {height}x{width} board takes "
+            f"{' or '.join(map(str, fitting))} actions, not {num_actions}; use 'planes'"
+        )
 
 
 def _model(config: NetworkConfig, num_actions: int):
@@ -187,7 +220,7 @@ class _Dynamics(hk.Module):
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self._config
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
-        action_features = _action_features(action, self._num_actions, state)
+        action_features = _action_features(action, self._num_actions, state, config.action_encoding)
         x = jnp.concatenate([state, action_features], axis=-1)
         x = state + layer(config.width, state.ndim == 4, "action_input")(x)
         next_state = _finish_state(residual_blocks(x, config.dynamics_blocks), config)
@@ -248,9 +281,16 @@ def _finish_state(x: jax.Array, config: NetworkConfig) -> jax.Array:
     return scale_state(x) if config.scale_hidden_state else x
 
 
-def _action_features(action: jax.Array, num_actions: int, state: jax.Array) -> jax.Array:
-    """Returns one-hot planes `[B, h, w, A]` or vectors `[B, A]`, as the state asks."""
+def _action_features(
+    action: jax.Array, num_actions: int, state: jax.Array, encoding: str
+) -> jax.Array:
+    """Returns planes `[B, h, w, A or 1]` or vectors `[B, A]`, as the state asks."""
     one_hot = jax.nn.one_hot(action, num_actions, dtype=state.dtype)
     if state.ndim == 2:
         return one_hot
-    return jnp.broadcast_to(one_hot[:, None, None, :], state.shape[:3] + (num_actions,))
+    batch, height, width = state.shape[:3]
+    if encoding == "cell":
+        return one_hot[:, : height * width].reshape(batch, height, width, 1)
+    if encoding == "column":
+        return jnp.broadcast_to(one_hot[:, None, :, None], (batch, height, width, 1))
+    return jnp.broadcast_to(one_hot[:, None, None, :], (batch, height, width, num_actions))
