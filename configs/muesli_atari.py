@@ -1,0 +1,81 @@
+"""Muesli on Atari with the paper's settings and the IMPALA-style network.
+
+Sources: [1] Muesli, arXiv:2104.06159; [2] its tables 4, 5, 6 and 10 as cited by CleanRL's
+implementation of Muesli; [3] MuZero, arXiv:1911.08265, for what [1] takes over. Where
+none of them says anything the comment is "silent". Needs an accelerator.
+"""
+
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
+from mukoe.environments.atari import AtariConfig
+from mukoe.layouts.experiment import DistributedConfig, RunConfig, TrainingConfig
+from mukoe.learning.learner import TargetUpdateConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.models import NetworkConfig
+
+
+def get_config() -> TrainingConfig:
+    """200M emulator frames are 50M agent steps."""
+    return TrainingConfig(
+        environment=AtariConfig(
+            game="MsPacman",
+            frame_skip=4,  # [2] table 4
+            grayscale=True,  # silent in [2]; CleanRL: grayscale
+            height=96,  # CleanRL cites 86 from table 4; [3] E has 96
+            width=96,
+            sticky_actions=0.25,  # [2] table 4
+            full_action_set=True,  # [2] table 4
+            reward_clip=False,  # [3] F: values are scaled by h instead
+            noop_max=0,  # [2] table 4: none beside sticky actions
+            max_frames=108_000,  # [2] table 4
+        ),
+        agent=MuesliConfig(
+            network=NetworkConfig(
+                torso="impala",  # [1] section 5
+                hidden_sizes=(16, 32, 32),  # IMPALA's; [1]'s own are not known to us
+                width=512,  # not known to us
+                dynamics="lstm",  # [1] section 4.5
+            ),
+            history=HistoryConfig(frames=4),  # [2] table 10
+            loss=MuesliLossConfig(
+                sequence_length=30,  # [2] table 5
+                unroll_steps=5,  # [2] table 5
+                discount=0.995,  # [2] table 5
+                trace_decay=0.95,  # [2] table 6
+                advantage_clip=1.0,  # [1] section 4.1
+                regularizer_weight=1.0,  # [1] figure 3b
+                num_samples=16,  # [2] table 5
+                prior_behavior=0.03,  # table of [1], second hand
+                prior_uniform=0.003,  # table of [1], second hand
+                moment_decay=0.99,  # [2] table 5
+                moment_epsilon=1e-12,  # [2] table 5
+                policy_weight=3.0,  # [2] table 9
+                model_policy_weight=1.0,  # silent
+                value_weight=0.25,  # [2] table 5
+                reward_weight=1.0,  # [2] table 5
+            ),
+            replay=MuesliReplayConfig(
+                capacity=50_000,  # [2] table 5: 6M frames, that is sequences of 30 steps
+                min_size=500,  # silent
+                batch_size=96,  # [2] table 5
+                samples_per_insert=4.0,  # what a fresh share of 25% makes
+                fresh_fraction=0.25,  # [1] section 5, small network
+            ),
+            optimizer=OptimizerConfig(
+                learning_rate=3e-4,  # [2] table 5
+                schedule="linear",  # CleanRL's; not known to us
+                decay_steps=70_000,  # updates in 50M steps: 50M / 30 / 24
+                weight_decay=0.0,  # [2] tables 5 and 6
+                max_gradient_norm=0.0,  # silent; CleanRL clips Adam's update to 1 instead
+            ),
+            target_update=TargetUpdateConfig(period=1, rate=0.1),  # [2] table 5
+            evaluation="sample",  # [1]'s scores are those of training episodes
+        ),
+        run=RunConfig(
+            max_actor_steps=50_000_000,  # [1]: 200M frames
+            envs_per_actor=8,  # silent
+            evaluation_episodes=8,
+            evaluation_period=1_000_000,
+        ),
+        distributed=DistributedConfig(num_actors=16, inference="server"),
+    )

@@ -1,0 +1,42 @@
+"""Muesli on MinAtar's Breakout."""
+
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+
+
+def get_config() -> TrainingConfig:
+    """The networks of MuZero on the same task."""
+    return TrainingConfig(
+        environment=PgxConfig("minatar-breakout", max_steps=2_500),
+        agent=MuesliConfig(
+            network=NetworkConfig(
+                torso="flat",
+                hidden_sizes=(256,),
+                width=128,
+                dynamics="lstm",
+                head_sizes=(64,),
+                value_support=SupportConfig(0.0, 40.0, 81, hyperbolic=False),
+                reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
+            ),
+            loss=MuesliLossConfig(sequence_length=20, discount=0.99, num_samples=0),
+            replay=MuesliReplayConfig(
+                capacity=10_000,
+                min_size=128,
+                batch_size=32,
+                samples_per_insert=8.0,
+                fresh_fraction=0.125,
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
+        ),
+        run=RunConfig(
+            max_actor_steps=500_000,
+            envs_per_actor=32,
+            evaluation_episodes=8,
+            evaluation_period=25_000,
+            log_period=5_000,
+        ),
+    )
