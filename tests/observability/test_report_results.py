@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,10 +92,11 @@ def test_failures_and_what_is_missing_are_said(root):
 def test_command_is_that_of_the_launcher(root):
     for seed in range(3):
         command = {"argv": ["programs/launch.py", f"--seed={seed}", "--note=two words"]}
+        command["argv"].append(f"--workdir={Path.cwd()}/runs/{seed}")
         command |= {"python": "3.10.1", "versions": {"jax": "0.5.3"}, "cpus": 2}
         (root / f"cartpole/seed_{seed}/command.json").write_text(json.dumps(command))
     page, _ = make_results([root], "", "figures", no_threshold)
-    assert "python programs/launch.py --seed=2 '--note=two words'" in page
+    assert "python programs/launch.py --seed=2 '--note=two words' --workdir=runs/2\n" in page
     assert page.count("Python 3.10.1, jax 0.5.3; 2 CPU cores.") == 1, "said once for all seeds"
 
 

@@ -198,7 +198,8 @@ def _section(group: Group, images: str) -> list[str]:
 
 def _command(run: Run) -> str:
     argv = [str(part) for part in (run.command or {}).get("argv", [])]
-    return shlex.join(["python", *argv])
+    # Of a path in this folder, what follows the folder is all that others can use.
+    return shlex.join(["python", *argv]).replace(f"{Path.cwd()}/", "")
 
 
 def _machine(commands: Sequence[Mapping[str, Any] | None]) -> str:
