@@ -168,7 +168,9 @@ def get_config():
 """
 
 
-@pytest.mark.parametrize("launch_type", ["local_mp", "local_mt"])
+@pytest.mark.parametrize(
+    "launch_type", ["local_mp", pytest.param("local_mt", marks=pytest.mark.slow)]
+)
 def test_a_node_that_fails_ends_the_program_with_its_own_error(tmp_path, launch_type):
     config = tmp_path / "breaking.py"
     config.write_text(BROKEN_CONFIG)
