@@ -7,14 +7,13 @@ same run, bit for bit.
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from mukoe.acting.loop import EnvironmentLoop
-from mukoe.acting.network_share import network_seconds
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import Counter
@@ -23,6 +22,7 @@ from mukoe.layouts.experiment import ExperimentConfig, check_experiment, random_
 from mukoe.layouts.reporting import (
     ActorLog,
     counts_to_resume,
+    make_network_timer,
     make_progress,
     time_line,
     what_next,
@@ -123,7 +123,10 @@ class LocalRun:
             state, _ = self._checkpointer.restore(self._learner.save())
             self._learner.restore(state)
         self._actor_log = ActorLog(
-            make_logger(workdir, "actor_0", "actor_steps"), self._network_seconds()
+            make_logger(workdir, "actor_0", "actor_steps"),
+            make_network_timer(
+                experiment, self._spec, self._variables, experiment.run.envs_per_actor
+            ),
         )
         self._learner_log = make_logger(workdir, "learner", "learner_steps")
         self._evaluator = Evaluator(
@@ -217,17 +220,6 @@ class LocalRun:
         )
         environment = experiment.environment_factory(self._seed(_SEED_ENVIRONMENT), num_envs, False)
         self._loop = EnvironmentLoop(environment, actor)
-
-    def _network_seconds(self) -> Callable[[], float] | None:
-        calls = self._experiment.builder.make_network_calls(self._networks, self._spec)
-        if calls is None:
-            return None
-        return lambda: network_seconds(
-            calls,
-            self._variables.params,
-            self._spec.observations,
-            self._experiment.run.envs_per_actor,
-        )
 
     def _seed(self, part: int) -> int:
         return random_seed(self._experiment.run, self._start_counts, part)

@@ -9,13 +9,38 @@ from typing import Any
 import numpy as np
 
 from mukoe.acting.loop import Loop
-from mukoe.acting.network_share import divide_policy
+from mukoe.acting.network_share import divide_policy, network_seconds
+from mukoe.acting.variables import VariableClient
 from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import Logger
 from mukoe.observability.progress import Progress
 from mukoe.observability.timings import time_columns
-from mukoe.types import EpisodeResult
+from mukoe.types import EnvironmentSpec, EpisodeResult
+
+
+def make_network_timer(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    variables: VariableClient,
+    batch_size: int,
+) -> Callable[[], float] | None:
+    """Returns what measures the network's part of a local policy's call, for an `ActorLog`.
+
+    None where the agent does not say which part that is.
+
+    Args:
+      experiment: agent, environment and settings.
+      environment_spec: of one environment.
+      variables: where the parameters come from.
+      batch_size: environments of a call.
+    """
+    builder = experiment.builder
+    calls = builder.make_network_calls(builder.make_networks(environment_spec), environment_spec)
+    if calls is None:
+        return None
+    observations = environment_spec.observations
+    return lambda: network_seconds(calls, variables.params, observations, batch_size)
 
 
 class ActorLog:

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import Array, Nest
+from mukoe.types import Array, Nest, split_legal_actions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,20 @@ def stack(history: Nest, frame: Array, config: HistoryConfig, num_actions: int) 
     )
     inputs = stack_rows(with_time.frames, with_time.actions, with_time.valid, config, num_actions)
     return inputs[:, 0]
+
+
+def network_input(
+    observation: Nest, history: Nest, config: HistoryConfig, num_actions: int
+) -> jax.Array:
+    """Returns `stack` of an environment's whole observation, legal actions and all."""
+    features, _ = split_legal_actions(observation)
+    return stack(history, features, config, num_actions)
+
+
+def remember(observation: Nest, action: Array, history: Nest) -> Nest:
+    """Returns `push` of an environment's whole observation, legal actions and all."""
+    features, _ = split_legal_actions(observation)
+    return push(history, features, action)
 
 
 def stack_rows(

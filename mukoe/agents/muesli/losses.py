@@ -21,6 +21,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muesli.cmpo import MovingSecondMoment, cmpo_policy, sampled_cmpo_target
 from mukoe.agents.muesli.config import MuesliConfig
@@ -240,7 +241,7 @@ def _unroll_losses(
         "gradient_loss": mean(-ratio * ahead[0].advantages, root),
         "regularizer_loss": mean(_divergence(ahead[0].policies, logits), root),
         "model_policy_loss": jnp.float32(0.0),
-        "value_loss": mean(_cross_entropy(value_probs[0], prediction.value_logits), root),
+        "value_loss": mean(cross_entropy(prediction.value_logits, value_probs[0]), root),
         "reward_loss": jnp.float32(0.0),
     }
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
@@ -249,13 +250,13 @@ def _unroll_losses(
         state, reward_logits = networks.dynamics(params, state, before.actions)
         prediction = networks.prediction(params, state)
         policy = _divergence(here.policies, prediction.policy_logits)
-        value = _cross_entropy(value_probs[k], prediction.value_logits)
+        value = cross_entropy(prediction.value_logits, value_probs[k])
         reward_probs = networks.reward_encoding.to_probs(before.rewards)
-        reward = _cross_entropy(reward_probs, reward_logits)
+        reward = cross_entropy(reward_logits, reward_probs)
         parts["model_policy_loss"] += mean(policy, here.masks.acted) / steps
         parts["value_loss"] += mean(value, here.masks.known) / steps
         parts["reward_loss"] += mean(reward, before.masks.known) / steps
-    return parts, mean(_cross_entropy(jax.nn.softmax(logits), logits), root)
+    return parts, mean(cross_entropy(logits, jax.nn.softmax(logits)), root)
 
 
 def _ahead(targets: RowTargets, steps: int) -> RowTargets:
@@ -282,11 +283,7 @@ def _mean(values: Array, mask: Array) -> Array:
     return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
 
-def _cross_entropy(target: Array, logits: Array) -> Array:
-    return -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
-
-
 def _divergence(target: Array, logits: Array) -> Array:
     """`KL(target, softmax(logits))`."""
     log_target = jnp.log(jnp.maximum(target, 1e-20))
-    return _cross_entropy(target, logits) + jnp.sum(target * log_target, axis=-1)
+    return cross_entropy(logits, target) + jnp.sum(target * log_target, axis=-1)

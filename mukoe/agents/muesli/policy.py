@@ -9,8 +9,9 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.networks.history import initial_history, push, stack
+from mukoe.networks.history import initial_history, network_input, remember
 from mukoe.networks.models import MuZeroNetworks
+from mukoe.search.statistics import entropy
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
 
 _ILLEGAL = -1e9
@@ -39,8 +40,8 @@ def make_policy(
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Array, dict[str, Any], Nest]:
-        features, legal_actions = split_legal_actions(observation)
-        inputs = stack(state, features, config.history, networks.num_actions)
+        _, legal_actions = split_legal_actions(observation)
+        inputs = network_input(observation, state, config.history, networks.num_actions)
         root = networks.representation(params.network, inputs)
         prediction = networks.prediction(params.network, root)
         logits = mask_logits(prediction.policy_logits, legal_actions)
@@ -50,9 +51,9 @@ def make_policy(
         extras = {
             "behavior_policy": policy,
             "value": networks.value_encoding.to_scalar(prediction.value_logits),
-            "policy_entropy": -jnp.sum(policy * jnp.log(jnp.maximum(policy, 1e-20)), axis=-1),
+            "policy_entropy": entropy(policy),
         }
-        return action, extras, push(state, features, action)
+        return action, extras, remember(observation, action, state)
 
     return Policy(
         apply=apply,

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.learning.targets import UnrollMasks, n_step_returns, unroll_masks
@@ -139,8 +140,8 @@ def _unroll_losses(
     state = networks.representation(params, root)
     prediction = networks.prediction(params, state)
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
-    policy_loss = acted[:, 0] * _cross_entropy(targets.policies[:, 0], prediction.policy_logits)
-    value_loss = known[:, 0] * _cross_entropy(value_probs[:, 0], prediction.value_logits)
+    policy_loss = acted[:, 0] * cross_entropy(prediction.policy_logits, targets.policies[:, 0])
+    value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
     reward_loss = jnp.zeros_like(value_loss)
     metrics = {
         "policy_entropy": jnp.mean(_entropy(prediction.policy_logits)),
@@ -153,9 +154,9 @@ def _unroll_losses(
     for k in range(1, steps + 1):
         state, reward_logits = networks.dynamics(params, state, targets.actions[:, k - 1])
         prediction = networks.prediction(params, state)
-        policy = _cross_entropy(targets.policies[:, k], prediction.policy_logits)
-        value = _cross_entropy(value_probs[:, k], prediction.value_logits)
-        reward = _cross_entropy(reward_probs[:, k - 1], reward_logits)
+        policy = cross_entropy(prediction.policy_logits, targets.policies[:, k])
+        value = cross_entropy(prediction.value_logits, value_probs[:, k])
+        reward = cross_entropy(reward_logits, reward_probs[:, k - 1])
         policy_loss += acted[:, k] * policy / steps
         value_loss += known[:, k] * value / steps
         reward_loss += known[:, k - 1] * reward / steps
@@ -190,9 +191,5 @@ def _target_network_values(
     return jax.lax.stop_gradient(values.reshape(inputs.shape[:2]))
 
 
-def _cross_entropy(target: Array, logits: Array) -> Array:
-    return -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
-
-
 def _entropy(logits: Array) -> Array:
-    return _cross_entropy(jax.nn.softmax(logits), logits)
+    return cross_entropy(logits, jax.nn.softmax(logits))

@@ -13,7 +13,7 @@ from dm_env import specs
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
-from mukoe.networks.history import initial_history, push, stack
+from mukoe.networks.history import initial_history, network_input, remember
 from mukoe.networks.models import MuZeroNetworks, without_representation
 from mukoe.search import Inspector, make_root_search, make_tree_search
 from mukoe.types import (
@@ -71,8 +71,7 @@ def _split(
     root_search = make_root_search(config.search, model, evaluation)
 
     def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
-        features, _ = split_legal_actions(observation)
-        inputs = stack(state, features, config.history, networks.num_actions)
+        inputs = network_input(observation, state, config.history, networks.num_actions)
         root = model.root(params.network, inputs)
         return {
             "prior_logits": root.prior_logits,
@@ -96,7 +95,7 @@ def _split(
     return SplitPolicy(
         represent=represent,
         search=search,
-        remember=_remember,
+        remember=remember,
         search_params=lambda params: params._replace(
             network=without_representation(params.network)
         ),
@@ -116,13 +115,13 @@ def make_inspector(
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
-        features, legal_actions = split_legal_actions(observation)
-        inputs = stack(state, features, config.history, networks.num_actions)
+        _, legal_actions = split_legal_actions(observation)
+        inputs = network_input(observation, state, config.history, networks.num_actions)
         return search(params.network, key, inputs, legal_actions, params.learner_steps)
 
     return Inspector(
         inspect=inspect,
-        remember=_remember,
+        remember=remember,
         initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
     )
 
@@ -146,10 +145,9 @@ def make_network_calls(
         return (action, embedding, total + output.reward + output.value), None
 
     def calls(params: PolicyParams, observation: Nest) -> Array:
-        features, _ = split_legal_actions(observation)
-        batch_size = jax.tree.leaves(features)[0].shape[0]
+        batch_size = jax.tree.leaves(observation)[0].shape[0]
         state = initial_history(features_spec, config.history, batch_size)
-        inputs = stack(state, features, config.history, networks.num_actions)
+        inputs = network_input(observation, state, config.history, networks.num_actions)
         root = model.root(params.network, inputs)
         action = jnp.argmax(root.prior_logits, axis=-1)
         (_, _, total), _ = jax.lax.scan(
@@ -160,8 +158,3 @@ def make_network_calls(
         return total
 
     return calls
-
-
-def _remember(observation: Nest, action: Array, state: Nest) -> Nest:
-    features, _ = split_legal_actions(observation)
-    return push(state, features, action)

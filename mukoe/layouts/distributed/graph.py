@@ -45,13 +45,13 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
             f"run.envs_per_actor {num_envs} must not be above distributed.server.max_batch_size "
             f"{max_batch_size}: the environments of an actor are answered together"
         )
-    builder = experiment.builder
-    policy = builder.make_policy(builder.make_networks(spec), spec)
-    if placement == "split" and policy.split is None:
-        raise UserError(
-            "inference=split needs a policy in two parts, which "
-            f"{type(builder).__name__} does not make; use server or local"
-        )
+    if placement == "split":
+        builder = experiment.builder
+        if builder.make_policy(builder.make_networks(spec), spec).split is None:
+            raise UserError(
+                "inference=split needs a policy in two parts, which "
+                f"{type(builder).__name__} does not make; use server or local"
+            )
     return spec
 
 

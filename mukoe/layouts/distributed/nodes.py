@@ -27,14 +27,13 @@ from mukoe.acting.inference import (
     SplitRunner,
 )
 from mukoe.acting.loop import DoubleBufferedLoop, EnvironmentLoop, Loop
-from mukoe.acting.network_share import network_seconds
 from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
 from mukoe.layouts.counting import BufferedCounter, Counter
 from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, random_seed
-from mukoe.layouts.reporting import ActorLog, acting_report
+from mukoe.layouts.reporting import ActorLog, acting_report, make_network_timer
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
 from mukoe.observability.prometheus import Exporter
@@ -359,7 +358,12 @@ class ActorNode:
             )
             if not _wait_for_parameters(variables, self._stop):
                 return None
-            self._network_seconds = self._measure_network(variables)
+            self._network_seconds = make_network_timer(
+                self._context.experiment,
+                self._context.environment_spec,
+                variables,
+                _parts(self._context.experiment, served=False)[0],
+            )
         loops = []
         for part, num_envs in enumerate(_parts(self._context.experiment, bool(self._servers))):
             loop = self._make_part(part, num_envs, policy, variables, timings)
@@ -405,16 +409,6 @@ class ActorNode:
         ]
         actor = builder.make_actor(key, policy, spec, runner, adders, num_envs=num_envs)
         return EnvironmentLoop(environment, actor, timings)
-
-    def _measure_network(self, variables: VariableClient) -> Callable[[], float] | None:
-        """How to find out what the networks take of a local policy's time."""
-        context, builder = self._context, self._context.experiment.builder
-        spec = context.environment_spec
-        calls = builder.make_network_calls(builder.make_networks(spec), spec)
-        if calls is None:
-            return None
-        num_envs = _parts(context.experiment, served=False)[0]
-        return lambda: network_seconds(calls, variables.params, spec.observations, num_envs)
 
     def _act(self, loop: Loop) -> None:
         counter = BufferedCounter(self._counter)
