@@ -10,11 +10,9 @@ alone (core 0, as many environments as a request has), measured in turns with it
 """
 
 import json
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -29,8 +27,8 @@ from measure import (
     Row,
     interleaved,
     prepare,
-    start_child,
 )
+from serving import LineProcess, Parameters, over_courier
 
 from mukoe.acting.inference import (
     InferenceConfig,
@@ -46,7 +44,7 @@ from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import DEFINE_config, run_main
 from mukoe.environments import EnvironmentFactory
 from mukoe.observability.timings import Timings
-from mukoe.types import EnvironmentSpec, Policy, PolicyParams
+from mukoe.types import EnvironmentSpec, Policy
 
 CONFIG = DEFINE_config("configs/atari.py")
 NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "Environments of the actor.")
@@ -66,16 +64,6 @@ class Setup(NamedTuple):
     policy: Policy
     variables: VariableClient
     make_environments: EnvironmentFactory
-
-
-class Parameters:
-    """A learner that never learns."""
-
-    def __init__(self, params: Any):
-        self._params = PolicyParams(params, np.int32(0))
-
-    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
-        return [self._params for _ in names]
 
 
 def make_setup() -> Setup:
@@ -181,9 +169,7 @@ class ActorProcess:
 
 @contextmanager
 def serve(setup: Setup, split: bool) -> Iterator[int]:
-    """Serves over courier as `InferenceNode` does; gives the port."""
-    import courier
-
+    """Serves the policy over courier; gives the port."""
     server = InferenceServer(
         setup.policy,
         setup.spec.observations,
@@ -195,22 +181,11 @@ def serve(setup: Setup, split: bool) -> Iterator[int]:
         smallest_batch=min(part_sizes(buffered=True)),
         split=split,
     )
-    transport = courier.Server("inference")
-    for method in ("wait_until_ready", "open_session", "act", "get_parameters"):
-        transport.Bind(method, getattr(server, method))
-    transport.Start()
-    stop = threading.Event()
-    thread = threading.Thread(target=server.run, args=(stop.is_set,), daemon=True)
-    thread.start()
-    try:
-        yield transport.port
-    finally:
-        stop.set()
-        thread.join(10)
-        transport.Stop()
+    with over_courier(server) as port:
+        yield port
 
 
-class ActorClient:
+class ActorClient(LineProcess):
     """The actor's process, seen from here; a context manager."""
 
     def __init__(self, ports: dict[str, int]):
@@ -218,33 +193,13 @@ class ActorClient:
             f"--{flag.name}={flag.value}"
             for flag in (flags.FLAGS["num_envs"], flags.FLAGS["seconds"], flags.FLAGS["tiny"])
         ]
-        self._process = start_child(
-            [__file__, f"--config={CONFIG.filename}", f"--ports={json.dumps(ports)}", *flags_],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        arguments = [__file__, f"--config={CONFIG.filename}", f"--ports={json.dumps(ports)}"]
+        super().__init__([*arguments, *flags_], "the actor")
         self.shares: dict[str, dict[str, float]] = {}
-
-    def __enter__(self) -> "ActorClient":
-        if self._process.stdout.readline().strip() != "ready":
-            raise RuntimeError("the actor did not start")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
 
     def rate(self, case: str) -> float:
         """Frames per second of a case."""
-        print(case, file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the actor died in the case '{case}'")
-        answer = json.loads(line)
+        answer = self.ask(case)
         self.shares[case] = answer["shares"]
         return answer["rate"]
 

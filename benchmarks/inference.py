@@ -11,8 +11,6 @@ the transport is all there is.
 
 import functools
 import json
-import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent import futures
@@ -34,9 +32,9 @@ from measure import (
     interleaved,
     prepare,
     seconds_per_call,
-    start_child,
 )
 from replay_process import load
+from serving import LineProcess, Parameters, over_courier
 
 from mukoe.acting.inference import InferenceConfig, InferenceServer, RemoteRunner, ServerConnection
 from mukoe.acting.runners import make_act
@@ -68,16 +66,6 @@ class Window(NamedTuple):
     p99_ms: float
 
 
-class Parameters:
-    """A learner that never learns."""
-
-    def __init__(self, params: Any):
-        self._params = PolicyParams(params, np.int32(0))
-
-    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
-        return [self._params for _ in names]
-
-
 def free_policy() -> Policy:
     """Acts at no cost; its extras have the shapes of a small search."""
 
@@ -102,9 +90,7 @@ def free_policy() -> Policy:
 
 @contextmanager
 def serve(policy: Policy, params: Any, config: InferenceConfig, num_clients: int) -> Iterator[int]:
-    """Serves over courier as `InferenceNode` does; gives the port."""
-    import courier
-
+    """Serves a policy over courier; gives the port."""
     observations = specs.Array(FRAME, np.uint8, "observation")
     variables = VariableClient(Parameters(params))
     variables.update(wait=True)
@@ -117,48 +103,20 @@ def serve(policy: Policy, params: Any, config: InferenceConfig, num_clients: int
         max_environments=num_clients,
         smallest_batch=min(num_clients, config.max_batch_size),
     )
-    transport = courier.Server("inference")
-    for method in ("wait_until_ready", "open_session", "act"):
-        transport.Bind(method, getattr(server, method))
-    transport.Start()
-    stop = threading.Event()
-    thread = threading.Thread(target=server.run, args=(stop.is_set,), daemon=True)
-    thread.start()
-    try:
-        yield transport.port
-    finally:
-        stop.set()
-        thread.join(10)
-        transport.Stop()
+    with over_courier(server) as port:
+        yield port
 
 
-class Clients:
+class Clients(LineProcess):
     """Clients in a process of their own; a context manager."""
 
     def __init__(self, port: int, num_clients: int):
-        self._process = start_child(
-            [__file__, f"--clients_at={port}", f"--num_clients={num_clients}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> "Clients":
-        if self._process.stdout.readline().strip() != "ready":
-            raise RuntimeError("the clients did not start")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        arguments = [__file__, f"--clients_at={port}", f"--num_clients={num_clients}"]
+        super().__init__(arguments, "the process of the clients")
 
     def run(self, seconds: float) -> Window:
         """Lets all clients ask for so long."""
-        print(seconds, file=self._process.stdin, flush=True)
-        return Window(*json.loads(self._process.stdout.readline()))
+        return Window(*self.ask(seconds))
 
 
 def be_clients(port: int, num_clients: int) -> None:

@@ -1,0 +1,75 @@
+"""An inference server behind courier as `InferenceNode` has it, and who asks it from elsewhere."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from measure import start_child
+
+from mukoe.acting.inference import InferenceServer
+from mukoe.types import PolicyParams
+
+
+class Parameters:
+    """A learner that never learns."""
+
+    def __init__(self, params: Any):
+        self._params = PolicyParams(params, np.int32(0))
+
+    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
+        return [self._params for _ in names]
+
+
+@contextmanager
+def over_courier(server: InferenceServer) -> Iterator[int]:
+    """Runs the server in a thread, and gives the port of its methods."""
+    import courier
+
+    transport = courier.Server("inference")
+    for method in ("wait_until_ready", "open_session", "act", "get_parameters"):
+        transport.Bind(method, getattr(server, method))
+    transport.Start()
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop.is_set,), daemon=True)
+    thread.start()
+    try:
+        yield transport.port
+    finally:
+        stop.set()
+        thread.join(10)
+        transport.Stop()
+
+
+class LineProcess:
+    """A Python process that says "ready" and answers each line by one of JSON."""
+
+    def __init__(self, arguments: Sequence[str], name: str):
+        """Starts it; `name` is how errors call it."""
+        self._name = name
+        self._process = start_child(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> "LineProcess":
+        if self._process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"{self._name} did not start")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def ask(self, line: object) -> Any:
+        """Returns the answer to a line; raises RuntimeError where the process has died."""
+        print(line, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self._name} died of '{line}'")
+        return json.loads(answer)
