@@ -1,18 +1,19 @@
-"""Requests per second through the inference server, against its jitted function alone.
+"""What goes through the inference server, against its jitted function alone.
 
 python benchmarks/inference.py
 python benchmarks/inference.py --soak_seconds=300
 
 The server is on core 0, its clients, in a process of their own and behind courier as actors
-are, on core 1; each client has one environment. The limit is the policy in a bare loop with
-as many environments in a batch, on core 0 too, in turns. With a policy that costs nothing
-the transport is all there is.
+are, on core 1. The limit is the policy in a bare loop with as many environments in a batch, on
+core 0 too, in turns; core 1 is never idle. With a policy that costs nothing the transport is
+all there is.
 """
 
+import dataclasses
 import functools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -29,11 +30,12 @@ from measure import (
     TINY,
     Report,
     Row,
+    busy,
     interleaved,
     prepare,
     seconds_per_call,
 )
-from replay_process import load
+from replay_process import load as load_setup
 from serving import LineProcess, Parameters, over_courier
 
 from mukoe.acting.inference import InferenceConfig, InferenceServer, RemoteRunner, ServerConnection
@@ -45,11 +47,12 @@ from mukoe.types import Nest, Policy, PolicyParams
 SOAK_SECONDS = flags.DEFINE_integer("soak_seconds", 0, "Only 800 clients, for so long.")
 CLIENTS_AT = flags.DEFINE_integer("clients_at", 0, "Be the clients of the server at this port.")
 NUM_CLIENTS = flags.DEFINE_integer("num_clients", 1, "How many.")
+ENVS_PER_CLIENT = flags.DEFINE_integer("envs_per_client", 1, "Environments of each.")
 
 CONFIG = "configs/atari.py"
 FRAME = (64, 64, 1)
 MANY = 800
-WINDOW_SECONDS = 2.0
+WINDOW_SECONDS = 1.5
 
 
 class Window(NamedTuple):
@@ -89,7 +92,9 @@ def free_policy() -> Policy:
 
 
 @contextmanager
-def serve(policy: Policy, params: Any, config: InferenceConfig, num_clients: int) -> Iterator[int]:
+def serve(
+    policy: Policy, params: Any, config: InferenceConfig, num_clients: int, envs_per_client: int = 1
+) -> Iterator[int]:
     """Serves a policy over courier; gives the port."""
     observations = specs.Array(FRAME, np.uint8, "observation")
     variables = VariableClient(Parameters(params))
@@ -100,8 +105,8 @@ def serve(policy: Policy, params: Any, config: InferenceConfig, num_clients: int
         variables,
         jax.random.PRNGKey(0),
         config,
-        max_environments=num_clients,
-        smallest_batch=min(num_clients, config.max_batch_size),
+        max_environments=num_clients * envs_per_client,
+        smallest_batch=envs_per_client,
     )
     with over_courier(server) as port:
         yield port
@@ -110,8 +115,13 @@ def serve(policy: Policy, params: Any, config: InferenceConfig, num_clients: int
 class Clients(LineProcess):
     """Clients in a process of their own; a context manager."""
 
-    def __init__(self, port: int, num_clients: int):
-        arguments = [__file__, f"--clients_at={port}", f"--num_clients={num_clients}"]
+    def __init__(self, port: int, num_clients: int, envs_per_client: int = 1):
+        arguments = [
+            __file__,
+            f"--clients_at={port}",
+            f"--num_clients={num_clients}",
+            f"--envs_per_client={envs_per_client}",
+        ]
         super().__init__(arguments, "the process of the clients")
 
     def run(self, seconds: float) -> Window:
@@ -119,7 +129,7 @@ class Clients(LineProcess):
         return Window(*self.ask(seconds))
 
 
-def be_clients(port: int, num_clients: int) -> None:
+def be_clients(port: int, num_clients: int, envs_per_client: int) -> None:
     """The process of the clients: runs a window for each line that it reads."""
     import sys
 
@@ -129,7 +139,7 @@ def be_clients(port: int, num_clients: int) -> None:
     config = InferenceConfig()
     runners = []
     for index in range(num_clients):
-        connection = ServerConnection([stub], f"client_{index}", 1, config)
+        connection = ServerConnection([stub], f"client_{index}", envs_per_client, config)
         connection.open()
         runners.append(RemoteRunner(connection))
     num_threads = min(num_clients, 16)
@@ -138,7 +148,8 @@ def be_clients(port: int, num_clients: int) -> None:
         print("ready", flush=True)
         for line in sys.stdin:
             start = time.monotonic()
-            ask = functools.partial(ask_for, until=start + float(line))
+            until = start + float(line)
+            ask = functools.partial(ask_for, envs_per_client=envs_per_client, until=until)
             results = list(pool.map(ask, parts))
             latencies = [latency for part, _ in results for latency in part]
             failures = sum(failed for _, failed in results)
@@ -147,10 +158,13 @@ def be_clients(port: int, num_clients: int) -> None:
             print(json.dumps(window), flush=True)
 
 
-def ask_for(runners: Sequence[RemoteRunner], until: float) -> tuple[list[float], int]:
+def ask_for(
+    runners: Sequence[RemoteRunner], envs_per_client: int, until: float
+) -> tuple[list[float], int]:
     """Lets each client ask again and again; returns latencies in seconds, and failures."""
-    observation = np.random.default_rng(0).integers(0, 255, (1, *FRAME)).astype(np.uint8)
-    is_first = np.zeros(1, bool)
+    shape = (envs_per_client, *FRAME)
+    observation = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    is_first = np.zeros(envs_per_client, bool)
     latencies, failures = [], 0
     while time.monotonic() < until:
         start = time.monotonic()
@@ -180,48 +194,68 @@ def bare_loop(policy: Policy, params: Any, batch_size: int):
     return step
 
 
-def measure(
-    report: Report, name: str, policy: Policy, params: Any, num_clients: int, limited: bool
-) -> None:
-    """Adds the rows of so many clients; `limited` holds them against the policy alone."""
-    config = InferenceConfig(max_batch_size=min(num_clients, 256))
-    seconds = 0.2 if TINY.value else WINDOW_SECONDS
+class Load(NamedTuple):
+    """Who asks.
+
+    clients: how many.
+    envs: of each.
+    """
+
+    clients: int
+    envs: int = 1
+
+    @property
+    def batch_size(self) -> int:
+        """Environments in a batch at most."""
+        return min(self.clients * self.envs, 256)
+
+    def __str__(self) -> str:
+        clients = f"{self.clients} client{'s' * (self.clients > 1)}"
+        return clients if self.envs == 1 else f"{clients} of {self.envs} environments"
+
+
+def rates_of(
+    policy: Policy, params: Any, load: Load, functions: Mapping[str, Callable[[], float]]
+) -> tuple[dict[str, list[float]], list[Window]]:
+    """Returns environments/s of the server in turns with `functions`, and its windows."""
     windows: list[Window] = []
-    step = bare_loop(policy, params, num_clients) if limited else None
-    with serve(policy, params, config, num_clients) as port, Clients(port, num_clients) as clients:
+    config = InferenceConfig(max_batch_size=load.batch_size)
+    seconds = 0.2 if TINY.value else WINDOW_SECONDS
+    with (
+        busy(OTHER_CORE),
+        serve(policy, params, config, *load) as port,
+        Clients(port, *load) as clients,
+    ):
 
-        def run() -> float:
+        def server() -> float:
             windows.append(clients.run(seconds))
-            return windows[-1].requests / windows[-1].seconds
+            return windows[-1].requests * load.envs / windows[-1].seconds
 
-        run()
+        server()
         windows.clear()
-        functions = {"server": run}
-        if step is not None:
-            functions["bare"] = lambda: num_clients / seconds_per_call(step, at_least=0.5)
-        rates = interleaved(functions)
+        return interleaved({"server": server, **functions}), windows
+
+
+def measure(report: Report, name: str, policy: Policy, params: Any, load: Load) -> None:
+    """Adds the row of a load; the limit is the policy alone, unless it costs nothing."""
+    functions: dict[str, Callable[[], float]] = {}
+    if params:
+        step = bare_loop(policy, params, load.batch_size)
+        functions["bare"] = lambda: load.batch_size / seconds_per_call(step, at_least=0.7)
+    rates, windows = rates_of(policy, params, load, functions)
     p50, p99 = (np.median([getattr(w, field) for w in windows]) for field in ("p50_ms", "p99_ms"))
-    note = f"latency p50 {p50:.1f} ms, p99 {p99:.1f} ms; server on core 0, clients on core 1"
-    if limited and num_clients == 1:
-        added = p50 - np.median(1000 / np.asarray(rates["bare"]))
-        note += f"; {added:.1f} ms more than the bare call, target at most 3"
+    note = f"latency p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+    if params and load.clients == 1:
+        added = p50 - np.median(1000 * load.envs / np.asarray(rates["bare"]))
+        note += f", {added:.1f} ms more than the bare call, target at most 3"
     if failures := sum(window.failures for window in windows):
         note += f"; {failures} requests without an answer"
-    against, limits, target = ("bare loop", rates["bare"], 0.85) if limited else ("", (), None)
-    if num_clients == 1:
-        target = None
-    report.add(
-        Row(
-            "inference",
-            f"{name}, {num_clients} client{'s' * (num_clients > 1)}",
-            "requests/s",
-            rates["server"],
-            against,
-            limits,
-            target,
-            note,
-        )
-    )
+    row = Row("inference", f"{name}, {load}", "environments/s", rates["server"], note=note)
+    if params:
+        target = 0.85 if load.clients > 1 else None
+        limits = {"against": "bare loop", "limits": rates["bare"], "target": target}
+        row = dataclasses.replace(row, **limits)
+    report.add(row)
 
 
 def soak(report: Report, num_clients: int, seconds: int) -> None:
@@ -254,7 +288,7 @@ def soak(report: Report, num_clients: int, seconds: int) -> None:
 def main() -> None:
     if CLIENTS_AT.value:
         prepare(OTHER_CORE)
-        be_clients(CLIENTS_AT.value, NUM_CLIENTS.value)
+        be_clients(CLIENTS_AT.value, NUM_CLIENTS.value, ENVS_PER_CLIENT.value)
         return
     prepare(MEASURED_CORE)
     report = Report()
@@ -262,12 +296,13 @@ def main() -> None:
         soak(report, 8 if TINY.value else MANY, SOAK_SECONDS.value)
     else:
         if not TINY.value:
-            setup = load(CONFIG)
+            setup = load_setup(CONFIG)
             params = setup.builder.make_networks(setup.spec).init(jax.random.PRNGKey(0))
-            for num_clients in (1, 4, 16, 64):
-                measure(report, "small Atari network", setup.policy, params, num_clients, True)
-        for num_clients in (4,) if TINY.value else (1, 16, 64, MANY):
-            measure(report, "free policy", free_policy(), {}, num_clients, False)
+            for num_clients, envs in ((1, 1), (4, 4), (16, 4), (64, 4), (64, 1)):
+                load = Load(num_clients, envs)
+                measure(report, "small Atari network", setup.policy, params, load)
+        for num_clients in (4,) if TINY.value else (1, 64, MANY):
+            measure(report, "free policy", free_policy(), {}, Load(num_clients))
     report.close()
 
 

@@ -18,6 +18,7 @@ from measure import (
     TINY,
     Report,
     Row,
+    busy,
     interleaved,
     prepare,
     seconds_per_call,
@@ -38,7 +39,7 @@ def measure(report: Report, num_devices: int) -> None:
 
     setup = load(CONFIG)
     updates = 2 if TINY.value else UPDATES
-    with ReplayProcess(OTHER_CORE, "--feed", "--nounlimited") as server:
+    with busy(OTHER_CORE), ReplayProcess(OTHER_CORE, "--feed", "--nounlimited") as server:
         dataset = setup.builder.make_dataset_iterator(server.client)
         first = next(dataset)
         learner = setup.builder.make_learner(

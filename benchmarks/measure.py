@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ TINY = flags.DEFINE_bool("tiny", False, "As little as runs everything once: numb
 OUTPUT = flags.DEFINE_string("output", None, "File that the rows are appended to, as JSON lines.")
 
 MEASURED_CORE, OTHER_CORE = 0, 1
+_CORES = sorted(os.sched_getaffinity(0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,10 +165,9 @@ def interleaved(
 
 def pin(core: int) -> str:
     """Keeps this thread and those that it starts on one core; says what came of it."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
+    if len(_CORES) < 2:
         return "one core for everything"
-    os.sched_setaffinity(0, {cores[core]})
+    os.sched_setaffinity(0, {_CORES[core]})
     return f"on core {core}"
 
 
@@ -182,9 +183,37 @@ def prepare(core: int | None = None, threads: int = 1) -> str:
 
 
 def start_child(arguments: Sequence[str], environment: Mapping[str, str] | None = None, **options):
-    """Starts another Python process; `options` are those of `subprocess.Popen`."""
+    """Starts another Python process, not pinned; `options` are those of `subprocess.Popen`."""
     environment = dict(os.environ) | dict(environment or {})
-    return subprocess.Popen([sys.executable, *arguments], env=environment, **options)
+    pinned = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _CORES)
+    try:
+        return subprocess.Popen([sys.executable, *arguments], env=environment, **options)
+    finally:
+        os.sched_setaffinity(0, pinned)
+
+
+@contextmanager
+def busy(core: int) -> Iterator[None]:
+    """Keeps a core busy with what gives way to anything else that wants it.
+
+    Cores that share their execution units are slower when both are busy: a limit that is
+    measured beside an idle core would be out of reach for what has work on both.
+    """
+    spin = (
+        "import os\n"
+        f"os.sched_setaffinity(0, {{{_CORES[min(core, len(_CORES) - 1)]}}})\n"
+        "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n"
+        "parent = os.getppid()\n"
+        "while os.getppid() == parent:\n"
+        "    sum(range(100000))\n"
+    )
+    process = start_child(["-c", spin])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def machine() -> str:

@@ -19,21 +19,63 @@ def bucket_sizes(max_batch_size: int, smallest: int = 1) -> list[int]:
     return sizes if sizes[-1] == max_batch_size else [*sizes, max_batch_size]
 
 
+class BatchSizes:
+    """The compiled batch sizes, and how many of the environments that wait should leave."""
+
+    def __init__(self, sizes: Sequence[int]):
+        """Knows the sizes, in ascending order, and nothing of their cost.
+
+        Raises ValueError where there are none.
+        """
+        if not sizes:
+            raise ValueError("there must be a batch size")
+        self.all = list(sizes)
+        self._seconds: dict[int, float] = {}
+
+    def measured(self, size: int, seconds: float) -> None:
+        """Notes what a batch of a compiled size costs."""
+        self._seconds[size] = seconds
+
+    def at_least(self, environments: int) -> int:
+        """Returns the smallest size that holds so many."""
+        return next(size for size in self.all if size >= environments)
+
+    def best(self, waiting: int) -> int:
+        """Returns the size with which most environments per second leave.
+
+        Where a batch costs by its size, as on a CPU, that is a smaller one without padding;
+        where it does not, as on an accelerator, one that holds all that wait.
+        """
+        waiting = min(waiting, self.all[-1])
+        padded = self.at_least(waiting)
+        full = max((size for size in self.all if size <= waiting), default=padded)
+        if not {full, padded} <= self._seconds.keys():
+            return padded
+        is_faster = full * self._seconds[padded] > waiting * self._seconds[full]
+        return full if is_faster else padded
+
+
 class BatchQueue:
     """Requests of many threads, taken out batch by batch by one."""
 
-    def __init__(self, max_batch_size: int, deadline_seconds: float, expected: Callable[[], int]):
+    def __init__(self, sizes: BatchSizes, deadline_seconds: float, expected: Callable[[], int]):
         """Starts empty.
 
         Args:
-          max_batch_size: environments in a batch at most.
-          deadline_seconds: that the oldest request of a batch waits for others at most.
+          sizes: of the batches.
+          deadline_seconds: that the oldest request of a batch waits for others at most, on an
+            idle device.
           expected: returns how many more environments may ask soon.
         """
-        self._max_batch_size = max_batch_size
+        self._sizes = sizes
+        self._max_batch_size = sizes.all[-1]
         self._deadline_seconds = deadline_seconds
         self._expected = expected
         self._pending: dict[Session, Request] = {}
+        self._size = 0
+        self._under_way = 0
+        # The size at which the thread that takes batches wants to be woken.
+        self._wanted = 1
         self._changed = threading.Condition()
         self._closed = False
 
@@ -47,9 +89,11 @@ class BatchQueue:
                 raise TimeoutError("the inference server is stopping")
             self._drop(request.session)
             self._pending[request.session] = request
+            self._size += request.size
             request.session.is_waiting = True
             request.session.last_used = request.arrived
-            self._changed.notify_all()
+            if self._size >= self._wanted:
+                self._changed.notify_all()
 
     def drop(self, session: Session) -> None:
         """Fails the request of a session that has ended."""
@@ -57,30 +101,28 @@ class BatchQueue:
             self._drop(session)
 
     def take(self, wait_seconds: float) -> list[Request]:
-        """Returns the next batch, `[]` where nothing has come after `wait_seconds`.
+        """Returns the next batch, `[]` where none can leave within `wait_seconds`.
 
-        It leaves when it is full, when every environment that may ask has done so, or when
-        its oldest request has waited for the deadline.
+        A full batch leaves at once. Another one fills while the device computes the batch
+        before; when the device is idle, it leaves as soon as every environment that may ask
+        has done so, or its oldest request has waited for the deadline.
         """
         with self._changed:
-            if not self._pending:
-                self._changed.wait(wait_seconds)
-            while self._pending and not self._is_full():
+            end = time.monotonic() + wait_seconds
+            self._wait(end, wanted=1)
+            while self._under_way and self._size < self._max_batch_size:
+                if not self._wait(end, wanted=self._max_batch_size):
+                    return []
+            if self._pending:
                 oldest = next(iter(self._pending.values()))
-                remaining = oldest.arrived + self._deadline_seconds - time.monotonic()
-                if remaining <= 0:
-                    break
-                self._changed.wait(remaining)
-            batch: list[Request] = []
-            size = 0
-            for request in self._pending.values():
-                size += request.size
-                if size > self._max_batch_size:
-                    break
-                batch.append(request)
-            for request in batch:
-                del self._pending[request.session]
-            return batch
+                self._wait(oldest.arrived + self._deadline_seconds, self._size + self._expected())
+            return self._take()
+
+    def finished(self) -> None:
+        """Says that the device has computed a batch that was taken."""
+        with self._changed:
+            self._under_way -= 1
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Fails what is pending, and whatever would come."""
@@ -89,33 +131,56 @@ class BatchQueue:
             for request in self._pending.values():
                 request.fail("the inference server stopped")
             self._pending.clear()
+            self._size = 0
 
-    def _is_full(self) -> bool:
-        size = sum(request.size for request in self._pending.values())
-        return size >= self._max_batch_size or self._expected() <= 0
+    def _wait(self, end: float, wanted: int) -> bool:
+        """Waits for so many environments or the end of a batch; False where time was up."""
+        self._wanted = min(wanted, self._max_batch_size)
+        under_way = self._under_way
+        while self._size < self._wanted and self._under_way == under_way:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
+                return False
+            self._changed.wait(remaining)
+        return True
+
+    def _take(self) -> list[Request]:
+        batch: list[Request] = []
+        size, limit = 0, self._sizes.best(self._size)
+        for request in self._pending.values():
+            if size + request.size > (limit if batch else self._max_batch_size):
+                break
+            size += request.size
+            batch.append(request)
+        for request in batch:
+            del self._pending[request.session]
+        self._size -= size
+        self._under_way += bool(batch)
+        return batch
 
     def _drop(self, session: Session) -> None:
         old = self._pending.pop(session, None)
         if old is not None:
+            self._size -= old.size
             old.fail(f"{session.name} has asked anew or lost its session")
 
 
 class StagingArea:
     """The arrays of one batch on the host; they are free again when it has been answered."""
 
-    def __init__(self, input_specs: Iterable[specs.Array], sizes: Sequence[int], scratch_slot: int):
+    def __init__(self, input_specs: Iterable[specs.Array], sizes: BatchSizes, scratch_slot: int):
         """Makes the arrays, once.
 
         Args:
           input_specs: of the flat inputs of one environment.
-          sizes: of the batches, in ascending order.
+          sizes: of the batches.
           scratch_slot: the memory of padding.
         """
         self._sizes = sizes
         self._scratch_slot = scratch_slot
-        self._leaves = [np.zeros((sizes[-1], *spec.shape), spec.dtype) for spec in input_specs]
-        self._is_first = np.ones(sizes[-1], bool)
-        self._slots = np.full(sizes[-1], scratch_slot, np.int32)
+        self._leaves = [np.zeros((sizes.all[-1], *spec.shape), spec.dtype) for spec in input_specs]
+        self._is_first = np.ones(sizes.all[-1], bool)
+        self._slots = np.full(sizes.all[-1], scratch_slot, np.int32)
 
     def fill(self, batch: Sequence[Request]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """Returns leaves, is_first and slots `[N, ...]`; `N` is the smallest size that fits.
@@ -130,8 +195,7 @@ class StagingArea:
                 staged[part] = leaf
             self._is_first[part] = request.is_first | request.session.is_blank
             self._slots[part] = request.session.slots
-        size = next(size for size in self._sizes if size >= end)
-        return self._padded(end, size)
+        return self._padded(end, self._sizes.at_least(end))
 
     def blank(self, size: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """Returns a batch of padding alone, to compile for."""

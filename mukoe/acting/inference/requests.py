@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from concurrent import futures
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
@@ -84,33 +84,37 @@ class InputCheck:
         Raises UserError, naming what was expected, where they are not well-formed.
         """
         if not isinstance(leaves, list | tuple):
-            _compare(name, "an observation of", type(leaves).__name__, "a list")
-        expected = [_array(num_envs, spec) for spec in self._observation]
-        _compare(name, "an observation of", [_described(leaf) for leaf in leaves], expected)
-        _compare(name, "is_first", _described(is_first), f"bool[{num_envs}]")
-        actions = f"int32[{num_envs}]" if self._split else None
-        got = None if previous_action is None else _described(previous_action)
-        _compare(name, "previous_action", got, actions)
-        inputs = list(leaves)
-        if previous_action is not None:
-            inputs.append(previous_action)
-        return inputs
+            _refuse(name, "an observation of", type(leaves).__name__, "a list")
+        expected = [_Kind((num_envs, *spec.shape), spec.dtype) for spec in self._observation]
+        got = [_kind(leaf) for leaf in leaves]
+        if got != expected:
+            _refuse(name, "an observation of", list(map(str, got)), list(map(str, expected)))
+        first = _Kind((num_envs,), _BOOL)
+        if _kind(is_first) != first:
+            _refuse(name, "is_first", _kind(is_first), first)
+        action = _Kind((num_envs,), _INT32) if self._split else None
+        if _kind(previous_action) != action:
+            _refuse(name, "previous_action", _kind(previous_action), action)
+        return [*leaves] if previous_action is None else [*leaves, previous_action]
 
 
-def _array(num_envs: int, spec: specs.Array) -> str:
-    return _signature((num_envs, *spec.shape), np.dtype(spec.dtype))
+_BOOL, _INT32 = np.dtype(bool), np.dtype(np.int32)
 
 
-def _described(array: Any) -> str:
-    if isinstance(array, np.ndarray | np.generic):
-        return _signature(array.shape, array.dtype)
-    return type(array).__name__
+class _Kind(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
 
 
-def _signature(shape: tuple[int, ...], dtype: np.dtype) -> str:
-    return f"{dtype}[{','.join(map(str, shape))}]"
+def _kind(value: Any) -> _Kind | str | None:
+    """Shape and dtype of an array, the name of another type, None of None."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _Kind(value.shape, value.dtype)
+    return None if value is None else type(value).__name__
 
 
-def _compare(name: str, what: str, got: Any, expected: Any) -> None:
-    if got != expected:
-        raise UserError(f"{name} sent {what} {got}, expected {expected}")
+def _refuse(name: str, what: str, got: Any, expected: Any) -> NoReturn:
+    raise UserError(f"{name} sent {what} {got}, expected {expected}")

@@ -10,7 +10,7 @@ import chex
 import jax
 import numpy as np
 
-from mukoe.acting.inference.batching import BatchQueue, bucket_sizes
+from mukoe.acting.inference.batching import BatchQueue, BatchSizes, bucket_sizes
 from mukoe.acting.inference.config import InferenceConfig
 from mukoe.acting.inference.metrics import ServerMetrics, exported_metrics
 from mukoe.acting.inference.parameters import ServerParameters
@@ -72,9 +72,10 @@ class InferenceServer:
         self._parameters = ServerParameters(variables, devices, search_params)
         self._metrics = ServerMetrics()
         self._serve = jit_with_memory(served.serve, "memory")
+        sizes = [BatchSizes(bucket_sizes(max_batch_size, smallest_batch)) for _ in devices]
         self._queues = [
             BatchQueue(
-                max_batch_size,
+                sizes[index],
                 config.deadline_ms / 1000,
                 functools.partial(self._sessions.expected, index),
             )
@@ -90,7 +91,7 @@ class InferenceServer:
                 self._parameters,
                 keys[index],
                 self._queues[index],
-                bucket_sizes(max_batch_size, smallest_batch),
+                sizes[index],
                 num_slots,
                 self._metrics.add,
             )
@@ -154,10 +155,14 @@ class InferenceServer:
         Raises its errors, and TimeoutError where no answer could be given in time.
         """
         answer = self.submit(name, leaves, is_first, previous_action)
-        answered, _ = futures.wait([answer], self._config.timeout_seconds)
-        if not answered:
-            raise TimeoutError(f"no answer for {name} within {self._config.timeout_seconds} s")
-        return answer.result()
+        try:
+            return answer.result(self._config.timeout_seconds)
+        except futures.TimeoutError as error:
+            if answer.done():
+                raise
+            raise TimeoutError(
+                f"no answer for {name} within {self._config.timeout_seconds} s"
+            ) from error
 
     def get_parameters(self, learner_steps: int) -> PolicyParams:
         """Returns what a search needs of the version that an answer has named.

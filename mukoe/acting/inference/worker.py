@@ -2,14 +2,14 @@
 
 import queue
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import chex
 import jax
 import numpy as np
 
-from mukoe.acting.inference.batching import BatchQueue, StagingArea
+from mukoe.acting.inference.batching import BatchQueue, BatchSizes, StagingArea
 from mukoe.acting.inference.metrics import BatchRecord
 from mukoe.acting.inference.parameters import ServerParameters
 from mukoe.acting.inference.requests import Answer, Request
@@ -44,7 +44,7 @@ class Worker:
         parameters: ServerParameters,
         random_key: chex.PRNGKey,
         requests: BatchQueue,
-        sizes: Sequence[int],
+        sizes: BatchSizes,
         num_slots: int,
         on_batch: Callable[[BatchRecord], None],
     ):
@@ -58,7 +58,7 @@ class Worker:
           parameters: those of the server.
           random_key: of the actions.
           requests: of this device's sessions.
-          sizes: of the batches that are compiled, in ascending order.
+          sizes: of the batches, which are compiled.
           num_slots: environments whose memory is kept.
           on_batch: told about every answered batch.
         """
@@ -78,13 +78,15 @@ class Worker:
         self._under_way: queue.Queue[_UnderWay] = queue.Queue()
 
     def compile(self, should_stop: Callable[[], bool]) -> None:
-        """Runs every batch size once, on padding."""
+        """Compiles every batch size, and measures what it costs, on padding."""
         staging = self._free.get()
-        for size in self._sizes:
+        for size in self._sizes.all:
             if should_stop():
                 break
-            result, _ = self._start(*staging.blank(size))
-            jax.block_until_ready(result)
+            self._run_blank(staging, size)
+            start = time.monotonic()
+            self._run_blank(staging, size)
+            self._sizes.measured(size, time.monotonic() - start)
         self._steps = 0
         self._free.put(staging)
 
@@ -128,6 +130,10 @@ class Worker:
         while not self._under_way.empty():
             _fail(self._under_way.get().batch)
 
+    def _run_blank(self, staging: StagingArea, size: int) -> None:
+        result, _ = self._start(*staging.blank(size))
+        jax.block_until_ready(result)
+
     def _start(
         self, leaves: list[np.ndarray], is_first: np.ndarray, slots: np.ndarray
     ) -> tuple[Nest, int]:
@@ -141,9 +147,11 @@ class Worker:
         return result, version.learner_steps
 
     def _answer(self, under_way: _UnderWay) -> None:
-        result = jax.tree.map(np.asarray, under_way.result)
+        leaves, structure = jax.tree.flatten(under_way.result)
         # Copies: results may share memory with the staging area.
-        parts = [jax.tree.map(np.copy, part) for part in _split(result, under_way.batch)]
+        leaves = [np.array(leaf) for leaf in leaves]
+        self._requests.finished()
+        parts = [structure.unflatten(part) for part in _split(leaves, under_way.batch)]
         self._free.put(under_way.staging)
         now = time.monotonic()
         for request, part in zip(under_way.batch, parts, strict=True):
@@ -154,7 +162,7 @@ class Worker:
         self._on_batch(
             BatchRecord(
                 environments=sum(request.size for request in under_way.batch),
-                fill=sum(request.size for request in under_way.batch) / self._sizes[-1],
+                fill=sum(request.size for request in under_way.batch) / self._sizes.all[-1],
                 waits=[under_way.started - request.arrived for request in under_way.batch],
                 latencies=[now - request.arrived for request in under_way.batch],
                 learner_steps=under_way.learner_steps,
@@ -162,12 +170,14 @@ class Worker:
         )
 
 
-def _split(result: Nest, batch: Sequence[Request]) -> list[Any]:
-    ends = np.cumsum([request.size for request in batch])
-    return [
-        jax.tree.map(lambda array, part=slice(end - request.size, end): array[part], result)
-        for request, end in zip(batch, ends, strict=True)
-    ]
+def _split(
+    leaves: Sequence[np.ndarray], batch: Sequence[Request]
+) -> Iterator[Sequence[np.ndarray]]:
+    end = 0
+    for request in batch:
+        part = slice(end, end + request.size)
+        end = part.stop
+        yield [leaf[part] for leaf in leaves]
 
 
 def _fail(batch: Sequence[Request]) -> None:
