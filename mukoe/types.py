@@ -21,10 +21,13 @@ Params = Any
 
 
 class EnvironmentSpec(NamedTuple):
-    """What one environment takes and gives, field for field `acme.specs.EnvironmentSpec`."""
+    """What one environment takes and gives, field for field `acme.specs.EnvironmentSpec`.
+
+    `actions` is a `DiscreteArray`, or a `BoundedArray` `[D]` of floats: continuous actions.
+    """
 
     observations: Nest
-    actions: specs.DiscreteArray
+    actions: specs.BoundedArray
     rewards: specs.Array
     discounts: specs.BoundedArray
 
@@ -32,6 +35,11 @@ class EnvironmentSpec(NamedTuple):
 def plays_in_turns(spec: EnvironmentSpec) -> bool:
     """Whether two players take turns, so that a discount of -1 passes the turn."""
     return bool(spec.discounts.minimum.min() < 0)
+
+
+def is_continuous(spec: EnvironmentSpec) -> bool:
+    """Whether actions are vectors of floats, and not one of `A` choices."""
+    return not isinstance(spec.actions, specs.DiscreteArray)
 
 
 class MaskedObservation(NamedTuple):
@@ -98,7 +106,7 @@ class Policy:
     """A pure policy, batched over `B` environments.
 
     apply: `(params, key, observation [B, ...], state [B, ...])` to
-        `(action [B] int32, extras, state)`. Extras that `extras_spec` names are stored
+        `(action, extras, state)`, actions `[B]` int32 or continuous `[B, D]` float32. Extras that `extras_spec` names are stored
         with the data; every other one is a `[B]` statistic, logged and not stored.
     initial_state: the memory `[B, ...]` at the start of an episode, given `B`; `()` for a
         policy without memory.
@@ -119,7 +127,7 @@ class Row(NamedTuple):
     final observation, and the extras of the policy there, with `mask` 0.
 
     observation: `o_t`, one frame without its history.
-    action: `a_t` int32; 0 where `mask` is 0.
+    action: `a_t` int32, or continuous `[D]` float32; 0 where `mask` is 0.
     reward: `r_{t+1}` float32, the reward that `a_t` led to.
     discount: `γ_{t+1}` float32 of the environment (the agent's own is not multiplied in):
         0 at termination; 1 otherwise, truncation included; -1 where the turn passes to

@@ -8,6 +8,7 @@ from mukoe.environments.gymnasium_adapter import (
     GymnasiumEnvironment,
     make_gymnasium,
 )
+from mukoe.environments.gymnasium_pixels import GymnasiumPixelsConfig, RenderedObservation
 from mukoe.environments.opponents import OPPONENTS, make_opponent
 from mukoe.environments.pgx_games import MatchEnvironment, PgxConfig, SelfPlayEnvironment
 from mukoe.environments.vector import (
@@ -27,11 +28,13 @@ __all__ = [
     "GameStep",
     "GymnasiumConfig",
     "GymnasiumEnvironment",
+    "GymnasiumPixelsConfig",
     "MatchEnvironment",
     "OPPONENTS",
     "Opponent",
     "PGX_GAMES",
     "PgxConfig",
+    "RenderedObservation",
     "SelfPlayEnvironment",
     "Streams",
     "SyncVectorEnvironment",

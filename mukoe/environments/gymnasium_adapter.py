@@ -1,4 +1,4 @@
-"""Any Gymnasium environment with finite actions as a dm_env environment."""
+"""Any Gymnasium environment with finitely many or bounded actions as a dm_env environment."""
 
 import dataclasses
 import difflib
@@ -25,7 +25,8 @@ class GymnasiumEnvironment(dm_env.Environment):
 
     Actions. `Discrete(n, start)`: action `a` is `start + a`. `MultiDiscrete(nvec)`: one action
     out of the product of `nvec`, the last entry changing fastest (`np.unravel_index`, C order),
-    so with `nvec = [2, 3]` action 4 is `[1, 1]`.
+    so with `nvec = [2, 3]` action 4 is `[1, 1]`. `Box` of floats with finite bounds: a vector of
+    its entries in C order, float32 in [-1, 1] for [low, high]; what lies outside is clipped.
 
     Observations. `Box` of floats: float32; of uint8: as it is; of anything else, and
     `MultiBinary`: float32. `Discrete`: one-hot float32 `[n]`. `MultiDiscrete`: its one-hots one
@@ -58,8 +59,8 @@ class GymnasiumEnvironment(dm_env.Environment):
         """Returns the one array that an observation is."""
         return self._observation_spec
 
-    def action_spec(self) -> specs.DiscreteArray:
-        """Returns the number of actions."""
+    def action_spec(self) -> specs.BoundedArray:
+        """Returns the number of actions (`DiscreteArray`), or the length of one and its bounds."""
         return self._action_spec
 
     def reward_spec(self) -> specs.Array:
@@ -73,13 +74,11 @@ class GymnasiumEnvironment(dm_env.Environment):
         self._restart = False
         return dm_env.restart(self._encode(observation))
 
-    def step(self, action: int) -> dm_env.TimeStep:
+    def step(self, action: int | np.ndarray) -> dm_env.TimeStep:
         """Takes an action; after LAST, starts an episode instead."""
         if self._restart:
             return self.reset()
-        observation, reward, terminated, truncated, _ = self._environment.step(
-            self._decode(int(action))
-        )
+        observation, reward, terminated, truncated, _ = self._environment.step(self._decode(action))
         encoded, reward = self._encode(observation), float(reward)
         self._restart = bool(terminated or truncated)
         if terminated:
@@ -99,16 +98,19 @@ class GymnasiumEnvironment(dm_env.Environment):
 
 def _action_decoder(
     space: spaces.Space, name: str
-) -> tuple[specs.DiscreteArray, Callable[[int], Any]]:
+) -> tuple[specs.BoundedArray, Callable[[Any], Any]]:
+    decode: Callable[[Any], Any]
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return _box_decoder(space, name)
     if isinstance(space, spaces.Discrete):
         start = int(space.start)
-        count, decode = int(space.n), lambda action: start + action
+        count, decode = int(space.n), lambda action: start + int(action)
     elif isinstance(space, spaces.MultiDiscrete):
         count, decode = _multi_discrete_decoder(space)
     else:
         raise UserError(
             f"Gymnasium environment '{name}' has actions {space}; "
-            "supported are Discrete and MultiDiscrete"
+            "supported are Discrete, MultiDiscrete, and Box of floats"
         )
     if count > MAX_ACTIONS:
         raise UserError(
@@ -118,11 +120,29 @@ def _action_decoder(
     return specs.DiscreteArray(count, np.int32, name="action"), decode
 
 
-def _multi_discrete_decoder(space: spaces.MultiDiscrete) -> tuple[int, Callable[[int], Any]]:
+def _box_decoder(
+    space: spaces.Box, name: str
+) -> tuple[specs.BoundedArray, Callable[[np.ndarray], np.ndarray]]:
+    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise UserError(
+            f"Gymnasium environment '{name}' has actions {space}; supported are those with finite "
+            "bounds, each low below its high"
+        )
+
+    def decode(action: np.ndarray) -> np.ndarray:
+        share = (np.clip(action, -1.0, 1.0).astype(np.float64) + 1.0) / 2.0
+        scaled = (low + share * (high - low)).astype(space.dtype)
+        return np.clip(scaled, space.low.ravel(), space.high.ravel()).reshape(space.shape)
+
+    return specs.BoundedArray(low.shape, np.float32, -1.0, 1.0, name="action"), decode
+
+
+def _multi_discrete_decoder(space: spaces.MultiDiscrete) -> tuple[int, Callable[[Any], Any]]:
     sizes = tuple(int(n) for n in space.nvec.flat)
 
     def decode(action: int) -> np.ndarray:
-        choices = np.array(np.unravel_index(action, sizes), space.dtype)
+        choices = np.array(np.unravel_index(int(action), sizes), space.dtype)
         return space.start + choices.reshape(space.nvec.shape)
 
     return int(np.prod(sizes, dtype=object)), decode
@@ -187,13 +207,18 @@ def _concatenating_encoder(
     return (width,), encode
 
 
-def make_gymnasium(name: str, **kwargs: Any) -> EnvironmentFactory:
+def make_gymnasium(
+    name: str,
+    wrapper: Callable[[gymnasium.Env], gymnasium.Env] = lambda environment: environment,
+    **kwargs: Any,
+) -> EnvironmentFactory:
     """Makes the environment factory of a registered Gymnasium environment.
 
     One environment is made and closed at once, so that a mistake shows here.
 
     Args:
         name: such as CartPole-v1, or module:Name-v0 to import a module first.
+        wrapper: put around each environment.
         **kwargs: for `gymnasium.make`, such as `render_mode='rgb_array'`.
 
     Raises:
@@ -204,7 +229,7 @@ def make_gymnasium(name: str, **kwargs: Any) -> EnvironmentFactory:
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
         del evaluation  # Gymnasium environments are the same in training and evaluation.
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
-        return GymnasiumEnvironment(environment, seed)
+        return GymnasiumEnvironment(wrapper(environment), seed)
 
     try:
         make_environment(0, False).close()

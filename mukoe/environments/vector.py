@@ -9,6 +9,7 @@ import numpy as np
 import tree
 from dm_env import specs
 
+from mukoe.environments import checks
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, Nest
 
@@ -38,7 +39,7 @@ class VectorEnvironment(Protocol):
         """Starts a new episode in every stream."""
 
     def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action `[B]` in every stream."""
+        """Takes one action `[B]`, or continuous `[B, D]`, in every stream."""
 
     def finished_episodes(self) -> list[EpisodeResult]:
         """Returns, once each, the episodes that ended since the last call."""
@@ -82,20 +83,22 @@ class SyncVectorEnvironment:
         """Takes over the environments.
 
         Args:
-            environments: `B` environments with equal specs and a `DiscreteArray` of actions.
+            environments: `B` environments with equal specs and actions that are choices (a
+                `DiscreteArray`) or vectors of floats (a `BoundedArray` `[D]`).
             name: what error messages call them.
 
         Raises:
-            UserError: there are none, their specs differ, or their actions are not discrete.
+            UserError: there are none, their specs differ, or their actions are of another kind.
         """
         if not environments:
             raise UserError(f"{name}: a vector needs at least 1 environment; got 0")
         self.environments = tuple(environments)
         self._name = name
         self._spec = environment_spec(environments[0])
-        if not isinstance(self._spec.actions, specs.DiscreteArray):
+        if not _is_supported(self._spec.actions):
             raise UserError(
-                f"{name}: actions must be a dm_env.specs.DiscreteArray; got {self._spec.actions!r}"
+                f"{name}: actions must be a dm_env.specs.DiscreteArray, or a BoundedArray of one "
+                f"axis and dtype float32; got {self._spec.actions!r}"
             )
         for index, environment in enumerate(self.environments):
             self._check_same_spec(index, environment_spec(environment))
@@ -131,7 +134,7 @@ class SyncVectorEnvironment:
         return self._stack([self._reset_one(index) for index in range(self.num_envs)])
 
     def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action `[B]` in every stream.
+        """Takes one action in every stream: `[B]`, or `[B, D]`, which is clipped to its bounds.
 
         Raises:
             UserError: a wrong action, or an environment that breaks its spec.
@@ -166,7 +169,7 @@ class SyncVectorEnvironment:
             environment.close()
 
     def _reset_one(self, index: int) -> dm_env.TimeStep:
-        timestep = self.environments[index].reset()
+        timestep = self._call(index, "reset")
         if not timestep.first():
             self._fail(index, f"reset() must return a FIRST step; got {timestep.step_type!r}")
         self._check_observation(index, timestep.observation)
@@ -176,8 +179,8 @@ class SyncVectorEnvironment:
         self._lengths[index] = 0
         return timestep._replace(reward=0.0, discount=1.0)
 
-    def _step_one(self, index: int, action: np.int32) -> dm_env.TimeStep:
-        timestep = self.environments[index].step(action)
+    def _step_one(self, index: int, action: np.ndarray) -> dm_env.TimeStep:
+        timestep = self._call(index, "step", action)
         if timestep.first():
             self._fail(index, "step() must end an episode with LAST before it returns FIRST")
         self._check_observation(index, timestep.observation)
@@ -204,14 +207,25 @@ class SyncVectorEnvironment:
             self._finished.append(result._replace(environment=index))
 
     def _stack(self, timesteps: list[dm_env.TimeStep]) -> dm_env.TimeStep:
+        observation = tree.map_structure(
+            lambda *leaves: np.stack(leaves), *[t.observation for t in timesteps]
+        )
+        self._check_finite(observation)
         return dm_env.TimeStep(
             step_type=np.array([t.step_type for t in timesteps], np.int32),
             reward=np.array([t.reward for t in timesteps], np.float32),
             discount=np.array([t.discount for t in timesteps], np.float32),
-            observation=tree.map_structure(
-                lambda *leaves: np.stack(leaves), *[t.observation for t in timesteps]
-            ),
+            observation=observation,
         )
+
+    def _call(self, index: int, method: str, *arguments: np.ndarray) -> dm_env.TimeStep:
+        return checks.call(self._where(index), self.environments[index], method, *arguments)
+
+    def _check_finite(self, observation: Nest) -> None:
+        for (field, spec), leaf in zip(self._flat_specs, tree.flatten(observation), strict=True):
+            if spec.dtype.kind == "f" and (found := checks.find_not_finite(leaf)):
+                index, value = found
+                self._fail(index, f"observation field '{field}' must be finite; got {value}")
 
     def _check_same_spec(self, index: int, other: EnvironmentSpec) -> None:
         try:
@@ -226,6 +240,8 @@ class SyncVectorEnvironment:
             )
 
     def _check_actions(self, actions: np.ndarray) -> np.ndarray:
+        if not isinstance(self._spec.actions, specs.DiscreteArray):
+            return self._check_vectors(actions)
         count = self._spec.actions.num_values
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise UserError(
@@ -236,6 +252,18 @@ class SyncVectorEnvironment:
             if not ignored and not 0 <= action < count:
                 self._fail(index, f"action must be in 0..{count - 1}; got {action}")
         return actions.astype(self._spec.actions.dtype)
+
+    def _check_vectors(self, actions: np.ndarray) -> np.ndarray:
+        spec = self._spec.actions
+        if actions.shape != (self.num_envs, *spec.shape) or actions.dtype.kind != "f":
+            raise UserError(
+                f"{self._name}: actions must be floats {[self.num_envs, *spec.shape]}; "
+                f"got shape {actions.shape}, dtype {actions.dtype}"
+            )
+        for index, (action, ignored) in enumerate(zip(actions, self._restart, strict=True)):
+            if not ignored and not np.isfinite(action).all():
+                self._fail(index, f"action must be finite; got {action}")
+        return np.clip(actions, spec.minimum, spec.maximum).astype(spec.dtype)
 
     def _check_observation(self, index: int, observation: Nest) -> None:
         leaves = tree.flatten(observation)
@@ -269,7 +297,19 @@ class SyncVectorEnvironment:
         return float(array)
 
     def _fail(self, index: int, message: str) -> NoReturn:
-        raise UserError(f"{self._name}, environment {index} of the vector: {message}")
+        raise UserError(f"{self._where(index)}: {message}")
+
+    def _where(self, index: int) -> str:
+        return f"{self._name}, environment {index} of the vector"
+
+
+def _is_supported(spec: specs.Array) -> bool:
+    """Whether actions are choices, or vectors of float32."""
+    if isinstance(spec, specs.DiscreteArray):
+        return True
+    return (
+        isinstance(spec, specs.BoundedArray) and spec.dtype == np.float32 and len(spec.shape) == 1
+    )
 
 
 def _same_array(left: specs.Array, right: specs.Array) -> bool:

@@ -1,5 +1,13 @@
 """Haiku torsos and heads, value encoding, history, and the model containers."""
 
+from mukoe.networks.distributions import (
+    Categorical,
+    Distribution,
+    Gaussian,
+    GaussianConfig,
+    categorical_policy,
+    gaussian_policy,
+)
 from mukoe.networks.history import (
     History,
     HistoryConfig,
@@ -18,6 +26,10 @@ from mukoe.networks.models import (
 from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
 
 __all__ = [
+    "Categorical",
+    "Distribution",
+    "Gaussian",
+    "GaussianConfig",
     "History",
     "HistoryConfig",
     "MuZeroNetworks",
@@ -25,6 +37,8 @@ __all__ = [
     "Prediction",
     "SupportConfig",
     "ValueEncoding",
+    "categorical_policy",
+    "gaussian_policy",
     "initial_history",
     "input_spec",
     "make_muzero_networks",

@@ -44,11 +44,14 @@ class HistoryConfig:
             raise UserError("action planes need a history of at least 2 frames, not 1")
 
 
+_DISCRETE = specs.Array((), jnp.int32)
+
+
 class History(NamedTuple):
     """The past of `B` environments, oldest first.
 
     frames: `[B, F-1, ...]` past frames, zero before the episode's start.
-    actions: `[B, F-1]` int32, what was done at those frames.
+    actions: `[B, F-1]` int32 (continuous: `[B, F-1, D]`), what was done at those frames.
     valid: `[B, F-1]` float32, 0 before the episode's start.
     """
 
@@ -63,13 +66,19 @@ def scale_pixels(frames: jax.Array) -> jax.Array:
     return frames.astype(jnp.float32) / scale
 
 
-def initial_history(observation_spec: Nest, config: HistoryConfig, batch_size: int) -> Nest:
+def initial_history(
+    observation_spec: Nest,
+    config: HistoryConfig,
+    batch_size: int,
+    action_spec: specs.Array = _DISCRETE,
+) -> Nest:
     """Returns the empty `History` of `B` environments; `()` where only one frame is seen.
 
     Args:
       observation_spec: of one frame (the features alone where actions are masked).
       config: the history.
       batch_size: `B`.
+      action_spec: of one action, by default of a choice.
 
     Raises:
       UserError: if the observation cannot be stacked.
@@ -80,7 +89,7 @@ def initial_history(observation_spec: Nest, config: HistoryConfig, batch_size: i
     past = (batch_size, config.frames - 1)
     return History(
         frames=jnp.zeros(past + spec.shape, spec.dtype),
-        actions=jnp.zeros(past, jnp.int32),
+        actions=jnp.zeros(past + action_spec.shape, action_spec.dtype),
         valid=jnp.zeros(past, jnp.float32),
     )
 

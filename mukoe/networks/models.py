@@ -12,14 +12,16 @@ import optax
 from dm_env import specs
 
 from mukoe.errors import UserError
+from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.heads import Head
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
 from mukoe.networks.residual import layer, residual_blocks
 from mukoe.networks.torsos import check_input, make_torso
 from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
-from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
 
-_REPRESENTATION = "representation"
+REPRESENTATION = "representation"
+"""Where the parameters of the representation are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,8 @@ class NetworkConfig:
     head_channels: int = 16
     # Hidden layers of a head.
     head_sizes: tuple[int, ...] = (64,)
+    # The policy head of continuous actions.
+    gaussian: GaussianConfig = GaussianConfig()
     # Scale states to [0, 1], but for those of an LSTM. Paper: yes (appendix G).
     scale_hidden_state: bool = True
     # Gradient into the state that enters a dynamics call. Paper: 1/2 (appendix G).
@@ -76,7 +80,7 @@ ACTION_ENCODINGS = ("planes", "cell", "column")
 class Prediction(NamedTuple):
     """What the model says about a state.
 
-    policy_logits: `[B, A]`.
+    policy_logits: `[B, A]`; with continuous actions `[B, 2 D]`, see `gaussian_policy`.
     value_logits: `[B, bins]`.
     """
 
@@ -92,10 +96,12 @@ class MuZeroNetworks:
     representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]`,
         `[B, width]` or, with an LSTM, `[B, 2 width]`; uint8 inputs are scaled to [0, 1].
     prediction: `(params, state) -> Prediction`.
-    dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`.
+    dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`; a continuous
+        action is `[B, D]`, and is clipped to [-1, 1] as the environment does.
     value_encoding: decodes `value_logits`.
     reward_encoding: decodes `reward_logits`.
-    num_actions: `A`.
+    num_actions: `A`; with continuous actions `D`, the length of one.
+    gaussian: how `policy_logits` make a policy of continuous actions; None with discrete ones.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -105,12 +111,14 @@ class MuZeroNetworks:
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
     num_actions: int
+    gaussian: GaussianConfig | None = None
 
 
 def make_muzero_networks(
     environment_spec: EnvironmentSpec,
     history_config: HistoryConfig,
     network_config: NetworkConfig,
+    continuous_actions: bool = False,
 ) -> MuZeroNetworks:
     """Builds the networks for an environment.
 
@@ -118,17 +126,25 @@ def make_muzero_networks(
       environment_spec: of single frames; a `MaskedObservation` counts by its features.
       history_config: what the network input adds to the current frame.
       network_config: the architecture.
+      continuous_actions: whether the agent takes them.
 
     Raises:
-      UserError: if the torso does not take the environment's observations, or its actions
-        have no place on the board.
+      UserError: if the torso does not take the environment's observations, its actions
+        have no place on the board, or they are continuous and the agent does not take
+        them, or their bounds are not ±1.
     """
     features, _ = split_legal_actions(environment_spec.observations)
     spec = input_spec(features, history_config)
     check_input(network_config.torso, spec)
-    num_actions = int(environment_spec.actions.num_values)
-    _check_action_encoding(network_config, spec, num_actions)
-    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, num_actions)))
+    continuous = continuous_actions and is_continuous(environment_spec)
+    if continuous:
+        num_actions = _continuous_size(environment_spec.actions, history_config, network_config)
+    else:
+        num_actions = count_actions(environment_spec)
+        check_action_encoding(network_config, spec, num_actions)
+    model = hk.without_apply_rng(
+        hk.multi_transform(lambda: _model(network_config, num_actions, continuous))
+    )
     representation, prediction, dynamics = model.apply
 
     def init(key: chex.PRNGKey) -> Params:
@@ -142,15 +158,48 @@ def make_muzero_networks(
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
         num_actions=num_actions,
+        gaussian=network_config.gaussian if continuous else None,
     )
 
 
 def without_representation(params: Params) -> Params:
     """Returns the parameters that prediction and dynamics need."""
-    return {name: value for name, value in params.items() if name.split("/")[0] != _REPRESENTATION}
+    return {name: value for name, value in params.items() if name.split("/")[0] != REPRESENTATION}
 
 
-def _check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions: int) -> None:
+def count_actions(environment_spec: EnvironmentSpec) -> int:
+    """Returns `A`.
+
+    Raises:
+      UserError: actions are continuous, so an agent that looks at each cannot have them.
+    """
+    if is_continuous(environment_spec):
+        raise UserError(
+            "this agent takes one of a finite number of actions, not continuous ones "
+            f"({environment_spec.actions!r}); Muesli takes them"
+        )
+    return int(environment_spec.actions.num_values)
+
+
+def _continuous_size(
+    spec: specs.BoundedArray, history_config: HistoryConfig, network_config: NetworkConfig
+) -> int:
+    """Returns the length of a continuous action, having checked that the networks take it."""
+    if len(spec.shape) != 1 or (spec.minimum != -1).any() or (spec.maximum != 1).any():
+        raise UserError(
+            "continuous actions must be one vector with bounds -1 and 1, not "
+            f"{spec!r}; scale them in the environment"
+        )
+    if history_config.action_planes or network_config.action_encoding != "planes":
+        raise UserError(
+            "continuous actions have no planes of past actions and no place on a board; set "
+            "history.action_planes=false and network.action_encoding='planes'"
+        )
+    return int(spec.shape[0])
+
+
+def check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions: int) -> None:
+    """Raises a UserError unless actions have a place in the input of this spec."""
     if config.action_encoding == "planes":
         return
     if config.torso != "board":
@@ -168,22 +217,27 @@ def _check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions
         )
 
 
-def _model(config: NetworkConfig, num_actions: int):
+def _model(config: NetworkConfig, num_actions: int, continuous: bool):
     """Returns what `hk.multi_transform` takes: a function for init, and the three functions."""
-    representation = _Representation(config, name=_REPRESENTATION)
-    prediction = _Prediction(config, num_actions, name="prediction")
+    representation = Representation(config, name=REPRESENTATION)
+    policy_outputs = 2 * num_actions if continuous else num_actions
+    prediction = PredictionHeads(config, policy_outputs, name="prediction")
     dynamics_type = _LSTMDynamics if config.dynamics == "lstm" else _Dynamics
     dynamics = dynamics_type(config, num_actions, name="dynamics")
 
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)
         prediction(state)
-        dynamics(state, jnp.zeros(inputs.shape[:1], jnp.int32))
+        batch = inputs.shape[:1]
+        action = jnp.zeros((*batch, num_actions)) if continuous else jnp.zeros(batch, jnp.int32)
+        dynamics(state, action)
 
     return init, (representation, prediction, dynamics)
 
 
-class _Representation(hk.Module):
+class Representation(hk.Module):
+    """From the network input `[B, ...]` to the first state."""
+
     def __init__(self, config: NetworkConfig, name: str):
         super().__init__(name=name)
         self._config = config
@@ -194,20 +248,22 @@ class _Representation(hk.Module):
         x = residual_blocks(torso(scale_pixels(inputs)), config.representation_blocks)
         if config.dynamics == "lstm":
             return _initial_lstm_state(x, config.width)
-        return _finish_state(x, config)
+        return finish_state(x, config)
 
 
-class _Prediction(hk.Module):
-    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+class PredictionHeads(hk.Module):
+    """From a state to `Prediction`."""
+
+    def __init__(self, config: NetworkConfig, policy_outputs: int, name: str):
         super().__init__(name=name)
         self._config = config
-        self._num_actions = num_actions
+        self._policy_outputs = policy_outputs
 
     def __call__(self, state: jax.Array) -> Prediction:
         if self._config.dynamics == "lstm":
             state = _lstm_output(state)
-        policy_logits = _head(self._num_actions, self._config, "policy_head")(state)
-        value_logits = _head(self._config.value_support.num_bins, self._config, "value_head")(state)
+        policy_logits = make_head(self._policy_outputs, self._config, "policy_head")(state)
+        value_logits = make_head(self._config.value_support.num_bins, self._config, "value_head")(state)
         return Prediction(policy_logits, value_logits)
 
 
@@ -220,12 +276,26 @@ class _Dynamics(hk.Module):
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self._config
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
-        action_features = _action_features(action, self._num_actions, state, config.action_encoding)
-        x = jnp.concatenate([state, action_features], axis=-1)
-        x = state + layer(config.width, state.ndim == 4, "action_input")(x)
-        next_state = _finish_state(residual_blocks(x, config.dynamics_blocks), config)
-        reward = _head(config.reward_support.num_bins, config, "reward_head")
+        features = action_features(action, self._num_actions, state, config.action_encoding)
+        next_state = transition(state, features, config, "action_input")
+        reward = make_head(config.reward_support.num_bins, config, "reward_head")
         return next_state, reward(next_state)
+
+
+def transition(
+    state: jax.Array, features: jax.Array, config: NetworkConfig, name: str
+) -> jax.Array:
+    """Returns the state that follows, given what happens; of use within a module.
+
+    Args:
+      state: `[B, ..., width]`.
+      features: what happens, `[B, ..., F]`; see `action_features`.
+      config: of the networks.
+      name: of the layer that takes both.
+    """
+    x = jnp.concatenate([state, features], axis=-1)
+    x = state + layer(config.width, state.ndim == 4, name)(x)
+    return finish_state(residual_blocks(x, config.dynamics_blocks), config)
 
 
 class _LSTMDynamics(hk.Module):
@@ -237,14 +307,14 @@ class _LSTMDynamics(hk.Module):
         self._num_actions = num_actions
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Maps `[B, 2 width]` and `[B]` to `[B, 2 width]` and logits `[B, bins]`."""
+        """Maps `[B, 2 width]` and actions to `[B, 2 width]` and logits `[B, bins]`."""
         config = self._config
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
         output, cell = jnp.split(state, 2, axis=-1)
         core = hk.LSTM(config.width)
-        one_hot = jax.nn.one_hot(action, self._num_actions, dtype=state.dtype)
-        _, next_state = core(one_hot, hk.LSTMState(output, cell))
-        reward = _head(config.reward_support.num_bins, config, "reward_head")
+        vector = _action_vector(action, self._num_actions, state.dtype)
+        _, next_state = core(vector, hk.LSTMState(output, cell))
+        reward = make_head(config.reward_support.num_bins, config, "reward_head")
         both = jnp.concatenate([next_state.hidden, next_state.cell], axis=-1)
         return both, reward(next_state.hidden)
 
@@ -261,7 +331,8 @@ def _lstm_output(state: jax.Array) -> jax.Array:
     return jnp.split(state, 2, axis=-1)[0]
 
 
-def _head(num_outputs: int, config: NetworkConfig, name: str) -> Head:
+def make_head(num_outputs: int, config: NetworkConfig, name: str) -> Head:
+    """Makes a head as the config says."""
     return Head(num_outputs, config.head_channels, config.head_sizes, name)
 
 
@@ -277,20 +348,28 @@ def scale_state(state: jax.Array) -> jax.Array:
     return (state - low) / jnp.maximum(high - low, 1e-5)
 
 
-def _finish_state(x: jax.Array, config: NetworkConfig) -> jax.Array:
+def finish_state(x: jax.Array, config: NetworkConfig) -> jax.Array:
+    """Scales a state if the config says so."""
     return scale_state(x) if config.scale_hidden_state else x
 
 
-def _action_features(
+def _action_vector(action: jax.Array, num_actions: int, dtype: jnp.dtype) -> jax.Array:
+    """Returns choices `[B]` as their one-hots `[B, A]`, vectors `[B, D]` as they take effect."""
+    if jnp.issubdtype(action.dtype, jnp.floating):
+        return jnp.clip(action, -1.0, 1.0).astype(dtype)
+    return jax.nn.one_hot(action, num_actions, dtype=dtype)
+
+
+def action_features(
     action: jax.Array, num_actions: int, state: jax.Array, encoding: str
 ) -> jax.Array:
     """Returns planes `[B, h, w, A or 1]` or vectors `[B, A]`, as the state asks."""
-    one_hot = jax.nn.one_hot(action, num_actions, dtype=state.dtype)
+    vector = _action_vector(action, num_actions, state.dtype)
     if state.ndim == 2:
-        return one_hot
+        return vector
     batch, height, width = state.shape[:3]
     if encoding == "cell":
-        return one_hot[:, : height * width].reshape(batch, height, width, 1)
+        return vector[:, : height * width].reshape(batch, height, width, 1)
     if encoding == "column":
-        return jnp.broadcast_to(one_hot[:, None, :, None], (batch, height, width, 1))
-    return jnp.broadcast_to(one_hot[:, None, None, :], (batch, height, width, num_actions))
+        return jnp.broadcast_to(vector[:, None, :, None], (batch, height, width, 1))
+    return jnp.broadcast_to(vector[:, None, None, :], (batch, height, width, num_actions))

@@ -28,7 +28,7 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import EnvironmentSpec, Row
+from mukoe.types import EnvironmentSpec, Row, is_continuous
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,9 @@ class ReplayDeclaration:
     batch_size: int
     # Rows before the item's own step, for stacking frames (frames - 1).
     history: int = 0
+    # Rows of an item, from its first on, whose observations are sampled; None for all. The
+    # observations of a sample are `[B, observed_rows, ...]`, everything else is `[B, T, ...]`.
+    observed_rows: int | None = None
     # Steps from one item of an episode to the next; 1 is an item for each step.
     period: int = 1
     # Share of a sample that is fresh: the newest of the items that were not fresh before. A
@@ -76,6 +79,12 @@ class ReplayDeclaration:
             "period",
             self.period,
             f"from 1 to sequence_length - 1 ({self.sequence_length - 1}), or steps are left out",
+        )
+        _check(
+            self.observed_rows is None or 1 <= self.observed_rows <= self.item_length,
+            "observed_rows",
+            self.observed_rows,
+            f"from 1 to the rows of an item ({self.item_length}), or None for all",
         )
         _check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _check(self.min_size >= 1, "min_size", self.min_size, "at least 1")
@@ -169,9 +178,10 @@ def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, specs.
     def plain(spec: specs.Array) -> specs.Array:
         return specs.Array(spec.shape, spec.dtype, spec.name)
 
+    choice = specs.Array((), np.int32, "action")
     return Row(
         observation=jax.tree.map(plain, environment_spec.observations),
-        action=specs.Array((), np.int32, "action"),
+        action=plain(environment_spec.actions) if is_continuous(environment_spec) else choice,
         reward=specs.Array((), np.float32, "reward"),
         discount=specs.Array((), np.float32, "discount"),
         mask=specs.Array((), np.float32, "mask"),

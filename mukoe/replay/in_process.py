@@ -167,7 +167,7 @@ class InProcessReplay:
             places, probabilities = self._draw(batch_size - self.declaration.fresh_items)
             if self.declaration.fresh_items:
                 places, probabilities = self._add_fresh(places, probabilities)
-            rows = self._pool.gather(self._item_rows[places])
+            rows = self._pool.gather(self._item_rows[places], self.declaration.observed_rows)
             keys = self._oldest + (places - self._oldest) % capacity
             self._sampled += batch_size
             self._changed.notify_all()

@@ -9,6 +9,7 @@ only ever refers to rows of its own episode, and one stream of rows goes on for 
 import collections
 import contextlib
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -33,6 +34,9 @@ _BACK_PRESSURE_SLICES = 120
 _SIGNATURE_TIMEOUT_MS = 300_000
 _RATE_LIMITER_TIMEOUT_MS = 500
 _UPDATE_TIMEOUT_S = 10.0
+# A server that is away is asked again after a while, and no longer than this.
+_RETRY_S = 0.5
+_GIVE_UP_S = 600.0
 
 
 def fresh_table(declaration: ReplayDeclaration) -> str:
@@ -60,11 +64,7 @@ def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[re
             declaration.error_buffer,
         )
 
-    def signature(path: tuple, spec: specs.Array) -> tf.TensorSpec:
-        name = "/".join(str(part) for part in path)
-        return tf.TensorSpec((declaration.item_length, *spec.shape), spec.dtype, name)
-
-    item_signature = tree.map_structure_with_path(signature, row_spec)
+    item_signature = _item_signature(declaration, row_spec)
     table = reverb.Table(
         name=declaration.table,
         sampler=sampler,
@@ -85,6 +85,17 @@ def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[re
         signature=item_signature,
     )
     return [table, fresh]
+
+
+def _item_signature(declaration: ReplayDeclaration, row_spec: Row) -> Row:
+    def signature(path: tuple, spec: specs.Array) -> tf.TensorSpec:
+        name = "/".join(str(part) for part in path)
+        rows = declaration.item_length
+        if path[0] == "observation":
+            rows = declaration.observed_rows or rows
+        return tf.TensorSpec((rows, *spec.shape), spec.dtype, name)
+
+    return tree.map_structure_with_path(signature, row_spec)
 
 
 class ReverbAdder(base.ReverbAdder):
@@ -204,11 +215,20 @@ class ReverbAdder(base.ReverbAdder):
         due = self._start % self._declaration.period == 0
         self._start += 1
         if due and self._rows[0].mask:
-            length = self._declaration.item_length
-            trajectory = tree.map_structure(lambda column: column[-length:], self._writer.history)
+            trajectory = self._trajectory()
             self._writer.create_item(self._declaration.table, self._priority(), trajectory)
             if self._declaration.fresh_items:
                 self._writer.create_item(fresh_table(self._declaration), 1.0, trajectory)
+
+    def _trajectory(self) -> Nest:
+        """The newest rows, of observations those that are sampled; nothing else is sent."""
+        start = -self._declaration.item_length
+        observed = self._declaration.observed_rows or -start
+        end = start + observed or None
+        history = self._writer.history
+        trajectory = tree.map_structure(lambda column: column[start:], history)
+        observations = tree.map_structure(lambda column: column[start:end], history.observation)
+        return trajectory._replace(observation=observations)
 
     def _write_last(self) -> None:
         """Pads until each step of the episode has started its item."""
@@ -257,19 +277,35 @@ class ReverbDataset(Iterator[Sample]):
         self._signature: Row | None = None
         self._parts: list[tuple] = []
         self._batches: Iterator[tuple] = iter(())
+        self._away_since: float | None = None
 
     def __next__(self) -> Sample:
         missing = self._batch_size - sum(len(part[0]) for part in self._parts)
         while missing > 0:
             if self._closed.is_set():
                 raise StopIteration
-            part = next(self._batches, None)
-            if part is None:
-                self._batches = self._make_batches()
-            else:
+            part = self._next_part()
+            if part is not None:
                 self._parts.append(part)
                 missing -= len(part[0])
         return self._take()
+
+    def _next_part(self) -> tuple | None:
+        """Returns None where the table, or a server that is away for a while, gives nothing."""
+        try:
+            part = next(self._batches, None)
+            if part is None:
+                self._batches = self._make_batches()
+        except (tf.errors.OpError, RuntimeError, reverb.DeadlineExceededError):
+            self._away_since = self._away_since or time.monotonic()
+            if time.monotonic() - self._away_since > _GIVE_UP_S:
+                raise
+            self._batches = iter(())
+            self._closed.wait(_RETRY_S)
+            return None
+        if part is not None:
+            self._away_since = None
+        return part
 
     def close(self) -> None:
         """Ends the iteration."""
@@ -355,22 +391,15 @@ def update_priorities(
 ) -> None:
     """Gives items new priorities; those that have left are passed over.
 
-    Raises TimeoutError where the server does not answer: Reverb's own call would wait for
-    ever; and RuntimeError where the connection broke.
+    So are all of them where the server does not answer for a while: Reverb's own call would
+    wait for ever, and the items keep the priorities that they had.
     """
     updates = dict(zip(keys.tolist(), priorities.tolist(), strict=True))
-    errors: list[RuntimeError] = []
 
     def update() -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the connection broke
             client.mutate_priorities(table, updates)
-        except RuntimeError as error:
-            errors.append(error)
 
     thread = threading.Thread(target=update, daemon=True)
     thread.start()
     thread.join(_UPDATE_TIMEOUT_S)
-    if errors:
-        raise errors[0]
-    if thread.is_alive():
-        raise TimeoutError(f"the replay server took no priorities for {_UPDATE_TIMEOUT_S} s")

@@ -18,6 +18,7 @@ class RowPool:
 
     def __init__(self, row_spec: Row, num_rows: int):
         leaves, self._treedef = jax.tree.flatten(row_spec)
+        self._num_observations = len(jax.tree.leaves(row_spec.observation))
         self._names = [spec.name or f"leaf {i}" for i, spec in enumerate(leaves)]
         self._shapes = [tuple(spec.shape) for spec in leaves]
         # The operating system gives the memory as rows are written.
@@ -74,9 +75,14 @@ class RowPool:
         for leaf in self._leaves[first_leaf:]:
             leaf[slot] = 0
 
-    def gather(self, slots: np.ndarray) -> Row:
-        """Returns copies of the rows in `slots`: a `Row` of `[*slots.shape, ...]`."""
-        rows = [leaf[slots] for leaf in self._leaves]
+    def gather(self, slots: np.ndarray, observed: int | None = None) -> Row:
+        """Returns copies of the rows in `slots`: a `Row` of `[*slots.shape, ...]`.
+
+        With `observed`, observations are those of so many slots along the last axis.
+        """
+        parts = [slots[..., :observed]] * self._num_observations
+        parts += [slots] * (len(self._leaves) - len(parts))
+        rows = [leaf[part] for leaf, part in zip(self._leaves, parts, strict=True)]
         return jax.tree.unflatten(self._treedef, rows)
 
     def state_dict(self) -> dict[str, np.ndarray]:

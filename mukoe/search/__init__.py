@@ -12,6 +12,7 @@ from mukoe.search.policies import (
     make_search,
     make_tree_search,
 )
+from mukoe.search.stochastic import StochasticModel, stochastic_search_model
 from mukoe.search.temperature import scheduled_temperature
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "SearchFunction",
     "SearchModel",
     "SearchOutput",
+    "StochasticModel",
     "TreeSearchFunction",
     "make_root_search",
     "make_search",
     "make_tree_search",
     "scheduled_temperature",
+    "stochastic_search_model",
 ]

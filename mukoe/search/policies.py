@@ -27,10 +27,14 @@ class SearchModel(NamedTuple):
         (mctx.RecurrentFnOutput, embedding)`. Called once per simulation. Its discount is
         the agent's own times what the model knows of the game: 0 where the episode ends,
         negative where the turn passes to the opponent.
+    search: grows the tree, with the arguments of `mctx.search`; what it returns has the edges
+        of the actions. Another one than the default is for trees in which not every edge is
+        an action, see `mukoe.search.stochastic`.
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
     recurrent: Callable[[Params, chex.PRNGKey, Array, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
+    search: Callable[..., mctx.Tree] = tree_search.search
 
 
 class SearchOutput(NamedTuple):
@@ -43,7 +47,7 @@ class SearchOutput(NamedTuple):
         that of following the search policy. The mean would not do for 'gumbel': sequential
         halving spreads the visits over all considered actions, however bad.
     statistics: `[B]` float32 each: `search_entropy`, `prior_entropy`, `search_prior_kl`
-        (nats), `search_depth_max`, `search_depth_mean` (actions).
+        (nats), `search_depth_max`, `search_depth_mean` (edges of the tree).
     """
 
     action: Array
@@ -213,7 +217,7 @@ def _plan_with_muzero(config, model, params, key, root, legal, temperature, eval
     select = functools.partial(
         mctx.muzero_action_selection, pb_c_init=config.pb_c_init, pb_c_base=config.pb_c_base
     )
-    tree = tree_search.search(
+    tree = model.search(
         params,
         # As mctx.muzero_policy would, so that its tree is this one.
         jax.random.split(search_key, 3)[2],
@@ -241,7 +245,7 @@ def _plan_with_gumbel(config, model, params, key, root, legal, temperature, eval
     search_key, gumbel_key = jax.random.split(key)
     scale = 0.0 if evaluation else config.gumbel_scale
     gumbel = scale * jax.random.gumbel(gumbel_key, root.prior_logits.shape, root.prior_logits.dtype)
-    tree = tree_search.search(
+    tree = model.search(
         params,
         search_key,
         root=root,

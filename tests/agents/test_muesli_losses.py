@@ -14,9 +14,10 @@ from mukoe.agents.muesli import (
     MuesliBuilder,
     MuesliConfig,
     MuesliLossConfig,
+    make_action_space,
     make_loss,
 )
-from mukoe.agents.muesli.losses import look_ahead, make_targets
+from mukoe.agents.muesli.losses import make_targets
 from mukoe.errors import UserError
 from mukoe.learning.learner import Learner, TargetUpdateConfig
 from mukoe.networks.history import HistoryConfig
@@ -228,7 +229,8 @@ def test_loss_equals_the_slow_one(dynamics):
     networks, params = build(config)
     target_params = jax.tree.map(lambda x: 0.7 * x + 0.1, params)
     sample, key = make_sample(), jax.random.PRNGKey(3)
-    absorbing_actions = np.asarray(jax.random.randint(jax.random.split(key)[1], (B, L), 0, A))
+    absorbing_key = jax.random.split(jax.random.split(key)[1])[1]
+    absorbing_actions = np.asarray(jax.random.randint(absorbing_key, (B, L), 0, A))
     moment = MovingSecondMoment.zero().add(2.0, BETA)
     expected, second = slow_loss(
         config, networks, params, target_params, sample, [2.0], absorbing_actions
@@ -244,22 +246,24 @@ def targets_of(sample, config=None):
     networks, params = build(config)
     rows = jax.tree.map(lambda x: x[:, F - 1 :], sample.rows)
     inputs = np.concatenate([sample.rows.observation[:, :-1], rows.observation], -1)
-    looked = look_ahead(networks, config, 1.0, params, rows, inputs)
-    targets, _, _ = make_targets(
-        config, rows, *looked, MovingSecondMoment.zero(), jax.random.PRNGKey(0)
-    )
-    return targets
+    return look_and_make_targets(config, networks, params, rows, inputs)
+
+
+def look_and_make_targets(config, networks, params, rows, inputs):
+    actions, key = make_action_space(networks, config), jax.random.PRNGKey(0)
+    look = actions.look_ahead(params, rows, inputs, key)
+    return make_targets(config, actions, rows, look, MovingSecondMoment.zero(), key)[0]
 
 
 def test_policy_targets_come_from_each_steps_own_observation():
     sample = make_sample()
-    before = np.asarray(targets_of(sample).policies)
+    before = np.asarray(targets_of(sample).policies.weights)
     b = 2  # An episode that goes on.
     assert np.abs(before[b, 1:] - before[b, :-1]).max(-1).min() > 1e-3
     changed = sample.rows.observation.copy()
     changed[b, F - 1 + 2] += 1.0
     sample = sample._replace(rows=sample.rows._replace(observation=changed))
-    moved = np.abs(np.asarray(targets_of(sample).policies) - before).max(-1)
+    moved = np.abs(np.asarray(targets_of(sample).policies.weights) - before).max(-1)
     # The step itself moves far; the others only by the scale of advantages, and by history.
     assert moved[b, 2] > 0.02 and moved[b, 2] > 3 * moved[b, 1]
 
@@ -290,11 +294,8 @@ def test_illegal_actions_get_no_probability():
         action=np.where(sample.rows.action == 1, 0, sample.rows.action),
         extras={"behavior_policy": behavior / behavior.sum(-1, keepdims=True)},
     )
-    looked = look_ahead(networks, config, 1.0, params, rows, sample.rows.observation)
-    targets, _, _ = make_targets(
-        config, rows, *looked, MovingSecondMoment.zero(), jax.random.PRNGKey(0)
-    )
-    assert not np.asarray(targets.policies)[..., 1].any()
+    targets = look_and_make_targets(config, networks, params, rows, sample.rows.observation)
+    assert not np.asarray(targets.policies.weights)[..., 1].any()
     policy = MuesliBuilder(config).make_policy(networks, spec)
     observation = MaskedObservation(sample.rows.observation[:, 0], legal[:, 0])
     action, extras, _ = policy.apply(

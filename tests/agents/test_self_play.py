@@ -48,7 +48,8 @@ def items():
     config = MuZeroConfig(
         network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=(8,)),
         search=SearchConfig(num_simulations=2, discount=1.0),
-        loss=MuZeroLossConfig(unroll_steps=4, td_steps=9),
+        # Only the target network needs all observations, by which the games are told here.
+        loss=MuZeroLossConfig(unroll_steps=4, td_steps=9, bootstrap="target"),
         replay=MuZeroReplayConfig(min_size=1, batch_size=400, sampler="uniform"),
     )
     environment = PgxConfig("tic_tac_toe", random_opening_moves=3).make_factory()(0, 4, False)

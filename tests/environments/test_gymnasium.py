@@ -138,6 +138,42 @@ def test_actions(space, expected):
         np.testing.assert_array_equal(fake.action, meaning)
 
 
+def test_continuous_actions_are_scaled_to_their_bounds():
+    low, high = np.float64([[-2, 0], [10, -1]]), np.float64([[2, 1], [20, -0.5]])
+    fake = Fake(action_space=spaces.Box(low, high, dtype=np.float64))
+    environment = GymnasiumEnvironment(fake)
+    spec = environment.action_spec()
+    assert (spec.shape, spec.dtype) == ((4,), np.float32)
+    assert (spec.minimum == -1).all() and (spec.maximum == 1).all()
+    environment.reset()
+    for action, meaning in (
+        ([-1, -1, -1, -1], low),
+        ([1, 1, 1, 1], high),
+        ([0, 0, 0, 0], [[0, 0.5], [15, -0.75]]),
+        ([0.5, -0.5, 0.2, 0.6], [[1, 0.25], [16, -0.6]]),
+        ([-7, 7, 2, -3], [[-2, 1], [20, -1]]),
+    ):
+        environment.step(np.float32(action))
+        assert fake.action.dtype == np.float64
+        np.testing.assert_allclose(fake.action, meaning, rtol=1e-6)
+
+
+def test_pendulum_is_gymnasiums_pendulum():
+    vector, reference = make_gymnasium("Pendulum-v1")(3, 1, False), gymnasium.make("Pendulum-v1")
+    observation, _ = reference.reset(seed=vector.environments[0]._seed)
+    np.testing.assert_array_equal(vector.reset().observation[0], observation)
+    random, last = np.random.default_rng(0), False
+    while not last:
+        action = random.normal(size=1).astype(np.float32)
+        timestep = vector.step(action[None])
+        torque = 2 * np.clip(action, -1, 1)
+        observation, reward, _, last, _ = reference.step(torque)
+        np.testing.assert_allclose(timestep.observation[0], observation, rtol=1e-5, atol=1e-6)
+        assert timestep.reward[0] == pytest.approx(reward, rel=1e-5)
+        assert timestep.discount.tolist() == [1.0]
+    assert vector.finished_episodes()[0].length == 200
+
+
 def observe(space, observation):
     fake = Fake(observation_space=space)
     environment = GymnasiumEnvironment(fake)
@@ -180,7 +216,13 @@ def test_tuples_and_dicts_become_one_vector():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"action_space": spaces.Box(-1, 1, (2,))}, "actions Box.*supported are Discrete"),
+        ({"action_space": spaces.MultiBinary(2)}, "actions MultiBinary.*supported are Discrete"),
+        ({"action_space": spaces.Box(-1, 1, (2,), int)}, "actions Box.*Box of floats"),
+        ({"action_space": spaces.Box(-np.inf, 1, (2,))}, "actions Box.*finite bounds"),
+        (
+            {"action_space": spaces.Box(np.float32([0, 1]), np.float32([1, 1]))},
+            "actions Box.*each low below its high",
+        ),
         (
             {"action_space": spaces.MultiDiscrete([1000] * 9)},
             f"has {10**27} actions .*at most 10000",
@@ -203,7 +245,6 @@ def test_unsupported_spaces(kwargs, message):
         ("CartPoel-v1", {}, "no Gymnasium environment 'CartPoel-v1'; did you mean CartPole-v1"),
         ("no_such_module:Some-v0", {}, "no Gymnasium environment 'no_such_module:Some-v0'"),
         ("CartPole-v1", {"gravitas": 3}, "'CartPole-v1' cannot be made: .*gravitas"),
-        ("Pendulum-v1", {}, "actions Box.*supported are Discrete and MultiDiscrete"),
     ],
 )
 def test_mistakes_show_at_once(name, kwargs, message):

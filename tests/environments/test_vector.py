@@ -188,19 +188,57 @@ def test_wrong_actions(actions, message):
         vector.step(actions)
 
 
-def test_specs_must_be_equal_and_discrete():
+class Vectors(Counter):
+    """Takes two numbers and is rewarded with their difference."""
+
+    def __init__(self, spec=None):
+        super().__init__()
+        self.spec = spec or specs.BoundedArray((2,), np.float32, [0, -1], [1, 2])
+
+    def action_spec(self):
+        return self.spec
+
+    def step(self, action):
+        assert action.dtype == np.float32
+        return super().step(action[0] - action[1])
+
+
+def test_continuous_actions_are_clipped_to_their_bounds():
+    vector = SyncVectorEnvironment([Vectors(), Vectors()])
+    vector.reset()
+    timestep = vector.step(np.array([[0.25, 0.5], [-3.0, 9.0]]))
+    assert timestep.reward.tolist() == [-0.25, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.zeros((1, 3)), r"floats \[1, 2\]; got shape \(1, 3\)"),
+        (np.zeros((1, 2), int), "floats .*int64"),
+        (np.array([[0.0, np.nan]]), "action must be finite"),
+    ],
+)
+def test_wrong_continuous_actions(actions, message):
+    vector = SyncVectorEnvironment([Vectors()])
+    vector.reset()
+    with pytest.raises(UserError, match=message):
+        vector.step(actions)
+
+
+def test_specs_must_be_equal_and_of_a_known_kind():
     class Other(Counter):
         def action_spec(self):
             return specs.DiscreteArray(4)
 
-    class Continuous(Counter):
-        def action_spec(self):
-            return specs.BoundedArray((1,), np.float32, 0, 1)
-
     with pytest.raises(UserError, match="equal specs"):
         SyncVectorEnvironment([Counter(), Other()])
-    with pytest.raises(UserError, match="DiscreteArray"):
-        SyncVectorEnvironment([Continuous()])
+    for spec in (
+        specs.Array((2,), np.float32),
+        specs.BoundedArray((2,), np.int32, 0, 1),
+        specs.BoundedArray((2, 2), np.float32, 0, 1),
+    ):
+        with pytest.raises(UserError, match="DiscreteArray, or a BoundedArray of one axis"):
+            SyncVectorEnvironment([Vectors(spec)])
     with pytest.raises(UserError, match="at least 1"):
         SyncVectorEnvironment([])
 

@@ -92,6 +92,11 @@ def expected_items(
     return [stack(rows) for rows in starts]
 
 
+def only_observed(item: Row, rows: int) -> Row:
+    """An item with the observations of its first rows alone."""
+    return item._replace(observation=item.observation[:rows])
+
+
 def stack(rows: Sequence[Row]) -> Row:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
 

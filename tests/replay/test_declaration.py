@@ -14,6 +14,8 @@ from tests.replay.episodes import ROW_SPEC, declare
     [
         {"sequence_length": 1},
         {"history": -1},
+        {"observed_rows": 0},
+        {"observed_rows": 7},
         {"batch_size": 0},
         {"period": 0},
         {"period": 4},

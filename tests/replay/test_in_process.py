@@ -18,6 +18,7 @@ from tests.replay.episodes import (
     expected_items,
     extras,
     items_of,
+    only_observed,
     play,
     record,
     reward,
@@ -514,3 +515,13 @@ def test_a_restored_replay_remembers_what_was_fresh():
     again.restore(one.state_dict())
     assert again.sample().keys[-2:].tolist() == [2, 1]
     assert not again.can_sample()
+
+
+@pytest.mark.parametrize("observed", [1, 3, 6])
+def test_only_the_first_observations_are_sampled(observed):
+    replay = make(observed_rows=observed)
+    record(replay.make_adder(), 0, 0, 7)
+    items = every_item(replay)
+    assert items[0].observation.shape == (observed, 3)
+    wanted = expected_items(0, 0, 7, history=2, size=4)
+    assert_same_items(items, [only_observed(item, observed) for item in wanted])

@@ -21,6 +21,7 @@ from tests.replay.episodes import (  # noqa: E402
     declare,
     expected_items,
     items_of,
+    only_observed,
     record,
     reward,
     steps,
@@ -307,3 +308,14 @@ def test_fresh_items_are_the_newest_and_come_once(make):
         replay.send()
         fresh += [as_key(item) for item in items_of(next(dataset).rows)[-2:]]
     assert len(set(fresh)) == len(fresh)
+
+
+@pytest.mark.parametrize("observed", [1, 4])
+def test_only_the_first_observations_are_sampled(make, observed):
+    replay = make(batch_size=40, history=1, sequence_length=3, observed_rows=observed)
+    record(replay.make_adder(), 0, 0, 6)
+    replay.send()
+    rows = next(replay.make_dataset()).rows
+    assert rows.observation.shape == (40, observed, 3)
+    wanted = [only_observed(item, observed) for item in expected_items(0, 0, 6, 1, 3)]
+    assert distinct(items_of(rows)) == distinct(wanted)

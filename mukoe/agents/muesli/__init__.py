@@ -1,5 +1,6 @@
 """Muesli."""
 
+from mukoe.agents.muesli.action_space import make_action_space
 from mukoe.agents.muesli.builder import MuesliBuilder
 from mukoe.agents.muesli.cmpo import (
     MovingSecondMoment,
@@ -18,6 +19,7 @@ __all__ = [
     "MuesliLossConfig",
     "MuesliReplayConfig",
     "cmpo_policy",
+    "make_action_space",
     "make_loss",
     "make_policy",
     "sampled_cmpo_target",

@@ -25,7 +25,9 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         self._config = config
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        return make_muzero_networks(environment_spec, self._config.history, self._config.network)
+        return make_muzero_networks(
+            environment_spec, self._config.history, self._config.network, continuous_actions=True
+        )
 
     def make_policy(
         self,

@@ -62,7 +62,7 @@ def sampled_cmpo_weights(advantages: Array, clip: float, z_init: float = 1.0) ->
     Args:
       advantages: `[..., N]` of the sampled actions, divided by their scale.
       clip: `c`.
-      z_init: the first guess of `z`.
+      z_init: the first guess of `z`; 1 in section 4.2, its end.
     """
     weights = jnp.exp(jnp.clip(advantages, -clip, clip))
     others = jnp.sum(weights, axis=-1, keepdims=True) - weights

@@ -1,7 +1,9 @@
 """The configuration of Muesli.
 
-Sources: [1] Muesli, arXiv:2104.06159 (equations and sections); [2] its tables 5 and 6 as
-cited by CleanRL's implementation; [3] MuZero, arXiv:1911.08265.
+Sources: [1] Muesli, arXiv:2104.06159 (equations, sections, figures); [2] its tables as cited,
+table by table, in the arguments of CleanRL's implementation (vwxyzjn/cleanrl, pull request
+354), so second hand, and without the names of the rows; [3] rlax's `policy_targets`, by authors
+of [1]; "silent": none of them says. The settings of [1] for MuJoCo are not known to us.
 """
 
 import dataclasses
@@ -21,17 +23,17 @@ if TYPE_CHECKING:
 class MuesliReplayConfig:
     """What is kept and how it is sampled; uniformly ([1] section 4.6)."""
 
-    # Sequences that are kept. [2] table 5: 6M frames, so 50,000 sequences of 30 steps of 4.
+    # Sequences that are kept. [2] table 5, size of the replay: 6M frames, so 50,000 sequences of
+    # 30 steps of 4.
     capacity: int = 10_000
-    # Sequences before learning starts. Silent.
+    # Sequences before learning starts: silent.
     min_size: int = 50
-    # Sequences in a batch. [2] table 5: 96.
+    # Sequences in a batch. [2] table 5, batch size: 96.
     batch_size: int = 96
-    # How often a sequence is sampled on average. [1]: all of them once fresh; with 75% replay
-    # that makes 4.
+    # How often a sequence is sampled on average. With all of them once fresh, 75% replay makes 4.
     samples_per_insert: float | None = 4.0
-    # Share of a batch that was never sampled before. [1] section 5: 25% with the small network,
-    # 5% with the large one.
+    # Share of a batch that was never sampled before. [1] figure 1: 75% are replayed with the
+    # IMPALA network, 95% with the large one ([2] table 6, too).
     fresh_fraction: float = 0.25
 
 
@@ -39,35 +41,38 @@ class MuesliReplayConfig:
 class MuesliLossConfig:
     """Targets and losses."""
 
-    # Steps of a sequence, each of them the root of an unroll. [2] table 5: 30.
+    # Steps of a sequence, each of them the root of an unroll. [2] table 5, steps: 30.
     sequence_length: int = 30
-    # K, model steps after the root. [2] table 5: 5.
+    # K, model steps after the root. [2] table 5, unroll length: 5.
     unroll_steps: int = 5
-    # Discount per step, γ. [2] table 5: 0.995.
+    # Discount per step, γ. [2] table 5, discount: 0.995.
     discount: float = 0.995
-    # λ of Retrace. [2] table 6: 0.95.
+    # λ of Retrace. [2] table 6, Retrace λ: 0.95.
     trace_decay: float = 0.95
-    # c, advantages in the regulariser are clipped to ±c. [1] section 4.1: 1.
+    # c, advantages in the regulariser are clipped to ±c. [1] section 4.1, its end: 1.
     advantage_clip: float = 1.0
     # λ, weight of KL(π_CMPO, π) beside the policy gradient. [1] figure 3b: 1.
     regularizer_weight: float = 1.0
-    # Actions drawn for the regulariser; 0 takes all of them exactly. [2] table 5: 16.
+    # Actions drawn for the regulariser, with continuous actions for `v` too; 0 takes all of them
+    # exactly. [2] table 5, samples of the regulariser and of Retrace: 16 each; table 6, large
+    # network: exact.
     num_samples: int = 16
-    # Weight of the behaviour policy in the prior. [2]: 0.03.
+    # Weight of the behaviour policy in the prior. Second hand, table not known to us: 0.03.
     prior_behavior: float = 0.03
-    # Weight of the uniform policy in the prior; the rest is the target network's. [2]: 0.003.
+    # Weight of the uniform policy in the prior; the rest is the target network's. Second hand,
+    # table not known to us: 0.003.
     prior_uniform: float = 0.003
-    # β of the moving second moment of G - v. [2] table 5: 0.99.
+    # β of the moving second moment of G - v. [2] table 5, variance decay: 0.99.
     moment_decay: float = 0.99
-    # Added to the second moment. [2] table 5: 1e-12.
+    # Added to the second moment. [2] table 5, variance offset: 1e-12.
     moment_epsilon: float = 1e-12
-    # Weight of policy gradient and regulariser. [2] cites a policy gradient weight of 3.
+    # Weight of policy gradient and regulariser. [2] table 9, policy gradient: 3.
     policy_weight: float = 3.0
-    # Weight of the model's policies, L_m. Silent; [2] takes 1.
+    # Weight of the model's policies, L_m: silent; the code of [2] takes 1.
     model_policy_weight: float = 1.0
-    # Weight of the values. [2] table 5: 0.25.
+    # Weight of the values. [2] table 5, value loss: 0.25.
     value_weight: float = 0.25
-    # Weight of the rewards. [2] table 5: 1.
+    # Weight of the rewards. [2] table 5, reward loss: 1.
     reward_weight: float = 1.0
 
 
@@ -75,13 +80,15 @@ class MuesliLossConfig:
 class MuesliConfig:
     """Muesli."""
 
+    # [1] section 4.5: LSTM dynamics, MuZero's value and reward; [2] gives it no sizes.
     network: NetworkConfig = NetworkConfig(dynamics="lstm")
+    # [2] table 10, on Atari: 4 frames.
     history: HistoryConfig = HistoryConfig()
     loss: MuesliLossConfig = MuesliLossConfig()
     replay: MuesliReplayConfig = MuesliReplayConfig()
-    # [2] table 5: Adam, 3e-4, no weight decay.
+    # [2] table 5, learning rate: 3e-4; tables 5 and 6, weight decay: 0.
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, weight_decay=0.0)
-    # [2] table 5: 0.1.
+    # [2] table 5, update rate of the target network: 0.1.
     target_update: TargetUpdateConfig = TargetUpdateConfig(period=1, rate=0.1)
     # How evaluation chooses: the 'mode' of the policy, or a 'sample' of it. The paper's scores
     # are those of training episodes: samples.

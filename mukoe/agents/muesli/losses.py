@@ -11,7 +11,8 @@ an unroll of `K` steps; what lies behind row `L - 1` has no target and is masked
     reward                reward[t]  reward[t+1] ...
 
 The targets of a row come from its own observation and the target network: its policy is the
-prior, its model gives `q(s, a) = r̂_1 + γ v̂_1`, so `v(s) = Σ_a π_prior(a | s) q(s, a)`.
+prior, its model gives `q(s, a) = r̂_1 + γ v̂_1`, so `v(s) = Σ_a π_prior(a | s) q(s, a)`. What
+depends on the kind of actions is the work of an `ActionSpace`.
 """
 
 import functools
@@ -23,10 +24,12 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.muesli.cmpo import MovingSecondMoment, cmpo_policy, sampled_cmpo_target
+from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.agents.muesli.policy import mask_logits
+from mukoe.agents.muesli.look_ahead import ActionSpace, LookAhead, PolicyTarget, flat
 from mukoe.learning.targets import UnrollMasks, retrace_returns, unroll_masks
+from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
@@ -35,15 +38,15 @@ from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, spl
 class RowTargets(NamedTuple):
     """What is known of the first `L` rows; constants.
 
-    policies: `[B, L, A]` π_CMPO, or the estimate of it from samples.
+    policies: `[B, L, N, ...]` π_CMPO, or the estimate of it from samples.
     advantages: `[B, L]` `(G - v) / scale` of the actions that were taken.
     values: `[B, L]` `G`, by Retrace; 0 in absorbing states.
     rewards: `[B, L]` what the actions led to; 0 in absorbing states.
-    actions: `[B, L]`, random ones in absorbing states.
+    actions: `[B, L]` or `[B, L, D]`, random ones in absorbing states.
     masks: which of them are known, `[B, L]` each.
     """
 
-    policies: Array
+    policies: PolicyTarget
     advantages: Array
     values: Array
     rewards: Array
@@ -59,66 +62,14 @@ def make_loss(networks: MuZeroNetworks, config: MuesliConfig, turns: bool = Fals
       config: of the agent.
       turns: whether two players take turns, so that the next value is the opponent's.
     """
-    return functools.partial(_loss, networks, config, -1.0 if turns else 1.0)
-
-
-def mixed_prior(target: Array, behavior: Array, legal: Array, config: MuesliConfig) -> Array:
-    """`(1 - b - u) π_target + b π_b + u uniform`, `[..., A]`; uniform over legal actions."""
-    loss = config.loss
-    uniform = legal / jnp.sum(legal, axis=-1, keepdims=True)
-    rest = 1.0 - loss.prior_behavior - loss.prior_uniform
-    return rest * target + loss.prior_behavior * behavior + loss.prior_uniform * uniform
-
-
-def one_step_values(
-    networks: MuZeroNetworks, params: Params, state: Array, discount: float
-) -> Array:
-    """`q(s, a) = r̂_1 + γ v̂_1` of all actions by one model step, `[N, A]` of states `[N, ...]`."""
-
-    def look(action: Array) -> Array:
-        actions = jnp.full(state.shape[:1], action)
-        next_state, reward_logits = networks.dynamics(params, state, actions)
-        value_logits = networks.prediction(params, next_state).value_logits
-        reward = networks.reward_encoding.to_scalar(reward_logits)
-        return reward + discount * networks.value_encoding.to_scalar(value_logits)
-
-    return jax.vmap(look, out_axes=1)(jnp.arange(networks.num_actions))
-
-
-def look_ahead(
-    networks: MuZeroNetworks,
-    config: MuesliConfig,
-    turn_sign: float,
-    target_params: Params,
-    rows: Row,
-    inputs: Array,
-) -> tuple[Array, Array]:
-    """Returns prior and action values of the target network, `[B, L + 1, A]` each.
-
-    Args:
-      networks: the model.
-      config: of the agent.
-      turn_sign: -1 where the value after an action is the opponent's.
-      target_params: of the target network.
-      rows: `[B, L + 1, ...]` without history.
-      inputs: `[B, L + 1, ...]` network inputs.
-    """
-    state = networks.representation(target_params, _flat(inputs))
-    logits = networks.prediction(target_params, state).policy_logits
-    values = one_step_values(networks, target_params, state, turn_sign * config.loss.discount)
-    logits, values = (x.reshape((*inputs.shape[:2], -1)) for x in (logits, values))
-    _, legal = split_legal_actions(rows.observation)
-    target_policy = jax.nn.softmax(mask_logits(logits, legal))
-    uniform_over = jnp.ones_like(values) if legal is None else legal.astype(values.dtype)
-    prior = mixed_prior(target_policy, rows.extras["behavior_policy"], uniform_over, config)
-    return prior, values
+    return functools.partial(_loss, networks, config, make_action_space(networks, config, turns))
 
 
 def make_targets(
     config: MuesliConfig,
+    actions: ActionSpace,
     rows: Row,
-    prior: Array,
-    action_values: Array,
+    look: LookAhead,
     moment: MovingSecondMoment,
     key: chex.PRNGKey,
 ) -> tuple[RowTargets, MovingSecondMoment, Mapping[str, Array]]:
@@ -126,9 +77,9 @@ def make_targets(
 
     Args:
       config: of the agent.
+      actions: their kind.
       rows: `[B, L + 1, ...]` without history.
-      prior: `[B, L + 1, A]`, of `look_ahead`.
-      action_values: `[B, L + 1, A]`, of `look_ahead`.
+      look: `[B, L + 1, ...]`, the target network's.
       moment: of the advantages so far.
       key: of sampled actions, and of the actions in absorbing states.
 
@@ -136,45 +87,40 @@ def make_targets(
       The targets, the moment with this batch's advantages, and metrics.
     """
     loss = config.loss
-    values = jnp.sum(prior * action_values, axis=-1)
-    taken = rows.action[..., None]
-    ratios = _at(prior, taken) / jnp.maximum(_at(rows.extras["behavior_policy"], taken), 1e-8)
     returns = retrace_returns(
         rows.reward,
         rows.discount,
         rows.mask,
-        _at(action_values, taken),
-        values,
-        ratios,
+        look.taken_values,
+        look.values,
+        look.ratios,
         loss.trace_decay,
         loss.discount,
     )
     masks = jax.tree.map(lambda x: x[:, :-1], unroll_masks(rows.discount, rows.mask))
     acted = masks.acted
-    errors = (returns - values[:, :-1]) * acted
+    look = jax.tree.map(lambda x: x[:, :-1], look)
+    errors = (returns - look.values) * acted
     moment = moment.add(_mean(errors**2, acted), loss.moment_decay)
     scale = moment.scale(loss.moment_epsilon)
-
     sample_key, action_key = jax.random.split(key)
-    prior, advantages = prior[:, :-1], ((action_values - values[..., None]) / scale)[:, :-1]
-    clip = loss.advantage_clip
-    if loss.num_samples:
-        policies = sampled_cmpo_target(sample_key, prior, advantages, clip, loss.num_samples)
-    else:
-        policies = cmpo_policy(prior, advantages, clip)
-    random_actions = jax.random.randint(action_key, returns.shape, 0, prior.shape[-1])
     targets = RowTargets(
-        policies=policies,
+        policies=actions.improve(look, scale, sample_key),
         advantages=errors / scale,
         values=returns * acted,
         rewards=rows.reward[:, :-1] * acted,
-        actions=jnp.where(acted > 0, rows.action[:, :-1], random_actions),
+        actions=jnp.where(
+            _like(acted, rows.action) > 0,
+            rows.action[:, :-1],
+            actions.random_actions(action_key, acted.shape),
+        ),
         masks=masks,
     )
+    clipped = jnp.abs(look.action_values - look.values[..., None]) > loss.advantage_clip * scale
     metrics = {
         "advantage_scale": scale,
-        "advantage_clipped": _mean(jnp.mean(jnp.abs(advantages) > clip, axis=-1), acted),
-        "retrace_ratio": _mean(jnp.minimum(ratios[:, :-1], 1.0), acted),
+        "advantage_clipped": _mean(jnp.mean(clipped, axis=-1), acted),
+        "retrace_ratio": _mean(jnp.minimum(look.ratios, 1.0), acted),
         "value_target": _mean(returns, acted),
         "value_error": _mean(jnp.abs(errors), acted),
     }
@@ -184,7 +130,7 @@ def make_targets(
 def _loss(
     networks: MuZeroNetworks,
     config: MuesliConfig,
-    turn_sign: float,
+    actions: ActionSpace,
     params: Params,
     target_params: Params,
     sample: Sample,
@@ -197,9 +143,10 @@ def _loss(
     inputs = stack_rows(
         features, sample.rows.action, sample.rows.mask, config.history, networks.num_actions
     )
-    prior, action_values = look_ahead(networks, config, turn_sign, target_params, rows, inputs)
-    targets, moment, metrics = make_targets(config, rows, prior, action_values, moment, key)
-    parts, entropy = _unroll_losses(networks, config, params, rows, inputs, targets)
+    look_key, key = jax.random.split(key)
+    look = actions.look_ahead(target_params, rows, inputs, look_key)
+    targets, moment, metrics = make_targets(config, actions, rows, look, moment, key)
+    parts, entropy = _unroll_losses(networks, config, actions, params, rows, inputs, targets)
     loss = config.loss
     total = (
         loss.policy_weight
@@ -215,6 +162,7 @@ def _loss(
 def _unroll_losses(
     networks: MuZeroNetworks,
     config: MuesliConfig,
+    actions: ActionSpace,
     params: Params,
     rows: Row,
     inputs: Array,
@@ -230,16 +178,19 @@ def _unroll_losses(
     def mean(losses: Array, mask: Array) -> Array:
         return jnp.sum(root * mask * losses) / count
 
-    state = networks.representation(params, _flat(inputs[:, :-1]))
+    state = networks.representation(params, flat(inputs[:, :-1]))
     prediction = networks.prediction(params, state)
     _, legal = split_legal_actions(rows.observation)
-    logits = mask_logits(prediction.policy_logits, None if legal is None else _flat(legal[:, :-1]))
-    behavior, action = _flat(rows.extras["behavior_policy"][:, :-1]), ahead[0].actions[:, None]
-    ratio = _at(jax.nn.softmax(logits), action) / jnp.maximum(_at(behavior, action), 1e-8)
+    legal = None if legal is None else flat(legal[:, :-1])
+    policy = actions.policy(prediction.policy_logits, legal)
+    behavior = actions.behavior(jax.tree.map(lambda x: flat(x[:, :-1]), dict(rows.extras)))
+    taken = ahead[0].actions
+    log_ratio = policy.log_prob(taken) - behavior.log_prob(taken)
+    ratio = jnp.exp(jnp.where(root > 0, log_ratio, 0.0))
     value_probs = [networks.value_encoding.to_probs(x.values) for x in ahead]
     parts = {
         "gradient_loss": mean(-ratio * ahead[0].advantages, root),
-        "regularizer_loss": mean(_divergence(ahead[0].policies, logits), root),
+        "regularizer_loss": mean(_divergence(actions, ahead[0].policies, policy), root),
         "model_policy_loss": jnp.float32(0.0),
         "value_loss": mean(cross_entropy(prediction.value_logits, value_probs[0]), root),
         "reward_loss": jnp.float32(0.0),
@@ -249,14 +200,15 @@ def _unroll_losses(
         before, here = ahead[k - 1], ahead[k]
         state, reward_logits = networks.dynamics(params, state, before.actions)
         prediction = networks.prediction(params, state)
-        policy = _divergence(here.policies, prediction.policy_logits)
+        unrolled = actions.policy(prediction.policy_logits)
         value = cross_entropy(prediction.value_logits, value_probs[k])
         reward_probs = networks.reward_encoding.to_probs(before.rewards)
         reward = cross_entropy(reward_logits, reward_probs)
-        parts["model_policy_loss"] += mean(policy, here.masks.acted) / steps
+        divergence = _divergence(actions, here.policies, unrolled)
+        parts["model_policy_loss"] += mean(divergence, here.masks.acted) / steps
         parts["value_loss"] += mean(value, here.masks.known) / steps
         parts["reward_loss"] += mean(reward, before.masks.known) / steps
-    return parts, mean(cross_entropy(logits, jax.nn.softmax(logits)), root)
+    return parts, mean(policy.entropy(), root)
 
 
 def _ahead(targets: RowTargets, steps: int) -> RowTargets:
@@ -264,26 +216,21 @@ def _ahead(targets: RowTargets, steps: int) -> RowTargets:
 
     def shift(array: Array) -> Array:
         padding = [(0, 0), (0, steps)] + [(0, 0)] * (array.ndim - 2)
-        return _flat(jnp.pad(array[:, steps:], padding))
+        return flat(jnp.pad(array[:, steps:], padding))
 
     return jax.tree.map(shift, targets)
 
 
-def _flat(array: Array) -> Array:
-    """Merges batch and time."""
-    return array.reshape((-1, *array.shape[2:]))
-
-
-def _at(values: Array, index: Array) -> Array:
-    """Picks the entry `index` `[..., 1]` of the last axis."""
-    return jnp.take_along_axis(values, index, axis=-1)[..., 0]
+def _like(mask: Array, array: Array) -> Array:
+    """A mask `[B, L]` with as many axes as an array `[B, ...]`."""
+    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
 
 
 def _mean(values: Array, mask: Array) -> Array:
     return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
 
-def _divergence(target: Array, logits: Array) -> Array:
-    """`KL(target, softmax(logits))`."""
-    log_target = jnp.log(jnp.maximum(target, 1e-20))
-    return cross_entropy(logits, target) + jnp.sum(target * log_target, axis=-1)
+def _divergence(actions: ActionSpace, target: PolicyTarget, policy: Distribution) -> Array:
+    """`KL(target, policy)`, `[...]`, or the estimate of it from samples."""
+    log_probs = actions.log_probs(policy, target)
+    return jnp.sum(target.weights * (target.log_probs - log_probs), axis=-1)

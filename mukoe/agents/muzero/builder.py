@@ -1,7 +1,8 @@
 """The builder of MuZero and Gumbel MuZero."""
 
+import abc
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import chex
 import jax
@@ -10,46 +11,83 @@ import numpy as np
 from mukoe.agents.builder import ActorLearnerBuilder, NetworkCalls
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
-from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_policy
+from mukoe.agents.muzero.model import muzero_model
+from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_search_policy
+from mukoe.agents.muzero.returns import td_lambda_returns
 from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
-from mukoe.learning.targets import n_step_returns
-from mukoe.networks.models import MuZeroNetworks, make_muzero_networks
+from mukoe.networks.models import (
+    MuZeroNetworks,
+    make_muzero_networks,
+    without_representation,
+)
 from mukoe.replay.declaration import ReplayDeclaration
-from mukoe.search import Inspector
-from mukoe.types import EnvironmentSpec, Policy, Row, Sample
+from mukoe.search import Inspector, SearchModel
+from mukoe.types import EnvironmentSpec, LossFunction, Params, Policy, Row, Sample
 
 
-class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
-    """MuZero (arXiv:1911.08265); Gumbel MuZero with `config.search.algorithm='gumbel'`."""
+class SearchingNetworks(Protocol):
+    """What the builder needs of the networks itself."""
+
+    @property
+    def init(self) -> Callable[[chex.PRNGKey], Params]: ...
+
+
+Networks = TypeVar("Networks", bound=SearchingNetworks)
+
+
+class SearchBuilder(ActorLearnerBuilder[Networks]):
+    """What the agents have in common that search a learned model and learn from rows of it."""
 
     def __init__(self, config: MuZeroConfig):
         self._config = config
 
-    def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        return make_muzero_networks(environment_spec, self._config.history, self._config.network)
+    @abc.abstractmethod
+    def _make_model(self, networks: Networks, environment_spec: EnvironmentSpec) -> SearchModel:
+        """Makes the model that is searched."""
+
+    @abc.abstractmethod
+    def _make_loss(self, networks: Networks) -> LossFunction:
+        """Makes the loss of the learner."""
+
+    @abc.abstractmethod
+    def _search_params(self, params: Params) -> Params:
+        """Returns the parameters that the search needs behind the root."""
 
     def make_policy(
-        self,
-        networks: MuZeroNetworks,
-        environment_spec: EnvironmentSpec,
-        evaluation: bool = False,
+        self, networks: Networks, environment_spec: EnvironmentSpec, evaluation: bool = False
     ) -> Policy:
-        return make_policy(networks, environment_spec, self._config, evaluation)
+        model = self._make_model(networks, environment_spec)
+        return make_search_policy(
+            model, environment_spec, self._config, evaluation, self._search_params
+        )
 
     def make_inspector(
-        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+        self, networks: Networks, environment_spec: EnvironmentSpec
     ) -> Inspector | None:
         if self._config.search.num_simulations == 0:
             return None
-        return make_inspector(networks, environment_spec, self._config)
+        model = self._make_model(networks, environment_spec)
+        return make_inspector(model, environment_spec, self._config)
 
     def make_network_calls(
-        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+        self, networks: Networks, environment_spec: EnvironmentSpec
     ) -> NetworkCalls | None:
         if self._config.search.num_simulations == 0:
             return None
-        return make_network_calls(networks, environment_spec, self._config)
+        model = self._make_model(networks, environment_spec)
+        return make_network_calls(model, environment_spec, self._config)
+
+    @property
+    def _observed_states(self) -> int:
+        """States of an unroll whose observation the loss reads, from the first on."""
+        return 1
+
+    @property
+    def _observed_rows(self) -> int | None:
+        if self._config.loss.bootstrap == "target":
+            return None
+        return self._config.history.frames - 1 + self._observed_states
 
     @property
     def replay(self) -> ReplayDeclaration:
@@ -58,6 +96,7 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         return ReplayDeclaration(
             sequence_length=loss.unroll_steps + loss.td_steps + 1,
             history=self._config.history.frames - 1,
+            observed_rows=self._observed_rows,
             capacity=config.capacity,
             min_size=config.min_size,
             batch_size=config.batch_size,
@@ -70,7 +109,7 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
     def make_learner(
         self,
         random_key: chex.PRNGKey,
-        networks: MuZeroNetworks,
+        networks: Networks,
         dataset: Iterator[Sample],
         logger_fn: Callable[[], Logger] | None,
         environment_spec: EnvironmentSpec,
@@ -81,7 +120,7 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         del environment_spec
         init_key, loss_key = jax.random.split(random_key)
         return Learner(
-            make_loss(networks, self._config),
+            self._make_loss(networks),
             make_optimizer(self._config.optimizer),
             networks.init(init_key),
             dataset,
@@ -94,16 +133,35 @@ class MuZeroBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         )
 
     def _initial_priority(self, rows: Row) -> float:
-        """`|search value - n-step return|` of the first row (paper, appendix G)."""
+        """`|search value - return|` of the first row (paper, appendix G)."""
         n = self._config.loss.td_steps
         window = slice(0, n + 1)
         values = rows.extras["search_value"][window]
-        (target,) = n_step_returns(
+        (target,) = td_lambda_returns(
             rows.reward[window],
             rows.discount[window],
             rows.mask[window],
             values,
             n,
             self._config.search.discount,
+            self._config.loss.td_lambda,
         )
         return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon
+
+
+class MuZeroBuilder(SearchBuilder[MuZeroNetworks]):
+    """MuZero (arXiv:1911.08265); Gumbel MuZero with `config.search.algorithm='gumbel'`."""
+
+    def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
+        return make_muzero_networks(environment_spec, self._config.history, self._config.network)
+
+    def _make_model(
+        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        return muzero_model(networks, environment_spec, self._config.search.discount)
+
+    def _make_loss(self, networks: MuZeroNetworks) -> LossFunction:
+        return make_loss(networks, self._config)
+
+    def _search_params(self, params: Params) -> Params:
+        return without_representation(params)

@@ -46,6 +46,9 @@ class MuZeroLossConfig:
     unroll_steps: int = 5
     # n of the n-step return. Paper: 10 on Atari; Reanalyse: 5.
     td_steps: int = 5
+    # λ of the mean of the 1-step to n-step returns that is the value target; 1 takes the n-step
+    # return alone. Paper: 1. Stochastic MuZero (Antonoglou et al., ICLR 2022): 0.5 on 2048.
+    td_lambda: float = 1.0
     # What the n-step return ends with: the stored value of the 'search', or the 'target'
     # network's. Paper: search.
     bootstrap: Literal["search", "target"] = "search"
@@ -72,6 +75,8 @@ class MuZeroConfig:
             raise UserError(f"loss.unroll_steps must be at least 1, not {self.loss.unroll_steps}")
         if self.loss.td_steps < 1:
             raise UserError(f"loss.td_steps must be at least 1, not {self.loss.td_steps}")
+        if not 0 <= self.loss.td_lambda <= 1:
+            raise UserError(f"loss.td_lambda must be from 0 to 1, not {self.loss.td_lambda}")
 
     def make_builder(self) -> "MuZeroBuilder":
         """Returns the agent's builder."""

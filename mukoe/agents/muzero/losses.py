@@ -11,18 +11,20 @@ A sample holds rows `t .. t+K+n` behind `H` rows of history. The model is unroll
 """
 
 import functools
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.learning.targets import UnrollMasks, n_step_returns, unroll_masks
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
+from mukoe.agents.muzero.returns import td_lambda_returns
+from mukoe.learning.targets import UnrollMasks, unroll_masks
 from mukoe.networks.history import stack_rows
-from mukoe.networks.models import MuZeroNetworks
+from mukoe.networks.models import MuZeroNetworks, Prediction
+from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
 
 
@@ -30,7 +32,7 @@ class UnrollTargets(NamedTuple):
     """What the unrolled model is compared with, for `K + 1` states.
 
     policies: `[B, K+1, A]` search policies.
-    values: `[B, K+1]` n-step returns; 0 in absorbing states.
+    values: `[B, K+1]` returns; 0 in absorbing states.
     rewards: `[B, K+1]` reward of the action taken at each state; 0 in absorbing ones.
     actions: `[B, K+1]`, random ones in absorbing states.
     masks: which of them are known, `[B, K+1]` each.
@@ -41,6 +43,32 @@ class UnrollTargets(NamedTuple):
     rewards: Array
     actions: Array
     masks: UnrollMasks
+
+
+class Unrolled(NamedTuple):
+    """What an unrolled model has to answer for.
+
+    losses: `[B]` each, by name.
+    root_value: `[B]`, predicted at the root.
+    metrics: scalars.
+    """
+
+    losses: Mapping[str, Array]
+    root_value: Array
+    metrics: Mapping[str, Array]
+
+
+class RootNetworks(Protocol):
+    """What the targets need of the networks, such as `MuZeroNetworks`."""
+
+    @property
+    def representation(self) -> Callable[[Params, Array], Array]: ...
+    @property
+    def prediction(self) -> Callable[[Params, Array], Prediction]: ...
+    @property
+    def value_encoding(self) -> ValueEncoding: ...
+    @property
+    def num_actions(self) -> int: ...
 
 
 def make_loss(networks: MuZeroNetworks, config: MuZeroConfig) -> LossFunction:
@@ -58,11 +86,17 @@ def make_targets(
       values: `[B, K+n+1]`, what the returns are bootstrapped with.
       key: of the actions in absorbing states, where every action leads nowhere.
       num_actions: `A`.
-      config: unroll, n and discount.
+      config: unroll, n, λ and discount.
     """
     masks = unroll_masks(rows.discount, rows.mask)
-    returns = n_step_returns(
-        rows.reward, rows.discount, rows.mask, values, config.loss.td_steps, config.search.discount
+    returns = td_lambda_returns(
+        rows.reward,
+        rows.discount,
+        rows.mask,
+        values,
+        config.loss.td_steps,
+        config.search.discount,
+        config.loss.td_lambda,
     )
     states = returns.shape[1]
     masks = jax.tree.map(lambda mask: mask[:, :states], masks)
@@ -91,32 +125,58 @@ def _loss(
     sample: Sample,
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
+    targets = sample_targets(networks, config, target_params, sample, key)
+    root = network_inputs(networks, config, sample.rows, steps=1)[:, 0]
+    unrolled = _unroll_losses(networks, config, params, root, targets)
+    return total_loss(config, loss_weights(config.loss), sample, targets, unrolled)
+
+
+def sample_targets(
+    networks: RootNetworks,
+    config: MuZeroConfig,
+    target_params: Params,
+    sample: Sample,
+    key: chex.PRNGKey,
+) -> UnrollTargets:
+    """`make_targets` of a sample with history, bootstrapped as the config says."""
     history = config.history.frames - 1
     rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
     if config.loss.bootstrap == "target":
         values = _target_network_values(networks, config, target_params, sample.rows)
     else:
         values = rows.extras["search_value"]
-    targets = make_targets(rows, values, key, networks.num_actions, config)
-    root = _network_inputs(networks, config, sample.rows, steps=1)[:, 0]
+    return make_targets(rows, values, key, networks.num_actions, config)
 
-    parts, root_value, metrics = _unroll_losses(networks, config, params, root, targets)
-    weights = importance_weights(sample.probabilities, config.replay.importance_exponent)
-    loss = config.loss
-    per_sample = (
-        loss.policy_weight * parts["policy_loss"]
-        + loss.value_weight * parts["value_loss"]
-        + loss.reward_weight * parts["reward_loss"]
-    )
-    total = jnp.mean(weights * per_sample)
-    error = jnp.abs(root_value - targets.values[:, 0])
+
+def loss_weights(config: MuZeroLossConfig) -> dict[str, float]:
+    """The weights of MuZero's losses by their names."""
+    return {
+        "policy_loss": config.policy_weight,
+        "value_loss": config.value_weight,
+        "reward_loss": config.reward_weight,
+    }
+
+
+def total_loss(
+    config: MuZeroConfig,
+    weights: Mapping[str, float],
+    sample: Sample,
+    targets: UnrollTargets,
+    unrolled: Unrolled,
+) -> tuple[Array, LossExtra]:
+    """Weighs losses by name and by importance; the priorities are those of appendix G."""
+    importance = importance_weights(sample.probabilities, config.replay.importance_exponent)
+    losses = unrolled.losses
+    per_sample = sum(weight * losses[name] for name, weight in weights.items())
+    total = jnp.mean(importance * per_sample)
+    error = jnp.abs(unrolled.root_value - targets.values[:, 0])
     metrics = {
         "loss": total,
-        **{name: jnp.mean(weights * part) for name, part in parts.items()},
-        **metrics,
+        **{name: jnp.mean(importance * loss) for name, loss in losses.items()},
+        **unrolled.metrics,
         "value_target": jnp.mean(targets.values[:, 0]),
         "value_error": jnp.mean(error),
-        "importance_weight": jnp.mean(weights),
+        "importance_weight": jnp.mean(importance),
     }
     priorities = jax.lax.stop_gradient(error) + config.replay.priority_epsilon
     return total, LossExtra(metrics, priorities)
@@ -128,8 +188,8 @@ def _unroll_losses(
     params: Params,
     root: Array,
     targets: UnrollTargets,
-) -> tuple[Mapping[str, Array], Array, Mapping[str, Array]]:
-    """Returns the losses `[B]`, the value at the root `[B]`, and metrics.
+) -> Unrolled:
+    """Unrolls the model and compares it with the targets.
 
     The root counts fully, each of the K states behind it by 1/K (appendix G).
     """
@@ -144,7 +204,7 @@ def _unroll_losses(
     value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
     reward_loss = jnp.zeros_like(value_loss)
     metrics = {
-        "policy_entropy": jnp.mean(_entropy(prediction.policy_logits)),
+        "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(policy_loss),
         "root_value_loss": jnp.mean(value_loss),
@@ -160,12 +220,12 @@ def _unroll_losses(
         policy_loss += acted[:, k] * policy / steps
         value_loss += known[:, k] * value / steps
         reward_loss += known[:, k - 1] * reward / steps
-    parts = {"policy_loss": policy_loss, "value_loss": value_loss, "reward_loss": reward_loss}
-    return parts, root_value, metrics
+    losses = {"policy_loss": policy_loss, "value_loss": value_loss, "reward_loss": reward_loss}
+    return Unrolled(losses, root_value, metrics)
 
 
-def _network_inputs(
-    networks: MuZeroNetworks, config: MuZeroConfig, rows: Row, steps: int | None
+def network_inputs(
+    networks: RootNetworks, config: MuZeroConfig, rows: Row, steps: int | None
 ) -> Array:
     """The first `steps` network inputs `[B, steps, ...]` of rows with history."""
     end = None if steps is None else config.history.frames - 1 + steps
@@ -180,10 +240,10 @@ def _network_inputs(
 
 
 def _target_network_values(
-    networks: MuZeroNetworks, config: MuZeroConfig, target_params: Params, rows: Row
+    networks: RootNetworks, config: MuZeroConfig, target_params: Params, rows: Row
 ) -> Array:
     """The target network's values `[B, K+n+1]` of all rows behind the history."""
-    inputs = _network_inputs(networks, config, rows, steps=None)
+    inputs = network_inputs(networks, config, rows, steps=None)
     flat = inputs.reshape((-1, *inputs.shape[2:]))
     state = networks.representation(target_params, flat)
     logits = networks.prediction(target_params, state).value_logits
@@ -191,5 +251,6 @@ def _target_network_values(
     return jax.lax.stop_gradient(values.reshape(inputs.shape[:2]))
 
 
-def _entropy(logits: Array) -> Array:
+def policy_entropy(logits: Array) -> Array:
+    """The entropy in nats `[...]` of logits `[..., A]`."""
     return cross_entropy(logits, jax.nn.softmax(logits))

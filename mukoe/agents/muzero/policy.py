@@ -15,11 +15,12 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.networks.history import initial_history, network_input, remember
 from mukoe.networks.models import MuZeroNetworks, without_representation
-from mukoe.search import Inspector, make_root_search, make_tree_search
+from mukoe.search import Inspector, SearchModel, make_root_search, make_tree_search
 from mukoe.types import (
     Array,
     EnvironmentSpec,
     Nest,
+    Params,
     Policy,
     PolicyParams,
     SplitPolicy,
@@ -33,12 +34,32 @@ def make_policy(
     config: MuZeroConfig,
     evaluation: bool,
 ) -> Policy:
+    """Makes MuZero's policy, see `make_search_policy`."""
+    model = muzero_model(networks, environment_spec, config.search.discount)
+    return make_search_policy(model, environment_spec, config, evaluation, without_representation)
+
+
+def make_search_policy(
+    model: SearchModel,
+    environment_spec: EnvironmentSpec,
+    config: MuZeroConfig,
+    evaluation: bool,
+    search_params: Callable[[Params], Params],
+) -> Policy:
     """Makes the policy that searches at every step.
 
     Its memory is the history of frames and actions. It stores `search_policy` `[A]` and
     `search_value` `[]`.
+
+    Args:
+      model: that it searches; the observation of its root is the network input.
+      environment_spec: of one environment.
+      config: the search and the history.
+      evaluation: without exploration.
+      search_params: the parameters that the search needs behind the root.
     """
-    split = _split(networks, environment_spec, config, evaluation)
+    num_actions = int(environment_spec.actions.num_values)
+    split = _split(model, num_actions, config, evaluation, search_params)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def apply(
@@ -53,7 +74,7 @@ def make_policy(
         apply=apply,
         initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
         extras_spec={
-            "search_policy": specs.Array((networks.num_actions,), np.float32, "search_policy"),
+            "search_policy": specs.Array((num_actions,), np.float32, "search_policy"),
             "search_value": specs.Array((), np.float32, "search_value"),
         },
         split=split,
@@ -61,17 +82,17 @@ def make_policy(
 
 
 def _split(
-    networks: MuZeroNetworks,
-    environment_spec: EnvironmentSpec,
+    model: SearchModel,
+    num_actions: int,
     config: MuZeroConfig,
     evaluation: bool,
+    search_params: Callable[[Params], Params],
 ) -> SplitPolicy:
     """The policy's parts: the network's view of the history, and the search from there."""
-    model = muzero_model(networks, environment_spec, config.search.discount)
     root_search = make_root_search(config.search, model, evaluation)
 
     def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
-        inputs = network_input(observation, state, config.history, networks.num_actions)
+        inputs = network_input(observation, state, config.history, num_actions)
         root = model.root(params.network, inputs)
         return {
             "prior_logits": root.prior_logits,
@@ -96,27 +117,25 @@ def _split(
         represent=represent,
         search=search,
         remember=remember,
-        search_params=lambda params: params._replace(
-            network=without_representation(params.network)
-        ),
+        search_params=lambda params: params._replace(network=search_params(params.network)),
     )
 
 
 def make_inspector(
-    networks: MuZeroNetworks, environment_spec: EnvironmentSpec, config: MuZeroConfig
+    model: SearchModel, environment_spec: EnvironmentSpec, config: MuZeroConfig
 ) -> Inspector:
     """Makes what shows the search of the policy in evaluation.
 
     Raises:
       UserError: the policy acts without simulations.
     """
-    model = muzero_model(networks, environment_spec, config.search.discount)
+    num_actions = int(environment_spec.actions.num_values)
     search = make_tree_search(config.search, model, evaluation=True)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)
-        inputs = network_input(observation, state, config.history, networks.num_actions)
+        inputs = network_input(observation, state, config.history, num_actions)
         return search(params.network, key, inputs, legal_actions, params.learner_steps)
 
     return Inspector(
@@ -127,13 +146,13 @@ def make_inspector(
 
 
 def make_network_calls(
-    networks: MuZeroNetworks, environment_spec: EnvironmentSpec, config: MuZeroConfig
+    model: SearchModel, environment_spec: EnvironmentSpec, config: MuZeroConfig
 ) -> Callable[[PolicyParams, Nest], Array]:
     """Makes what the policy asks of the networks, without the search: to measure it.
 
     One look at the root, then one step of the model and one prediction for each simulation.
     """
-    model = muzero_model(networks, environment_spec, config.search.discount)
+    num_actions = int(environment_spec.actions.num_values)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     key = jax.random.PRNGKey(0)  # The model is deterministic.
@@ -147,7 +166,7 @@ def make_network_calls(
     def calls(params: PolicyParams, observation: Nest) -> Array:
         batch_size = jax.tree.leaves(observation)[0].shape[0]
         state = initial_history(features_spec, config.history, batch_size)
-        inputs = network_input(observation, state, config.history, networks.num_actions)
+        inputs = network_input(observation, state, config.history, num_actions)
         root = model.root(params.network, inputs)
         action = jnp.argmax(root.prior_logits, axis=-1)
         (_, _, total), _ = jax.lax.scan(

@@ -1,0 +1,48 @@
+"""Stochastic MuZero on 2048, for two CPU cores."""
+
+from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """An MLP on the 4x4 board, and few simulations for many games."""
+    return TrainingConfig(
+        environment=PgxConfig("2048"),
+        agent=StochasticMuZeroConfig(
+            network=NetworkConfig(
+                torso="flat",
+                hidden_sizes=(256,),
+                width=128,
+                head_sizes=(64,),
+                # h(30,000) is 202, and h(4,096), a merge of two tiles of 2,048, is 67.
+                value_support=SupportConfig(0.0, 250.0, 126),
+                reward_support=SupportConfig(0.0, 80.0, 81),
+            ),
+            # Half of the simulations add an afterstate, half of them a state.
+            search=SearchConfig(algorithm="gumbel", num_simulations=24, discount=0.999),
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=10, td_lambda=0.5, value_weight=0.25),
+            # 15 free cells, with a 2 or a 4 in them: at most 30 outcomes.
+            chance=ChanceConfig(codebook_size=32),
+            replay=MuZeroReplayConfig(
+                capacity=200_000,
+                min_size=5_000,
+                batch_size=256,
+                samples_per_insert=6.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-3),
+        ),
+        run=RunConfig(
+            max_actor_steps=1_000_000,
+            envs_per_actor=64,
+            evaluation_episodes=20,
+            evaluation_period=50_000,
+            log_period=5_000,
+        ),
+    )

@@ -1,0 +1,144 @@
+"""Muesli with continuous actions, some of which are drawn and looked at.
+
+Nothing of CMPO needs a finite number of actions but its normaliser, which the sampled form
+estimates (Hessel et al. 2021, arXiv:2104.06159, section 4.2, equation 12): with `a_i` from
+the prior and weights `w_i` as in `sampled_cmpo_weights`,
+
+    KL(π_CMPO, π) ≈ 1/N Σ_i w_i (log w_i + log π_prior(a_i | s) - log π(a_i | s)).
+
+The same draws give `v(s) = 1/N Σ_i q(s, a_i)`.
+"""
+
+from collections.abc import Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from dm_env import specs
+
+from mukoe.agents.muesli.cmpo import sampled_cmpo_weights
+from mukoe.agents.muesli.config import MuesliConfig
+from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, flat, one_step_values
+from mukoe.errors import UserError
+from mukoe.networks.distributions import Gaussian, GaussianConfig, gaussian_policy
+from mukoe.networks.models import MuZeroNetworks
+from mukoe.types import Array, Params, Row
+
+
+class ContinuousActions:
+    """An `ActionSpace` of vectors `[D]` in [-1, 1], with a Gaussian policy.
+
+    It stores `behavior_mean` and `behavior_std`, `[D]`. Actions are stored as they were drawn:
+    environment and model clip them to the bounds, and the Gaussian gives them their density.
+    """
+
+    def __init__(
+        self,
+        networks: MuZeroNetworks,
+        gaussian: GaussianConfig,
+        config: MuesliConfig,
+        discount: float,
+    ):
+        """Takes the model, its policy head, the agent's config, and `γ`.
+
+        Raises:
+          UserError: all actions are asked for.
+        """
+        if not config.loss.num_samples:
+            raise UserError(
+                "loss.num_samples must be at least 2 with continuous actions, not 0 (all actions)"
+            )
+        self._networks = networks
+        self._gaussian = gaussian
+        self._config = config.loss
+        self._discount = discount
+
+    @property
+    def extras_spec(self) -> Mapping[str, specs.Array]:
+        shape, names = (self._networks.num_actions,), ("behavior_mean", "behavior_std")
+        return {name: specs.Array(shape, np.float32, name) for name in names}
+
+    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Gaussian:
+        assert legal_actions is None, "continuous actions are always legal"
+        return gaussian_policy(outputs, self._gaussian)
+
+    def stored(self, policy: Gaussian) -> Mapping[str, Array]:
+        return {"behavior_mean": policy.mean, "behavior_std": policy.std}
+
+    def behavior(self, extras: Mapping[str, Array]) -> Gaussian:
+        std = extras["behavior_std"]
+        # Padding has 0, whose logarithm would spoil the sums that it is masked in.
+        return Gaussian(extras["behavior_mean"], jnp.where(std > 0, std, 1.0))
+
+    def random_actions(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
+        return jax.random.uniform(key, (*shape, self._networks.num_actions), minval=-1.0)
+
+    def look_ahead(
+        self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
+    ) -> LookAhead:
+        networks, count = self._networks, self._config.num_samples
+        state = networks.representation(target_params, flat(inputs))
+        outputs = networks.prediction(target_params, state).policy_logits
+        target = self.policy(outputs)
+        behavior = self.behavior(jax.tree.map(flat, dict(rows.extras)))
+        taken = flat(rows.action)
+        drawn = self._draw_prior(key, target, behavior, count)
+        actions = jnp.concatenate([drawn, taken[None]])
+        log_prior = self._prior_log_prob(target, behavior, actions)
+        values = one_step_values(networks, target_params, state, actions, self._discount)
+        shape = rows.mask.shape
+
+        def per_row(candidates: Array) -> Array:
+            return jnp.moveaxis(candidates, 0, 1).reshape(*shape, count, *candidates.shape[2:])
+
+        return LookAhead(
+            values=jnp.mean(values[:count], axis=0).reshape(shape),
+            taken_values=values[count].reshape(shape),
+            ratios=jnp.exp(log_prior[count] - behavior.log_prob(taken)).reshape(shape),
+            prior=per_row(log_prior[:count]),
+            action_values=per_row(values[:count]),
+            actions=per_row(drawn),
+        )
+
+    def improve(self, look: LookAhead, scale: Array, key: chex.PRNGKey) -> PolicyTarget:
+        del key  # The candidates are draws already.
+        advantages = (look.action_values - look.values[..., None]) / scale
+        weights = sampled_cmpo_weights(advantages, self._config.advantage_clip)
+        count = advantages.shape[-1]
+        return PolicyTarget(weights / count, jnp.log(weights) + look.prior, look.actions)
+
+    def log_probs(self, policy: Gaussian, target: PolicyTarget) -> jax.Array:
+        assert target.actions is not None
+        each = Gaussian(policy.mean[..., None, :], policy.std[..., None, :])
+        return each.log_prob(target.actions)
+
+    def _draw_prior(
+        self, key: chex.PRNGKey, target: Gaussian, behavior: Gaussian, count: int
+    ) -> jax.Array:
+        """Draws `[N, M, D]` from the mixture of target, behaviour and uniform policy."""
+        pick_key, target_key, behavior_key, uniform_key = jax.random.split(key, 4)
+        shape = (count, target.mean.shape[0])
+        pick = jax.random.uniform(pick_key, (*shape, 1))
+
+        def draws(policy: Gaussian, key: chex.PRNGKey) -> jax.Array:
+            return jax.vmap(policy.sample)(jax.random.split(key, count))
+
+        uniform, config = self.random_actions(uniform_key, shape), self._config
+        old = jnp.where(pick < config.prior_uniform, uniform, draws(behavior, behavior_key))
+        new = draws(target, target_key)
+        return jnp.where(pick < config.prior_uniform + config.prior_behavior, old, new)
+
+    def _prior_log_prob(self, target: Gaussian, behavior: Gaussian, action: Array) -> jax.Array:
+        """Returns the logarithm `[N, M]` of the mixture's density at actions `[N, M, D]`."""
+        config = self._config
+        shares = (
+            1.0 - config.prior_behavior - config.prior_uniform,
+            config.prior_behavior,
+            config.prior_uniform,
+        )
+        inside = jnp.all(jnp.abs(action) <= 1.0, axis=-1)
+        uniform = jnp.where(inside, -action.shape[-1] * np.log(2.0), -jnp.inf)
+        densities = jnp.stack([target.log_prob(action), behavior.log_prob(action), uniform])
+        weights = jnp.asarray(shares)[:, None, None]
+        return jax.nn.logsumexp(densities, axis=0, b=weights)

@@ -1,0 +1,51 @@
+"""The builder of Stochastic MuZero."""
+
+from mukoe.agents.muzero.builder import SearchBuilder
+from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
+from mukoe.agents.stochastic_muzero.losses import make_loss
+from mukoe.agents.stochastic_muzero.model import stochastic_muzero_model
+from mukoe.agents.stochastic_muzero.networks import (
+    StochasticMuZeroNetworks,
+    make_stochastic_muzero_networks,
+    search_params,
+)
+from mukoe.search import SearchModel
+from mukoe.types import EnvironmentSpec, LossFunction, Params
+
+
+class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
+    """Stochastic MuZero (Antonoglou et al., ICLR 2022), with MuZero's or Gumbel MuZero's rules."""
+
+    def __init__(self, config: StochasticMuZeroConfig):
+        super().__init__(config)
+        self._chance = config.chance
+        self._loss_config = config
+
+    @property
+    def _observed_states(self) -> int:
+        # The encoder sees where each action of the unroll has led.
+        return self._config.loss.unroll_steps + 1
+
+    def make_networks(self, environment_spec: EnvironmentSpec) -> StochasticMuZeroNetworks:
+        return make_stochastic_muzero_networks(
+            environment_spec,
+            self._config.history,
+            self._config.network,
+            self._chance.codebook_size,
+        )
+
+    def _make_model(
+        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        return stochastic_muzero_model(
+            networks,
+            environment_spec,
+            self._config.search.discount,
+            self._chance.sample_outcomes,
+        )
+
+    def _make_loss(self, networks: StochasticMuZeroNetworks) -> LossFunction:
+        return make_loss(networks, self._loss_config)
+
+    def _search_params(self, params: Params) -> Params:
+        return search_params(params)

@@ -1,0 +1,206 @@
+"""The loss of Stochastic MuZero (Antonoglou et al., ICLR 2022, section 4), from stored rows.
+
+Rows and targets are MuZero's (`mukoe.agents.muzero.losses`). Between two states of the model
+there is an afterstate, and the code of the observation that followed leads on from there:
+
+    row                t                         t+1                        t+2
+    model              s_0 --a_t--> as_0 --c_{t+1}--> s_1 --a_{t+1}--> as_1 --c_{t+2}--> s_2
+    policy             π_t                       π_{t+1}                    π_{t+2}
+    value              z_t                       z_{t+1}                    z_{t+2}
+    afterstate value                z_t                         z_{t+1}
+    chance                          c_{t+1}                     c_{t+2}     codes
+    reward                              reward[t]                  reward[t+1]
+
+The code `c_{t+k+1} = e(o_≤t+k+1)` is a target of `σ_k` without gradient, and an input of the
+dynamics with one. It is known where an action was taken, for then there is an observation that
+followed, be it the final one. In absorbing states it is random, as the action is: whatever
+happens leads nowhere.
+"""
+
+import functools
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from optax import softmax_cross_entropy as cross_entropy
+
+from mukoe.agents.muzero.losses import (
+    Unrolled,
+    UnrollTargets,
+    loss_weights,
+    network_inputs,
+    policy_entropy,
+    sample_targets,
+    total_loss,
+)
+from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
+from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks, straight_through
+from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
+
+
+class Codes(NamedTuple):
+    """The outcomes of the `K` actions of an unroll.
+
+    inputs: `[B, K, M]` codes for the dynamics, with the gradient into the encoder; random
+        ones, without, where no action was taken.
+    targets: `[B, K, M]` codes for the chance distributions, without gradient.
+    distances: `[B, K]` squared distances of the encodings to their codes.
+    """
+
+    inputs: Array
+    targets: Array
+    distances: Array
+
+
+def make_loss(
+    networks: StochasticMuZeroNetworks, config: StochasticMuZeroConfig
+) -> LossFunction:
+    """Returns the pure loss function of a learner."""
+    return functools.partial(_loss, networks, config)
+
+
+def make_codes(
+    networks: StochasticMuZeroNetworks,
+    params: Params,
+    inputs: Array,
+    acted: Array,
+    key: chex.PRNGKey,
+) -> Codes:
+    """Encodes what followed the actions of an unroll.
+
+    Args:
+      networks: the model.
+      params: of the model.
+      inputs: `[B, K, ...]` network inputs of the rows `t+1 .. t+K`.
+      acted: `[B, K]`, 1 where an action was taken at the row before.
+      key: of the codes where not.
+    """
+    batch, steps = acted.shape
+    encoding = networks.encoder(params, inputs.reshape((batch * steps, *inputs.shape[2:])))
+    encoding = encoding.reshape((batch, steps, -1))
+    codes = straight_through(encoding)
+    targets = jax.lax.stop_gradient(codes)
+    drawn = jax.random.randint(key, acted.shape, 0, networks.codebook_size)
+    return Codes(
+        inputs=jnp.where(
+            acted[..., None] > 0, codes, jax.nn.one_hot(drawn, networks.codebook_size)
+        ),
+        targets=targets,
+        distances=jnp.sum((targets - encoding) ** 2, axis=-1),
+    )
+
+
+def _loss(
+    networks: StochasticMuZeroNetworks,
+    config: StochasticMuZeroConfig,
+    params: Params,
+    target_params: Params,
+    sample: Sample,
+    key: chex.PRNGKey,
+) -> tuple[Array, LossExtra]:
+    targets_key, codes_key = jax.random.split(key)
+    targets = sample_targets(networks, config, target_params, sample, targets_key)
+    steps = config.loss.unroll_steps
+    inputs = network_inputs(networks, config, sample.rows, steps=steps + 1)
+    acted = targets.masks.acted[:, :steps]
+    codes = make_codes(networks, params, inputs[:, 1:], acted, codes_key)
+    unrolled = _unroll_losses(networks, config, params, inputs[:, 0], targets, codes)
+    weights = {
+        **loss_weights(config.loss),
+        "afterstate_value_loss": config.chance.afterstate_value_weight,
+        "chance_loss": config.chance.chance_weight,
+        "commitment_loss": config.chance.commitment_weight,
+    }
+    return total_loss(config, weights, sample, targets, unrolled)
+
+
+def _unroll_losses(
+    networks: StochasticMuZeroNetworks,
+    config: StochasticMuZeroConfig,
+    params: Params,
+    root: Array,
+    targets: UnrollTargets,
+    codes: Codes,
+) -> Unrolled:
+    """Unrolls the model and compares it with the targets.
+
+    The root counts fully, each of the K afterstates and states behind it by 1/K, as in MuZero.
+    """
+    steps = config.loss.unroll_steps
+    value_probs = networks.value_encoding.to_probs(targets.values)
+    reward_probs = networks.reward_encoding.to_probs(targets.rewards)
+    acted, known = targets.masks.acted, targets.masks.known
+
+    state = networks.representation(params, root)
+    prediction = networks.prediction(params, state)
+    root_value = networks.value_encoding.to_scalar(prediction.value_logits)
+    nothing = jnp.zeros_like(root_value)
+    losses = {
+        "policy_loss": acted[:, 0] * cross_entropy(prediction.policy_logits, targets.policies[:, 0]),
+        "value_loss": known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0]),
+        "reward_loss": nothing,
+        "afterstate_value_loss": nothing,
+        "chance_loss": nothing,
+        "commitment_loss": jnp.sum(acted[:, :steps] * codes.distances, axis=1) / steps,
+    }
+    metrics = {
+        "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
+        "root_value": jnp.mean(root_value),
+        "root_policy_loss": jnp.mean(losses["policy_loss"]),
+        "root_value_loss": jnp.mean(losses["value_loss"]),
+    }
+    afterstates = []
+    # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
+    for k in range(steps):
+        afterstate = networks.afterstate_dynamics(params, state, targets.actions[:, k])
+        chance = networks.afterstate_prediction(params, afterstate)
+        state, reward_logits = networks.dynamics(params, afterstate, codes.inputs[:, k])
+        prediction = networks.prediction(params, state)
+        terms = {
+            "policy_loss": acted[:, k + 1]
+            * cross_entropy(prediction.policy_logits, targets.policies[:, k + 1]),
+            "value_loss": known[:, k + 1]
+            * cross_entropy(prediction.value_logits, value_probs[:, k + 1]),
+            "reward_loss": known[:, k] * cross_entropy(reward_logits, reward_probs[:, k]),
+            "afterstate_value_loss": known[:, k]
+            * cross_entropy(chance.value_logits, value_probs[:, k]),
+            "chance_loss": acted[:, k] * cross_entropy(chance.chance_logits, codes.targets[:, k]),
+        }
+        losses |= {name: losses[name] + term / steps for name, term in terms.items()}
+        afterstates.append(chance)
+    chance_logits = jnp.stack([chance.chance_logits for chance in afterstates], axis=1)
+    value_logits = jnp.stack([chance.value_logits for chance in afterstates], axis=1)
+    errors = jnp.abs(networks.value_encoding.to_scalar(value_logits) - targets.values[:, :steps])
+    metrics |= chance_metrics(chance_logits, codes.targets, acted[:, :steps])
+    metrics["afterstate_value_error"] = _mean(errors, known[:, :steps])
+    return Unrolled(losses, root_value, metrics)
+
+
+def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str, Array]:
+    """Tells how the codebook is used, and how well its use is foreseen.
+
+    Args:
+      chance_logits: `[B, K, M]`.
+      codes: `[B, K, M]` one-hot.
+      acted: `[B, K]`, 1 where a code is known.
+
+    Returns:
+      `codebook_perplexity`, the exponential of the entropy of all codes, 1 where all are the
+      same and `M` where all are used alike; `chance_perplexity`, that of the mean entropy of
+      `σ`; `chance_agreement`, the share of codes that were the most likely ones; `code_probability`,
+      the mean probability that the codes had.
+    """
+    probs = jax.nn.softmax(chance_logits)
+    usage = jnp.sum(acted[..., None] * codes, axis=(0, 1)) / jnp.maximum(jnp.sum(acted), 1.0)
+    likely = jnp.argmax(chance_logits, axis=-1) == jnp.argmax(codes, axis=-1)
+    return {
+        "codebook_perplexity": jnp.exp(-jnp.sum(jax.scipy.special.xlogy(usage, usage))),
+        "chance_perplexity": jnp.exp(_mean(policy_entropy(chance_logits), acted)),
+        "chance_agreement": _mean(likely, acted),
+        "code_probability": _mean(jnp.sum(probs * codes, axis=-1), acted),
+    }
+
+
+def _mean(values: Array, mask: Array) -> jax.Array:
+    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)

@@ -1,0 +1,74 @@
+"""Stochastic MuZero's networks as the model that a search needs."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks
+from mukoe.search import SearchModel, StochasticModel, stochastic_search_model
+from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
+
+
+def stochastic_muzero_model(
+    networks: StochasticMuZeroNetworks,
+    environment_spec: EnvironmentSpec,
+    discount: float,
+    sample_outcomes: bool = False,
+) -> SearchModel:
+    """Returns the learned model of `networks`, every transition discounted alike.
+
+    Args:
+      networks: the networks; the observation of the root is their network input.
+      environment_spec: says whether players take turns; the value of the next state is
+        then the opponent's, and its sign is turned. That of an afterstate is not.
+      discount: the agent's discount.
+      sample_outcomes: see `mukoe.search.stochastic_search_model`.
+    """
+    signed_discount = -discount if plays_in_turns(environment_spec) else discount
+
+    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
+        state = networks.representation(params, observation)
+        prediction = networks.prediction(params, state)
+        return mctx.RootFnOutput(
+            prior_logits=prediction.policy_logits,
+            value=networks.value_encoding.to_scalar(prediction.value_logits),
+            embedding=state,
+        )
+
+    def decision(
+        params: Params, key: chex.PRNGKey, action: Array, state: jax.Array
+    ) -> tuple[mctx.DecisionRecurrentFnOutput, jax.Array]:
+        del key
+        afterstate = networks.afterstate_dynamics(params, state, action)
+        prediction = networks.afterstate_prediction(params, afterstate)
+        output = mctx.DecisionRecurrentFnOutput(
+            chance_logits=prediction.chance_logits,
+            afterstate_value=networks.value_encoding.to_scalar(prediction.value_logits),
+        )
+        return output, afterstate
+
+    def chance(
+        params: Params, key: chex.PRNGKey, outcome: Array, afterstate: jax.Array
+    ) -> tuple[mctx.ChanceRecurrentFnOutput, jax.Array]:
+        del key
+        code = jax.nn.one_hot(outcome, networks.codebook_size)
+        state, reward_logits = networks.dynamics(params, afterstate, code)
+        prediction = networks.prediction(params, state)
+        reward = networks.reward_encoding.to_scalar(reward_logits)
+        output = mctx.ChanceRecurrentFnOutput(
+            action_logits=prediction.policy_logits,
+            value=networks.value_encoding.to_scalar(prediction.value_logits),
+            reward=reward,
+            discount=jnp.full_like(reward, signed_discount),
+        )
+        return output, state
+
+    model = StochasticModel(
+        root=root,
+        decision=decision,
+        chance=chance,
+        num_actions=networks.num_actions,
+        num_outcomes=networks.codebook_size,
+    )
+    return stochastic_search_model(model, sample_outcomes)

@@ -1,0 +1,232 @@
+"""The model of Stochastic MuZero as pure functions.
+
+Antonoglou et al., ICLR 2022, section 4:
+
+    s_0         = h(o_≤t)           representation
+    p_k, v_k    = f(s_k)            prediction
+    as_k        = φ(s_k, a_{t+k})   afterstate dynamics
+    σ_k, Q_k    = ψ(as_k)           afterstate prediction
+    c_{t+k+1}   = e(o_≤t+k+1)       encoder
+    s_{k+1}, r_{k+1} = g(as_k, c_{t+k+1})   dynamics
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+from dm_env import specs
+
+from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
+from mukoe.networks.models import (
+    REPRESENTATION,
+    NetworkConfig,
+    Prediction,
+    PredictionHeads,
+    Representation,
+    action_features,
+    check_action_encoding,
+    make_head,
+    transition,
+)
+from mukoe.networks.residual import layer_norm, residual_blocks
+from mukoe.networks.torsos import check_input, make_torso
+from mukoe.networks.value_encoding import ValueEncoding
+from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+
+_ENCODER = "encoder"
+
+
+class AfterstatePrediction(NamedTuple):
+    """What the model says about an afterstate.
+
+    chance_logits: `[B, M]`, whose softmax is `σ`.
+    value_logits: `[B, bins]` of `Q`, the value of the state before with the action taken.
+    """
+
+    chance_logits: jax.Array
+    value_logits: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class StochasticMuZeroNetworks:
+    """The model as pure functions of one tree of parameters.
+
+    init: `key -> params`.
+    representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]` or
+        `[B, width]`; afterstates have this shape too.
+    prediction: `(params, state) -> Prediction`.
+    afterstate_dynamics: `(params, state, action [B]) -> afterstate`.
+    afterstate_prediction: `(params, afterstate) -> AfterstatePrediction`.
+    dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`.
+    encoder: `(params, network input [B, ...]) -> encoding [B, M]`, see `straight_through`.
+    value_encoding: decodes `value_logits`.
+    reward_encoding: decodes `reward_logits`.
+    num_actions: `A`.
+    codebook_size: `M`.
+    """
+
+    init: Callable[[chex.PRNGKey], Params]
+    representation: Callable[[Params, jax.Array], jax.Array]
+    prediction: Callable[[Params, jax.Array], Prediction]
+    afterstate_dynamics: Callable[[Params, jax.Array, Array], jax.Array]
+    afterstate_prediction: Callable[[Params, jax.Array], AfterstatePrediction]
+    dynamics: Callable[[Params, jax.Array, Array], tuple[jax.Array, jax.Array]]
+    encoder: Callable[[Params, jax.Array], jax.Array]
+    value_encoding: ValueEncoding
+    reward_encoding: ValueEncoding
+    num_actions: int
+    codebook_size: int
+
+
+def straight_through(encoding: Array) -> jax.Array:
+    """Returns the codes `[..., M]`: the one-hot of the largest entry.
+
+    Of all one-hots it is the nearest to the encoding, as in a VQ-VAE with a fixed codebook
+    (paper, section 4). Its gradient is taken to be that of the encoding.
+    """
+    one_hot = jax.nn.one_hot(jnp.argmax(encoding, axis=-1), encoding.shape[-1])
+    return one_hot + (encoding - jax.lax.stop_gradient(encoding))
+
+
+def make_stochastic_muzero_networks(
+    environment_spec: EnvironmentSpec,
+    history_config: HistoryConfig,
+    network_config: NetworkConfig,
+    codebook_size: int,
+) -> StochasticMuZeroNetworks:
+    """Builds the networks for an environment.
+
+    The encoder is a representation function of its own, without sharing, and a linear layer.
+
+    Args:
+      environment_spec: of single frames; a `MaskedObservation` counts by its features.
+      history_config: what the network input adds to the current frame.
+      network_config: the architecture.
+      codebook_size: `M`.
+
+    Raises:
+      UserError: if the torso does not take the environment's observations, or its actions
+        have no place on the board.
+    """
+    features, _ = split_legal_actions(environment_spec.observations)
+    spec: specs.Array = input_spec(features, history_config)
+    check_input(network_config.torso, spec)
+    num_actions = int(environment_spec.actions.num_values)
+    check_action_encoding(network_config, spec, num_actions)
+    model = hk.without_apply_rng(
+        hk.multi_transform(lambda: _model(network_config, num_actions, codebook_size))
+    )
+    representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = model.apply
+
+    def init(key: chex.PRNGKey) -> Params:
+        return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
+
+    return StochasticMuZeroNetworks(
+        init=init,
+        representation=representation,
+        prediction=prediction,
+        afterstate_dynamics=afterstate,
+        afterstate_prediction=afterstate_prediction,
+        dynamics=dynamics,
+        encoder=encoder,
+        value_encoding=ValueEncoding(network_config.value_support),
+        reward_encoding=ValueEncoding(network_config.reward_support),
+        num_actions=num_actions,
+        codebook_size=codebook_size,
+    )
+
+
+def search_params(params: Params) -> Params:
+    """Returns the parameters that a search needs behind the root."""
+    left_out = (REPRESENTATION, _ENCODER)
+    return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
+
+
+def _model(config: NetworkConfig, num_actions: int, codebook_size: int):
+    """Returns what `hk.multi_transform` takes: a function for init, and the six functions."""
+    representation = Representation(config, name=REPRESENTATION)
+    prediction = PredictionHeads(config, num_actions, name="prediction")
+    afterstate_dynamics = _AfterstateDynamics(config, num_actions, name="afterstate_dynamics")
+    afterstate_prediction = _AfterstateHeads(config, codebook_size, name="afterstate_prediction")
+    dynamics = _Dynamics(config, name="dynamics")
+    encoder = _Encoder(config, codebook_size, name=_ENCODER)
+
+    def init(inputs: jax.Array) -> None:
+        state = representation(inputs)
+        prediction(state)
+        afterstate = afterstate_dynamics(state, jnp.zeros(inputs.shape[:1], jnp.int32))
+        afterstate_prediction(afterstate)
+        dynamics(afterstate, encoder(inputs))
+
+    functions = (
+        representation,
+        prediction,
+        afterstate_dynamics,
+        afterstate_prediction,
+        dynamics,
+        encoder,
+    )
+    return init, functions
+
+
+class _AfterstateDynamics(hk.Module):
+    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._num_actions = num_actions
+
+    def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+        config = self._config
+        # Once for each step of the model, as in MuZero: not again where chance comes in.
+        state = optax.scale_gradient(state, config.dynamics_gradient_scale)
+        features = action_features(action, self._num_actions, state, config.action_encoding)
+        return transition(state, features, config, "action_input")
+
+
+class _AfterstateHeads(hk.Module):
+    def __init__(self, config: NetworkConfig, codebook_size: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._codebook_size = codebook_size
+
+    def __call__(self, afterstate: jax.Array) -> AfterstatePrediction:
+        config = self._config
+        return AfterstatePrediction(
+            make_head(self._codebook_size, config, "chance_head")(afterstate),
+            make_head(config.value_support.num_bins, config, "value_head")(afterstate),
+        )
+
+
+class _Dynamics(hk.Module):
+    def __init__(self, config: NetworkConfig, name: str):
+        super().__init__(name=name)
+        self._config = config
+
+    def __call__(self, afterstate: jax.Array, code: jax.Array) -> tuple[jax.Array, jax.Array]:
+        config = self._config
+        features = code
+        if afterstate.ndim == 4:
+            planes = (*afterstate.shape[:3], code.shape[-1])
+            features = jnp.broadcast_to(code[:, None, None, :], planes)
+        state = transition(afterstate, features, config, "code_input")
+        return state, make_head(config.reward_support.num_bins, config, "reward_head")(state)
+
+
+class _Encoder(hk.Module):
+    def __init__(self, config: NetworkConfig, codebook_size: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._codebook_size = codebook_size
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        config = self._config
+        torso = make_torso(config.torso, config.hidden_sizes, config.width)
+        x = residual_blocks(torso(scale_pixels(inputs)), config.representation_blocks)
+        x = hk.Flatten()(jax.nn.relu(layer_norm(x)))
+        # Not zero at first, unlike other heads: then every outcome would have the same code.
+        return hk.Linear(self._codebook_size, name="code")(x)

@@ -1,0 +1,95 @@
+"""Gymnasium environments as they look: what they draw is the observation."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from mukoe.environments.gymnasium_adapter import make_gymnasium
+from mukoe.environments.vector import EnvironmentFactory
+from mukoe.errors import UserError
+
+
+class RenderedObservation(gymnasium.Wrapper):
+    """Replaces the observations of an environment by its pictures, scaled down.
+
+    An agent sees one picture, so speeds are seen only with a history of several.
+    """
+
+    def __init__(self, environment: gymnasium.Env, height: int, width: int, grayscale: bool):
+        """Wraps an environment.
+
+        Args:
+          environment: made with `render_mode='rgb_array'`.
+          height: rows of the observation.
+          width: columns of the observation.
+          grayscale: whether it has one channel, the luminance, instead of three.
+
+        Raises:
+          UserError: the environment does not draw pictures.
+        """
+        super().__init__(environment)
+        if environment.render_mode != "rgb_array":
+            raise UserError(
+                f"{environment.unwrapped} draws no pictures: its render_mode must be 'rgb_array', "
+                f"not {environment.render_mode!r}"
+            )
+        self._size = (width, height)
+        self._grayscale = grayscale
+        shape = (height, width, 1 if grayscale else 3)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode."""
+        _, info = self.env.reset(seed=seed, options=options)
+        return self._picture(), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """Takes an action."""
+        _, reward, terminated, truncated, info = self.env.step(action)
+        return self._picture(), reward, terminated, truncated, info
+
+    def _picture(self) -> np.ndarray:
+        """Returns what the environment draws, `[H, W, C]` uint8."""
+        frame: Any = self.env.render()
+        if self._grayscale:
+            frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        resized = cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA)
+        return resized.reshape(self.observation_space.shape or ())
+
+
+@dataclasses.dataclass(frozen=True)
+class GymnasiumPixelsConfig:
+    """A registered Gymnasium environment that is seen as a picture."""
+
+    # As `gymnasium.make` takes it, such as LunarLander-v3.
+    env: str
+    # Further arguments of `gymnasium.make`.
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Rows of the observation.
+    height: int = 64
+    # Columns of the observation.
+    width: int = 64
+    # One luminance channel instead of three colours.
+    grayscale: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise UserError(
+                f"pictures need at least 1 row and 1 column, not {self.height}x{self.width}"
+            )
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
+        return make_gymnasium(
+            self.env,
+            wrapper=lambda env: RenderedObservation(env, self.height, self.width, self.grayscale),
+            render_mode="rgb_array",
+            **self.arguments,
+        )

@@ -1,0 +1,132 @@
+"""Policies as distributions over actions: one of `A` choices, or vectors of `D` numbers."""
+
+import dataclasses
+from typing import NamedTuple, Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.errors import UserError
+from mukoe.types import Array
+
+_ILLEGAL = -1e9
+"""Logit of an illegal action; its probability is exactly 0."""
+
+
+class Distribution(Protocol):
+    """Distributions `[...]` over actions."""
+
+    def sample(self, key: chex.PRNGKey) -> jax.Array:
+        """Draws one action of each distribution."""
+
+    def mode(self) -> jax.Array:
+        """Returns the most likely actions."""
+
+    def log_prob(self, action: Array) -> jax.Array:
+        """Returns the logarithm `[...]` of the probability, or density, of actions."""
+
+    def entropy(self) -> jax.Array:
+        """Returns the entropies `[...]`, in nats."""
+
+
+class Categorical(NamedTuple):
+    """Distributions `[...]` over the actions `0 .. A - 1`, int32 `[...]`.
+
+    logits: `[..., A]`.
+    """
+
+    logits: Array
+
+    def sample(self, key: chex.PRNGKey) -> jax.Array:
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+
+    def mode(self) -> jax.Array:
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def probs(self) -> jax.Array:
+        """Returns the probabilities `[..., A]`."""
+        return jax.nn.softmax(self.logits)
+
+    def log_prob(self, action: Array) -> jax.Array:
+        log_probs = jax.nn.log_softmax(self.logits)
+        return jnp.take_along_axis(log_probs, action[..., None], axis=-1)[..., 0]
+
+    def entropy(self) -> jax.Array:
+        return -jnp.sum(self.probs() * jax.nn.log_softmax(self.logits), axis=-1)
+
+
+class Gaussian(NamedTuple):
+    """Distributions `[...]` over vectors `[..., D]` whose entries are independent and normal.
+
+    mean: `[..., D]`.
+    std: `[..., D]` standard deviations.
+    """
+
+    mean: Array
+    std: Array
+
+    def sample(self, key: chex.PRNGKey) -> jax.Array:
+        return self.mean + self.std * jax.random.normal(key, self.mean.shape)
+
+    def mode(self) -> jax.Array:
+        return jnp.asarray(self.mean)
+
+    def log_prob(self, action: Array) -> jax.Array:
+        """Returns `Σ_d -((a_d - μ_d) / σ_d)² / 2 - log σ_d - log(2π) / 2`, `[...]`."""
+        distance = (action - self.mean) / self.std
+        each = -0.5 * distance**2 - jnp.log(self.std) - 0.5 * np.log(2 * np.pi)
+        return jnp.sum(each, axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """Returns `Σ_d log σ_d + log(2πe) / 2`, `[...]`."""
+        return jnp.sum(jnp.log(self.std) + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
+
+
+def categorical_policy(logits: Array, legal_actions: Array | None = None) -> Categorical:
+    """Makes a policy of a head's output.
+
+    Args:
+      logits: `[..., A]`.
+      legal_actions: `[..., A]` bool, or None where all are; illegal ones get probability 0.
+    """
+    if legal_actions is not None:
+        logits = jnp.where(legal_actions, logits, _ILLEGAL)
+    return Categorical(logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianConfig:
+    """The policy head for continuous actions, which lie in [-1, 1]."""
+
+    # Standard deviation before learning.
+    initial_std: float = 0.5
+    # The least standard deviation.
+    minimum_std: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minimum_std < self.initial_std:
+            raise UserError(
+                "a Gaussian policy needs 0 < minimum_std < initial_std, not minimum_std "
+                f"{self.minimum_std} and initial_std {self.initial_std}"
+            )
+
+
+def gaussian_policy(outputs: Array, config: GaussianConfig) -> Gaussian:
+    """Makes a policy of a head's output, its first half `x` and its second half `y`.
+
+        mean = tanh(x)
+        std  = minimum + (initial - minimum) softplus(y) / softplus(0)
+
+    Means lie within the bounds of actions: where draws are clipped to the bounds, nothing
+    would bring back a mean far outside of them. With an output of zeros the mean is 0 and the
+    standard deviation `initial_std`.
+
+    Args:
+      outputs: `[..., 2 D]`.
+      config: the head.
+    """
+    mean, std = jnp.split(outputs, 2, axis=-1)
+    scale = (config.initial_std - config.minimum_std) / np.log(2.0)
+    return Gaussian(jnp.tanh(mean), config.minimum_std + scale * jax.nn.softplus(std))

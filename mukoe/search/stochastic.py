@@ -1,0 +1,205 @@
+"""Search in a tree of decisions and of chance (Stochastic MuZero, Antonoglou et al., ICLR 2022).
+
+Decision nodes, where the agent moves, and chance nodes, where nature does, alternate. A node
+has `A + M` edges, as in `mctx.stochastic_muzero_policy`: the first `A` are the actions, which
+only decision nodes use, the others the chance outcomes, which only chance nodes use:
+
+    depth      0                 1                    2                 3
+    node       state s_0         afterstate as_0      state s_1         afterstate as_1
+    edge       action a -------> outcome A + c -----> action a' ------> ...
+    reward     0                 r(as_0, c)           0
+    discount   1                 γ                    1
+
+A simulation adds one node, of either kind. Where mctx evaluates a chance node it takes the
+outcome of the largest `σ(c) / (N(c) + 1)`, which spreads the visits as `σ` says and leaves
+nothing to luck; the paper draws from `σ` (section 4). Both are here.
+
+This uses mctx's public parts in the project's own `tree_search`; the trees are those of
+`mctx.stochastic_muzero_policy`, and Gumbel MuZero's rules for decisions go with it as well.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.search import tree_search
+from mukoe.search.policies import SearchModel
+from mukoe.types import Array, Nest, Params
+
+_PER_EDGE = (
+    "children_index",
+    "children_prior_logits",
+    "children_visits",
+    "children_rewards",
+    "children_discounts",
+    "children_values",
+    "root_invalid_actions",
+)
+"""The fields of `mctx.Tree` that have an entry for each edge."""
+
+
+class StochasticModel(NamedTuple):
+    """A model of decisions and chance, batched over `B`.
+
+    States and afterstates are trees of arrays of the same shapes.
+
+    root: `(params, observation [B, ...]) -> mctx.RootFnOutput`, with `A` prior logits.
+    decision: `(params, key, action [B], state) -> (mctx.DecisionRecurrentFnOutput, afterstate)`,
+        with `M` chance logits.
+    chance: `(params, key, outcome [B], afterstate) -> (mctx.ChanceRecurrentFnOutput, state)`; its
+        discount is that of `mukoe.search.SearchModel`.
+    num_actions: `A`.
+    num_outcomes: `M`.
+    """
+
+    root: Callable[[Params, Nest], mctx.RootFnOutput]
+    decision: Callable[
+        [Params, chex.PRNGKey, Array, Nest], tuple[mctx.DecisionRecurrentFnOutput, Nest]
+    ]
+    chance: Callable[[Params, chex.PRNGKey, Array, Nest], tuple[mctx.ChanceRecurrentFnOutput, Nest]]
+    num_actions: int
+    num_outcomes: int
+
+
+def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = False) -> SearchModel:
+    """Returns what the search functions of `mukoe.search` take.
+
+    The trees that they then return are seen from the decisions: the edges of chance nodes are
+    cut off. A `max_depth` counts actions.
+
+    Args:
+      model: of decisions and chance.
+      sample_outcomes: draw outcomes from `σ`, instead of taking that of the largest
+        `σ(c) / (N(c) + 1)`.
+    """
+
+    def root(params: Params, observation: Nest) -> mctx.RootFnOutput:
+        output = model.root(params, observation)
+        is_decision = jnp.ones(output.value.shape, bool)
+        return dataclasses.replace(
+            output, embedding={"state": output.embedding, "is_decision": is_decision}
+        )
+
+    return SearchModel(
+        root=root,
+        recurrent=functools.partial(_recurrent, model),
+        search=functools.partial(_search, model, sample_outcomes),
+    )
+
+
+def select_outcome(tree: mctx.Tree, node: Array, num_actions: int) -> jax.Array:
+    """Returns the edge of the outcome with the largest `σ(c) / (N(c) + 1)`, of an unbatched tree."""
+    probs = jax.nn.softmax(tree.children_prior_logits[node, num_actions:])
+    visits = tree.children_visits[node, num_actions:]
+    return (num_actions + jnp.argmax(probs / (visits + 1))).astype(jnp.int32)
+
+
+def draw_outcome(
+    key: chex.PRNGKey, tree: mctx.Tree, node: Array, num_actions: int
+) -> jax.Array:
+    """Returns the edge of an outcome drawn from `σ`, of an unbatched tree."""
+    outcome = jax.random.categorical(key, tree.children_prior_logits[node, num_actions:])
+    return (num_actions + outcome).astype(jnp.int32)
+
+
+def _recurrent(
+    model: StochasticModel, params: Params, key: chex.PRNGKey, edge: Array, embedding: Nest
+) -> tuple[mctx.RecurrentFnOutput, Nest]:
+    """Goes along an edge of either kind: both are computed, and one of them is taken."""
+    state, is_decision = embedding["state"], embedding["is_decision"]
+    decision_key, chance_key = jax.random.split(key)
+    action = jnp.minimum(edge, model.num_actions - 1)
+    outcome = jnp.maximum(edge - model.num_actions, 0)
+    decision, afterstate = model.decision(params, decision_key, action, state)
+    chance, next_state = model.chance(params, chance_key, outcome, state)
+    at_afterstate = mctx.RecurrentFnOutput(
+        prior_logits=_pad(decision.chance_logits, before=model.num_actions),
+        value=decision.afterstate_value,
+        reward=jnp.zeros_like(decision.afterstate_value),
+        discount=jnp.ones_like(decision.afterstate_value),
+    )
+    at_state = mctx.RecurrentFnOutput(
+        prior_logits=_pad(chance.action_logits, after=model.num_outcomes),
+        value=chance.value,
+        reward=chance.reward,
+        discount=chance.discount,
+    )
+
+    def choose(if_decision: Array, if_chance: Array) -> jax.Array:
+        condition = is_decision.reshape((-1,) + (1,) * (if_decision.ndim - 1))
+        return jnp.where(condition, if_decision, if_chance)
+
+    output, reached = jax.tree.map(choose, (at_afterstate, afterstate), (at_state, next_state))
+    return output, {"state": reached, "is_decision": ~is_decision}
+
+
+def _search(
+    model: StochasticModel,
+    sample_outcomes: bool,
+    params: Params,
+    rng_key: chex.PRNGKey,
+    *,
+    root: mctx.RootFnOutput,
+    recurrent_fn: mctx.RecurrentFn,
+    root_action_selection_fn: mctx.RootActionSelectionFn,
+    interior_action_selection_fn: mctx.InteriorActionSelectionFn,
+    num_simulations: int,
+    max_depth: int | None = None,
+    invalid_actions: Array | None = None,
+    extra_data: Any = None,
+) -> mctx.Tree:
+    """`mukoe.search.tree_search.search`, asking the selection functions at decisions only."""
+    num_actions = model.num_actions
+    if invalid_actions is None:
+        invalid_actions = jnp.zeros_like(root.prior_logits)
+
+    def select_at_root(key: chex.PRNGKey, tree: mctx.Tree, node: Array) -> Array:
+        return root_action_selection_fn(key, _decisions(tree, num_actions), node)
+
+    def select(key: chex.PRNGKey, tree: mctx.Tree, node: Array, depth: Array) -> Array:
+        def decide() -> Array:
+            decisions = _decisions(tree, num_actions)
+            return interior_action_selection_fn(key, decisions, node, depth).astype(jnp.int32)
+
+        def happen() -> Array:
+            if sample_outcomes:
+                return draw_outcome(key, tree, node, num_actions)
+            return select_outcome(tree, node, num_actions)
+
+        return jax.lax.cond(depth % 2 == 0, decide, happen)
+
+    padding = ((0, 0), (0, model.num_outcomes))
+    tree = tree_search.search(
+        params,
+        rng_key,
+        root=dataclasses.replace(
+            root, prior_logits=_pad(root.prior_logits, after=model.num_outcomes)
+        ),
+        recurrent_fn=recurrent_fn,
+        root_action_selection_fn=select_at_root,
+        interior_action_selection_fn=select,
+        num_simulations=num_simulations,
+        max_depth=None if max_depth is None else 2 * max_depth,
+        invalid_actions=jnp.pad(invalid_actions, padding, constant_values=1),
+        extra_data=extra_data,
+    )
+    return _decisions(tree, num_actions)
+
+
+def _decisions(tree: mctx.Tree, num_actions: int) -> mctx.Tree:
+    """The tree with the edges of actions alone."""
+    cut = {name: getattr(tree, name)[..., :num_actions] for name in _PER_EDGE}
+    return dataclasses.replace(tree, **cut)
+
+
+def _pad(logits: Array, before: int = 0, after: int = 0) -> jax.Array:
+    """Adds edges of the other kind `[B, before + ... + after]`, of which none is ever asked for."""
+    # Finite: what draws a tree takes softmax also over edges that are all of the other kind.
+    lowest = jnp.finfo(logits.dtype).min
+    return jnp.pad(logits, ((0, 0), (before, after)), constant_values=lowest)

@@ -1,0 +1,114 @@
+"""On a fair coin the chance distribution becomes (1/2, 1/2), and flipping is worth its mean.
+
+Both agents learn from the same games of random actions, with the same settings. What MuZero
+foresees after the flip is neither heads nor tails, so that to it a flip is worth the better of
+two blind calls, 1.5, and it takes the sure 1.75. The flip is worth 2.
+"""
+
+import dm_env
+import jax
+import numpy as np
+
+from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
+from mukoe.environments.coin_flip import HEADS, START, TAILS, CoinFlipConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search import SearchConfig
+
+SURE, FLIP = 0, 1
+CALL_HEADS, CALL_TAILS = 0, 1
+GAMES, UPDATES = 400, 250
+SUPPORT = SupportConfig(0.0, 3.0, 4, hyperbolic=False)
+SETTINGS = dict(
+    network=NetworkConfig(
+        hidden_sizes=(16,),
+        width=16,
+        head_sizes=(16,),
+        value_support=SUPPORT,
+        reward_support=SUPPORT,
+    ),
+    # Half of the simulations for either action, however bad it looks at first.
+    search=SearchConfig(algorithm="gumbel", num_simulations=200, discount=1.0),
+    loss=MuZeroLossConfig(unroll_steps=2, td_steps=2, value_weight=1.0),
+    replay=MuZeroReplayConfig(min_size=1, batch_size=64, samples_per_insert=None, sampler="uniform"),
+    optimizer=OptimizerConfig(learning_rate=1e-2, weight_decay=0.0),
+)
+OBSERVATIONS = np.eye(4, dtype=np.float32)[[START, HEADS, TAILS]]
+
+
+def play(replay, environment):
+    """Games of random actions, as many heads as tails; the search said nothing of them."""
+    adder, random = replay.make_adder(), np.random.default_rng(0)
+    extras = {"search_policy": np.full(2, 0.5, np.float32), "search_value": np.float32(0)}
+    flips = {HEADS: 0, TAILS: 0}
+    while min(flips.values()) < GAMES // 4:
+        steps = [(None, only(environment.reset()))]
+        while not steps[-1][1].last():
+            action = np.int32(random.integers(2))
+            steps.append((action, only(environment.step(np.array([action])))))
+        side = int(steps[1][1].observation.argmax())
+        if flips.get(side, 0) >= GAMES // 4:
+            continue
+        if side in flips:
+            flips[side] += 1
+        adder.add_first(steps[0][1])
+        for action, timestep in steps[1:]:
+            adder.add(action, timestep, extras, None)
+
+
+def only(timestep):
+    return dm_env.TimeStep(*(np.asarray(field)[0] for field in timestep))
+
+
+def learn(config):
+    """Returns what was learned: networks, parameters, search output and tree of `OBSERVATIONS`."""
+    environment = CoinFlipConfig().make_factory()(0, 1, False)
+    builder, spec = config.make_builder(), environment.spec
+    networks = builder.make_networks(spec)
+    replay = builder.make_in_process_replay(spec, builder.make_policy(networks, spec), 1, 0)
+    play(replay, environment)
+    dataset = builder.make_dataset_iterator(replay)
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, dataset, None, spec)
+    for _ in range(UPDATES):
+        learner.step()
+    (params,) = learner.get_variables()
+    inspect = jax.jit(builder.make_inspector(networks, spec).inspect)
+    output, tree = inspect(params, jax.random.PRNGKey(0), OBSERVATIONS, ())
+    return networks, params.network, output, np.asarray(tree.summary().qvalues)
+
+
+def test_stochastic_muzero_knows_what_a_flip_is_worth():
+    chance = ChanceConfig(codebook_size=4)
+    networks, params, output, qvalues = learn(StochasticMuZeroConfig(**SETTINGS, chance=chance))
+    codes = np.asarray(networks.encoder(params, OBSERVATIONS)).argmax(-1)[1:]
+    assert codes[0] != codes[1]
+    state = networks.representation(params, OBSERVATIONS[:1])
+    afterstate = networks.afterstate_dynamics(params, state, np.array([FLIP]))
+    prediction = networks.afterstate_prediction(params, afterstate)
+    sigma = np.asarray(jax.nn.softmax(prediction.chance_logits))[0]
+    np.testing.assert_allclose(sigma[codes], 0.5, atol=0.08)
+    # Behind a flip comes a random call, in these games: (3 / 2 + 1 / 2) / 2.
+    value = networks.value_encoding.to_scalar(prediction.value_logits)
+    np.testing.assert_allclose(value, 1.0, atol=0.15)
+    # The model knows of each outcome what to call, ...
+    rewards = []
+    for code in codes:
+        after, _ = networks.dynamics(params, afterstate, np.eye(4, dtype=np.float32)[[code]])
+        for call in (CALL_HEADS, CALL_TAILS):
+            called = networks.afterstate_dynamics(params, after, np.array([call]))
+            chance_logits = networks.afterstate_prediction(params, called).chance_logits
+            end = np.eye(4, dtype=np.float32)[np.asarray(chance_logits).argmax(-1)]
+            _, logits = networks.dynamics(params, called, end)
+            rewards.append(float(networks.reward_encoding.to_scalar(logits)[0]))
+    np.testing.assert_allclose(rewards, [3, 0, 0, 1], atol=0.25)
+    # ... and so does the search, which flips.
+    np.testing.assert_allclose(qvalues[0], [1.75, 2.0], atol=0.15)
+    assert output.action.tolist() == [FLIP, CALL_HEADS, CALL_TAILS]
+
+
+def test_muzero_does_not():
+    _, _, output, qvalues = learn(MuZeroConfig(**SETTINGS))
+    np.testing.assert_allclose(qvalues[0], [1.75, 1.5], atol=0.15)
+    assert output.action.tolist() == [SURE, CALL_HEADS, CALL_TAILS]

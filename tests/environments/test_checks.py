@@ -1,0 +1,101 @@
+"""Environments that break their promises: the line that names what is wrong."""
+
+import dm_env
+import numpy as np
+import pytest
+from dm_env import specs
+
+from mukoe.environments import SyncVectorEnvironment
+from mukoe.environments.checks import EnvironmentFailedError, find_not_finite
+from mukoe.errors import UserError
+
+
+class Broken(dm_env.Environment):
+    """Does `fault` at its third step."""
+
+    def __init__(self, fault=None):
+        self.fault = fault
+        self.steps = 0
+
+    def observation_spec(self):
+        return {"speed": specs.Array((2,), np.float32), "lives": specs.Array((), np.int32)}
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+    def observe(self):
+        return {"speed": np.zeros(2, np.float32), "lives": np.array(3, np.int32)}
+
+    def reset(self):
+        return dm_env.restart(self.observe())
+
+    def step(self, action):
+        self.steps += 1
+        if self.fault and self.steps == 3:
+            return self.fault(self)
+        return dm_env.transition(0.0, self.observe())
+
+
+def raises(environment):
+    raise KeyError("the cart\nhas no wheels")
+
+
+def observing(**fields):
+    return lambda self: dm_env.transition(0.0, {**self.observe(), **fields})
+
+
+def rewarding(reward):
+    return lambda self: dm_env.transition(reward, self.observe())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (raises, r"step\(\) must return a dm_env.TimeStep; it raised KeyError: .*wheels"),
+        (lambda self: None, r"step\(\) must return a dm_env.TimeStep; got NoneType"),
+        (
+            observing(speed=np.float32([0, np.nan])),
+            r"observation field 'speed' must be finite; got nan",
+        ),
+        (
+            observing(speed=np.float32([-np.inf, 0])),
+            r"observation field 'speed' must be finite; got -inf",
+        ),
+        (
+            observing(speed=np.zeros(3, np.float32)),
+            r"'speed' must have shape \(2,\), dtype float32; got shape \(3,\), dtype float32",
+        ),
+        (
+            observing(speed=np.zeros(2)),
+            r"'speed' must have shape \(2,\), dtype float32; got shape \(2,\), dtype float64",
+        ),
+        (observing(lives=3), r"'lives' must have shape \(\), dtype int32; got shape None, dtype"),
+        (rewarding(np.nan), r"reward must be one finite number; got nan"),
+        (rewarding(np.ones(2)), r"reward must be one finite number; got array\(\[1., 1.\]\)"),
+        (rewarding(None), r"reward must be one finite number; got None"),
+    ],
+)
+def test_one_line_names_environment_field_expected_and_got(fault, message):
+    vector = SyncVectorEnvironment([Broken(), Broken(fault)], "wagon")
+    vector.reset()
+    actions = np.zeros(2, np.int32)
+    vector.step(actions), vector.step(actions)
+    with pytest.raises((UserError, EnvironmentFailedError), match=message) as caught:
+        vector.step(actions)
+    assert str(caught.value).startswith("wagon, environment 1 of the vector: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reset_is_checked_too():
+    environment = Broken()
+    environment.observe = lambda: {"speed": np.float32([np.nan, 0]), "lives": np.array(3, np.int32)}
+    with pytest.raises(UserError, match="environment 0 .*'speed' must be finite; got nan"):
+        SyncVectorEnvironment([environment], "wagon").reset()
+
+
+def test_the_first_that_is_not_finite_is_found():
+    batch = np.zeros((3, 2, 2), np.float32)
+    assert find_not_finite(batch) is None
+    batch[2, 0, 1] = np.inf
+    batch[1, 1, 0] = -np.inf
+    assert find_not_finite(batch) == (1, -np.inf)

@@ -1,0 +1,75 @@
+"""Gymnasium environments seen as pictures, against a picture drawn by hand."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from mukoe.environments import GymnasiumPixelsConfig, RenderedObservation
+from mukoe.errors import UserError
+
+
+class Painting(gymnasium.Env):
+    """Four quarters of one colour each; the picture gets brighter by 1 with each step."""
+
+    render_mode = "rgb_array"
+    observation_space = spaces.Box(-1, 1, (3,))
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return np.zeros(3, np.float32), {"seed": seed}
+
+    def step(self, action):
+        self.time += 1
+        return np.zeros(3, np.float32), 2.0, self.time == 2, False, {}
+
+    def render(self):
+        picture = np.zeros((8, 12, 3), np.uint8)
+        picture[:4, 6:] = (200, 0, 0)
+        picture[4:, :6] = (0, 200, 0)
+        picture[4:, 6:] = (0, 0, 200)
+        return picture + np.uint8(self.time)
+
+
+def test_the_picture_is_the_observation():
+    environment = RenderedObservation(Painting(), 2, 2, grayscale=False)
+    observation, info = environment.reset(seed=3)
+    assert info == {"seed": 3} and environment.observation_space.contains(observation)
+    expected = [[[0, 0, 0], [200, 0, 0]], [[0, 200, 0], [0, 0, 200]]]
+    np.testing.assert_array_equal(observation, expected)
+    observation, reward, terminated, _, _ = environment.step(0)
+    np.testing.assert_array_equal(observation, np.array(expected) + 1)
+    assert (reward, terminated) == (2.0, False)
+    assert environment.step(0)[2]
+
+
+def test_gray_is_luminance_and_shrinking_averages():
+    environment = RenderedObservation(Painting(), 2, 2, grayscale=True)
+    observation, _ = environment.reset()
+    # ITU-R BT.601.
+    expected = np.array([[0, 0.299 * 200], [0.587 * 200, 0.114 * 200]])
+    np.testing.assert_allclose(observation[..., 0], expected, atol=1)
+    whole, _ = RenderedObservation(Painting(), 1, 1, grayscale=True).reset()
+    np.testing.assert_allclose(whole[0, 0, 0], expected.mean(), atol=1)
+
+
+def test_an_environment_without_pictures_is_refused():
+    environment = gymnasium.make("CartPole-v1")
+    with pytest.raises(UserError, match="must be 'rgb_array', not None"):
+        RenderedObservation(environment, 8, 8, grayscale=True)
+    with pytest.raises(UserError, match="not 0x8"):
+        GymnasiumPixelsConfig("CartPole-v1", height=0, width=8)
+
+
+def test_cartpole_is_drawn_in_a_vector():
+    vector = GymnasiumPixelsConfig("CartPole-v1", height=16, width=24).make_factory()(0, 2, False)
+    assert vector.spec.observations.shape == (16, 24, 1)
+    assert vector.spec.observations.dtype == np.uint8
+    before = vector.reset().observation
+    assert before.shape == (2, 16, 24, 1)
+    for _ in range(8):
+        after = vector.step(np.array([0, 1])).observation
+    assert (after[0] != before[0]).any() and (after[0] != after[1]).any()
+    assert vector.render(0).shape == (400, 600, 3)
+    vector.close()
