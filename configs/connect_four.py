@@ -38,18 +38,18 @@ def get_config() -> TrainingConfig:
                 capacity=100_000,
                 min_size=4_000,
                 batch_size=128,
-                samples_per_insert=2.0,
+                samples_per_insert=3.0,
                 sampler="uniform",
             ),
             optimizer=OptimizerConfig(
-                learning_rate=1e-3, schedule="cosine", decay_steps=9_000, weight_decay=1e-4
+                learning_rate=1e-3, schedule="cosine", decay_steps=30_000, weight_decay=1e-4
             ),
         ),
         run=RunConfig(
-            max_actor_steps=600_000,
+            max_actor_steps=1_300_000,
             envs_per_actor=128,
             evaluation_episodes=50,
-            evaluation_period=50_000,
+            evaluation_period=200_000,
             log_period=10_000,
         ),
     )
