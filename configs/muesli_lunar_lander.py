@@ -35,7 +35,7 @@ def get_config() -> TrainingConfig:
         run=RunConfig(
             max_actor_steps=500_000,
             envs_per_actor=8,
-            evaluation_episodes=10,
+            evaluation_episodes=25,
             evaluation_period=10_000,
             target_return=250.0,
         ),
