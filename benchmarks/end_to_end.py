@@ -20,8 +20,8 @@ from measure import TINY, Report, Row, start_child
 
 from mukoe.configuration import run_main
 
-NUM_ACTORS = (1, 2, 4)
-NUM_ROWS = 8
+NUM_ACTORS = (1, 4)
+NUM_ROWS = 7
 LOG_SECONDS = 2
 PATIENCE_SECONDS = 300
 
