@@ -3,6 +3,7 @@
 # make test       formatting, lint, types, import directions, tests
 # make test-core  the tests that need no TensorFlow, Reverb or Launchpad, on CPython 3.12
 # make test-slow  the tests that are left out of it because they take minutes
+# make test-faults  kills and stops the nodes of real programs; ARGS="-k mid_run" for some of it
 # make benchmark  measures every stage, and writes the tables of docs/performance.md
 # make format     formats the code and mends what lint can mend
 # make lock       writes the lock files anew; ARGS=--upgrade takes newer versions
@@ -10,7 +11,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core test-slow benchmark lint format lock clean
+.PHONY: setup setup-core train test test-core test-slow test-faults benchmark lint format lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -38,7 +39,10 @@ test: lint
 	$(BIN)/python -m pytest -q -m "launchpad and not slow" $(ARGS)
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -m slow $(ARGS)
+	$(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)
+
+test-faults: setup
+	$(BIN)/python -m pytest -q -m faults $(ARGS)
 
 test-core: setup-core
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \

@@ -1,8 +1,9 @@
 """Muesli on Atari with the paper's settings and the IMPALA-style network.
 
 Sources: [1] Muesli, arXiv:2104.06159; [2] its tables 4, 5, 6 and 10 as cited by CleanRL's
-implementation of Muesli; [3] MuZero, arXiv:1911.08265, for what [1] takes over. Where
-none of them says anything the comment is "silent". Needs an accelerator.
+implementation (vwxyzjn/cleanrl, pull request 354), which names the tables and not their rows;
+[3] MuZero, arXiv:1911.08265, for what [1] takes over. "Second hand" is a number without a table
+that we could find; where nothing is said the comment is "silent". Needs an accelerator.
 """
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
@@ -26,12 +27,12 @@ def get_config() -> TrainingConfig:
             sticky_actions=0.25,  # [2] table 4
             full_action_set=True,  # [2] table 4
             reward_clip=False,  # [3] F: values are scaled by h instead
-            noop_max=0,  # [2] table 4: none beside sticky actions
+            noop_max=0,  # [2] table 4, where the code has 1
             max_frames=108_000,  # [2] table 4
         ),
         agent=MuesliConfig(
             network=NetworkConfig(
-                torso="impala",  # [1] section 5
+                torso="impala",  # [1] figure 1
                 hidden_sizes=(16, 32, 32),  # IMPALA's; [1]'s own are not known to us
                 width=512,  # not known to us
                 dynamics="lstm",  # [1] section 4.5
@@ -44,13 +45,13 @@ def get_config() -> TrainingConfig:
                 trace_decay=0.95,  # [2] table 6
                 advantage_clip=1.0,  # [1] section 4.1
                 regularizer_weight=1.0,  # [1] figure 3b
-                num_samples=16,  # [2] table 5
-                prior_behavior=0.03,  # table of [1], second hand
-                prior_uniform=0.003,  # table of [1], second hand
+                num_samples=16,  # [2] table 5; table 6, large network: exact
+                prior_behavior=0.03,  # second hand
+                prior_uniform=0.003,  # second hand
                 moment_decay=0.99,  # [2] table 5
                 moment_epsilon=1e-12,  # [2] table 5
-                policy_weight=3.0,  # [2] table 9
-                model_policy_weight=1.0,  # silent
+                policy_weight=3.0,  # second hand; the code of [2] takes 1
+                model_policy_weight=1.0,  # silent; the code of [2] takes 1
                 value_weight=0.25,  # [2] table 5
                 reward_weight=1.0,  # [2] table 5
             ),
@@ -59,11 +60,11 @@ def get_config() -> TrainingConfig:
                 min_size=500,  # silent
                 batch_size=96,  # [2] table 5
                 samples_per_insert=4.0,  # what a fresh share of 25% makes
-                fresh_fraction=0.25,  # [1] section 5, small network
+                fresh_fraction=0.25,  # [1] figure 1: 75% replay with the IMPALA network
             ),
             optimizer=OptimizerConfig(
-                learning_rate=3e-4,  # [2] table 5
-                schedule="linear",  # CleanRL's; not known to us
+                learning_rate=3e-4,  # second hand; the code of [2] takes 2.5e-4
+                schedule="linear",  # the code of [2]; silent
                 decay_steps=70_000,  # updates in 50M steps: 50M / 30 / 24
                 weight_decay=0.0,  # [2] tables 5 and 6
                 max_gradient_norm=0.0,  # silent; CleanRL clips Adam's update to 1 instead

@@ -3,6 +3,7 @@
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.environments.pgx_games import PgxConfig
 from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -19,13 +20,22 @@ def get_config() -> TrainingConfig:
                 hidden_sizes=(256,),
                 width=128,
                 head_sizes=(64,),
-                # h(30,000) is 202, and h(4,096), a merge of two tiles of 2,048, is 67.
-                value_support=SupportConfig(0.0, 250.0, 126),
+                # h(30,000) is 202, and h(4,096), a merge of two tiles of 2,048, is 67. Values
+                # begin in the middle of their support: with 0 to 250, at 13,000, which returns
+                # of few steps take very long to forget.
+                value_support=SupportConfig(-250.0, 250.0, 251),
                 reward_support=SupportConfig(0.0, 80.0, 81),
             ),
-            # Half of the simulations add an afterstate, half of them a state.
             search=SearchConfig(algorithm="gumbel", num_simulations=24, discount=0.999),
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=10, td_lambda=0.5, value_weight=0.25),
+            loss=MuZeroLossConfig(
+                unroll_steps=5,
+                # A game has several hundred moves. The news of its end go 10 moves further with
+                # every new target network; the stored values are too old, and λ = 0.5 takes
+                # them but 2 moves.
+                td_steps=10,
+                td_lambda=1.0,
+                bootstrap="target",
+            ),
             replay=MuZeroReplayConfig(
                 capacity=200_000,
                 min_size=5_000,
@@ -34,6 +44,7 @@ def get_config() -> TrainingConfig:
                 sampler="uniform",
             ),
             optimizer=OptimizerConfig(learning_rate=1e-3),
+            target_update=TargetUpdateConfig(period=50),
         ),
         run=RunConfig(
             max_actor_steps=1_000_000,

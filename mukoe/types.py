@@ -106,8 +106,9 @@ class Policy:
     """A pure policy, batched over `B` environments.
 
     apply: `(params, key, observation [B, ...], state [B, ...])` to
-        `(action, extras, state)`, actions `[B]` int32 or continuous `[B, D]` float32. Extras that `extras_spec` names are stored
-        with the data; every other one is a `[B]` statistic, logged and not stored.
+        `(action, extras, state)`, actions `[B]` int32 or continuous `[B, D]` float32. Extras
+        that `extras_spec` names are stored with the data; every other one is a `[B]` statistic,
+        logged and not stored.
     initial_state: the memory `[B, ...]` at the start of an episode, given `B`; `()` for a
         policy without memory.
     extras_spec: the stored extras of one environment, such as `search_policy` `[A]`.
@@ -186,6 +187,8 @@ class EpisodeResult(NamedTuple):
     frames: emulator frames (agent steps times the action repeat).
     environment: index of the environment in its vector.
     seat: where the agent sat in a match of two players: 0 moves first, 1 second; else 0.
+    milestone: how far it came, as the environment counts that beside the return: the highest
+        tile in 2048; 0 in an environment that counts nothing.
     """
 
     episode_return: float
@@ -193,3 +196,4 @@ class EpisodeResult(NamedTuple):
     frames: int
     environment: int = 0
     seat: int = 0
+    milestone: int = 0

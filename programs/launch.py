@@ -1,6 +1,7 @@
-"""Trains an agent on any environment, in one process or as a Launchpad program.
+"""Trains an agent on any environment: in one process, on its devices, or as a Launchpad program.
 
 python programs/launch.py --config=configs/cartpole.py --workdir=runs/cartpole
+python programs/launch.py --config=configs/ppo_cartpole.py --layout=sebulba --workdir=runs/ppo
 """
 
 import dataclasses
@@ -10,15 +11,22 @@ from typing import NoReturn
 from absl import flags
 
 from mukoe.configuration import DEFINE_config, prepare_workdir, run_main
+from mukoe.environments.game_functions import PGX_GAMES
+from mukoe.environments.pgx_games import PgxConfig
 from mukoe.errors import UserError
 from mukoe.layouts.experiment import TrainingConfig
 from mukoe.layouts.resources import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 LAYOUT = flags.DEFINE_enum(
-    "layout", "local", ["local", "distributed"], "One process, or a Launchpad program."
+    "layout",
+    "local",
+    ["local", "sebulba", "distributed"],
+    "One thread, the devices of this machine, or a Launchpad program.",
 )
-ENV = flags.DEFINE_string("env", None, "Gymnasium environment instead of the config's.")
+ENV = flags.DEFINE_string(
+    "env", None, "Gymnasium environment, or game of pgx such as 2048, instead of the config's."
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "Where logs and checkpoints go.")
 RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir.")
 NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Actor processes (distributed).")
@@ -32,7 +40,7 @@ MAX_ACTOR_STEPS = flags.DEFINE_integer("max_actor_steps", None, "Agent steps of 
 SEED = flags.DEFINE_integer("seed", None, "Everything that can be seeded follows from it.")
 
 # What a resumed run may change.
-MAY_DIFFER = ("run", "distributed")
+MAY_DIFFER = ("run", "distributed", "sebulba")
 
 
 def make_config() -> TrainingConfig:
@@ -53,9 +61,13 @@ def make_config() -> TrainingConfig:
 def _with_env(environment, env: str | None):
     if env is None:
         return environment
+    if env in PGX_GAMES:
+        if isinstance(environment, PgxConfig):
+            return dataclasses.replace(environment, game=env)
+        return PgxConfig(env)
     if not hasattr(environment, "env"):
         raise UserError(
-            f"--env names a Gymnasium environment, but {CONFIG.filename} is about "
+            f"--env={env} names a Gymnasium environment, but {CONFIG.filename} is about "
             f"{type(environment).__name__}; use a Gymnasium config, such as configs/cartpole.py"
         )
     return _replace(environment, env=env)
@@ -74,11 +86,12 @@ def main() -> int:
     if LAYOUT.value == "distributed":
         _launch(config)
 
-    from mukoe.layouts import local
+    from mukoe.layouts import local, sebulba
 
+    layout = sebulba if LAYOUT.value == "sebulba" else local
     experiment = config.make_experiment()
-    spec = local.check(experiment)
-    return local.train(experiment, spec, _prepare(config), RESUME.value)
+    spec = layout.check(experiment)
+    return layout.train(experiment, spec, _prepare(config), RESUME.value)
 
 
 def _launch(config: TrainingConfig) -> NoReturn:

@@ -24,6 +24,8 @@ class Adder(Protocol):
         final_extras: Mapping[str, np.ndarray] | None = None,
     ) -> None: ...
 
+    def reset(self, timeout_ms: int | None = None) -> None: ...
+
 
 class _Transition(NamedTuple):
     action: np.ndarray
@@ -109,6 +111,23 @@ class Actor:
     def update(self, wait: bool = False) -> None:
         """Gets newer parameters, where it is time."""
         self._runner.update(wait)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns the step that is still to be recorded, but for what it led to."""
+        if self._unrecorded is None:
+            return {}
+        extras = {f"extras/{name}": value for name, value in self._unrecorded.extras.items()}
+        return {"action": self._unrecorded.action, **extras}
+
+    def restore(self, state: Mapping[str, np.ndarray], timestep: dm_env.TimeStep) -> None:
+        """Goes back to a `state`, where the last action led to `timestep`."""
+        self._is_first = timestep.first()
+        extras = {
+            name.removeprefix("extras/"): value
+            for name, value in state.items()
+            if name.startswith("extras/")
+        }
+        self._unrecorded = _Transition(state["action"], extras, timestep)
 
     def _record(self, transition: _Transition, extras_there: Mapping[str, np.ndarray]) -> None:
         step_types = transition.next_timestep.step_type

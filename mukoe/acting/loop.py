@@ -23,13 +23,12 @@ class LoopProgress(NamedTuple):
     frames: int
 
 
-class Loop(Protocol):
-    """What steps environments and says how far it is."""
+class Acting(Protocol):
+    """Says how far something is that steps environments."""
 
-    timings: Timings
-
-    def step(self) -> list[EpisodeResult]:
-        """Makes one step; returns the episodes that it ended."""
+    @property
+    def timings(self) -> Timings:
+        """The seconds of its parts."""
 
     @property
     def progress(self) -> LoopProgress:
@@ -42,6 +41,13 @@ class Loop(Protocol):
     @property
     def statistics(self) -> Mapping[str, float]:
         """Means of the policy's statistics at the last step."""
+
+
+class Loop(Acting, Protocol):
+    """What steps environments."""
+
+    def step(self) -> list[EpisodeResult]:
+        """Makes one step; returns the episodes that it ended."""
 
 
 class EnvironmentLoop:
@@ -125,6 +131,10 @@ class EnvironmentLoop:
                     results.append(result)
                     on_result(result)
         return results
+
+    def go_on(self, timestep: dm_env.TimeStep) -> None:
+        """Goes on from the last time step of a vector and an actor that were brought back."""
+        self._timestep = timestep
 
     @property
     def num_envs(self) -> int:

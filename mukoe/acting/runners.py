@@ -8,11 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.acting.variables import VariableClient
 from mukoe.types import Array, Nest, Policy, PolicyParams
 
 Actions = tuple[np.ndarray, Mapping[str, np.ndarray]]
 """Actions `[B]` int32 and extras `[B, ...]`, as NumPy arrays."""
+
+
+class ParameterSource(Protocol):
+    """Where a runner finds the parameters; a `VariableClient`, as a rule."""
+
+    @property
+    def params(self) -> PolicyParams:
+        """The parameters for the next actions."""
+
+    def update(self, wait: bool = False) -> None:
+        """Gets newer ones, where it is time."""
 
 
 class PolicyRunner(Protocol):
@@ -81,13 +91,27 @@ class LocalRunner:
     """Runs the policy in the actor's own process, on JAX's default device."""
 
     def __init__(
-        self, policy: Policy, variables: VariableClient, random_key: chex.PRNGKey, num_envs: int
+        self,
+        policy: Policy,
+        variables: ParameterSource,
+        random_key: chex.PRNGKey,
+        num_envs: int,
+        act: Callable | None = None,
     ):
+        """Runs `policy`.
+
+        Args:
+          policy: that acts.
+          variables: where the parameters come from.
+          random_key: of the actions.
+          num_envs: environments of a call.
+          act: the policy as `make_act` makes it, jitted once for several runners.
+        """
         self._variables = variables
         self._key = random_key
         self._steps = 0
         self._state = policy.initial_state(num_envs)
-        self._act = jit_with_memory(make_act(policy), "state")
+        self._act = act or jit_with_memory(make_act(policy), "state")
         self._learner_steps = 0
         self._on_device: tuple[PolicyParams, PolicyParams] | None = None
 
@@ -108,3 +132,15 @@ class LocalRunner:
     @property
     def learner_steps(self) -> int:
         return self._learner_steps
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns what the next actions depend on, beside the parameters and the seed."""
+        memory = {f"memory/{i}": np.asarray(a) for i, a in enumerate(jax.tree.leaves(self._state))}
+        return {"steps": np.array(self._steps, np.int64), **memory}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes back to a `state`."""
+        leaves, structure = jax.tree.flatten(self._state)
+        memory = [jnp.asarray(state[f"memory/{i}"]) for i in range(len(leaves))]
+        self._state = structure.unflatten(memory)
+        self._steps = int(state["steps"])

@@ -51,6 +51,10 @@ class VariableClient:
         assert self._params is not None
         return self._params
 
+    def restore(self, params: PolicyParams) -> None:
+        """Takes parameters that were the newest once; those of a stored run."""
+        self._params = params
+
     def update(self, wait: bool = False) -> None:
         """Fetches, or starts to, where it is time; always, and to the end, with `wait`."""
         if wait:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import chex
 
 from mukoe.acting.actor import Actor, Adder
+from mukoe.acting.rollouts import RolloutDeclaration
 from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.learning.learner import Learner, Logger, PriorityUpdater
@@ -45,7 +46,20 @@ class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
     @property
     @abc.abstractmethod
     def replay(self) -> ReplayDeclaration:
-        """What is stored and how it is sampled."""
+        """What is stored and how it is sampled.
+
+        Raises UserError where the agent has no replay, but a `rollout`.
+        """
+
+    @property
+    def rollout(self) -> RolloutDeclaration | None:
+        """What goes from the actors straight to the learner; None where replay is in between."""
+        return None
+
+    def for_updates(self, num_updates: int) -> "ActorLearnerBuilder[Networks]":
+        """Returns the builder for a run of so many updates, where a schedule follows that."""
+        del num_updates
+        return self
 
     @abc.abstractmethod
     def make_learner(

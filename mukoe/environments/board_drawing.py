@@ -52,7 +52,7 @@ class View(NamedTuple):
     """One position.
 
     game: its name in `PGX_GAMES`.
-    features: `[H, W, C]` bool, as the player to move sees it.
+    features: `[H, W, C]` bool, in Backgammon `[34]` int, as the player to move sees it.
     seat_to_move: 0 where that is the player who moved first.
     score: of the player who moved first; a single player's score so far.
     ended: whether the game is over.
@@ -81,6 +81,8 @@ def draw(view: View) -> np.ndarray:
         return _DRAW[view.game](stones(view))
     if view.game == "2048":
         return _draw_2048(_tiles(view))
+    if view.game == "backgammon":
+        return _draw_points(view)
     return _draw_channels(view.features)
 
 
@@ -88,6 +90,8 @@ def write(view: View) -> str:
     """Returns the board as text with a line that says how the game stands."""
     if view.game == "2048":
         rows = ["".join(f"{tile or '.':>7}" for tile in row) for row in _tiles(view)]
+    elif view.game == "backgammon":
+        rows = _write_points(view.features)
     elif view.game in _DRAW:
         rows = [" ".join(".XO"[stone] for stone in row) for row in stones(view)]
         if view.game == "hex":
@@ -258,6 +262,29 @@ def _draw_channels(features: np.ndarray) -> np.ndarray:
     """MinAtar: a cell has the colour of its first channel that is set."""
     colors = np.array([_CHANNELS[c % len(_CHANNELS)] for c in range(features.shape[-1])])
     image = np.where(features.any(-1)[..., None], colors[features.argmax(-1)], 18)
+    return _finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
+
+
+def _write_points(features: np.ndarray) -> list[str]:
+    parts = {
+        "points": slice(0, 24),
+        "bar": slice(24, 26),
+        "off": slice(26, 28),
+        "dice": slice(28, 34),
+    }
+    return [
+        f"{name:<7}" + " ".join(f"{n:>3}" for n in features[part]) for name, part in parts.items()
+    ]
+
+
+def _draw_points(view: View) -> np.ndarray:
+    """Backgammon: a column for each point, bar and off, as the player to move numbers them."""
+    checkers = view.features[:28].astype(int)
+    own, other = (_FIRST, _SECOND) if view.seat_to_move == 0 else (_SECOND, _FIRST)
+    heights = np.arange(15, 0, -1)[:, None]
+    image = np.full((15, len(checkers), 3), _PAPER, np.float64)
+    image[heights <= checkers] = own
+    image[heights <= -checkers] = other
     return _finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
 
 

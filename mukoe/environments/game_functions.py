@@ -11,6 +11,9 @@ Self-play shows every position to the player who is to move, and rewards the one
     reward       r_{t+1}=0   r_{t+2}=+1   for the one who acted: X, then O
     discount     -1          0            a value of O's is minus one of X's
 
+Backgammon, in which a turn may be several moves, is played so that turns alternate; see
+`mukoe.environments.alternation`.
+
 A match shows only the positions where the agent is to move: the opponent answers inside of
 the step, and rewards and discounts are those of any single-player environment.
 """
@@ -28,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
+from mukoe.environments.alternation import AlternatingBackgammon
 from mukoe.errors import UserError
 from mukoe.types import Array, EnvironmentSpec, MaskedObservation, Nest
 
@@ -59,6 +63,7 @@ PGX_GAMES: Mapping[str, GameTraits] = {
     "othello": _TURNS,
     "go_9x9": _TURNS,
     "hex": _TURNS,
+    "backgammon": _TURNS,
     "minatar-asterix": _MINATAR,
     "minatar-breakout": _MINATAR,
     "minatar-freeway": _MINATAR,
@@ -78,6 +83,7 @@ class Rules:
     spec: of one stream.
     init: `keys [B]` to the first positions.
     step: `(positions, actions [B], keys [B])` to the next positions.
+    milestone: of final positions, `[B]` int32 what `EpisodeResult` says.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Rules:
     spec: EnvironmentSpec
     init: Callable[[chex.PRNGKey], GameState]
     step: Callable[[GameState, Array, chex.PRNGKey], GameState]
+    milestone: Callable[[GameState], Array]
 
     def observe(self, game: GameState) -> Nest:
         """Returns what the player to move sees, `[B, ...]`."""
@@ -197,7 +204,9 @@ def load_rules(game: str, max_steps: int | None) -> Rules:
     require_pgx(game)
     import pgx
 
-    environment = pgx.make(game)  # type: ignore[arg-type]
+    environment: Any = pgx.make(game)  # type: ignore[arg-type]
+    if game == "backgammon":
+        environment = AlternatingBackgammon(environment)
 
     def init(key: chex.PRNGKey) -> GameState:
         return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), environment.init(key))
@@ -215,7 +224,16 @@ def load_rules(game: str, max_steps: int | None) -> Rules:
         spec=_make_spec(game, environment),
         init=jax.vmap(init),
         step=jax.vmap(step),
+        milestone=_highest_tile if game == "2048" else _no_milestone,
     )
+
+
+def _highest_tile(position: GameState) -> jax.Array:
+    return 2 ** position._board.max(axis=-1)
+
+
+def _no_milestone(position: GameState) -> jax.Array:
+    return jnp.zeros(position.terminated.shape, jnp.int32)
 
 
 def with_random_opening(rules: Rules, max_moves: int) -> Rules:
@@ -384,7 +402,8 @@ def _make_step(
 def _make_spec(game: str, environment: Any) -> EnvironmentSpec:
     traits = PGX_GAMES[game]
     num_actions = environment.num_actions
-    observations: Nest = specs.Array(environment.observation_shape, np.bool_, name="features")
+    seen = jax.eval_shape(environment.init, jax.random.PRNGKey(0)).observation
+    observations: Nest = specs.Array(seen.shape, np.dtype(seen.dtype), name="features")
     if traits.masked:
         legal_actions = specs.Array((num_actions,), np.bool_, name="legal_actions")
         observations = MaskedObservation(observations, legal_actions)

@@ -63,6 +63,11 @@ class GymnasiumEnvironment(dm_env.Environment):
         """Returns the number of actions (`DiscreteArray`), or the length of one and its bounds."""
         return self._action_spec
 
+    @property
+    def action_repeat(self) -> int:
+        """Steps of the environment for each action, where a wrapper says so, else 1."""
+        return getattr(self._environment, "action_repeat", 1)
+
     def reward_spec(self) -> specs.Array:
         """Returns a float32."""
         return specs.Array((), np.float32, name="reward")

@@ -17,10 +17,18 @@ from mukoe.errors import UserError
 class RenderedObservation(gymnasium.Wrapper):
     """Replaces the observations of an environment by its pictures, scaled down.
 
-    An agent sees one picture, so speeds are seen only with a history of several.
+    An agent sees one picture, so speeds are seen only with a history of several. Drawing costs
+    more than stepping: with an action repeat it is done once for several steps.
     """
 
-    def __init__(self, environment: gymnasium.Env, height: int, width: int, grayscale: bool):
+    def __init__(
+        self,
+        environment: gymnasium.Env,
+        height: int,
+        width: int,
+        grayscale: bool,
+        action_repeat: int = 1,
+    ):
         """Wraps an environment.
 
         Args:
@@ -28,6 +36,7 @@ class RenderedObservation(gymnasium.Wrapper):
           height: rows of the observation.
           width: columns of the observation.
           grayscale: whether it has one channel, the luminance, instead of three.
+          action_repeat: steps of the environment for each action; rewards are summed.
 
         Raises:
           UserError: the environment does not draw pictures.
@@ -40,6 +49,7 @@ class RenderedObservation(gymnasium.Wrapper):
             )
         self._size = (width, height)
         self._grayscale = grayscale
+        self.action_repeat = action_repeat
         shape = (height, width, 1 if grayscale else 3)
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
 
@@ -51,9 +61,14 @@ class RenderedObservation(gymnasium.Wrapper):
         return self._picture(), info
 
     def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
-        """Takes an action."""
-        _, reward, terminated, truncated, info = self.env.step(action)
-        return self._picture(), reward, terminated, truncated, info
+        """Takes an action, as often as it is repeated or to the episode's end."""
+        total = 0.0
+        for _ in range(self.action_repeat):
+            _, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return self._picture(), total, terminated, truncated, info
 
     def _picture(self) -> np.ndarray:
         """Returns what the environment draws, `[H, W, C]` uint8."""
@@ -78,8 +93,12 @@ class GymnasiumPixelsConfig:
     width: int = 64
     # One luminance channel instead of three colours.
     grayscale: bool = True
+    # Steps of the environment for each action and each picture.
+    action_repeat: int = 1
 
     def __post_init__(self) -> None:
+        if self.action_repeat < 1:
+            raise UserError(f"action_repeat must be at least 1, not {self.action_repeat}")
         if min(self.height, self.width) < 1:
             raise UserError(
                 f"pictures need at least 1 row and 1 column, not {self.height}x{self.width}"
@@ -89,7 +108,12 @@ class GymnasiumPixelsConfig:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         return make_gymnasium(
             self.env,
-            wrapper=lambda env: RenderedObservation(env, self.height, self.width, self.grayscale),
+            wrapper=self._wrap,
             render_mode="rgb_array",
             **self.arguments,
+        )
+
+    def _wrap(self, environment: gymnasium.Env) -> RenderedObservation:
+        return RenderedObservation(
+            environment, self.height, self.width, self.grayscale, self.action_repeat
         )

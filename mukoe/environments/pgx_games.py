@@ -235,11 +235,17 @@ class _GameEnvironment:
         returns, lengths, seats = jax.device_get(
             (self._streams.episode_return, self._streams.length, self._streams.seat)
         )
+        milestones = jax.device_get(self.functions.rules.milestone(self._streams.game))
         for index in np.flatnonzero(self._ended):
             length = int(lengths[index])
             self._finished.append(
                 EpisodeResult(
-                    float(returns[index]), length, length, int(index), seat=int(seats[index])
+                    float(returns[index]),
+                    length,
+                    length,
+                    int(index),
+                    seat=int(seats[index]),
+                    milestone=int(milestones[index]),
                 )
             )
 

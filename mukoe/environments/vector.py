@@ -202,7 +202,8 @@ class SyncVectorEnvironment:
             result = environment.episode_result()
         else:
             length = self._lengths[index]
-            result = EpisodeResult(self._returns[index], length, frames=length)
+            frames = length * self.action_repeat
+            result = EpisodeResult(self._returns[index], length, frames)
         if result is not None:
             self._finished.append(result._replace(environment=index))
 

@@ -70,6 +70,7 @@ def episodes_csv(evaluation: Evaluation) -> str:
             "episode_return": result.episode_return,
             "length": result.length,
             "frames": result.frames,
+            "milestone": result.milestone,
         }
         for index, result in enumerate(evaluation.results)
     )

@@ -1,9 +1,13 @@
 """The counts of a run, kept in one place for all of its parts."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
+
+# Between two tries to reach a counter that does not answer.
+_PAUSE_SECONDS = 2.0
 
 
 class Counter:
@@ -29,6 +33,11 @@ class Counter:
         """Returns all counts."""
         return self.increment()
 
+    def set_counts(self, **counts: int) -> None:
+        """Sets counts, such as those of a checkpoint that is gone back to."""
+        with self._lock:
+            self._counts.update(counts)
+
     def report(self, **values: Any) -> None:
         """Keeps the newest value of each, for whoever looks at the run."""
         with self._lock:
@@ -53,6 +62,10 @@ class BufferedCounter:
         self._counts: dict[str, int] = {}
         self._next_flush = 0.0
 
+    def start_from(self, counts: Mapping[str, int]) -> None:
+        """Knows these counts, until the counter says more."""
+        self._counts = dict(counts)
+
     def increment(self, **counts: int) -> dict[str, int]:
         """Adds to the counts and returns all of them, as far as they are known."""
         for name, value in counts.items():
@@ -68,7 +81,38 @@ class BufferedCounter:
         return {name: self._counts.get(name, 0) + self._pending.get(name, 0) for name in names}
 
     def flush(self) -> None:
-        """Sends what is pending."""
-        self._counts = self._counter.increment(**self._pending)
+        """Sends what is pending; it stays pending where the counter does not answer."""
+        try:
+            self._counts = self._counter.increment(**self._pending)
+        except Exception:  # the transport's errors have no common class
+            self._next_flush = time.monotonic() + _PAUSE_SECONDS
+            return
         self._pending = {}
         self._next_flush = time.monotonic() + self._period
+
+
+class PatientCounter:
+    """A remote `Counter` that may be away for a while: what is not needed is passed over."""
+
+    def __init__(self, counter: Any):
+        self._counter = counter
+        self._counts: dict[str, int] = {}
+
+    def increment(self, **counts: int) -> dict[str, int]:
+        """As `Counter.increment`; raises what the transport raises."""
+        return self._counter.increment(**counts)
+
+    def set_counts(self, **counts: int) -> None:
+        """As `Counter.set_counts`; raises what the transport raises."""
+        self._counter.set_counts(**counts)
+
+    def get_counts(self) -> dict[str, int]:
+        """Returns all counts, the last known ones where the counter does not answer."""
+        with contextlib.suppress(Exception):
+            self._counts = self._counter.get_counts()
+        return self._counts
+
+    def report(self, **values: Any) -> None:
+        """As `Counter.report`; passed over where the counter does not answer."""
+        with contextlib.suppress(Exception):
+            self._counter.report(**values)

@@ -1,16 +1,20 @@
 """Evaluating in the course of a run, the same in every layout."""
 
-import functools
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
+from mukoe.environments.recording import RecordedVector
 from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.layouts.reporting import summarise
+from mukoe.layouts.run_state import Parts, pack, unpack
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers import make_logger
 from mukoe.types import EnvironmentSpec
@@ -28,6 +32,8 @@ class Evaluator:
         workdir: Path,
         checkpointer: Checkpointer,
         counter: Any,
+        exact_resume_steps: int = 0,
+        stored: Mapping[str, np.ndarray] = types.MappingProxyType({}),
     ):
         """Reports the best return so far; environments are made by the first evaluation.
 
@@ -39,6 +45,8 @@ class Evaluator:
           workdir: where the log goes.
           checkpointer: keeps the best parameters.
           counter: a `Counter`, or a remote client with its methods; gets the reports.
+          exact_resume_steps: up to which `state` has what it takes to go on bit for bit.
+          stored: the `state` to go on from, where it has that.
         """
         self._experiment = experiment
         self._spec = environment_spec
@@ -47,7 +55,14 @@ class Evaluator:
         self._logger = make_logger(workdir, "evaluator", "actor_steps")
         self._checkpointer = checkpointer
         self._counter = counter
+        self._exact_resume_steps = exact_resume_steps
+        self._parts: tuple[RecordedVector, LocalRunner, EnvironmentLoop] | None = None
         self._report_best()
+        if environment_state := unpack(stored, "environment"):
+            environment, runner, _ = self._make()
+            runner.restore(unpack(stored, "runner"))
+            if environment.repeat(environment_state) is None:
+                self._parts = None
 
     def evaluate(
         self, counts: Mapping[str, int], should_stop: Callable[[], bool] = lambda: False
@@ -78,18 +93,31 @@ class Evaluator:
         """Closes the log."""
         self._logger.close()
 
-    @functools.cached_property
+    def state(self) -> Parts:
+        """Returns what the next evaluation depends on, beside the parameters and the seed."""
+        if self._parts is None:
+            return {}
+        environment, runner, _ = self._parts
+        return pack(environment=environment.state(), runner=runner.state())
+
+    @property
     def _loop(self) -> EnvironmentLoop:
-        builder, num_envs = self._experiment.builder, self._experiment.run.evaluation_episodes
-        actor = builder.make_actor(
-            jax.random.PRNGKey(self._seed),
-            builder.make_policy(builder.make_networks(self._spec), self._spec, evaluation=True),
-            self._spec,
-            self._variables,
-            num_envs=num_envs,
-        )
-        environment = self._experiment.environment_factory(self._seed, num_envs, True)
-        return EnvironmentLoop(environment, actor)
+        return self._make()[2]
+
+    def _make(self) -> tuple[RecordedVector, LocalRunner, EnvironmentLoop]:
+        if self._parts is None:
+            builder, num_envs = self._experiment.builder, self._experiment.run.evaluation_episodes
+            networks = builder.make_networks(self._spec)
+            policy = builder.make_policy(networks, self._spec, evaluation=True)
+            key = jax.random.PRNGKey(self._seed)
+            runner = LocalRunner(policy, self._variables, key, num_envs)
+            actor = builder.make_actor(key, policy, self._spec, runner, num_envs=num_envs)
+            environment = RecordedVector(
+                self._experiment.environment_factory(self._seed, num_envs, True),
+                self._exact_resume_steps,
+            )
+            self._parts = environment, runner, EnvironmentLoop(environment, actor)
+        return self._parts
 
     def _report_best(self) -> None:
         if (best := self._checkpointer.best_score()) is not None:

@@ -10,6 +10,7 @@ from mukoe.acting.inference import InferenceConfig
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
+from mukoe.observability import progress
 from mukoe.types import EnvironmentSpec
 
 
@@ -34,6 +35,16 @@ class RunConfig:
     checkpoint_period: int = 0
     # Latest checkpoints that stay; a ladder needs several.
     keep_checkpoints: int = 3
+    # Seconds between two checkpoints of the replay, which are made with one of the learner's;
+    # 0 for none: a resumed run then fills its replay anew.
+    replay_checkpoint_seconds: float = 300.0
+    # GiB of a full replay above which it is not saved.
+    replay_checkpoint_gib: float = 4.0
+    # Agent steps up to which a run of the local layout goes on bit for bit when it is resumed,
+    # by repeating its environments' actions; a longer one begins new episodes.
+    exact_resume_steps: int = 1_000_000
+    # Updates in a row that are not finite, after which the run ends.
+    max_skipped_updates: int = 10
     # Seconds between two rows of a log.
     log_seconds: float = 5.0
     # Agent steps between two rows of a log in the local layout, whose logs do not depend on
@@ -49,6 +60,7 @@ class RunConfig:
             "evaluation_episodes",
             "log_period",
             "keep_checkpoints",
+            "max_skipped_updates",
         ):
             if getattr(self, field) < 1:
                 raise UserError(f"run.{field} must be at least 1, not {getattr(self, field)}")
@@ -56,6 +68,9 @@ class RunConfig:
             "evaluation_period",
             "checkpoint_seconds",
             "checkpoint_period",
+            "replay_checkpoint_seconds",
+            "replay_checkpoint_gib",
+            "exact_resume_steps",
             "log_seconds",
             "seed",
         ):
@@ -85,6 +100,11 @@ class DistributedConfig:
     server: InferenceConfig = InferenceConfig()
     # Seconds between two fetches of parameters by an actor or server.
     variable_seconds: float = 1.0
+    # Restarts of a node within five minutes; with one more death the program ends. Multi-process
+    # launches only.
+    max_restarts: int = 10
+    # A process that has given no sign of life for so many seconds is killed and started again.
+    hang_seconds: float = 60.0
     # Batches that the learner puts on its devices ahead of time.
     prefetch_size: int = 2
     # Threads that XLA may use in an actor, evaluator or inference server on the CPU; 0 for
@@ -99,12 +119,49 @@ class DistributedConfig:
                 raise UserError(
                     f"distributed.{field} must be at least 1, not {getattr(self, field)}"
                 )
+        if self.max_restarts < 0:
+            raise UserError(
+                f"distributed.max_restarts must not be negative, not {self.max_restarts}"
+            )
+        if self.hang_seconds <= 0:
+            raise UserError(f"distributed.hang_seconds must be positive, not {self.hang_seconds}")
         port, last = self.prometheus_port, 65536 - self.num_inference_servers
         if port is not None and not 1 <= port <= last:
             raise UserError(
                 f"distributed.prometheus_port must be from 1 to {last}, since each inference "
                 f"server has a port of its own, not {port}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class SebulbaConfig:
+    """The devices of one machine and what they do."""
+
+    # Devices on which actors run their policies, counted from 0.
+    actor_devices: tuple[int, ...] = (0,)
+    # Devices of the learner; one may act, too.
+    learner_devices: tuple[int, ...] = (0,)
+    # Threads for each of the actor devices, each of which steps `run.envs_per_actor`
+    # environments: one steps them while the device chooses another one's actions.
+    threads_per_device: int = 2
+    # Rounds that actors are ahead of the learner: with 1 they fill a batch while it learns from
+    # the one before. With 0 they take turns, and logs and evaluations are part of the turns.
+    staleness: int = 1
+    # Steps in each environment from one parameters to the next, for agents with a replay.
+    round_steps: int = 16
+
+    def __post_init__(self) -> None:
+        for field in ("actor_devices", "learner_devices"):
+            devices = getattr(self, field)
+            if not devices or len(set(devices)) < len(devices):
+                raise UserError(
+                    f"sebulba.{field} must name at least 1 device, and each once, not {devices}"
+                )
+        for field in ("threads_per_device", "round_steps"):
+            if getattr(self, field) < 1:
+                raise UserError(f"sebulba.{field} must be at least 1, not {getattr(self, field)}")
+        if self.staleness < 0:
+            raise UserError(f"sebulba.staleness must not be negative, not {self.staleness}")
 
 
 class EnvironmentConfig(Protocol):
@@ -133,6 +190,8 @@ class TrainingConfig:
     run: RunConfig = RunConfig()
     # The Launchpad program.
     distributed: DistributedConfig = DistributedConfig()
+    # The devices of one machine.
+    sebulba: SebulbaConfig = SebulbaConfig()
 
     def make_experiment(self) -> "ExperimentConfig":
         """Returns what layouts take."""
@@ -141,6 +200,7 @@ class TrainingConfig:
             environment_factory=self.environment.make_factory(),
             run=self.run,
             distributed=self.distributed,
+            sebulba=self.sebulba,
         )
 
 
@@ -156,6 +216,12 @@ class ExperimentConfig:
     run: RunConfig = RunConfig()
     # The Launchpad program.
     distributed: DistributedConfig = DistributedConfig()
+    # The devices of one machine.
+    sebulba: SebulbaConfig = SebulbaConfig()
+
+    def with_builder(self, builder: ActorLearnerBuilder) -> "ExperimentConfig":
+        """Returns the same run of another builder."""
+        return dataclasses.replace(self, builder=builder)
 
 
 def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
@@ -182,3 +248,22 @@ def random_seed(run: RunConfig, counts: Mapping[str, int], *part: int) -> int:
     """
     path = (run.seed, counts.get("actor_steps", 0), *part)
     return int(np.random.SeedSequence(path).generate_state(1)[0])
+
+
+def saves_replay(experiment: ExperimentConfig, num_bytes: int) -> bool:
+    """Whether checkpoints have the replay; a line on the terminal where it is too large.
+
+    Args:
+      experiment: agent, environment and settings.
+      num_bytes: of a full replay.
+    """
+    run, gib = experiment.run, num_bytes / 2**30
+    if run.replay_checkpoint_seconds == 0:
+        return False
+    if gib > run.replay_checkpoint_gib:
+        progress.warn(
+            f"a full replay of {gib:.1f} GiB is above run.replay_checkpoint_gib "
+            f"({run.replay_checkpoint_gib:g}): a resumed run will fill it anew"
+        )
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mukoe.acting.loop import Loop
+from mukoe.acting.loop import Acting
 from mukoe.acting.network_share import divide_policy, network_seconds
 from mukoe.acting.variables import VariableClient
 from mukoe.layouts.experiment import ExperimentConfig
@@ -65,7 +65,12 @@ class ActorLog:
         """Takes the episodes that a step ended."""
         self._episodes += episodes
 
-    def write(self, loop: Loop, counts: Mapping[str, int]) -> dict[str, float]:
+    @property
+    def unwritten(self) -> list[EpisodeResult]:
+        """The episodes that the next row will be about."""
+        return list(self._episodes)
+
+    def write(self, loop: Acting, counts: Mapping[str, int]) -> dict[str, float]:
         """Writes a row about the time since the last one.
 
         Returns:
@@ -91,7 +96,7 @@ class ActorLog:
         self._episodes = []
         return report
 
-    def time_shares(self, loop: Loop) -> dict[str, float]:
+    def time_shares(self, loop: Acting) -> dict[str, float]:
         """Fractions of the acting time by part of the work."""
         parts = loop.timings.shares()
         calls = loop.timings.laps.get("policy", 0) / 2  # To ask, and to wait.
@@ -158,13 +163,13 @@ def make_progress(
     experiment: ExperimentConfig, counts: dict[str, int], reports: dict[str, Any]
 ) -> Progress:
     """What the living line shows."""
-    declaration = experiment.builder.replay
     learner_steps = counts.get("learner_steps", 0)
+    declaration = None if experiment.builder.rollout else experiment.builder.replay
     size = reports.get("replay_size")
     progress = Progress(
         learner_steps=learner_steps,
         environment_frames=counts.get("environment_frames", 0),
-        replay_fill=None if size is None else size / declaration.capacity,
+        replay_fill=size / declaration.capacity if declaration and size is not None else None,
         samples_per_insert=reports.get("samples_per_insert"),
         last_return=reports.get("last_return"),
         best_return=reports.get("best_return"),
@@ -173,7 +178,7 @@ def make_progress(
     )
     if "loss" in reports:
         return progress
-    if size is None:
+    if declaration is None or size is None:
         return dataclasses.replace(progress, phase="starting")
     if size < declaration.min_size:
         return dataclasses.replace(

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import shutil
 import threading
+import types
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,8 +52,11 @@ class _Leaf:
     implementation: str = ""
 
 
+_PART = "part:"
+
+
 class Checkpointer:
-    """Saves and restores trees in DIRECTORY/latest and DIRECTORY/best.
+    """Saves and restores trees in DIRECTORY/latest, DIRECTORY/best and DIRECTORY/run.
 
     One process writes; any number may read at the same time. Arrays that span several
     hosts must be replicated, and then every host calls `save`. Safe to call from several
@@ -69,6 +73,8 @@ class Checkpointer:
         directory = Path(directory).expanduser().absolute()
         self._latest = _Series(directory / "latest", keep)
         self._best = _Series(directory / "best", 1)
+        # Two, so that a damaged one has one before it.
+        self._runs = _Series(directory / "run", 2)
 
     def save(self, step: int, state: Nest, metadata: Mapping[str, Any] | None = None) -> None:
         """Copies the state to the host and starts to write it.
@@ -140,6 +146,59 @@ class Checkpointer:
         leaves, arrays, metadata = series.read(step)
         return _rebuild(leaves, arrays, like, partial), metadata
 
+    def save_run(
+        self,
+        step: int,
+        state: Nest,
+        parts: Mapping[str, np.ndarray],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Saves a whole run, in one checkpoint of its own; see `save`.
+
+        Args:
+          step: names the checkpoint.
+          state: of the learner.
+          parts: arrays with names of all else, which nobody changes any more.
+          metadata: anything that JSON can hold.
+        """
+        self._runs.save(step, state, dict(metadata), parts)
+
+    def restore_run(self, like: Nest) -> tuple[Nest, dict[str, np.ndarray], dict[str, Any]] | None:
+        """Reads the newest run that is whole; None without one, and a warning for damaged ones.
+
+        Args:
+          like: as for `restore`.
+
+        Returns:
+          The state, the parts and the metadata.
+
+        Raises:
+          UserError: the tree of the state is another.
+        """
+        self._runs.settle()
+        if not self._runs.steps():
+            return None
+        try:
+            leaves, arrays, metadata = self._runs.read(None)
+        except UserError as error:
+            progress.warn(f"{error}: going on from the learner's checkpoint")
+            return None
+        pairs = list(zip(leaves, arrays, strict=True))
+        parts = {
+            leaf.path.removeprefix(_PART): array
+            for leaf, array in pairs
+            if leaf.path.startswith(_PART)
+        }
+        state = [pair for pair in pairs if not pair[0].path.startswith(_PART)]
+        like_state = _rebuild(
+            [leaf for leaf, _ in state], [array for _, array in state], like, False
+        )
+        return like_state, parts, metadata
+
+    def remove_runs(self) -> None:
+        """Removes what `save_run` has saved: a run that is no longer saved has moved on."""
+        self._runs.remove_all()
+
     def read_metadata(self) -> dict[str, Any]:
         """Returns the metadata of the newest readable checkpoint.
 
@@ -154,8 +213,8 @@ class Checkpointer:
         Raises:
           UserError: it could not be written.
         """
-        self._latest.wait()
-        self._best.wait()
+        for series in (self._latest, self._best, self._runs):
+            series.wait()
 
     def close(self, timeout: float = 10.0) -> bool:
         """Waits at most `timeout` seconds for the last save.
@@ -176,7 +235,7 @@ class Checkpointer:
         return finished == [True]
 
     def _wait_and_warn(self) -> bool:
-        results = [series.settle() for series in (self._latest, self._best)]
+        results = [series.settle() for series in (self._latest, self._best, self._runs)]
         return all(results)
 
 
@@ -210,14 +269,26 @@ class _Series:
                     continue
         return None
 
-    def save(self, step: int, state: Nest, metadata: dict[str, Any]) -> None:
+    def save(
+        self,
+        step: int,
+        state: Nest,
+        metadata: dict[str, Any],
+        parts: Mapping[str, np.ndarray] = types.MappingProxyType({}),
+    ) -> None:
         leaves, arrays = _to_host(state)
+        for name, part in parts.items():
+            part = np.asarray(part)
+            if _is_stored(part.shape):
+                arrays[str(len(leaves))] = part
+            leaves.append(_describe(_PART + name, part, part))
         header = {"leaves": [dataclasses.asdict(leaf) for leaf in leaves], "metadata": metadata}
         with self._lock:
             self.settle()
             try:
                 self._start(step, arrays, header)
-            except OSError as error:
+            except _UNREADABLE as error:
+                self._writer = None
                 progress.warn(_failure(self._directory / str(step), error))
                 return
             self._pending, self._pending_score = step, metadata.get("score")
@@ -270,6 +341,12 @@ class _Series:
             except OSError:
                 continue
             shutil.rmtree(doomed, ignore_errors=True)
+
+    def remove_all(self) -> None:
+        """Removes every checkpoint."""
+        self.settle()
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._writer = None
 
     def _remove_leftovers(self) -> None:
         """Removes what processes that were killed have left half written or half removed."""

@@ -14,6 +14,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mukoe.errors import UserError
+from mukoe.learning.poison import NonFiniteUpdatesError
 from mukoe.learning.prefetch import Prefetcher
 from mukoe.observability.timings import Timings, shares, time_columns
 from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample
@@ -61,13 +62,27 @@ class _PlacedSample(NamedTuple):
     sample: Sample
 
 
+class _Update(NamedTuple):
+    placed: _PlacedSample
+    metrics: Mapping[str, Array]
+    priorities: Array | None
+    finite: Array
+
+
 class Learner:
     """Minimises an agent's loss over samples, on all the local devices.
 
     The batch is sharded over the devices and the parameters are replicated, so the update
     equals that of one device with the whole batch. Method names are Acme's
     (`acme.core.Learner`).
+
+    An update with a loss, a gradient or a new parameter that is not finite changes nothing but
+    the count of the steps; it is logged among the `skipped_updates`.
+
+    max_skipped_updates: in a row, after which `step` raises.
     """
+
+    max_skipped_updates = 10
 
     def __init__(
         self,
@@ -84,6 +99,7 @@ class Learner:
         counter: Any | None = None,
         devices: Sequence[jax.Device] | None = None,
         prefetch_size: int = 0,
+        update: "UpdateFunction | None" = None,
     ):
         """Builds the learner; nothing is compiled or read before the first step.
 
@@ -101,21 +117,19 @@ class Learner:
           devices: to learn on; all local ones by default.
           prefetch_size: batches that a thread puts on the devices ahead of time; 0 for
             none, which keeps everything in the caller's thread.
+          update: how a sample changes the state; by default by one gradient step.
         """
-        self._mesh = Mesh(np.array(devices or jax.local_devices()), ("data",))
-        self._sharded = NamedSharding(self._mesh, PartitionSpec("data"))
-        self._replicated = NamedSharding(self._mesh, PartitionSpec())
-        self._update = jax.jit(
-            functools.partial(_update, loss, optimizer, target_update),
-            out_shardings=self._replicated,
+        self._update_function = functools.partial(update or _update, loss, optimizer, target_update)
+        self._state = LearnerState(
+            params, params, optimizer.init(params), jnp.int32(0), random_key, loss_state
         )
-        self._state = self._replicate(
-            LearnerState(
-                params, params, optimizer.init(params), jnp.int32(0), random_key, loss_state
-            )
-        )
+        self.use_devices(devices or jax.local_devices())
         self._update_priorities = update_priorities
+        # Of the last update; its metrics are computed while the next one is prepared.
+        self._unchecked: _Update | None = None
         self._unsent_priorities: tuple[np.ndarray, Array] | None = None
+        self._skipped = 0
+        self._skipped_in_a_row = 0
         self._logger = logger
         self._counter = counter
         self._published: tuple[int, PolicyParams] | None = None
@@ -124,13 +138,26 @@ class Learner:
         self._samples: Iterator[_PlacedSample]
         self._production = Timings()
         self._timings = Timings()
-        self._previous: Mapping[str, Array] | None = None
+        self._has_stepped = False
         timed = self._timed(dataset)
         if prefetch_size:
             self._prefetcher = Prefetcher(timed, self._place, prefetch_size)
             self._samples = self._prefetcher
         else:
             self._samples = map(self._place, timed)
+
+    def use_devices(self, devices: Sequence[jax.Device]) -> None:
+        """Learns on these devices from now on; of use before the first step."""
+        self._mesh = Mesh(np.array(devices), ("data",))
+        self._sharded = NamedSharding(self._mesh, PartitionSpec("data"))
+        self._replicated = NamedSharding(self._mesh, PartitionSpec())
+        self._update = jax.jit(self._update_function, out_shardings=self._replicated)
+        self._state = self._replicate(self._state)
+
+    @property
+    def batch_sharding(self) -> NamedSharding:
+        """Where the entries of a batch belong."""
+        return self._sharded
 
     @property
     def steps(self) -> int:
@@ -140,19 +167,20 @@ class Learner:
     def step(self) -> Mapping[str, Array]:
         """Makes one update and returns its metrics, still on the device.
 
-        Raises StopIteration where the dataset has ended.
+        Raises StopIteration where the dataset has ended, and NonFiniteUpdatesError where
+        `max_skipped_updates` before this one were not finite.
         """
         self._timings.start()
         placed = next(self._samples)
         self._lap("data")
-        self._state, metrics, priorities = self._update(self._state, placed.sample)
-        self._send_priorities()
+        self._state, *results = self._update(self._state, placed.sample)
         # The device has this update to do meanwhile: it never waits here.
-        jax.block_until_ready(self._previous)
+        self._check_last_update()
+        self._send_priorities()
         self._lap("update")
-        self._previous = metrics
-        if priorities is not None:
-            self._unsent_priorities = (placed.keys, priorities)
+        self._has_stepped = True
+        self._unchecked = _Update(placed, *results)
+        metrics = {**self._unchecked.metrics, "skipped_updates": self._skipped}
         counts = self._counter.increment(learner_steps=1) if self._counter else {}
         if self._logger:
             self._logger.write({**counts, **metrics, **time_columns(self.time_shares())})
@@ -188,6 +216,11 @@ class Learner:
                 self._published = (steps, PolicyParams(params, np.int32(steps)))
             return [self._published[1] for _ in names]
 
+    def device_variables(self) -> PolicyParams:
+        """Returns the newest parameters on the learner's devices, perhaps still computed."""
+        state = self._state
+        return PolicyParams(state.params, state.steps)
+
     def save(self) -> LearnerState:
         """Returns the state as NumPy arrays."""
         return jax.tree.map(np.asarray, self._state)
@@ -198,8 +231,22 @@ class Learner:
             self._state = self._replicate(state)
             self._published = None
 
+    def save_unsent(self) -> dict[str, np.ndarray]:
+        """Returns what the last update left to be done, and the counts of skipped updates."""
+        self._check_last_update()
+        unsent = dict(zip(("keys", "priorities"), self._unsent_priorities or (), strict=False))
+        counts = np.array([self._skipped, self._skipped_in_a_row], np.int64)
+        return {"skipped": counts, **{name: np.asarray(value) for name, value in unsent.items()}}
+
+    def restore_unsent(self, unsent: Mapping[str, np.ndarray]) -> None:
+        """Goes on with what `save_unsent` returned."""
+        self._skipped, self._skipped_in_a_row = unsent["skipped"].tolist()
+        has_priorities = "keys" in unsent
+        self._unsent_priorities = (unsent["keys"], unsent["priorities"]) if has_priorities else None
+
     def flush(self) -> None:
         """Sends what the last update left to be sent to replay."""
+        self._check_last_update()
         self._send_priorities()
 
     def close(self) -> None:
@@ -233,10 +280,27 @@ class Learner:
             yield sample
 
     def _lap(self, part: str) -> None:
-        if self._previous is None:
-            self._timings.start()
-        else:
+        if self._has_stepped:
             self._timings.lap(part)
+        else:
+            self._timings.start()
+
+    def _check_last_update(self) -> None:
+        last, self._unchecked = self._unchecked, None
+        if last is None:
+            return
+        jax.block_until_ready(last.metrics)
+        if last.finite:
+            self._skipped_in_a_row = 0
+            if last.priorities is not None:
+                self._unsent_priorities = (last.placed.keys, last.priorities)
+            return
+        self._skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= self.max_skipped_updates:
+            sample = jax.tree.map(np.asarray, last.placed.sample)
+            sample = sample._replace(keys=last.placed.keys)
+            raise NonFiniteUpdatesError(self._skipped_in_a_row, sample)
 
     def _send_priorities(self) -> None:
         """Sends the previous update's priorities, whose computation has ended by now."""
@@ -248,34 +312,67 @@ class Learner:
             self._update_priorities(keys, np.asarray(priorities, np.float64))
 
 
+UpdateFunction = Callable[..., tuple[LearnerState, Mapping[str, Array], Array | None, Array]]
+"""`update(loss, optimizer, target_update, state, sample)`, pure.
+
+Returns the next state, metrics, priorities, and whether the update was finite.
+"""
+
+
 def _update(
     loss: LossFunction,
     optimizer: optax.GradientTransformation,
     target_update: TargetUpdateConfig,
     state: LearnerState,
     sample: Sample,
-) -> tuple[LearnerState, Mapping[str, Array], Array | None]:
+) -> tuple[LearnerState, Mapping[str, Array], Array | None, Array]:
+    """Makes an update of one gradient step."""
     key = jax.random.fold_in(state.key, state.steps)
+    made, total, metrics, priorities = gradient_step(loss, optimizer, state, sample, key)
+    finite = jnp.isfinite(total + metrics["gradient_norm"] + metrics["parameter_norm"])
+    return finish_update(target_update, state, made, finite), metrics, priorities, finite
+
+
+def gradient_step(
+    loss: LossFunction,
+    optimizer: optax.GradientTransformation,
+    state: LearnerState,
+    batch: Nest,
+    key: chex.PRNGKey,
+) -> tuple[LearnerState, Array, dict[str, Array], Array | None]:
+    """Makes one gradient step, of an update that `finish_update` ends.
+
+    Returns:
+      The state with new parameters, the loss, the metrics, and the priorities.
+    """
     memory = (state.loss_state,) if jax.tree.leaves(state.loss_state) else ()
-    gradients, extra = jax.grad(loss, has_aux=True)(
-        state.params, state.target_params, sample, key, *memory
+    (total, extra), gradients = jax.value_and_grad(loss, has_aux=True)(
+        state.params, state.target_params, batch, key, *memory
     )
     updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    steps = state.steps + 1
-    target_params = optax.periodic_update(
-        optax.incremental_update(params, state.target_params, target_update.rate),
-        state.target_params,
-        steps,
-        target_update.period,
-    )
     metrics = {
         **extra.metrics,
         "gradient_norm": optax.global_norm(gradients),
         "parameter_norm": optax.global_norm(params),
     }
-    return (
-        LearnerState(params, target_params, optimizer_state, steps, state.key, extra.loss_state),
-        metrics,
-        extra.priorities,
+    made = state._replace(
+        params=params, optimizer_state=optimizer_state, loss_state=extra.loss_state
     )
+    return made, total, metrics, extra.priorities
+
+
+def finish_update(
+    target_update: TargetUpdateConfig, state: LearnerState, made: LearnerState, finite: Array
+) -> LearnerState:
+    """Counts an update and moves the target parameters; keeps `state` where it was not finite."""
+    steps = state.steps + 1
+    target_params = optax.periodic_update(
+        optax.incremental_update(made.params, state.target_params, target_update.rate),
+        state.target_params,
+        steps,
+        target_update.period,
+    )
+    made = made._replace(target_params=target_params, steps=steps)
+    kept = state._replace(steps=steps)
+    return jax.tree.map(functools.partial(jnp.where, finite), made, kept)

@@ -24,6 +24,8 @@ class OptimizerConfig:
     weight_decay: float = 1e-4
     # Only for sgd.
     momentum: float = 0.9
+    # Added to the denominator; only for adamw.
+    epsilon: float = 1e-8
     # Gradients are scaled down to this global norm; 0 leaves them alone.
     max_gradient_norm: float = 5.0
 
@@ -49,7 +51,8 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     schedule = learning_rate_schedule(config)
     clip = [optax.clip_by_global_norm(config.max_gradient_norm)] if config.max_gradient_norm else []
     if config.name == "adamw":
-        return optax.chain(*clip, optax.adamw(schedule, weight_decay=config.weight_decay))
+        adamw = optax.adamw(schedule, eps=config.epsilon, weight_decay=config.weight_decay)
+        return optax.chain(*clip, adamw)
     return optax.chain(
         *clip,
         optax.add_decayed_weights(config.weight_decay),

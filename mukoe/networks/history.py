@@ -146,7 +146,8 @@ def stack_rows(
     Args:
       frames: `[B, F-1+T, ...]` single frames.
       actions: `[B, F-1+T]` what was done at them.
-      mask: `[B, F-1+T]` 0 on padding: such a row is no part of anybody's past.
+      mask: `[B, F-1+T]` 0 on padding and on final observations: such a row, and what came
+        before it, is no part of anybody's past.
       config: the history, `F = config.frames`.
       num_actions: `A`.
     """
@@ -154,20 +155,25 @@ def stack_rows(
     if config.frames == 1:
         return frames
     steps = mask.shape[1] - (config.frames - 1)
-    taken = mask > 0
-    taken_frames = jnp.reshape(taken, taken.shape + (1,) * (frames.ndim - 2))
-    past = jnp.where(taken_frames, frames, jnp.zeros((), frames.dtype))
-    windows = [past[:, i : i + steps] for i in range(config.frames - 1)]
+    seen = [mask[:, config.frames - 2 : config.frames - 2 + steps] > 0]
+    for i in reversed(range(config.frames - 2)):
+        seen.insert(0, seen[0] & (mask[:, i : i + steps] > 0))
+
+    def past(rows: jax.Array, i: int) -> jax.Array:
+        visible = jnp.reshape(seen[i], seen[i].shape + (1,) * (rows.ndim - 2))
+        return jnp.where(visible, rows[:, i : i + steps], jnp.zeros((), rows.dtype))
+
+    windows = [past(frames, i) for i in range(config.frames - 1)]
     windows.append(frames[:, config.frames - 1 :])
     if not config.action_planes:
         return jnp.concatenate(windows, axis=-1)
-    levels = jnp.where(taken, (actions + 1) / num_actions, 0.0).astype(jnp.float32)
+    levels = ((actions + 1) / num_actions).astype(jnp.float32)
     plane_shape = frames.shape[2:-1] + (1,)
     planes = [
         jnp.broadcast_to(
             jnp.reshape(level, level.shape + (1,) * len(plane_shape)), level.shape + plane_shape
         )
-        for level in (levels[:, i : i + steps] for i in range(config.frames - 1))
+        for level in (past(levels, i) for i in range(config.frames - 1))
     ]
     return jnp.concatenate([scale_pixels(window) for window in windows] + planes, axis=-1)
 

@@ -175,8 +175,8 @@ def count_actions(environment_spec: EnvironmentSpec) -> int:
     """
     if is_continuous(environment_spec):
         raise UserError(
-            "this agent takes one of a finite number of actions, not continuous ones "
-            f"({environment_spec.actions!r}); Muesli takes them"
+            "this agent needs Discrete actions, and the environment's are vectors of "
+            f"{environment_spec.actions.shape[0]} real numbers; Muesli takes them"
         )
     return int(environment_spec.actions.num_values)
 
@@ -263,7 +263,9 @@ class PredictionHeads(hk.Module):
         if self._config.dynamics == "lstm":
             state = _lstm_output(state)
         policy_logits = make_head(self._policy_outputs, self._config, "policy_head")(state)
-        value_logits = make_head(self._config.value_support.num_bins, self._config, "value_head")(state)
+        value_logits = make_head(self._config.value_support.num_bins, self._config, "value_head")(
+            state
+        )
         return Prediction(policy_logits, value_logits)
 
 

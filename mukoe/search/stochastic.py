@@ -94,18 +94,34 @@ def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = Fals
 
 
 def select_outcome(tree: mctx.Tree, node: Array, num_actions: int) -> jax.Array:
-    """Returns the edge of the outcome with the largest `σ(c) / (N(c) + 1)`, of an unbatched tree."""
-    probs = jax.nn.softmax(tree.children_prior_logits[node, num_actions:])
-    visits = tree.children_visits[node, num_actions:]
+    """Returns the edge of the outcome of the largest `σ(c) / (N(c) + 1)`, in an unbatched tree."""
+    probs = jax.nn.softmax(jnp.asarray(tree.children_prior_logits)[node, num_actions:])
+    visits = jnp.asarray(tree.children_visits)[node, num_actions:]
     return (num_actions + jnp.argmax(probs / (visits + 1))).astype(jnp.int32)
 
 
-def draw_outcome(
-    key: chex.PRNGKey, tree: mctx.Tree, node: Array, num_actions: int
-) -> jax.Array:
-    """Returns the edge of an outcome drawn from `σ`, of an unbatched tree."""
-    outcome = jax.random.categorical(key, tree.children_prior_logits[node, num_actions:])
+def draw_outcome(key: chex.PRNGKey, tree: mctx.Tree, node: Array, num_actions: int) -> jax.Array:
+    """Returns the edge of an outcome drawn from `σ`, in an unbatched tree."""
+    logits = jnp.asarray(tree.children_prior_logits)[node, num_actions:]
+    outcome = jax.random.categorical(key, logits)
     return (num_actions + outcome).astype(jnp.int32)
+
+
+def first_decision(tree: mctx.Tree) -> mctx.Tree:
+    """Returns what is left of a batched tree for those who know of actions alone.
+
+    That is the root with the actions there. All other nodes are as if they were not used.
+    """
+    index = jnp.arange(tree.parents.shape[1])
+    kept = (index == 0) | (tree.parents == 0)
+    at_root = (index == 0)[:, None]
+    return dataclasses.replace(
+        tree,
+        node_visits=jnp.where(kept, tree.node_visits, 0),
+        parents=jnp.where(kept, tree.parents, mctx.Tree.NO_PARENT),
+        children_visits=jnp.where(at_root, tree.children_visits, 0),
+        children_index=jnp.where(at_root, tree.children_index, mctx.Tree.UNVISITED),
+    )
 
 
 def _recurrent(
@@ -131,7 +147,7 @@ def _recurrent(
         discount=chance.discount,
     )
 
-    def choose(if_decision: Array, if_chance: Array) -> jax.Array:
+    def choose(if_decision: Array, if_chance: Array) -> Array:
         condition = is_decision.reshape((-1,) + (1,) * (if_decision.ndim - 1))
         return jnp.where(condition, if_decision, if_chance)
 

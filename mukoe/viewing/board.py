@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from mukoe.environments.vector import VectorEnvironment
-from mukoe.types import EnvironmentSpec, MaskedObservation, Nest, plays_in_turns
+from mukoe.types import EnvironmentSpec, MaskedObservation, Nest, is_continuous, plays_in_turns
 
 EMPTY, FIRST, SECOND = 0, 1, 2
 SIGNS = ".XO"
@@ -71,12 +71,17 @@ def find_board(spec: EnvironmentSpec, game: str) -> Board | None:
 
 
 def action_names(environment: VectorEnvironment, game: str) -> list[str]:
-    """Returns a name for each action: the environment's own, squares of a board, or numbers."""
+    """Returns a name for each action: the environment's own, squares of a board, or numbers.
+
+    There are none for continuous actions.
+    """
     for owner in getattr(environment, "environments", ())[:1]:
         if hasattr(owner, "action_names"):
             return list(owner.action_names())
     if board := find_board(environment.spec, game):
         return list(board.names)
+    if is_continuous(environment.spec):
+        return []
     return [str(action) for action in range(int(environment.spec.actions.num_values))]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
-from mukoe.viewing.watched_agent import Decision, WatchedAgent
+from mukoe.types import Array
+from mukoe.viewing.watched_agent import Decision, WatchedAgent, batch_of_one
 
 
 class Moment(NamedTuple):
@@ -69,11 +70,14 @@ def watch_episode(
 
 
 def take(
-    agent: WatchedAgent, environment: VectorEnvironment, timestep: dm_env.TimeStep, action: int
+    agent: WatchedAgent,
+    environment: VectorEnvironment,
+    timestep: dm_env.TimeStep,
+    action: Array,
 ) -> dm_env.TimeStep:
     """Takes an action in a vector of one, lets the agent know, and returns the next step."""
     agent.remember(timestep.observation, action)
-    return environment.step(np.array([action], np.int32))
+    return environment.step(batch_of_one(action))
 
 
 def render(environment: VectorEnvironment) -> np.ndarray:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mukoe.viewing.episodes import Moment
 from mukoe.viewing.search_tree import SearchTree
-from mukoe.viewing.watched_agent import Decision
+from mukoe.viewing.watched_agent import Decision, write_action
 
 WIDTH, HEIGHT = 1280, 720
 MAX_ROWS = 18
@@ -188,7 +188,7 @@ class Panel:
     def _draw_line(self, draw: ImageDraw.ImageDraw, decision: Decision) -> None:
         draw.text((_LEFT, _LINE_TOP), "expected line", FAINT, _font(16))
         font = _font(20)
-        line = "  ".join(self._names[action] for action in decision.line)
+        line = "  ".join(write_action(action, self._names) for action in decision.line)
         draw.text((_LEFT, _LINE_TOP + 22), _shorten(line, _RIGHT - _LEFT, font), CHOSEN, font)
 
 

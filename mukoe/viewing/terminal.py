@@ -9,7 +9,7 @@ from mukoe.errors import UserError
 from mukoe.viewing.board import SIGNS
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.episodes import Moment
-from mukoe.viewing.watched_agent import Decision
+from mukoe.viewing.watched_agent import Decision, write_action
 
 MAX_LISTED = 6
 """Actions of a search policy that are listed, the most probable first."""
@@ -30,7 +30,8 @@ def describe(moment: Moment, names: Sequence[str]) -> str:
     start = f"episode {moment.episode + 1}  step {moment.step}  reward {moment.reward:g}"
     if moment.decision is None:
         return f"{start}  return {moment.score:g}  (end)\n"
-    return f"{start}  action {names[moment.decision.action]}  {_thoughts(moment.decision, names)}"
+    action = write_action(moment.decision.action, names)
+    return f"{start}  action {action}  {_thoughts(moment.decision, names)}"
 
 
 def _thoughts(decision: Decision, names: Sequence[str]) -> str:
@@ -63,7 +64,8 @@ def play_in_terminal(game: BoardGame) -> None:
 def _agent_moves(game: BoardGame) -> None:
     names = game.board.names
     decision = game.let_agent_move()
-    print(f"\nagent plays {names[decision.action]}: {_thoughts(decision, names)}\n", flush=True)
+    action = write_action(decision.action, names)
+    print(f"\nagent plays {action}: {_thoughts(decision, names)}\n", flush=True)
 
 
 def _person_moves(game: BoardGame) -> bool:

@@ -17,27 +17,40 @@ from mukoe.viewing.search_tree import SearchTree, from_mctx
 class Decision(NamedTuple):
     """What an agent thinks of an observation.
 
-    action: what it would do.
+    action: what it would do; continuous, `[D]`.
     value: of the observation, for the player to move; None where the agent has none.
     policy: `[A]` the policy that it found; None where it does not say.
     tree: its search; None for an agent without one.
     """
 
-    action: int
+    action: Array
     value: float | None
     policy: np.ndarray | None
     tree: SearchTree | None
 
     def write_line(self, names: Sequence[str], limit: int = 12) -> str:
         """Returns the names of the first `limit` actions that it expects."""
-        line = self.line
-        rest = ["..."] * (len(line) > limit)
-        return " ".join([*(names[action] for action in line[:limit]), *rest])
+        rest = ["..."] * (len(self.line) > limit)
+        return " ".join([*(write_action(action, names) for action in self.line[:limit]), *rest])
 
     @property
-    def line(self) -> list[int]:
+    def line(self) -> Sequence[Array]:
         """The actions that it expects, its own first."""
-        return [self.action] if self.tree is None else self.tree.principal_variation(self.action)
+        if self.tree is None:
+            return [self.action]
+        return self.tree.principal_variation(self.action)
+
+
+def write_action(action: Array, names: Sequence[str]) -> str:
+    """Returns the name of an action; of a continuous one its numbers."""
+    if isinstance(action, np.ndarray):
+        return "[" + " ".join(f"{x:.2f}" for x in action) + "]"
+    return names[action]
+
+
+def batch_of_one(action: Array) -> np.ndarray:
+    """Returns the action of a vector of one: int32 `[1]` or continuous `[1, D]`."""
+    return action[None] if isinstance(action, np.ndarray) else np.array([action], np.int32)
 
 
 class WatchedAgent:
@@ -93,10 +106,11 @@ class WatchedAgent:
         decision, self._own_next = self._look.decide(self._params, key, observation, self._memory)
         return decision
 
-    def remember(self, observation: Nest, action: int) -> None:
+    def remember(self, observation: Nest, action: Array) -> None:
         """Takes note of what was done, by whomever, after `decide`."""
-        actions = np.array([action], np.int32)
-        self._memory = self._look.remember(observation, actions, self._memory, self._own_next)
+        self._memory = self._look.remember(
+            observation, batch_of_one(action), self._memory, self._own_next
+        )
 
 
 class _PolicyWithSearch:
@@ -132,8 +146,8 @@ class _PolicyAlone:
         action, extras, own_next = self._apply(params, key, observation, memory)
         value = _first_of(extras, "search_value", "value")
         policy = _first_of(extras, "search_policy")
-        decision = Decision(int(action[0]), None if value is None else float(value), policy, None)
-        return decision, own_next
+        own = int(action[0]) if action.ndim == 1 else np.asarray(action[0])
+        return Decision(own, None if value is None else float(value), policy, None), own_next
 
     def remember(
         self, observation: Nest, actions: np.ndarray, memory: Nest, own_next: Nest

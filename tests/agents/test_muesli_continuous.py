@@ -395,5 +395,5 @@ def test_actions_with_other_bounds_are_refused():
 
 
 def test_muzero_refuses_continuous_actions():
-    with pytest.raises(UserError, match="finite number of actions.*Muesli takes them"):
+    with pytest.raises(UserError, match="needs Discrete actions.*Muesli takes them"):
         MuZeroConfig().make_builder().make_networks(SPEC)

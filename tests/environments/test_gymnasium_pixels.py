@@ -54,12 +54,22 @@ def test_gray_is_luminance_and_shrinking_averages():
     np.testing.assert_allclose(whole[0, 0, 0], expected.mean(), atol=1)
 
 
+def test_actions_are_repeated_to_the_end_and_rewards_summed():
+    environment = RenderedObservation(Painting(), 2, 2, grayscale=False, action_repeat=3)
+    environment.reset()
+    observation, reward, terminated, _, _ = environment.step(0)
+    assert (reward, terminated) == (4.0, True), "the episode ends after two of three"
+    assert observation[0, 0, 0] == 2
+
+
 def test_an_environment_without_pictures_is_refused():
     environment = gymnasium.make("CartPole-v1")
     with pytest.raises(UserError, match="must be 'rgb_array', not None"):
         RenderedObservation(environment, 8, 8, grayscale=True)
     with pytest.raises(UserError, match="not 0x8"):
         GymnasiumPixelsConfig("CartPole-v1", height=0, width=8)
+    with pytest.raises(UserError, match="action_repeat must be at least 1, not 0"):
+        GymnasiumPixelsConfig("CartPole-v1", action_repeat=0)
 
 
 def test_cartpole_is_drawn_in_a_vector():
@@ -73,3 +83,15 @@ def test_cartpole_is_drawn_in_a_vector():
     assert (after[0] != before[0]).any() and (after[0] != after[1]).any()
     assert vector.render(0).shape == (400, 600, 3)
     vector.close()
+
+
+def test_frames_count_every_repetition():
+    config = GymnasiumPixelsConfig("CartPole-v1", height=8, width=8, action_repeat=2)
+    vector = config.make_factory()(0, 1, False)
+    vector.reset()
+    assert vector.action_repeat == 2
+    while not vector.step(np.array([0])).last()[0]:
+        pass
+    (result,) = vector.finished_episodes()
+    assert result.frames == 2 * result.length
+    assert result.frames - 1 <= result.episode_return <= result.frames

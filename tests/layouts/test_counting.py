@@ -1,7 +1,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from mukoe.layouts.counting import BufferedCounter, Counter
+from mukoe.layouts import counting
+from mukoe.layouts.counting import BufferedCounter, Counter, PatientCounter
 
 
 def test_threads_lose_no_counts():
@@ -40,19 +41,48 @@ def test_buffered_counters_sum_exactly():
     assert counter.get_counts() == {"actor_steps": 5050, "episodes": 200}
 
 
-def test_buffered_counter_keeps_what_could_not_be_sent():
-    class Broken(Counter):
-        broken = True
+class Broken(Counter):
+    """A counter that is away at first."""
 
-        def increment(self, **counts):
-            if self.broken:
-                raise ConnectionError
-            return super().increment(**counts)
+    broken = True
 
+    def increment(self, **counts):
+        if self.broken:
+            raise ConnectionError
+        return super().increment(**counts)
+
+    def report(self, **values):
+        if self.broken:
+            raise TimeoutError
+        super().report(**values)
+
+
+def test_buffered_counter_keeps_what_could_not_be_sent(monkeypatch):
+    monkeypatch.setattr(counting, "_PAUSE_SECONDS", 0.0)
     counter = Broken()
     buffered = BufferedCounter(counter, period_seconds=0.0)
-    try:
-        buffered.increment(actor_steps=3)
-    except ConnectionError:
-        counter.broken = False
+    buffered.start_from({"actor_steps": 10, "episodes": 1})
+    assert buffered.increment(actor_steps=3) == {"actor_steps": 13, "episodes": 1}
+    counter.broken = False
+    assert counter.get_counts() == {}
     assert buffered.increment(actor_steps=4) == {"actor_steps": 7}
+    assert counter.get_counts() == {"actor_steps": 7}
+
+
+def test_a_patient_counter_does_without_its_counter():
+    counter = Broken({"actor_steps": 5})
+    patient = PatientCounter(counter)
+    patient.report(loss=1.0)
+    assert patient.get_counts() == {}
+    counter.broken = False
+    patient.report(loss=2.0)
+    assert patient.get_counts() == {"actor_steps": 5}
+    counter.broken = True
+    assert patient.get_counts() == {"actor_steps": 5}
+    assert counter.snapshot() == ({"actor_steps": 5}, {"loss": 2.0})
+
+
+def test_counts_may_go_back():
+    counter = Counter({"actor_steps": 5, "learner_steps": 9})
+    counter.set_counts(learner_steps=4)
+    assert counter.get_counts() == {"actor_steps": 5, "learner_steps": 4}

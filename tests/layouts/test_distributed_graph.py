@@ -19,6 +19,7 @@ from mukoe.layouts.experiment import (  # noqa: E402
     RunConfig,
     TrainingConfig,
 )
+from mukoe.replay import memory  # noqa: E402
 
 
 class UnsplitBuilder(MuZeroBuilder):
@@ -69,3 +70,19 @@ def test_the_environments_of_an_actor_fit_into_a_batch(tmp_path):
 def test_ports_must_exist(port):
     with pytest.raises(UserError, match=f"prometheus_port must be from 1 to 65534, .*, not {port}"):
         DistributedConfig(prometheus_port=port, num_inference_servers=2)
+
+
+def test_a_replay_that_does_not_fit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    with pytest.raises(UserError, match="replay of 100000 items needs .* lower the capacity"):
+        make(tmp_path)
+
+
+def test_a_replay_that_is_too_large_to_be_saved_says_so(tmp_path, capsys):
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(),
+        run=RunConfig(replay_checkpoint_gib=1e-3),
+    ).make_experiment()
+    make_program(experiment, check(experiment), tmp_path)
+    assert "a resumed run will fill it anew" in capsys.readouterr().err

@@ -341,3 +341,68 @@ def test_killed_in_the_middle_of_a_save(tmp_path):
         assert checkpointer.close()
         left = sorted(os.listdir(tmp_path / "latest"))
         assert all(name.isdecimal() for name in left), left
+
+
+_FULL_DISK = """
+import resource, sys
+import numpy as np
+from mukoe.learning.checkpoint import Checkpointer
+
+def noise(step):
+    return np.random.default_rng(step).integers(0, 2**32, 100_000, dtype=np.uint32)
+
+checkpointer = Checkpointer(sys.argv[1])
+checkpointer.save(1, {"x": noise(1)})
+checkpointer.wait()
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+checkpointer.save(2, {"x": noise(2)})
+assert not checkpointer.close()
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+state, _ = checkpointer.restore({"x": noise(0)})
+np.testing.assert_array_equal(state["x"], noise(1))
+checkpointer.save(3, {"x": noise(3)})
+assert checkpointer.close()
+assert checkpointer.steps() == [1, 3], checkpointer.steps()
+"""
+
+
+@pytest.mark.faults
+def test_a_disk_that_is_full_leaves_the_checkpoint_before(tmp_path):
+    """Files that may not grow stand for the disk: a write fails in the middle in both cases."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK, tmp_path],
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1 and "latest/2 could not be written" in warnings[0]
+    assert sorted(os.listdir(tmp_path / "latest")) == ["1", "3"]
+
+
+def test_a_run_is_kept_beside_the_learner(tmp_path):
+    checkpointer = Checkpointer(tmp_path)
+    assert checkpointer.restore_run(make_state()) is None
+    parts = {"replay/rows": np.arange(5), "empty": np.zeros((0, 2)), "scalar": np.array(1.5)}
+    checkpointer.save_run(7, make_state(2.0), parts, {"frames": 3})
+    state, restored, metadata = checkpointer.restore_run(make_state())
+    assert_same(state, make_state(2.0))
+    assert restored.keys() == parts.keys() and metadata == {"frames": 3}
+    for name, part in parts.items():
+        np.testing.assert_array_equal(restored[name], part)
+    assert checkpointer.latest_step() is None
+    checkpointer.remove_runs()
+    assert checkpointer.restore_run(make_state()) is None
+
+
+@pytest.mark.faults
+def test_runs_that_are_all_damaged_count_as_none(tmp_path, capsys):
+    checkpointer = Checkpointer(tmp_path)
+    checkpointer.save_run(7, make_state(), {"rows": np.arange(1000)}, {})
+    checkpointer.wait()
+    damage(tmp_path / "run" / "7")
+    assert checkpointer.restore_run(make_state()) is None
+    assert "going on from the learner's checkpoint" in capsys.readouterr().err

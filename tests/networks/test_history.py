@@ -146,3 +146,23 @@ def test_works_under_jit():
 def test_impossible_histories_are_refused(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize("action_planes", [False, True])
+def test_nothing_is_seen_of_the_episode_before(action_planes):
+    """Two episodes in one sequence, as in a rollout: both are stacked as if they were alone."""
+    config = HistoryConfig(frames=4, action_planes=action_planes)
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 255, (1, 11, 2, 2, 1)).astype(np.uint8)
+    actions = random.integers(0, 5, (1, 11)).astype(np.int32)
+    # Padding, four steps, the final observation, and three steps of the next episode.
+    mask = np.array([[0, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1]], np.float32)
+    got = stack_rows(frames, actions, mask, config, 5)
+
+    def alone(start, end):
+        parts = (frames, actions, mask)
+        cut = [np.concatenate([0 * part[:, :3], part[:, start:end]], axis=1) for part in parts]
+        return stack_rows(*cut, config, 5)
+
+    np.testing.assert_array_equal(got[:, :5], alone(3, 8))
+    np.testing.assert_array_equal(got[:, 5:], alone(8, 11))

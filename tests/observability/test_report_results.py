@@ -121,6 +121,34 @@ def test_figures_are_files_of_their_own(root):
     assert again == (page, files), "the same runs give the same bytes"
 
 
+def test_groups_with_the_same_task_are_compared(root):
+    page, files = make_results([root], "", "figures", no_threshold)
+    assert "Comparisons" not in page, "one group of each task"
+    make_run(root / "rival", num_simulations=2, returns=(20.0, 30.0))
+    make_run(root / "alone", env="Acrobot-v1")
+    page, files = make_results([root], "", "figures", lambda _: 475.0)
+    assert page.index("## Comparisons") < page.index("## cartpole")
+    assert [name for name in files if name.startswith("comparison")] == [
+        "comparison-CartPole-v1-steps.svg",
+        "comparison-CartPole-v1-minutes.svg",
+    ]
+    for axis in ("steps", "minutes"):
+        name = f"comparison-CartPole-v1-{axis}.svg"
+        assert f"](figures/{name})" in page
+        tree = xml.etree.ElementTree.fromstring(files[name])
+        legend = [t.text for t in tree.findall("{*}text") if "--c" in t.get("style", "")]
+        assert sorted(legend) == ["cartpole", "rival"]
+        titles = [t.text for t in tree.findall("{*}path/{*}title")]
+        assert any(t.startswith("cartpole, mean of 3 seeds") for t in titles)
+        assert any(t.startswith("rival, seed 0") for t in titles)
+    first, second = table(page, "Comparisons", "runs")
+    assert (first["runs"], second["runs"]) == ("[cartpole](#cartpole)", "[rival](#rival)")
+    assert first["final evaluation"].startswith("490") and second["final evaluation"] == "–"
+    words = "Equal networks.\n"
+    page = page.replace("<!-- notes:comparisons -->\n", f"<!-- notes:comparisons -->\n{words}")
+    assert make_results([root], page, "figures", lambda _: 475.0) == (page, files)
+
+
 def test_what_was_written_by_hand_is_kept(root):
     page, _ = make_results([root], "", "figures", no_threshold)
     words = "What we saw:\n\n- a | b\n"

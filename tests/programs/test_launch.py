@@ -63,6 +63,7 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     [
         (["--env=CartPole-v11"], "did you mean CartPole"),
         (["--env=Pendulum-v1"], "Discrete"),
+        (["--env=2048"], "torso 'mlp' takes vectors"),
         (["--config=configs/nothing.py"], "does not exist"),
         (["--layout=remote"], "layout"),
         (["--config.agent.replay.samples_per_insert=none"], "samples_per_insert"),

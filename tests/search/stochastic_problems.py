@@ -17,17 +17,17 @@ class Process:
     values: `[H+1, S]` with steps to go; qvalues: `[H+1, S, A]`, those of the afterstates.
     """
 
-    def __init__(self, seed, horizon):
+    def __init__(self, seed, horizon, num_states=NUM_STATES):
         random = np.random.default_rng(seed)
-        shape = (NUM_STATES, NUM_ACTIONS, NUM_OUTCOMES)
+        shape = (num_states, NUM_ACTIONS, NUM_OUTCOMES)
         self.horizon = horizon
-        self.next_state = random.integers(0, NUM_STATES, shape)
+        self.next_state = random.integers(0, num_states, shape)
         self.reward = random.uniform(-1, 1, shape)
         self.probability = random.dirichlet(np.ones(NUM_OUTCOMES), shape[:2])
-        self.values = np.zeros((horizon + 1, NUM_STATES))
+        self.values = np.zeros((horizon + 1, num_states))
         self.qvalues = np.zeros((horizon + 1, *shape[:2]))
         for to_go in range(1, horizon + 1):
-            for state in range(NUM_STATES):
+            for state in range(num_states):
                 for action in range(NUM_ACTIONS):
                     total = 0.0
                     for outcome in range(NUM_OUTCOMES):
@@ -82,5 +82,5 @@ class Process:
 
     def observations(self):
         """All states at the start, `[S, 2]`."""
-        states = jnp.arange(NUM_STATES, dtype=jnp.int32)
+        states = jnp.arange(len(self.next_state), dtype=jnp.int32)
         return jnp.stack([states, jnp.full_like(states, self.horizon)], axis=-1)

@@ -123,7 +123,11 @@ def test_a_chance_node_is_visited_as_its_probabilities_say():
 @pytest.mark.parametrize(
     ("algorithm", "horizon", "knows_values", "simulations", "tolerance"),
     # The mean over all visits is lower than the best: the search also tries the other actions.
-    [("muzero", 3, True, 300, 0.15), ("muzero", 2, False, 1500, 0.1), ("gumbel", 2, True, 200, 0.1)],
+    [
+        ("muzero", 3, True, 300, 0.15),
+        ("muzero", 2, False, 1500, 0.1),
+        ("gumbel", 2, True, 200, 0.1),
+    ],
 )
 def test_the_search_is_expectimax(algorithm, horizon, knows_values, simulations, tolerance):
     process = Process(seed=3, horizon=horizon)

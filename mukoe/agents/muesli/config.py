@@ -66,7 +66,8 @@ class MuesliLossConfig:
     moment_decay: float = 0.99
     # Added to the second moment. [2] table 5, variance offset: 1e-12.
     moment_epsilon: float = 1e-12
-    # Weight of policy gradient and regulariser. [2] table 9, policy gradient: 3.
+    # Weight of policy gradient and regulariser. Second hand, table not known to us: 3; the code
+    # of [2] takes 1.
     policy_weight: float = 3.0
     # Weight of the model's policies, L_m: silent; the code of [2] takes 1.
     model_policy_weight: float = 1.0
@@ -86,7 +87,8 @@ class MuesliConfig:
     history: HistoryConfig = HistoryConfig()
     loss: MuesliLossConfig = MuesliLossConfig()
     replay: MuesliReplayConfig = MuesliReplayConfig()
-    # [2] table 5, learning rate: 3e-4; tables 5 and 6, weight decay: 0.
+    # Learning rate: second hand, 3e-4; the code of [2] takes 2.5e-4. [2] tables 5 and 6, weight
+    # decay: 0.
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, weight_decay=0.0)
     # [2] table 5, update rate of the target network: 0.1.
     target_update: TargetUpdateConfig = TargetUpdateConfig(period=1, rate=0.1)

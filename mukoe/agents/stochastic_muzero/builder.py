@@ -1,5 +1,9 @@
 """The builder of Stochastic MuZero."""
 
+import dataclasses
+
+import mctx
+
 from mukoe.agents.muzero.builder import SearchBuilder
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
@@ -9,7 +13,8 @@ from mukoe.agents.stochastic_muzero.networks import (
     make_stochastic_muzero_networks,
     search_params,
 )
-from mukoe.search import SearchModel
+from mukoe.search import Inspector, SearchModel, SearchOutput
+from mukoe.search.stochastic import first_decision
 from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
@@ -18,8 +23,7 @@ class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
 
     def __init__(self, config: StochasticMuZeroConfig):
         super().__init__(config)
-        self._chance = config.chance
-        self._loss_config = config
+        self._stochastic = config
 
     @property
     def _observed_states(self) -> int:
@@ -31,8 +35,22 @@ class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
             environment_spec,
             self._config.history,
             self._config.network,
-            self._chance.codebook_size,
+            self._stochastic.chance.codebook_size,
         )
+
+    def make_inspector(
+        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> Inspector | None:
+        inspector = super().make_inspector(networks, environment_spec)
+        if inspector is None:
+            return None
+        inspect = inspector.inspect
+
+        def inspect_first_decision(*inputs) -> tuple[SearchOutput, mctx.Tree]:
+            output, tree = inspect(*inputs)
+            return output, first_decision(tree)
+
+        return dataclasses.replace(inspector, inspect=inspect_first_decision)
 
     def _make_model(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
@@ -41,11 +59,11 @@ class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
             networks,
             environment_spec,
             self._config.search.discount,
-            self._chance.sample_outcomes,
+            self._stochastic.chance.sample_outcomes,
         )
 
     def _make_loss(self, networks: StochasticMuZeroNetworks) -> LossFunction:
-        return make_loss(networks, self._loss_config)
+        return make_loss(networks, self._stochastic)
 
     def _search_params(self, params: Params) -> Params:
         return search_params(params)

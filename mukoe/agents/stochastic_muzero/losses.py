@@ -53,9 +53,7 @@ class Codes(NamedTuple):
     distances: Array
 
 
-def make_loss(
-    networks: StochasticMuZeroNetworks, config: StochasticMuZeroConfig
-) -> LossFunction:
+def make_loss(networks: StochasticMuZeroNetworks, config: StochasticMuZeroConfig) -> LossFunction:
     """Returns the pure loss function of a learner."""
     return functools.partial(_loss, networks, config)
 
@@ -72,13 +70,15 @@ def make_codes(
     Args:
       networks: the model.
       params: of the model.
-      inputs: `[B, K, ...]` network inputs of the rows `t+1 .. t+K`.
+      inputs: `[B, K+1, ...]` network inputs of the rows `t .. t+K`.
       acted: `[B, K]`, 1 where an action was taken at the row before.
       key: of the codes where not.
     """
     batch, steps = acted.shape
-    encoding = networks.encoder(params, inputs.reshape((batch * steps, *inputs.shape[2:])))
-    encoding = encoding.reshape((batch, steps, -1))
+    before, after = (
+        x.reshape((batch * steps, *inputs.shape[2:])) for x in (inputs[:, :-1], inputs[:, 1:])
+    )
+    encoding = networks.encoder(params, before, after).reshape((batch, steps, -1))
     codes = straight_through(encoding)
     targets = jax.lax.stop_gradient(codes)
     drawn = jax.random.randint(key, acted.shape, 0, networks.codebook_size)
@@ -104,7 +104,7 @@ def _loss(
     steps = config.loss.unroll_steps
     inputs = network_inputs(networks, config, sample.rows, steps=steps + 1)
     acted = targets.masks.acted[:, :steps]
-    codes = make_codes(networks, params, inputs[:, 1:], acted, codes_key)
+    codes = make_codes(networks, params, inputs, acted, codes_key)
     unrolled = _unroll_losses(networks, config, params, inputs[:, 0], targets, codes)
     weights = {
         **loss_weights(config.loss),
@@ -137,7 +137,8 @@ def _unroll_losses(
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     nothing = jnp.zeros_like(root_value)
     losses = {
-        "policy_loss": acted[:, 0] * cross_entropy(prediction.policy_logits, targets.policies[:, 0]),
+        "policy_loss": acted[:, 0]
+        * cross_entropy(prediction.policy_logits, targets.policies[:, 0]),
         "value_loss": known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0]),
         "reward_loss": nothing,
         "afterstate_value_loss": nothing,
@@ -188,8 +189,8 @@ def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str
     Returns:
       `codebook_perplexity`, the exponential of the entropy of all codes, 1 where all are the
       same and `M` where all are used alike; `chance_perplexity`, that of the mean entropy of
-      `σ`; `chance_agreement`, the share of codes that were the most likely ones; `code_probability`,
-      the mean probability that the codes had.
+      `σ`; `chance_agreement`, the share of codes that were the most likely ones;
+      `code_probability`, the mean probability that the codes had.
     """
     probs = jax.nn.softmax(chance_logits)
     usage = jnp.sum(acted[..., None] * codes, axis=(0, 1)) / jnp.maximum(jnp.sum(acted), 1.0)

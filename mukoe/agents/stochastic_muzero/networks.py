@@ -63,7 +63,9 @@ class StochasticMuZeroNetworks:
     afterstate_dynamics: `(params, state, action [B]) -> afterstate`.
     afterstate_prediction: `(params, afterstate) -> AfterstatePrediction`.
     dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`.
-    encoder: `(params, network input [B, ...]) -> encoding [B, M]`, see `straight_through`.
+    encoder: `(params, network input [B, ...] before, network input [B, ...] after) ->
+        encoding [B, M]`, see `straight_through`. What happened cannot always be told from what
+        is seen afterwards: in 2048, which tile is the new one.
     value_encoding: decodes `value_logits`.
     reward_encoding: decodes `reward_logits`.
     num_actions: `A`.
@@ -76,7 +78,7 @@ class StochasticMuZeroNetworks:
     afterstate_dynamics: Callable[[Params, jax.Array, Array], jax.Array]
     afterstate_prediction: Callable[[Params, jax.Array], AfterstatePrediction]
     dynamics: Callable[[Params, jax.Array, Array], tuple[jax.Array, jax.Array]]
-    encoder: Callable[[Params, jax.Array], jax.Array]
+    encoder: Callable[[Params, jax.Array, jax.Array], jax.Array]
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
     num_actions: int
@@ -161,7 +163,7 @@ def _model(config: NetworkConfig, num_actions: int, codebook_size: int):
         prediction(state)
         afterstate = afterstate_dynamics(state, jnp.zeros(inputs.shape[:1], jnp.int32))
         afterstate_prediction(afterstate)
-        dynamics(afterstate, encoder(inputs))
+        dynamics(afterstate, encoder(inputs, inputs))
 
     functions = (
         representation,
@@ -223,10 +225,11 @@ class _Encoder(hk.Module):
         self._config = config
         self._codebook_size = codebook_size
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, before: jax.Array, after: jax.Array) -> jax.Array:
         config = self._config
+        inputs = scale_pixels(jnp.concatenate([before, after], axis=-1))
         torso = make_torso(config.torso, config.hidden_sizes, config.width)
-        x = residual_blocks(torso(scale_pixels(inputs)), config.representation_blocks)
+        x = residual_blocks(torso(inputs), config.representation_blocks)
         x = hk.Flatten()(jax.nn.relu(layer_norm(x)))
         # Not zero at first, unlike other heads: then every outcome would have the same code.
         return hk.Linear(self._codebook_size, name="code")(x)

@@ -1,11 +1,12 @@
 """The program graph: which nodes there are, and who knows whom."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import jax
 import launchpad as lp
+import numpy as np
 
 from mukoe.errors import UserError
 from mukoe.layouts.distributed.nodes import (
@@ -17,12 +18,24 @@ from mukoe.layouts.distributed.nodes import (
     NodeContext,
     ReplayNode,
 )
-from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig, check_experiment
+from mukoe.layouts.experiment import (
+    DistributedConfig,
+    ExperimentConfig,
+    check_experiment,
+    saves_replay,
+)
 from mukoe.layouts.reporting import counts_to_resume
 from mukoe.layouts.resources import has_accelerator
+from mukoe.replay import memory
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import bytes_required
 from mukoe.types import EnvironmentSpec
 
 _CALL_TIMEOUT_SECONDS = 60.0
+# Of the counter, without which the others go on.
+_COUNT_TIMEOUT_SECONDS = 5.0
+# Reverb compresses what it stores; pictures of games to less than a quarter.
+_PIXEL_COMPRESSION = 4
 
 T = TypeVar("T")
 
@@ -80,21 +93,22 @@ def make_program(
         environment_spec=environment_spec,
         workdir=workdir,
         counts=counts_to_resume(workdir) if resume else {},
+        saves_replay=_saves_replay(experiment, environment_spec),
     )
     placement = inference_placement(distributed)
     split = placement == "split"
     program = lp.Program(name)
 
     with program.group("replay"):
-        replay = program.add_node(ReplayNode(functools.partial(_make_tables, context)))
+        replay = program.add_node(ReplayNode(context))
 
     with program.group("counter"):
         counter = program.add_node(lp.CourierNode(CounterNode, context, replay))
-        _set_timeout(counter)
+        counter.set_client_kwargs(call_timeout=_COUNT_TIMEOUT_SECONDS)
 
     with program.group("learner"):
         learner = program.add_node(lp.CourierNode(LearnerNode, context, replay, counter))
-        _set_timeout(learner)
+        learner.set_client_kwargs(call_timeout=_CALL_TIMEOUT_SECONDS)
 
     servers: list[lp.CourierHandle] = []
     if placement != "local":
@@ -142,11 +156,14 @@ def inference_placement(distributed: DistributedConfig) -> str:
     return distributed.inference
 
 
-def _make_tables(context: NodeContext) -> list:
-    with context.reporting_failures("replay", lp.stop_event()):
-        policy = context.make_policy(evaluation=False)
-        return context.experiment.builder.make_replay_tables(context.environment_spec, policy)
-
-
-def _set_timeout(handle: lp.CourierHandle) -> None:
-    handle.set_client_kwargs(call_timeout=_CALL_TIMEOUT_SECONDS)
+def _saves_replay(experiment: ExperimentConfig, spec: EnvironmentSpec) -> bool:
+    """Also refuses a replay for which there is no memory."""
+    builder = experiment.builder
+    policy = builder.make_policy(builder.make_networks(spec), spec)
+    rows = row_spec(spec, policy.extras_spec)
+    num_streams = experiment.distributed.num_actors * experiment.run.envs_per_actor
+    required = bytes_required(builder.replay, rows, num_streams)
+    if any(leaf.dtype == np.uint8 and leaf.shape for leaf in jax.tree.leaves(rows)):
+        required //= _PIXEL_COMPRESSION
+    memory.check_fits(required, f"replay of {builder.replay.capacity} items", "lower the capacity")
+    return saves_replay(experiment, required)

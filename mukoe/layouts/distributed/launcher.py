@@ -1,32 +1,35 @@
 """How a program starts, what the person sees meanwhile, and how it ends.
 
 Launchpad 0.5.0 alone ends a program with status 137, hides a crashed process, and kills
-its own launcher. Here Launchpad starts the nodes and tells them to stop; this module waits
-for them, ends what does not end, and leaves with a status that says what happened.
+its own launcher. Here Launchpad makes the nodes and their addresses; processes are run by a
+`Supervisor`, threads by Launchpad. This module waits for them, ends what does not end, and
+leaves with a status that says what happened.
 """
 
 import contextlib
-import io
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import launchpad as lp
-import psutil
 from absl import flags
-from launchpad.launch.run_locally import launch_local_output_to_files
+from launchpad.launch.run_locally import run_locally
 from launchpad.nodes.python.local_multi_processing import PythonProcess
 
-from mukoe.layouts.distributed.nodes import FAILURE_FILE
+from mukoe.configuration.workdir import write_atomically
 from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.layouts.reporting import make_progress, reported_time_line, what_next
 from mukoe.layouts.resources import process_environment
+from mukoe.layouts.supervision import supervised
+from mukoe.layouts.supervision.supervised import FAILURE_FILE
+from mukoe.layouts.supervision.supervisor import Command, Restart, Supervisor
+from mukoe.observability.loggers import make_logger
 from mukoe.observability.progress import ProgressLine
 
 STATUS_CRASHED = 1
@@ -35,7 +38,6 @@ STATUS_INTERRUPTED = 130
 
 _GRACE_SECONDS = 12.0
 _POLL_SECONDS = 0.2
-_LOG_LINES = 20
 
 
 def launch(
@@ -58,38 +60,26 @@ def launch(
       launch_type: 'local_mt', 'local_mp', 'test_mt' or 'test_mp'.
     """
     (workdir / FAILURE_FILE).unlink(missing_ok=True)
-    manager = _start(program, experiment, workdir, launch_type)
-    run = _Run(manager, workdir)
-    with _signals(run), ProgressLine() as line:
-        watcher = _Watcher(counter, experiment, line)
-        while not run.ended:
-            time.sleep(_POLL_SECONDS)
-            run.poll()
-        watcher.close()
+    # Negative: Launchpad never kills by itself.
+    flags.FLAGS["lp_termination_notice_secs"].value = -1
+    with ProgressLine() as line:
+        run: _Run
+        if launch_type in ("local_mt", "test_mt"):
+            run = _Threads(lp.launch(program, launch_type="local_mt"), workdir)
+        else:
+            run = _Processes(program, experiment, workdir, line)
+        with _signals(run):
+            watcher = _Watcher(counter, experiment, line)
+            while not run.ended:
+                time.sleep(_POLL_SECONDS)
+                run.poll(watcher.actor_steps)
+            watcher.close()
     status = run.status(line)
     if status in (0, STATUS_INTERRUPTED):
         if text := reported_time_line(watcher.reports):
             print(text)
         print(what_next(workdir))
     return status
-
-
-def _start(
-    program: lp.Program, experiment: ExperimentConfig, workdir: Path, launch_type: str
-) -> Any:
-    # Negative: Launchpad never kills by itself.
-    flags.FLAGS["lp_termination_notice_secs"].value = -1
-    if launch_type in ("local_mt", "test_mt"):
-        return lp.launch(program, launch_type="local_mt")
-    # Read from LAUNCHPAD_LOGGING_DIR when it was imported, before there was a workdir.
-    launch_local_output_to_files._LOGGING_DIR = str(workdir / "logs" / "nodes")
-    with contextlib.redirect_stdout(io.StringIO()):
-        return lp.launch(
-            program,
-            launch_type="local_mp",
-            terminal="output_to_files",
-            local_resources=_local_resources(program, experiment),
-        )
 
 
 def _local_resources(program: lp.Program, experiment: ExperimentConfig) -> dict[str, Any]:
@@ -111,40 +101,36 @@ def _local_resources(program: lp.Program, experiment: ExperimentConfig) -> dict[
 class _Run:
     """A started program: is it still going, why does it end, and how did it end."""
 
-    def __init__(self, manager: Any, workdir: Path):
-        self._manager = manager
+    def __init__(self, workdir: Path):
         self._workdir = workdir
+        self._should_stop = False
         self._interrupted = False
-        self._failed = False
         self._stopping_since: float | None = None
-        self._all_ended = threading.Event()
+        self._has_failed = False
         self.ended = False
-        threading.Thread(target=self._wait, daemon=True).start()
 
     def stop(self, interrupted: bool = False) -> None:
-        """Asks all nodes to stop; again by Ctrl-C, they are not waited for."""
-        if self._stopping_since is not None:
-            if interrupted:
-                self.ended = True
-            return
-        self._interrupted = interrupted
-        self._stopping_since = time.monotonic()
-        threading.Thread(target=self._manager.stop_and_wait, daemon=True).start()
+        """Lets `poll` ask all nodes to stop; again by Ctrl-C, they are not waited for."""
+        if self._should_stop:
+            self.ended |= interrupted
+        else:
+            self._should_stop, self._interrupted = True, interrupted
 
-    def poll(self) -> None:
+    def poll(self, actor_steps: int) -> None:
         """Notices the end, and the end of patience."""
-        if self._all_ended.is_set():
+        if self._should_stop and self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            self._tell_nodes()
+        if self._all_ended():
             self.ended = True
         elif self._stopping_since is not None:
             self.ended |= time.monotonic() - self._stopping_since > _GRACE_SECONDS
 
     def status(self, line: ProgressLine) -> int:
         """Ends what is left over, and returns the exit status."""
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        failure = self._read_failure()
-        if failure is None and not self._failed:
+        self._end_rest()
+        failure = self._failure()
+        if failure is None and not self._has_failed:
             return STATUS_INTERRUPTED if self._interrupted else 0
         if failure is None:
             line.message(f"a node died without a word; see {self._workdir / 'logs' / 'nodes'}")
@@ -155,21 +141,129 @@ class _Run:
         print(f"\nnode {failure['node']} failed:\n{failure['traceback']}", file=sys.stderr)
         return STATUS_CRASHED
 
-    def _read_failure(self) -> dict[str, Any] | None:
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            return json.loads((self._workdir / FAILURE_FILE).read_text())
-        return None
+    def _tell_nodes(self) -> None:
+        raise NotImplementedError
+
+    def _all_ended(self) -> bool:
+        raise NotImplementedError
+
+    def _failure(self) -> dict[str, Any] | None:
+        """The error that ended the program, as in failure.json."""
+        return supervised.read_failure(self._workdir / FAILURE_FILE)
+
+    def _end_rest(self) -> None:
+        """Kills what is left over."""
+
+
+class _Threads(_Run):
+    """A program in the threads of this process, run by Launchpad; nothing is started again."""
+
+    def __init__(self, manager: Any, workdir: Path):
+        super().__init__(workdir)
+        self._manager = manager
+        self._waited = threading.Event()
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _tell_nodes(self) -> None:
+        threading.Thread(target=self._manager.stop_and_wait, daemon=True).start()
+
+    def _all_ended(self) -> bool:
+        return self._waited.is_set()
 
     def _wait(self) -> None:
         """Waits for the nodes; where one fails, Launchpad stops the others."""
         try:
             self._manager.wait()
         except BaseException:  # Launchpad raises whatever the node raised
-            self._failed = self._stopping_since is None
+            self._has_failed = self._stopping_since is None
             if self._stopping_since is None:
                 self._stopping_since = time.monotonic()
             self._manager.wait(raise_error=False)
-        self._all_ended.set()
+        self._waited.set()
+
+
+class _Processes(_Run):
+    """A program of processes, which are started again when they die."""
+
+    def __init__(
+        self, program: lp.Program, experiment: ExperimentConfig, workdir: Path, line: ProgressLine
+    ):
+        super().__init__(workdir)
+        self._line = line
+        self._log = make_logger(workdir, "supervisor", "actor_steps")
+        self._actor_steps = 0
+        config = experiment.distributed
+
+        def start(commands: Iterable[Command]) -> Supervisor:
+            for command in commands:
+                # Launchpad in the node never kills it either.
+                command.command_as_list.append("--lp_termination_notice_secs=-1")
+            return Supervisor(
+                workdir, commands, config.max_restarts, config.hang_seconds, self._report
+            )
+
+        with _running_commands_by(start):
+            self._supervisor: Supervisor = lp.launch(
+                program,
+                launch_type="local_mp",
+                terminal="output_to_files",
+                local_resources=_local_resources(program, experiment),
+            )
+        ports = [
+            address.resolve().rpartition(":")[2]
+            for node in program.get_all_nodes()
+            for address in node.addresses
+        ]
+        line.message(
+            f"ports {', '.join(ports)} are open on all network interfaces to whoever reaches this "
+            "machine: see docs/reliability.md"
+        )
+
+    def poll(self, actor_steps: int) -> None:
+        """Also starts again what has died."""
+        self._actor_steps = actor_steps
+        self._supervisor.poll()
+        if self._supervisor.failure is not None and self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            with contextlib.suppress(OSError):  # a full disk
+                text = json.dumps(self._supervisor.failure, indent=2)
+                write_atomically(self._workdir / FAILURE_FILE, text)
+        super().poll(actor_steps)
+
+    def _report(self, restart: Restart) -> None:
+        self._line.message(
+            f"node {restart.label} {restart.reason}: restart {restart.count} "
+            f"in {restart.pause_seconds:g} s"
+        )
+        counts = {f"restarts_{k}": v for k, v in self._supervisor.restarts.items()}
+        restarts = sum(counts.values())
+        self._log.write({"actor_steps": self._actor_steps, "restarts": restarts, **counts})
+
+    def _tell_nodes(self) -> None:
+        self._supervisor.stop()
+
+    def _all_ended(self) -> bool:
+        return self._supervisor.ended
+
+    def _failure(self) -> dict[str, Any] | None:
+        return self._supervisor.failure
+
+    def _end_rest(self) -> None:
+        self._supervisor.close()
+        self._log.close()
+
+
+@contextlib.contextmanager
+def _running_commands_by(start: Callable[[Iterable[Command]], Any]) -> Iterator[None]:
+    """Has Launchpad hand its commands to `start` instead of running them."""
+    runners = run_locally._LOCAL_LAUNCHER_MAP
+    name = run_locally.SEPARATE_TERMINAL_OUTPUT_TO_FILES
+    original = runners[name]
+    runners[name] = start
+    try:
+        yield
+    finally:
+        runners[name] = original
 
 
 @contextlib.contextmanager
@@ -190,12 +284,14 @@ class _Watcher:
     """Feeds the progress line from the counter, in its own thread.
 
     reports: the counter's newest.
+    actor_steps: the newest count.
     """
 
     def __init__(self, counter: lp.CourierHandle, experiment: ExperimentConfig, line: ProgressLine):
         self._experiment = experiment
         self._line = line
         self.reports: Mapping[str, Any] = {}
+        self.actor_steps = 0
         self._closed = threading.Event()
         counter.set_client_kwargs(call_timeout=5.0)
         self._thread = threading.Thread(
@@ -210,6 +306,7 @@ class _Watcher:
         while not self._closed.wait(1.0):
             with contextlib.suppress(Exception):  # not up yet, or gone already
                 counts, self.reports = counter.snapshot()
+                self.actor_steps = counts.get("actor_steps", 0)
                 self._line.update(make_progress(self._experiment, counts, dict(self.reports)))
 
 

@@ -1,11 +1,14 @@
 """What the processes of the program do.
 
 Every node works until the program's stop event is set, and leaves then by itself. A node
-that fails writes why to the workdir before it dies, so that the launcher can show it.
+that fails writes why to the workdir before it dies, so that the launcher can show it. A node
+that was started again goes on with what is on the disk; while a peer is away, nodes wait for it
+or do without it.
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
 import threading
 import time
@@ -17,6 +20,7 @@ from typing import Any
 import jax
 import launchpad as lp
 import numpy as np
+from launchpad import address as lp_address
 from reverb.errors import DeadlineExceededError
 
 from mukoe.acting.inference import (
@@ -29,22 +33,27 @@ from mukoe.acting.inference import (
 from mukoe.acting.loop import DoubleBufferedLoop, EnvironmentLoop, Loop
 from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
+from mukoe.configuration.workdir import write_atomically
 from mukoe.errors import UserError
-from mukoe.layouts.counting import BufferedCounter, Counter
+from mukoe.layouts.counting import BufferedCounter, Counter, PatientCounter
+from mukoe.layouts.distributed.replay_server import ReplaySaver, replay_folder, serve
 from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, random_seed
 from mukoe.layouts.reporting import ActorLog, acting_report, make_network_timer
+from mukoe.layouts.supervision import supervised
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.learning.poison import saving_bad_batches
 from mukoe.observability.loggers import make_logger
 from mukoe.observability.prometheus import Exporter
 from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
-FAILURE_FILE = "failure.json"
-
 _STOP_GRACE_SECONDS = 3.0
 _REPORT_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
+_COUNTS_FILE = "counts.json"
 _LINGER_SECONDS = 4.0
+_REPLAY_SAVE_SECONDS = 6.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +64,19 @@ class NodeContext:
     environment_spec: of one environment.
     workdir: where logs and checkpoints go.
     counts: the counts at the start; not zero for a resumed run.
+    saves_replay: whether replay is saved beside the learner.
     """
 
     experiment: ExperimentConfig
     environment_spec: EnvironmentSpec
     workdir: Path
     counts: Mapping[str, int]
+    saves_replay: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be something on the disk to go on from."""
+        return bool(self.counts) or supervised.restarts() > 0
 
     def make_policy(self, evaluation: bool) -> Policy:
         """The agent's policy."""
@@ -69,12 +85,15 @@ class NodeContext:
         return builder.make_policy(networks, self.environment_spec, evaluation)
 
     def random_seed(self, *path: int) -> int:
-        """A seed for a part of the run, another one after each resume."""
+        """A seed for a part of the run, another one after each resume and each restart."""
+        if restarts := supervised.restarts():
+            path = (*path, _SEED_RESTART + restarts)
         return random_seed(self.experiment.run, self.counts, *path)
 
     @contextlib.contextmanager
     def reporting_failures(self, label: str, stop: threading.Event) -> Iterator[None]:
         """Passes over errors that come from the program's end; writes others down."""
+        supervised.start_heartbeat()
         try:
             yield
         except Exception as error:
@@ -87,35 +106,55 @@ class NodeContext:
                 "is_user_error": isinstance(error, UserError),
                 "traceback": traceback.format_exc(),
             }
-            path = self.workdir / FAILURE_FILE
-            with contextlib.suppress(FileExistsError), open(path, "x") as file:
-                json.dump(failure, file)
+            supervised.write_failure(self.workdir, label, failure)
             raise
 
 
 def linger(is_done: Callable[[], bool] = lambda: False) -> None:
-    """Goes on serving for a while after the stop, so that the others can end their work."""
+    """Goes on serving for a while after the stop, so that the others can end their work.
+
+    A supervisor tells the serving nodes to stop when the others have ended.
+    """
+    if supervised.is_supervised():
+        return
     end = time.monotonic() + _LINGER_SECONDS
     while time.monotonic() < end and not is_done():
         time.sleep(0.1)
 
 
 _SEED_ACTOR, _SEED_ENVIRONMENT, _SEED_EVALUATOR, _SEED_INFERENCE = range(4)
+_SEED_RESTART = 1 << 16
 
 
 class ReplayNode(lp.ReverbNode):
     """A Reverb server that outlives the stop, until the others have let go of it."""
 
+    def __init__(self, context: NodeContext):
+        super().__init__(functools.partial(_make_tables, context))
+        self._context = context
+
     def run(self) -> None:
-        super().run()
-        linger()
+        stop = lp.stop_event()
+        with self._context.reporting_failures("replay", stop):
+            port = lp_address.get_port_from_address(self._address.resolve())
+            folder = replay_folder(self._context.workdir) if self._context.saves_replay else None
+            server = serve(self._priority_tables_fn, port, folder)
+            stop.wait()
+            linger()
+            del server
+
+
+def _make_tables(context: NodeContext) -> list:
+    policy = context.make_policy(evaluation=False)
+    return context.experiment.builder.make_replay_tables(context.environment_spec, policy)
 
 
 class CounterNode(Counter):
     """Keeps the counts, watches replay, and ends the program at the step limit."""
 
     def __init__(self, context: NodeContext, replay: Any):
-        super().__init__(context.counts)
+        self._path = context.workdir / _COUNTS_FILE
+        super().__init__(self._stored_counts() or context.counts)
         self._context = context
         self._replay = replay
         self._stop = lp.stop_event()
@@ -126,11 +165,23 @@ class CounterNode(Counter):
             limit = self._context.experiment.run.max_actor_steps
             stopped = False
             while not self._stop.wait(0.5):
+                self._store_counts()
                 self._report_replay()
                 if not stopped and self.get_counts().get("actor_steps", 0) >= limit:
                     lp.stop()
                     stopped = True
             linger(lambda: self.snapshot()[1].get("learner_ended", False))
+
+    def _stored_counts(self) -> dict[str, int]:
+        """What the process before this one has counted."""
+        if supervised.restarts():
+            with contextlib.suppress(OSError, json.JSONDecodeError):
+                return json.loads(self._path.read_text())
+        return {}
+
+    def _store_counts(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk
+            write_atomically(self._path, json.dumps(self.get_counts()))
 
     def _report_replay(self) -> None:
         with contextlib.suppress(RuntimeError, DeadlineExceededError):  # not up yet
@@ -149,17 +200,19 @@ class LearnerNode:
 
     def __init__(self, context: NodeContext, replay: Any, counter: Any):
         self._context = context
+        self._run_config = context.experiment.run
         self._stop = lp.stop_event()
-        self._counter = counter
+        self._counter = PatientCounter(counter)
         self._counts = BufferedCounter(counter)
         with context.reporting_failures("learner", self._stop):
             self._learner = self._make_learner(replay)
-        keep = context.experiment.run.keep_checkpoints
-        self._checkpointer = Checkpointer(context.workdir / "checkpoints", keep=keep)
-        if context.counts:
-            state, _ = self._checkpointer.restore(self._learner.save())
-            self._learner.restore(state)
-        self._saved_steps = self._learner.steps if context.counts else -1
+            self._learner.max_skipped_updates = self._run_config.max_skipped_updates
+            self._checkpointer = Checkpointer(
+                context.workdir / "checkpoints", keep=self._run_config.keep_checkpoints
+            )
+            self._saved_steps = self._restore()
+        self._replay_saver = ReplaySaver(replay, context.workdir) if context.saves_replay else None
+        self._next_replay_save = time.monotonic() + self._run_config.replay_checkpoint_seconds
 
     def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
         """Returns the newest parameters (`policy`)."""
@@ -167,31 +220,63 @@ class LearnerNode:
 
     def run(self) -> None:
         """Learns until the program stops, then saves."""
-        with self._context.reporting_failures("learner", self._stop):
+        with (
+            self._context.reporting_failures("learner", self._stop),
+            saving_bad_batches(self._context.workdir),
+        ):
             threading.Thread(target=self._close_at_stop, daemon=True).start()
+            self._go_back()
             self._save()
-            next_report = time.monotonic()
-            next_save = next_report + self._context.experiment.run.checkpoint_seconds
-            while not self._stop.is_set():
-                try:
-                    metrics = self._learner.step()
-                except StopIteration:
-                    break
-                if time.monotonic() >= next_report:
-                    self._counter.report(
-                        loss=float(metrics["loss"]), time_learning=self._learner.time_shares()
-                    )
-                    next_report = time.monotonic() + _REPORT_SECONDS
-                if time.monotonic() >= next_save:
-                    self._save()
-                    period = self._context.experiment.run.checkpoint_seconds
-                    next_save = time.monotonic() + period
+            self._learn()
             self._save()
+            if self._replay_saver:
+                self._replay_saver.start()
+            self._checkpointer.close(_REPLAY_SAVE_SECONDS)
+            if self._replay_saver:
+                self._replay_saver.wait(_REPLAY_SAVE_SECONDS)
             self._counter.report(learner_ended=True)
-            self._checkpointer.close()
+
+    def _learn(self) -> None:
+        next_report = time.monotonic()
+        next_save = next_report + self._run_config.checkpoint_seconds
+        while not self._stop.is_set():
+            try:
+                metrics = self._learner.step()
+            except StopIteration:
+                return
+            if time.monotonic() >= next_report:
+                self._counter.report(
+                    loss=float(metrics["loss"]), time_learning=self._learner.time_shares()
+                )
+                next_report = time.monotonic() + _REPORT_SECONDS
+            if time.monotonic() >= next_save:
+                self._save()
+                next_save = time.monotonic() + self._run_config.checkpoint_seconds
+                self._save_replay()
+
+    def _restore(self) -> int:
+        """Goes back to the newest checkpoint, where there is one; returns its learner steps."""
+        if not self._context.goes_on or self._checkpointer.latest_step() is None:
+            return -1
+        state, metadata = self._checkpointer.restore(self._learner.save())
+        self._learner.restore(state)
+        self._counts.start_from(metadata["counts"])
+        return self._learner.steps
+
+    def _go_back(self) -> None:
+        """Lets the counter go back with a learner that has died."""
+        if supervised.restarts():
+            steps = self._learner.steps
+            _wait_for(lambda: self._counter.set_counts(learner_steps=steps), self._stop)
+
+    def _save_replay(self) -> None:
+        if self._replay_saver and time.monotonic() >= self._next_replay_save:
+            self._replay_saver.start()
+            period = self._run_config.replay_checkpoint_seconds
+            self._next_replay_save = time.monotonic() + period
 
     def _make_learner(self, replay: Any) -> Any:
-        run = self._context.experiment.run
+        run = self._run_config
         builder = self._context.experiment.builder
         spec = self._context.environment_spec
         logger = make_logger(
@@ -330,7 +415,7 @@ class ActorNode:
         self._context = context
         self._stop = lp.stop_event()
         self._replay = replay
-        self._counter = counter
+        self._counter = PatientCounter(counter)
         self._learner = learner
         self._servers = servers
         self._split = split
@@ -429,9 +514,8 @@ class ActorNode:
             if time.monotonic() >= next_row:
                 self._counter.report(**log.write(loop, counts))
                 next_row = time.monotonic() + period
-        with contextlib.suppress(Exception):  # the counter may be gone
-            self._counter.report(**{acting_report(self._index): log.time_shares(loop)})
-            counter.flush()
+        self._counter.report(**{acting_report(self._index): log.time_shares(loop)})
+        counter.flush()
         log.close()
 
 
@@ -441,7 +525,7 @@ class EvaluatorNode:
     def __init__(self, context: NodeContext, counter: Any, learner: Any):
         self._context = context
         self._stop = lp.stop_event()
-        self._counter = counter
+        self._counter = PatientCounter(counter)
         self._learner = learner
 
     def run(self) -> None:
@@ -462,12 +546,16 @@ class EvaluatorNode:
                 self._counter,
             )
             next_at = self._context.counts.get("actor_steps", 0) + run.evaluation_period
+            if supervised.restarts():
+                # What was due meanwhile is done now.
+                next_at = 0
             while not self._stop.wait(1.0):
                 counts = self._counter.get_counts()
-                if counts.get("actor_steps", 0) < next_at:
+                if not counts or counts.get("actor_steps", 0) < next_at:
                     continue
-                next_at = counts["actor_steps"] + run.evaluation_period
-                variables.update(wait=True)
+                next_at = counts.get("actor_steps", 0) + run.evaluation_period
+                if not _wait_for_parameters(variables, self._stop):
+                    break
                 if evaluator.evaluate(counts, self._stop.is_set):
                     lp.stop()
             evaluator.close()
@@ -495,7 +583,8 @@ def _wait_for(call: Callable[[], None], stop: threading.Event) -> bool:
             call()
             return True
         except Exception as error:  # the transport's errors have no common class
-            hints = ("Deadline", "navailable")
+            hints = ("Deadline", "navailable", "ocket closed")
             if not isinstance(error, TimeoutError) and not any(h in str(error) for h in hints):
                 raise
+            stop.wait(_RETRY_SECONDS)
     return False

@@ -68,6 +68,14 @@ def make_results(
     summary = ["", "## All", "", *_summary(groups), ""]
     parts = [_HEADER, _notes("introduction", notes), *summary]
     files: dict[str, str] = {}
+    compared = _comparisons(groups)
+    if compared:
+        parts += ["## Comparisons", "", _notes("comparisons", notes), ""]
+    for name, rivals in compared.items():
+        drawn = _draw_rivals(name, rivals, thresholds(rivals[0].runs[0]))
+        files |= drawn
+        images = " ".join(f"![{name}]({figures}/{file})" for file in drawn)
+        parts += [f"### {name}", "", images, "", *_networks(rivals), ""]
     for group in groups:
         drawn = _draw(group, thresholds(group.runs[0]))
         files |= drawn
@@ -179,6 +187,64 @@ def _over_seeds(group: Group) -> str:
     low, high, interval = statistics.interval_of(np.array(means)[:, None])
     ends = f"[{number(float(low[0]))}, {number(float(high[0]))}]"
     return f"{number(float(np.mean(means)))} {ends} ({len(means)} seeds; {interval})"
+
+
+def _comparisons(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Returns the groups with learning curves that have a task in common, by its name."""
+    tasks: dict[str, list[Group]] = {}
+    for group in groups:
+        config = group.runs[0].config
+        if any(run.evaluations().size for run in group.runs):
+            task = {
+                name: config[name] for name in sorted(config) if name.startswith("environment.")
+            }
+            tasks.setdefault(repr(task), []).append(group)
+    taken: set[str] = set()
+    compared = {}
+    for rivals in tasks.values():
+        if len(rivals) > 1:
+            name = free_name(rivals[0].runs[0].environment, taken)
+            taken.add(name)
+            compared[name] = rivals
+    return compared
+
+
+def _draw_rivals(name: str, rivals: Sequence[Group], threshold: float | None) -> dict[str, str]:
+    """Returns the learning curves of several groups in one figure for each axis, by file name."""
+    stem, files = "comparison-" + _file_stem(name), {}
+    for axis, ending, label in _AXES:
+        lines = [
+            line
+            for colour, group in enumerate(rivals)
+            for line in group_lines(group, colour, "evaluator", "episode_return", axis)
+        ]
+        title = f"{name}: evaluation return"
+        legend = {colour: group.name for colour, group in enumerate(rivals)}
+        files[f"{stem}-{ending}.svg"] = svg.line_plot(
+            lines, label, f"{title} over {label}", threshold, title, legend
+        )
+    return files
+
+
+def _networks(rivals: Sequence[Group]) -> list[str]:
+    """Returns a table of the groups' networks: what differs besides the agent."""
+    fields = ("torso", "hidden_sizes", "width", "dynamics", "dynamics_blocks", "head_sizes")
+    lines = [
+        _row(["runs", *(field.replace("_", " ") for field in fields), "final evaluation"]),
+        "|" + "---|" * (len(fields) + 2),
+    ]
+    for group in rivals:
+        config = group.runs[0].config
+        values = [config.get(f"agent.network.{field}", "–") for field in fields]
+        cells = [str(v).strip("[]") for v in values]
+        lines.append(
+            _row([f"[{group.name}](#{_anchor(group.name)})", *cells, _over_seeds(group) or "–"])
+        )
+    return lines
+
+
+def _file_stem(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
 
 
 def _section(group: Group, images: str) -> list[str]:
@@ -301,7 +367,7 @@ def _remarks(group: Group) -> list[str]:
 
 def _draw(group: Group, threshold: float | None) -> dict[str, str]:
     """Returns the learning curves over steps and over minutes, by file name."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", group.name)
+    stem = _file_stem(group.name)
     files = {}
     for axis, ending, label in _AXES:
         lines = group_lines(group, 0, "evaluator", "episode_return", axis)

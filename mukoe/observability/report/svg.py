@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -71,6 +71,7 @@ def line_plot(
     description: str,
     threshold: float | None = None,
     title: str = "",
+    legend: Mapping[int, str] | None = None,
 ) -> str:
     """Returns an `<svg>` element.
 
@@ -80,6 +81,7 @@ def line_plot(
       description: for people who cannot see the plot.
       threshold: a height to mark; None for none.
       title: written above; with it the element has its own style and ground, to be a file.
+      legend: names of the colours, written into the plot; None for none.
     """
     top = _TOP + (20 if title else 0)
     heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
@@ -104,6 +106,7 @@ def line_plot(
         parts.append(_horizontal(frame, threshold, "threshold"))
     for line in sorted(lines, key=lambda line: not line.faint):
         parts += _draw(frame, line)
+    parts += _legend(legend or {})
     return "\n".join([*parts, "</svg>"])
 
 
@@ -164,6 +167,16 @@ def _axes(frame: _Frame, x_label: str) -> list[str]:
         f'<text x="{middle:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
     )
     return parts
+
+
+def _legend(names: Mapping[int, str]) -> list[str]:
+    """Returns the names at the lower right, each in its colour."""
+    x, lowest = _WIDTH - _RIGHT - 6, _HEIGHT - _BOTTOM - 8
+    return [
+        f'<text x="{x}" y="{lowest - 14 * row}" text-anchor="end" '
+        f'style="fill:var(--c{colour % NUM_COLOURS})">{escape(name)}</text>'
+        for row, (colour, name) in enumerate(reversed(list(names.items())))
+    ]
 
 
 def _horizontal(frame: _Frame, value: float, kind: str) -> str:

@@ -19,10 +19,10 @@ from mukoe.search import SearchConfig
 
 SURE, FLIP = 0, 1
 CALL_HEADS, CALL_TAILS = 0, 1
-GAMES, UPDATES = 400, 250
+GAMES, UPDATES = 400, 500
 SUPPORT = SupportConfig(0.0, 3.0, 4, hyperbolic=False)
-SETTINGS = dict(
-    network=NetworkConfig(
+SETTINGS = {
+    "network": NetworkConfig(
         hidden_sizes=(16,),
         width=16,
         head_sizes=(16,),
@@ -30,29 +30,31 @@ SETTINGS = dict(
         reward_support=SUPPORT,
     ),
     # Half of the simulations for either action, however bad it looks at first.
-    search=SearchConfig(algorithm="gumbel", num_simulations=200, discount=1.0),
-    loss=MuZeroLossConfig(unroll_steps=2, td_steps=2, value_weight=1.0),
-    replay=MuZeroReplayConfig(min_size=1, batch_size=64, samples_per_insert=None, sampler="uniform"),
-    optimizer=OptimizerConfig(learning_rate=1e-2, weight_decay=0.0),
-)
+    "search": SearchConfig(algorithm="gumbel", num_simulations=200, max_depth=2, discount=1.0),
+    "loss": MuZeroLossConfig(unroll_steps=2, td_steps=2, value_weight=1.0),
+    "replay": MuZeroReplayConfig(
+        min_size=1, batch_size=64, samples_per_insert=None, sampler="uniform"
+    ),
+    "optimizer": OptimizerConfig(learning_rate=1e-2, weight_decay=0.0),
+}
 OBSERVATIONS = np.eye(4, dtype=np.float32)[[START, HEADS, TAILS]]
 
 
 def play(replay, environment):
-    """Games of random actions, as many heads as tails; the search said nothing of them."""
+    """Games of random actions, as many of each call of each side; the search said nothing."""
     adder, random = replay.make_adder(), np.random.default_rng(0)
     extras = {"search_policy": np.full(2, 0.5, np.float32), "search_value": np.float32(0)}
-    flips = {HEADS: 0, TAILS: 0}
-    while min(flips.values()) < GAMES // 4:
+    calls = {(side, call): 0 for side in (HEADS, TAILS) for call in (CALL_HEADS, CALL_TAILS)}
+    while min(calls.values()) < GAMES // 8:
         steps = [(None, only(environment.reset()))]
         while not steps[-1][1].last():
             action = np.int32(random.integers(2))
             steps.append((action, only(environment.step(np.array([action])))))
-        side = int(steps[1][1].observation.argmax())
-        if flips.get(side, 0) >= GAMES // 4:
+        called = (int(steps[1][1].observation.argmax()), int(steps[-1][0]))
+        if calls.get(called, 0) >= GAMES // 8:
             continue
-        if side in flips:
-            flips[side] += 1
+        if called in calls:
+            calls[called] += 1
         adder.add_first(steps[0][1])
         for action, timestep in steps[1:]:
             adder.add(action, timestep, extras, None)
@@ -82,7 +84,8 @@ def learn(config):
 def test_stochastic_muzero_knows_what_a_flip_is_worth():
     chance = ChanceConfig(codebook_size=4)
     networks, params, output, qvalues = learn(StochasticMuZeroConfig(**SETTINGS, chance=chance))
-    codes = np.asarray(networks.encoder(params, OBSERVATIONS)).argmax(-1)[1:]
+    encodings = networks.encoder(params, OBSERVATIONS[[0, 0]], OBSERVATIONS[1:])
+    codes = np.asarray(encodings).argmax(-1)
     assert codes[0] != codes[1]
     state = networks.representation(params, OBSERVATIONS[:1])
     afterstate = networks.afterstate_dynamics(params, state, np.array([FLIP]))
@@ -104,7 +107,7 @@ def test_stochastic_muzero_knows_what_a_flip_is_worth():
             rewards.append(float(networks.reward_encoding.to_scalar(logits)[0]))
     np.testing.assert_allclose(rewards, [3, 0, 0, 1], atol=0.25)
     # ... and so does the search, which flips.
-    np.testing.assert_allclose(qvalues[0], [1.75, 2.0], atol=0.15)
+    np.testing.assert_allclose(qvalues[0], [1.75, 2.0], atol=0.2)
     assert output.action.tolist() == [FLIP, CALL_HEADS, CALL_TAILS]
 
 

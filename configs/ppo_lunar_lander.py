@@ -1,0 +1,35 @@
+"""PPO on LunarLander-v3, for two CPU cores: --layout=sebulba."""
+
+from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
+from mukoe.environments.gymnasium_adapter import GymnasiumConfig
+from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+
+
+def get_config() -> TrainingConfig:
+    """Long rollouts and a long horizon: the settings of RL Baselines3 Zoo for this task."""
+    return TrainingConfig(
+        environment=GymnasiumConfig("LunarLander-v3"),
+        agent=PPOConfig(
+            loss=PPOLossConfig(
+                discount=0.999, trace_decay=0.98, entropy_weight=0.01, clip_values=False
+            ),
+            rollout_steps=1024,
+            epochs=4,
+            # 64 steps each.
+            minibatches=256,
+            optimizer=OptimizerConfig(
+                learning_rate=3e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
+            ),
+            anneal=False,
+            evaluation="mode",
+        ),
+        run=RunConfig(
+            max_actor_steps=1_000_000,
+            envs_per_actor=8,
+            evaluation_episodes=20,
+            evaluation_period=50_000,
+            target_return=250.0,
+        ),
+        sebulba=SebulbaConfig(threads_per_device=2),
+    )

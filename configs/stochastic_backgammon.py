@@ -1,0 +1,54 @@
+"""Stochastic MuZero on Backgammon by self-play: that it runs is all that is known of it.
+
+Source: Stochastic MuZero (Antonoglou et al., ICLR 2022). It plays whole turns as one action and
+searches with 1,600 simulations; here every die is an action of its own.
+"""
+
+from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """An MLP on the points, the bar, the checkers off, and the dice."""
+    support = SupportConfig(-3.0, 3.0, 7, hyperbolic=False)
+    return TrainingConfig(
+        environment=PgxConfig("backgammon"),
+        agent=StochasticMuZeroConfig(
+            network=NetworkConfig(
+                torso="mlp",
+                hidden_sizes=(256,),
+                width=128,
+                head_sizes=(64,),
+                # A win counts 1, as a gammon 2, as a backgammon 3.
+                value_support=support,
+                reward_support=support,
+            ),
+            search=SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0),
+            # Paper: Monte-Carlo returns. Games of beginners have hundreds of moves, and would
+            # need as many rows in every sample.
+            loss=MuZeroLossConfig(unroll_steps=5, td_steps=40, value_weight=1.0),
+            # 21 rolls of two dice, and the moves that pass or have no luck in them.
+            chance=ChanceConfig(codebook_size=32, afterstate_value_weight=1.0),
+            replay=MuZeroReplayConfig(
+                capacity=200_000,
+                min_size=5_000,
+                batch_size=128,
+                samples_per_insert=4.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-3),
+        ),
+        run=RunConfig(
+            max_actor_steps=1_000_000,
+            envs_per_actor=64,
+            evaluation_episodes=20,
+            evaluation_period=100_000,
+            log_period=10_000,
+        ),
+    )

@@ -1,0 +1,57 @@
+"""Stochastic MuZero on CartPole-v1, a task without luck, for two CPU cores."""
+
+from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
+from mukoe.environments.gymnasium_adapter import GymnasiumConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.learner import TargetUpdateConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.models import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """The settings of `cartpole.py`, with twice the simulations: half of them are of chance."""
+    return TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=StochasticMuZeroConfig(
+            network=NetworkConfig(
+                torso="mlp",
+                hidden_sizes=(64,),
+                width=64,
+                head_sizes=(32,),
+                value_support=SupportConfig(0.0, 100.0, 101, hyperbolic=False),
+                reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
+            ),
+            search=SearchConfig(
+                algorithm="muzero",
+                num_simulations=50,
+                discount=0.99,
+                temperature_schedule=((0, 1.0), (400, 0.25)),
+            ),
+            loss=MuZeroLossConfig(
+                unroll_steps=5,
+                td_steps=10,
+                bootstrap="target",
+                value_weight=1.0,
+            ),
+            chance=ChanceConfig(codebook_size=32, afterstate_value_weight=1.0),
+            replay=MuZeroReplayConfig(
+                capacity=20_000,
+                min_size=500,
+                batch_size=128,
+                samples_per_insert=96.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(learning_rate=2e-3),
+            target_update=TargetUpdateConfig(period=50),
+        ),
+        run=RunConfig(
+            max_actor_steps=30_000,
+            envs_per_actor=8,
+            evaluation_episodes=20,
+            evaluation_period=1_000,
+            target_return=490.0,
+        ),
+    )

@@ -1,0 +1,112 @@
+"""The configuration of PPO.
+
+Sources: [1] Proximal Policy Optimization Algorithms, arXiv:1707.06347; [2] The 37
+Implementation Details of Proximal Policy Optimization (Huang et al., ICLR blog track 2022),
+whose details are numbered per part: 13 core, 9 Atari, 9 continuous; [3] Cleanba,
+arXiv:2310.00036, whose settings for Atari are those of [2] where nothing else is said.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+from mukoe.errors import UserError
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.distributions import GaussianConfig
+from mukoe.networks.history import HistoryConfig
+
+if TYPE_CHECKING:
+    from mukoe.agents.ppo.builder import PPOBuilder
+
+TORSOS = ("mlp", "nature", "impala")
+
+
+@dataclasses.dataclass(frozen=True)
+class PPONetworkConfig:
+    """The network: a policy and a value."""
+
+    # 'mlp', two towers of tanh layers, one for the policy and one for the value, for inputs of
+    # any shape ([2] core 13); 'nature', the convolutions of DQN, and 'impala', those of IMPALA,
+    # each shared by both ([2] Atari 8; [3]: IMPALA).
+    torso: Literal["mlp", "nature", "impala"] = "mlp"
+    # Layers of a tower of 'mlp'. [2], its code for classic control: two of 64.
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    # Channels of the stages of 'impala'. [3]: 16, 32, 32.
+    channels: tuple[int, ...] = (16, 32, 32)
+    # The layer behind the convolutions. [2]: 512 with 'nature'; [3]: 256 with 'impala'.
+    width: int = 256
+    # The policy head of continuous actions; its standard deviation does not depend on the
+    # state ([2] continuous 2).
+    gaussian: GaussianConfig = GaussianConfig()
+
+    def __post_init__(self) -> None:
+        if self.torso not in TORSOS:
+            raise UserError(f"unknown torso {self.torso!r} of PPO; known are {', '.join(TORSOS)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOLossConfig:
+    """Advantages and losses."""
+
+    # Discount per step, γ. [2], [3]: 0.99.
+    discount: float = 0.99
+    # λ of the generalised advantage estimates. [1] table 3; [2] core 5; [3]: 0.95.
+    trace_decay: float = 0.95
+    # ε of the clipped surrogate. [1] table 5, [2] core 8, [3]: 0.1 on Atari, 0.2 elsewhere.
+    clip: float = 0.2
+    # Whether values are clipped by the same ε. [2] core 9: yes, though it may hurt; [3]: no.
+    clip_values: bool = True
+    # Weight of the entropy. [1] table 5, [2] core 10, [3]: 0.01 with discrete actions; [2]
+    # continuous: 0.
+    entropy_weight: float = 0.01
+    # Weight of the values' squared error, of which half is taken. [2] core 10; [3]: 0.5.
+    value_weight: float = 0.5
+    # Whether the advantages of a minibatch get mean 0 and deviation 1. [2] core 7: yes.
+    normalize_advantages: bool = True
+    # Rewards are multiplied by it. Silent; [2] continuous 8 divides by a running deviation.
+    reward_scale: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOConfig:
+    """PPO. The defaults are those of [2] for classic control; `configs/ppo_atari.py` has Atari."""
+
+    network: PPONetworkConfig = PPONetworkConfig()
+    # [2] Atari 6: 4 frames.
+    history: HistoryConfig = HistoryConfig()
+    loss: PPOLossConfig = PPOLossConfig()
+    # Steps of a rollout, in each environment. [1] table 5, [2], [3]: 128.
+    rollout_steps: int = 128
+    # Passes over a batch. [2], [3]: 4; [1] table 5: 3.
+    epochs: int = 4
+    # Parts of a batch, each of them a gradient step. [2], [3]: 4.
+    minibatches: int = 4
+    # [2] core 3 and 11: Adam with ε 1e-5, the norm of its gradients at most 0.5; [2] and [3] on
+    # Atari: 2.5e-4.
+    optimizer: OptimizerConfig = OptimizerConfig(
+        learning_rate=2.5e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
+    )
+    # Whether the learning rate falls linearly, to 0 at the end of the run. [2] core 4; [3]: yes.
+    anneal: bool = True
+    # How evaluation chooses: a 'sample' of the policy, or its 'mode'. [2], [3]: sample.
+    evaluation: Literal["sample", "mode"] = "sample"
+
+    def __post_init__(self) -> None:
+        for field in ("rollout_steps", "epochs", "minibatches"):
+            if getattr(self, field) < 1:
+                raise UserError(f"agent.{field} must be at least 1, not {getattr(self, field)}")
+        if self.rollout_steps % self.minibatches:
+            raise UserError(
+                f"agent.rollout_steps ({self.rollout_steps}) must be a multiple of "
+                f"agent.minibatches ({self.minibatches}), each of which gets as many steps"
+            )
+        if self.anneal and self.optimizer.schedule != "constant":
+            raise UserError(
+                "agent.anneal sets the schedule of the learning rate; with "
+                f"optimizer.schedule={self.optimizer.schedule!r} set agent.anneal=false"
+            )
+
+    def make_builder(self) -> "PPOBuilder":
+        """Returns the agent's builder."""
+        from mukoe.agents.ppo.builder import PPOBuilder
+
+        return PPOBuilder(self)

@@ -1,0 +1,143 @@
+"""What PPO learns from a rollout: its advantages, and the loss of a minibatch.
+
+Sources: Schulman et al. 2017 (arXiv:1707.06347); The 37 Implementation Details of PPO (Huang
+et al. 2022), called [2] here.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mukoe.agents.ppo.advantages import generalized_advantages
+from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
+from mukoe.agents.ppo.networks import PPONetworks
+from mukoe.networks.history import stack_rows
+from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
+
+
+class PPOBatch(NamedTuple):
+    """Steps of rollouts, ready to be learned from.
+
+    inputs: `[B, T, ...]` network inputs.
+    legal_actions: `[B, T, A]` bool, or None where all are.
+    action: `[B, T]`, or continuous `[B, T, D]`.
+    log_prob: `[B, T]`, `log π_old(a | s)` of the policy that acted.
+    value: `[B, T]`, `v_old(s)` of the network that acted.
+    advantage: `[B, T]`.
+    mask: `[B, T]`, 1 where an action was taken; 0 on final observations.
+    """
+
+    inputs: Array
+    legal_actions: Array | None
+    action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    mask: Array
+
+
+def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, Sample], PPOBatch]:
+    """Makes `prepare(params, sample) -> PPOBatch`, called once for each batch of rollouts.
+
+    The rows of a sample are `[B, H + T + 1, ...]`: `H` of history, `T` steps, and the one that
+    the last step led to, whose value the given parameters say; all others are stored.
+    """
+    history = config.history.frames - 1
+
+    def prepare(params: Params, sample: Sample) -> PPOBatch:
+        rows = sample.rows
+        features, legal = split_legal_actions(rows.observation)
+        inputs = stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
+        steps: Row = jax.tree.map(lambda array: array[:, history:-1], rows)
+        _, last_value = networks.apply(params, inputs[:, -1])
+        values = jnp.concatenate([steps.extras["value"], last_value[:, None]], axis=1)
+        advantages = generalized_advantages(
+            config.loss.reward_scale * steps.reward,
+            steps.discount,
+            steps.mask,
+            values,
+            config.loss.trace_decay,
+            config.loss.discount,
+        )
+        return PPOBatch(
+            inputs=inputs[:, :-1],
+            legal_actions=None if legal is None else legal[:, history:-1],
+            action=steps.action,
+            log_prob=steps.extras["log_prob"],
+            value=steps.extras["value"],
+            advantage=advantages,
+            mask=steps.mask,
+        )
+
+    return prepare
+
+
+def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
+    """Makes the loss of a minibatch, a `PPOBatch`.
+
+    Equation 9 of the paper as a loss: `L^CLIP + c_1 L^VF - c_2 S`, every part a mean over the
+    steps with mask 1.
+    """
+
+    def loss(
+        params: Params, target_params: Params, batch: PPOBatch, key: chex.PRNGKey
+    ) -> tuple[Array, LossExtra]:
+        del target_params, key
+        batch = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), batch)
+        outputs, value = networks.apply(params, batch.inputs)
+        policy = networks.policy(outputs, batch.legal_actions)
+        log_ratio = policy.log_prob(batch.action) - batch.log_prob
+        advantage = batch.advantage
+        if config.normalize_advantages:
+            advantage = normalize(advantage, batch.mask)
+        parts = {
+            "policy_loss": _mean(clipped_surrogate(log_ratio, advantage, config.clip), batch.mask),
+            "value_loss": _mean(_value_loss(value, batch, config), batch.mask),
+            "entropy": _mean(policy.entropy(), batch.mask),
+        }
+        total = (
+            parts["policy_loss"]
+            + config.value_weight * parts["value_loss"]
+            - config.entropy_weight * parts["entropy"]
+        )
+        ratio = jnp.exp(log_ratio)
+        metrics = {
+            "loss": total,
+            **parts,
+            # An estimate of KL(π_old, π) without bias and of a low variance ([2] core 12).
+            "approximate_kl": _mean(ratio - 1.0 - log_ratio, batch.mask),
+            "clipped": _mean(jnp.abs(ratio - 1.0) > config.clip, batch.mask),
+            "value": _mean(value, batch.mask),
+        }
+        return total, LossExtra(metrics, None)
+
+    return loss
+
+
+def clipped_surrogate(log_ratio: Array, advantage: Array, clip: float) -> jax.Array:
+    """Returns `-min(r A, clip(r, 1 - ε, 1 + ε) A)`, `[...]`; equation 7 as a loss."""
+    ratio = jnp.exp(log_ratio)
+    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
+
+
+def normalize(advantage: Array, mask: Array) -> jax.Array:
+    """Returns advantages with mean 0 and standard deviation 1 over those with mask 1."""
+    centred = advantage - _mean(advantage, mask)
+    return mask * centred / (jnp.sqrt(_mean(centred**2, mask)) + 1e-8)
+
+
+def _value_loss(value: Array, batch: PPOBatch, config: PPOLossConfig) -> jax.Array:
+    """Returns half the squared error; with clipping the larger one of two ([2] core 9)."""
+    target = batch.value + batch.advantage
+    error = (value - target) ** 2
+    if config.clip_values:
+        clipped = batch.value + jnp.clip(value - batch.value, -config.clip, config.clip)
+        error = jnp.maximum(error, (clipped - target) ** 2)
+    return 0.5 * error
+
+
+def _mean(values: Array, mask: Array) -> jax.Array:
+    return jnp.sum(mask * values) / jnp.maximum(jnp.sum(mask), 1.0)

@@ -1,0 +1,142 @@
+"""The network of PPO: from an input to a policy and a value.
+
+Weights begin orthogonal, biases at 0; the scale is √2 in front of a nonlinearity, 0.01 for
+the policy and 1 for the value (The 37 Implementation Details of PPO, core 2).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.agents.ppo.config import PPONetworkConfig
+from mukoe.errors import UserError
+from mukoe.networks.distributions import (
+    Distribution,
+    GaussianConfig,
+    categorical_policy,
+    gaussian_policy,
+)
+from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
+from mukoe.networks.models import count_actions
+from mukoe.networks.torsos import check_input, make_torso
+from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
+
+
+@dataclasses.dataclass(frozen=True)
+class PPONetworks:
+    """The network as pure functions.
+
+    init: `key -> params`.
+    apply: `(params, network input [N, ...]) -> (policy outputs [N, A], value [N])`; with
+        continuous actions the outputs are `[N, 2 D]`.
+    num_actions: `A`; with continuous actions `D`.
+    gaussian: how outputs make a policy of continuous actions; None with discrete ones.
+    has_convolutions: which the CPU would differentiate slowly within a loop.
+    """
+
+    init: Callable[[chex.PRNGKey], Params]
+    apply: Callable[[Params, Array], tuple[jax.Array, jax.Array]]
+    num_actions: int
+    gaussian: GaussianConfig | None
+    has_convolutions: bool
+
+    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
+        """Makes the policies `[...]` of outputs `[..., A]`, given the legal actions `[..., A]`."""
+        if self.gaussian is None:
+            return categorical_policy(outputs, legal_actions)
+        return gaussian_policy(outputs, self.gaussian)
+
+
+def make_ppo_networks(
+    environment_spec: EnvironmentSpec,
+    history_config: HistoryConfig,
+    network_config: PPONetworkConfig,
+) -> PPONetworks:
+    """Builds the network for an environment.
+
+    Args:
+      environment_spec: of single frames; a `MaskedObservation` counts by its features.
+      history_config: what the network input adds to the current frame.
+      network_config: the architecture.
+
+    Raises:
+      UserError: the torso does not take the observations, or the actions are not supported.
+    """
+    features, _ = split_legal_actions(environment_spec.observations)
+    spec = input_spec(features, history_config)
+    if network_config.torso != "mlp":
+        check_input("impala", spec)
+    continuous = is_continuous(environment_spec)
+    if continuous:
+        (num_actions,) = _unit_actions(environment_spec).shape
+    else:
+        num_actions = count_actions(environment_spec)
+    model: Any = hk.without_apply_rng(
+        hk.transform(lambda x: _ActorCritic(network_config, num_actions, continuous)(x))
+    )
+
+    def init(key: chex.PRNGKey) -> Params:
+        return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
+
+    return PPONetworks(
+        init=init,
+        apply=model.apply,
+        num_actions=num_actions,
+        gaussian=network_config.gaussian if continuous else None,
+        has_convolutions=network_config.torso != "mlp",
+    )
+
+
+def _unit_actions(environment_spec: EnvironmentSpec):
+    spec = environment_spec.actions
+    if len(spec.shape) != 1 or (spec.minimum != -1).any() or (spec.maximum != 1).any():
+        raise UserError(
+            "continuous actions must be one vector with bounds -1 and 1, not "
+            f"{spec!r}; scale them in the environment"
+        )
+    return spec
+
+
+class _ActorCritic(hk.Module):
+    def __init__(self, config: PPONetworkConfig, num_actions: int, continuous: bool):
+        super().__init__(name="actor_critic")
+        self._config = config
+        self._num_actions = num_actions
+        self._continuous = continuous
+
+    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = scale_pixels(inputs)
+        if self._config.torso == "mlp":
+            for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
+        else:
+            for_policy = for_value = self._convolutions(x)
+        outputs = _linear(self._num_actions, 0.01, "policy_head")(for_policy)
+        if self._continuous:
+            deviation = hk.get_parameter("deviation", (self._num_actions,), init=jnp.zeros)
+            outputs = jnp.concatenate([outputs, jnp.broadcast_to(deviation, outputs.shape)], -1)
+        return outputs, _linear(1, 1.0, "value_head")(for_value)[:, 0]
+
+    def _tower(self, x: jax.Array, name: str) -> jax.Array:
+        x = hk.Flatten()(x)
+        for layer, size in enumerate(self._config.hidden_sizes):
+            x = jnp.tanh(_linear(size, np.sqrt(2), f"{name}_{layer}")(x))
+        return x
+
+    def _convolutions(self, x: jax.Array) -> jax.Array:
+        if self._config.torso == "impala":
+            return jax.nn.relu(make_torso("impala", self._config.channels, self._config.width)(x))
+        for channels, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            initial = hk.initializers.Orthogonal(np.sqrt(2))
+            x = hk.Conv2D(channels, kernel, stride, padding="VALID", w_init=initial)(x)
+            x = jax.nn.relu(x)
+        return jax.nn.relu(_linear(self._config.width, np.sqrt(2), "features")(hk.Flatten()(x)))
+
+
+def _linear(size: int, scale: float, name: str) -> hk.Linear:
+    return hk.Linear(size, w_init=hk.initializers.Orthogonal(scale), name=name)

@@ -1,0 +1,110 @@
+"""2048: players without a model to compare with, and the tiles that games reach."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.environments.game_functions import GameState, Rules, load_rules
+from mukoe.errors import UserError
+
+PLAYERS = ("random", "greedy_score", "greedy_empty")
+"""`random`: uniform over the legal moves. `greedy_score`: the move that scores most at once.
+`greedy_empty`: the move that leaves the most cells empty, of several that which scores most.
+Ties are broken at random."""
+
+TILES = (512, 1024, 2048)
+"""The tiles that are counted."""
+
+
+class Games(NamedTuple):
+    """Finished games.
+
+    scores: `[N]`.
+    highest_tiles: `[N]`.
+    """
+
+    scores: np.ndarray
+    highest_tiles: np.ndarray
+
+
+def play(player: str, games: int, seed: int) -> Games:
+    """Plays whole games side by side.
+
+    Args:
+      player: one of `PLAYERS`.
+      games: how many.
+      seed: of the games and of the player.
+
+    Raises:
+      UserError: there is no such player, or pgx is not installed.
+    """
+    if player not in PLAYERS:
+        raise UserError(f"unknown player '{player}'; known are {', '.join(PLAYERS)}")
+    rules = load_rules("2048", max_steps=None)
+
+    def step(carry: tuple[chex.PRNGKey, GameState, jax.Array]):
+        key, position, scores = carry
+        key, choose_key, step_key = jax.random.split(key, 3)
+        action = choose(player, rules, position, choose_key)
+        position = rules.step(position, action, jax.random.split(step_key, games))
+        return key, position, scores + position.rewards[:, 0]
+
+    def run(key: chex.PRNGKey) -> tuple[jax.Array, jax.Array]:
+        key, init_key = jax.random.split(key)
+        position = rules.init(jax.random.split(init_key, games))
+        _, position, scores = jax.lax.while_loop(
+            lambda carry: ~jnp.all(carry[1].terminated), step, (key, position, jnp.zeros(games))
+        )
+        return scores, rules.milestone(position)
+
+    return Games(*map(np.asarray, jax.jit(run)(jax.random.PRNGKey(seed))))
+
+
+def choose(player: str, rules: Rules, position: GameState, key: chex.PRNGKey) -> jax.Array:
+    """Returns the actions `[B]` of one of `PLAYERS` at positions `[B]`."""
+    batch, num_actions = position.legal_action_mask.shape
+    keys = jax.random.split(key, batch)
+
+    def look(action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        after = rules.step(position, jnp.full(batch, action), keys)
+        return after.rewards[:, 0], jnp.sum(after._board == 0, axis=-1)
+
+    scores, empty = jax.vmap(look, out_axes=1)(jnp.arange(num_actions))
+    worth = {
+        "random": jnp.zeros_like(scores),
+        "greedy_score": scores,
+        # No score of a single move is as high.
+        "greedy_empty": empty + scores / 1e6,
+    }[player]
+    best = jnp.where(position.legal_action_mask, worth, -1.0)
+    ties = best == jnp.max(best, axis=-1, keepdims=True)
+    return jax.random.categorical(key, jnp.where(ties, 0.0, -jnp.inf))
+
+
+def read_games(path: Path) -> Games:
+    """Reads the CSV of an evaluation, see `mukoe.evaluation.report.episodes_csv`.
+
+    Raises:
+      UserError: the file does not exist, or is not about 2048.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; programs/evaluate.py writes evaluation/*.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "milestone" not in rows[0]:
+        raise UserError(f"{path} has no column 'milestone', which evaluations write")
+    return Games(
+        np.array([float(row["episode_return"]) for row in rows]),
+        np.array([float(row["milestone"]) for row in rows]),
+    )
+
+
+def shares(highest_tiles: Sequence[float] | np.ndarray) -> dict[int, float]:
+    """Returns the share of games that reached each of `TILES`."""
+    return {tile: float(np.mean(np.asarray(highest_tiles) >= tile)) for tile in TILES}

@@ -1,0 +1,9 @@
+"""The layout of one machine's devices: actor threads on some, the learner on others.
+
+Sebulba of the Podracer paper (Hessel et al. 2021, arXiv:2104.06272).
+"""
+
+from mukoe.layouts.sebulba.devices import check
+from mukoe.layouts.sebulba.run import SebulbaRun, train
+
+__all__ = ["SebulbaRun", "check", "train"]

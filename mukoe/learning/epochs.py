@@ -1,0 +1,116 @@
+"""An update of several gradient steps: passes over a batch, in minibatches."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from mukoe.errors import UserError
+from mukoe.learning.learner import (
+    LearnerState,
+    TargetUpdateConfig,
+    finish_update,
+    gradient_step,
+)
+from mukoe.types import Array, LossFunction, Nest, Params, Sample
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochsConfig:
+    """How a batch is passed over."""
+
+    # Passes over the batch.
+    epochs: int
+    # Parts of a batch, each of which makes a gradient step.
+    minibatches: int
+    # One gradient step after the other in the program, instead of a loop: XLA's CPU backend
+    # runs the gradient of a convolution an order of magnitude slower within a loop.
+    unroll: bool = False
+
+
+def update_in_epochs(
+    prepare: Callable[[Params, Sample], Nest],
+    config: EpochsConfig,
+    loss: LossFunction,
+    optimizer: optax.GradientTransformation,
+    target_update: TargetUpdateConfig,
+    state: LearnerState,
+    sample: Sample,
+) -> tuple[LearnerState, Mapping[str, Array], Array | None, Array]:
+    """Makes one update of `epochs x minibatches` gradient steps.
+
+    A minibatch has as many steps of every entry of the batch, drawn anew in each epoch, so
+    that no data moves from one device to another, and the minibatches are the same on any
+    number of devices.
+
+    Args:
+      prepare: what is computed once, before the first gradient step: `(params, sample)` to a
+        tree of arrays `[B, T, ...]`, `T` a multiple of the minibatches.
+      config: the passes.
+      loss: of a minibatch `[B, T / minibatches, ...]`.
+      optimizer: whose schedule counts gradient steps.
+      target_update: as for any update.
+      state: before the update.
+      sample: of replay, or of rollouts.
+
+    Returns:
+      The next state, the metrics as means over the gradient steps, no priorities, and
+      whether all of it was finite.
+    """
+    batch = prepare(state.params, sample)
+    leaf = jax.tree.leaves(batch)[0]
+    _check_divides(config, leaf.shape[1])
+
+    def step(
+        carry: tuple[LearnerState, Array], xs: tuple[Array, chex.PRNGKey]
+    ) -> tuple[tuple[LearnerState, Array], Mapping[str, Any]]:
+        made, finite = carry
+        indices, key = xs
+        minibatch = jax.tree.map(lambda array: _take(array, indices), batch)
+        made, total, metrics, _ = gradient_step(loss, optimizer, made, minibatch, key)
+        norms = total + metrics["gradient_norm"] + metrics["parameter_norm"]
+        return (made, finite & jnp.isfinite(norms)), metrics
+
+    shuffle_key, loss_key = jax.random.split(jax.random.fold_in(state.key, state.steps))
+    indices = minibatch_indices(shuffle_key, config, leaf.shape[0], leaf.shape[1])
+    steps = config.epochs * config.minibatches
+    keys = jax.random.split(loss_key, steps)
+    (made, finite), metrics = jax.lax.scan(
+        step, (state, jnp.bool_(True)), (indices, keys), unroll=steps if config.unroll else 1
+    )
+    state = finish_update(target_update, state, made, finite)
+    return state, jax.tree.map(lambda values: values.mean(0), metrics), None, finite
+
+
+def minibatch_indices(
+    key: chex.PRNGKey, config: EpochsConfig, batch_size: int, length: int
+) -> jax.Array:
+    """Returns `[epochs x minibatches, B, length / minibatches]`, which steps make a minibatch.
+
+    In every epoch each of the `B` entries has its `length` steps in an order of its own, and
+    each of them in one minibatch.
+    """
+
+    def one_epoch(key: chex.PRNGKey) -> jax.Array:
+        noise = jax.random.uniform(key, (batch_size, length))
+        order = jnp.argsort(noise, axis=1)
+        return order.reshape(batch_size, config.minibatches, -1).swapaxes(0, 1)
+
+    epochs = jax.vmap(one_epoch)(jax.random.split(key, config.epochs))
+    return epochs.reshape(-1, *epochs.shape[2:])
+
+
+def _take(array: Array, indices: Array) -> jax.Array:
+    """Picks the steps `[B, N]` of `[B, T, ...]`."""
+    return jax.vmap(lambda steps, index: steps[index])(array, indices)
+
+
+def _check_divides(config: EpochsConfig, length: int) -> None:
+    if length % config.minibatches:
+        raise UserError(
+            f"{length} steps cannot be divided evenly into {config.minibatches} minibatches"
+        )

@@ -1,0 +1,50 @@
+"""Updates that are not finite: noticed by the learner, kept out of the parameters, shown."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mukoe.errors import UserError
+from mukoe.types import Sample
+
+
+class NonFiniteUpdatesError(ArithmeticError):
+    """So many updates in a row had a loss, gradients or parameters that are not finite.
+
+    count: of these updates.
+    sample: of the last of them, as NumPy arrays.
+    """
+
+    def __init__(self, count: int, sample: Sample):
+        super().__init__(f"{count} updates in a row were not finite")
+        self.count = count
+        self.sample = sample
+
+
+@contextlib.contextmanager
+def saving_bad_batches(workdir: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns a NonFiniteUpdatesError into a UserError that says where its batch is.
+
+    Args:
+      workdir: gets `bad_batch.npz`, an array for each leaf of the sample.
+    """
+    try:
+        yield
+    except NonFiniteUpdatesError as error:
+        path = Path(workdir) / "bad_batch.npz"
+        np.savez(path, **_named_leaves(error.sample))
+        raise UserError(
+            f"the loss, a gradient or a parameter was NaN or infinite in {error.count} updates "
+            f"in a row (run.max_skipped_updates); the last batch is in {path}: look for what is "
+            "not finite there, or lower the learning rate"
+        ) from error
+
+
+def _named_leaves(sample: Sample) -> dict[str, np.ndarray]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(sample)
+    return {".".join(re.findall(r"\w+", jax.tree_util.keystr(path))): leaf for path, leaf in leaves}

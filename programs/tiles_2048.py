@@ -1,0 +1,56 @@
+"""Mean score and tiles of games of 2048: of a fixed player, or of an evaluation.
+
+python programs/tiles_2048.py --player=greedy_score --games=100
+python programs/tiles_2048.py --csv=runs/2048/evaluation/step1000-simulations24.csv
+
+Prints one JSON object.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.layouts.resources import process_environment, set_process_environment
+
+PLAYER = flags.DEFINE_string("player", None, "random, greedy_score or greedy_empty.")
+GAMES = flags.DEFINE_integer("games", 100, "Games that the player plays.")
+SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.")
+CSV = flags.DEFINE_string("csv", None, "Episodes of an evaluation, instead of a player.")
+
+
+def main() -> None:
+    """Plays or reads, and prints."""
+    if (PLAYER.value is None) == (CSV.value is None):
+        raise UserError("give either --player or --csv")
+    player = PLAYER.value or ""
+    if GAMES.value < 1:
+        raise UserError(f"--games must be at least 1, not {GAMES.value}")
+    set_process_environment(process_environment())
+
+    import numpy as np
+
+    from mukoe.evaluation.statistics import score_statistics
+    from mukoe.evaluation.tiles import play, read_games, shares
+
+    if CSV.value is not None:
+        games = read_games(Path(CSV.value))
+    else:
+        games = play(player, GAMES.value, SEED.value)
+    seats = np.zeros(len(games.scores), int)
+    statistics = score_statistics(games.scores, np.random.default_rng(SEED.value), seats)
+    found = {
+        "player": PLAYER.value or CSV.value,
+        "games": len(games.scores),
+        **dataclasses.asdict(statistics),
+        "ci95_of": "mean",
+        "reached": shares(games.highest_tiles),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,78 @@
+"""Environments that are brought back to where they were by doing it all again."""
+
+import numpy as np
+import pytest
+import tree
+
+from mukoe.environments import GymnasiumConfig
+from mukoe.environments.recording import RecordedVector
+
+B = 3
+
+
+def make(seed=0, limit=10_000):
+    return RecordedVector(GymnasiumConfig("CartPole-v1").make_factory()(seed, B, False), limit)
+
+
+def play(vector, steps, seed=0):
+    actions = np.random.default_rng(seed).integers(0, 2, (steps, B)).astype(np.int32)
+    return [vector.step(row) for row in actions]
+
+
+def assert_same(left, right):
+    for expected, got in zip(tree.flatten(left), tree.flatten(right), strict=True):
+        np.testing.assert_array_equal(expected, got)
+
+
+@pytest.mark.parametrize("steps", [1, 40, 173])
+def test_repeating_leads_to_the_same_place_and_on_from_there(steps):
+    first, second = make(), make()
+    first.reset()
+    last = play(first, steps)[-1]
+    assert_same(second.repeat(first.state()), last)
+    assert second.finished_episodes() == []
+    for left, right in zip(play(first, 50, seed=1), play(second, 50, seed=1), strict=True):
+        assert_same(left, right)
+    # What was repeated is remembered as well.
+    assert_same(first.state(), second.state())
+
+
+def test_resets_in_between_are_repeated():
+    first, second = make(), make()
+    for _ in range(3):
+        first.reset()
+        play(first, 7)
+    last = first.reset()
+    assert first.state()["resets"].tolist() == [0, 8, 16, 24]
+    assert_same(second.repeat(first.state()), last)
+
+
+def test_another_seed_is_noticed():
+    first = make()
+    first.reset()
+    play(first, 5)
+    assert make(seed=1).repeat(first.state()) is None
+
+
+def test_beyond_the_limit_nothing_is_remembered():
+    vector = make(limit=B * 5)
+    assert vector.state() == {}
+    vector.reset()
+    play(vector, 4)
+    assert vector.state()["calls"].shape == (5, B)
+    assert vector.state()["calls"].dtype == np.int8
+    play(vector, 1)
+    assert vector.state() == {}
+
+
+def test_everything_else_is_passed_on():
+    vector = make()
+    assert vector.num_envs == B and vector.action_repeat == 1
+    assert vector.spec.actions.num_values == 2
+    vector.reset()
+    episodes = []
+    for _ in range(100):
+        vector.step(np.zeros(B, np.int32))
+        episodes += vector.finished_episodes()
+    assert len(episodes) > B
+    vector.close()

@@ -1,0 +1,148 @@
+"""A real program in processes of its own, and what can be done to it."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from mukoe.learning.checkpoint import Checkpointer
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).parent / "tiny_cartpole.py"
+SECONDS_TO_END = 15
+# On a machine that is shared, starting takes its time.
+PATIENCE = float(os.environ.get("MUKOE_TEST_PATIENCE", "300"))
+
+
+class Program:
+    """A program under `programs/launch.py`, killed at the end of a `with` block."""
+
+    def __init__(self, workdir, *flags):
+        self.workdir = workdir
+        self.log = workdir.with_suffix(".txt")
+        command = [sys.executable, "programs/launch.py", "--layout=distributed"]
+        arguments = ["--lp_launch_type=local_mp", f"--workdir={workdir}", f"--config={CONFIG}"]
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments, *flags],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.launcher = psutil.Process(self.process.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    @property
+    def output(self):
+        return self.log.read_text()
+
+    @property
+    def nodes(self):
+        """Processes by the label of their node."""
+        found = {}
+        for child in self.launcher.children():
+            try:
+                found[child.environ()["MUKOE_NODE"]] = child
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, KeyError):
+                continue
+        return found
+
+    @property
+    def ports(self):
+        return [
+            int(port) for port in re.findall(r"ports ([\d, ]+) are", self.output)[-1].split(",")
+        ]
+
+    def counts(self):
+        """The newest counts that the counter has written down."""
+        try:
+            return json.loads((self.workdir / "counts.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def checkpoint(self):
+        """The learner step of the newest checkpoint; -1 without one."""
+        step = Checkpointer(self.workdir / "checkpoints").latest_step()
+        return -1 if step is None else step
+
+    def restarts(self, label):
+        """How often the terminal says that a node was started again."""
+        return len(re.findall(rf"node {label} .*: restart", self.output))
+
+    def wait_for(self, condition, seconds=PATIENCE):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, f"the program has ended\n{self.output}"
+            assert time.monotonic() < end, f"waited in vain\n{self.output}"
+            time.sleep(0.2)
+
+    def wait_until_learning(self, more=20):
+        """Waits until both acting and learning have gone on, and a checkpoint was made."""
+        counts, checkpoint = self.counts(), self.checkpoint()
+
+        def has_gone_on():
+            now = self.counts()
+            return (
+                now.get("actor_steps", 0) > counts.get("actor_steps", 0) + more
+                and self.checkpoint() > checkpoint
+            )
+
+        self.wait_for(has_gone_on)
+
+    def hurt(self, label, number):
+        """Sends a signal to a node as soon as it runs."""
+        self.wait_for(lambda: label in self.nodes)
+        self.nodes[label].send_signal(number)
+
+    def stop(self, number=signal.SIGTERM):
+        """Stops the program; returns its status, and checks that nothing is left."""
+        ports = self.ports
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=60)
+        assert time.monotonic() - begun < SECONDS_TO_END, self.output
+        self.check_nothing_is_left(ports)
+        return status
+
+    def check_nothing_is_left(self, ports, seconds=10):
+        end = time.monotonic() + seconds
+        while left := processes_of(self.workdir):
+            assert time.monotonic() < end, f"left over: {left}"
+            time.sleep(0.1)
+        listening = {
+            connection.laddr.port
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert not listening & set(ports)
+
+
+def processes_of(workdir):
+    """Processes that have a file of the workdir open."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(workdir) in file.path for file in process.open_files()):
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def rows(workdir, label):
+    with open(workdir / "logs" / f"{label}.csv") as file:
+        return list(csv.DictReader(file))

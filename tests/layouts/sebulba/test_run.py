@@ -1,0 +1,349 @@
+"""Whole runs on the devices of one machine: counts, reproducibility, failures, ends."""
+
+import csv
+import dataclasses
+import os
+import signal
+import threading
+import time
+import traceback
+
+import dm_env
+import jax
+import numpy as np
+import pytest
+from dm_env import specs
+
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
+from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.errors import UserError
+from mukoe.layouts import sebulba
+from mukoe.layouts.experiment import ExperimentConfig, RunConfig, SebulbaConfig
+from mukoe.layouts.reporting import counts_to_resume
+from mukoe.layouts.sebulba.journal import Journal
+from mukoe.learning.checkpoint import Checkpointer
+from mukoe.networks.models import NetworkConfig
+from mukoe.search.config import SearchConfig
+
+MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+
+
+class Corridor(dm_env.Environment):
+    """Six steps, each worth its action; what is seen is the seed and the step."""
+
+    def __init__(self, seed, pause=0.0):
+        self._seed, self._step, self._pause = seed, 0, pause
+
+    def reset(self):
+        self._step = 0
+        return dm_env.restart(self._observe())
+
+    def step(self, action):
+        time.sleep(self._pause)
+        self._step += 1
+        if self._step == 6:
+            return dm_env.truncation(float(action), self._observe(), 1.0)
+        return dm_env.transition(float(action), self._observe(), 1.0)
+
+    def _observe(self):
+        return np.float32([self._seed % 1000 / 1000, self._step])
+
+    def observation_spec(self):
+        return specs.Array((2,), np.float32)
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+
+def corridors(seeds=None, make=Corridor):
+    """A factory that keeps what seeds it was asked for."""
+
+    def factory(seed, num_envs, evaluation):
+        if seeds is not None and not evaluation:
+            seeds.append(seed)
+        return SyncVectorEnvironment([make(seed + i) for i in range(num_envs)])
+
+    return factory
+
+
+PPO = PPOConfig(
+    network=PPONetworkConfig(hidden_sizes=(4,)),
+    loss=PPOLossConfig(),
+    rollout_steps=5,
+    minibatches=5,
+    epochs=2,
+)
+NETWORK = NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,))
+MUZERO = MuZeroConfig(
+    network=NETWORK,
+    search=SearchConfig(num_simulations=2),
+    loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
+    replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+)
+MUESLI = MuesliConfig(
+    network=dataclasses.replace(NETWORK, dynamics="lstm"),
+    loss=MuesliLossConfig(sequence_length=5, unroll_steps=1),
+    replay=MuesliReplayConfig(min_size=4, batch_size=4, samples_per_insert=4.0),
+)
+
+
+def experiment(agent=PPO, factory=None, threads=2, staleness=1, **run):
+    options = {
+        "max_actor_steps": 200,
+        "envs_per_actor": 2,
+        "evaluation_episodes": 2,
+        "evaluation_period": 100,
+        "log_seconds": 0.2,
+        "log_period": 50,
+    }
+    return ExperimentConfig(
+        builder=agent.make_builder(),
+        environment_factory=factory or corridors(),
+        run=RunConfig(**(options | run)),
+        sebulba=SebulbaConfig(threads_per_device=threads, staleness=staleness, round_steps=5),
+    )
+
+
+def train(workdir, resume=False, **options):
+    workdir.mkdir(exist_ok=True)
+    made = experiment(**options)
+    return sebulba.train(made, sebulba.check(made), workdir, resume)
+
+
+def rows_of(workdir, label):
+    with open(workdir / "logs" / f"{label}.csv") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)} for row in rows]
+
+
+def final_state(workdir):
+    return Checkpointer(workdir / "checkpoints")._latest.read(None)[1]
+
+
+def assert_same_run(left, right, logs=("actor_0", "learner", "evaluator")):
+    for label in logs:
+        assert rows_of(left, label) == rows_of(right, label)
+    states = final_state(left), final_state(right)
+    assert len(states[0]) > 10
+    for one, other in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_everything_is_counted_exactly_with_eight_threads(tmp_path):
+    """Each thread has 2 environments; of 7 steps of a corridor the last begins a new one."""
+    assert train(tmp_path, threads=8, max_actor_steps=1_000) == 0
+    counts = counts_to_resume(tmp_path)
+    rounds = counts["learner_steps"]
+    in_one_stream = np.arange(5 * rounds) % 7 < 6
+    assert counts["actor_steps"] == 16 * in_one_stream.sum()
+    assert counts["environment_frames"] == counts["actor_steps"]
+    assert counts["episodes"] == 16 * (np.arange(5 * rounds) % 7 == 5).sum()
+    # The last round is the one that reached the limit.
+    assert 16 * in_one_stream[: 5 * (rounds - 1)].sum() < 1_000 <= counts["actor_steps"]
+    assert int(rows_of(tmp_path, "learner")[-1]["learner_steps"]) == rounds
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_the_staleness_is_what_the_config_says(tmp_path, staleness):
+    train(tmp_path, staleness=staleness, max_actor_steps=400)
+    rows = rows_of(tmp_path, "learner")
+    for row in rows:
+        expected = min(staleness, int(row["learner_steps"]) - 1)
+        assert float(row["staleness"]) == expected
+
+
+def test_in_turns_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path):
+    for name in "ab":
+        train(tmp_path / name, staleness=0)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    train(tmp_path / "c", staleness=0, seed=1)
+    assert rows_of(tmp_path / "a", "learner") != rows_of(tmp_path / "c", "learner")
+
+
+def test_with_overlap_too_the_same_parameters_are_learned(tmp_path):
+    """Rounds decide which parameters act, not the speed of the machine."""
+    for name, pause in (("a", 0.0), ("b", 0.003)):
+        train(tmp_path / name, factory=corridors(make=lambda seed, p=pause: Corridor(seed, p)))
+    assert_same_run(tmp_path / "a", tmp_path / "b", logs=())
+
+
+@pytest.mark.parametrize("agent", [MUZERO, MUESLI], ids=["muzero", "muesli"])
+def test_agents_with_a_replay_learn_here_and_resume(tmp_path, agent):
+    train(tmp_path, agent=agent, max_actor_steps=200)
+    counts = counts_to_resume(tmp_path)
+    assert 200 <= counts["actor_steps"] < 220 and counts["learner_steps"] > 5
+    rows = rows_of(tmp_path, "evaluator")
+    assert rows and float(rows[-1]["episode_length"]) == 6
+    train(tmp_path, agent=agent, max_actor_steps=300, resume=True)
+    after = counts_to_resume(tmp_path)
+    assert 300 <= after["actor_steps"] < 320
+    assert after["learner_steps"] > counts["learner_steps"]
+
+
+def test_environments_and_keys_of_all_threads_differ(tmp_path):
+    seeds = []
+    made = experiment(factory=corridors(seeds), threads=8)
+    run = sebulba.SebulbaRun(made, sebulba.check(made), tmp_path)
+    seeds = seeds[1:]  # The first is that of `check`.
+    assert len(seeds) == len(set(seeds)) == 8
+    keys = {tuple(np.asarray(collector._key).tolist()) for collector in run._collectors}
+    assert len(keys) == 8
+    run.close()
+
+
+class BrokenError(Exception):
+    """What only the broken environment raises."""
+
+
+class Broken(Corridor):
+    """Fails at its twentieth step."""
+
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps > 20:
+            raise BrokenError("the environment broke")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_an_environment_that_fails_ends_the_run_with_its_own_error(tmp_path, staleness):
+    started = time.monotonic()
+    with pytest.raises(Exception) as caught:
+        train(
+            tmp_path,
+            factory=corridors(make=Broken),
+            staleness=staleness,
+            max_actor_steps=10**9,
+        )
+    text = "".join(traceback.format_exception(caught.value))
+    assert "the environment broke" in text and "in step" in text
+    assert time.monotonic() - started < 30
+
+
+def _fail():
+    raise BrokenError("it cannot be done")
+
+
+def test_a_learner_that_fails_ends_the_run_with_its_own_error(tmp_path, monkeypatch):
+    publish = sebulba.SebulbaRun._publish
+
+    def fail_at_last(run, rounds):
+        publish(run, rounds) if rounds < 3 else _fail()
+
+    monkeypatch.setattr(sebulba.SebulbaRun, "_publish", fail_at_last)
+    with pytest.raises(BrokenError, match="cannot be done"):
+        train(tmp_path, max_actor_steps=10**9)
+
+
+def test_a_log_that_fails_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(Journal, "write", lambda self: _fail())
+    with pytest.raises(BrokenError, match="cannot be done"):
+        train(tmp_path, max_actor_steps=10**9)
+
+
+def test_a_slow_log_and_a_slow_evaluation_slow_nobody(tmp_path, monkeypatch):
+    """Both take a second; meanwhile hundreds of rounds go on."""
+    write = Journal.write
+    busy = []
+
+    def slowly(self):
+        busy.append(self._counter.get_counts().get("learner_steps", 0))
+        time.sleep(1.0)
+        busy.append(self._counter.get_counts().get("learner_steps", 0))
+        write(self)
+
+    monkeypatch.setattr(Journal, "write", slowly)
+
+    def factory(seed, num_envs, evaluation):
+        pause = 0.2 if evaluation else 0.0
+        return SyncVectorEnvironment([Corridor(seed + i, pause) for i in range(num_envs)])
+
+    train(tmp_path, factory=factory, max_actor_steps=4_000, evaluation_period=500)
+    during = max(after - before for before, after in zip(busy[::2], busy[1::2], strict=True))
+    assert during >= 5
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
+    sent = []
+
+    def send_when_learning():
+        while not (tmp_path / "logs" / "learner.csv").exists():
+            time.sleep(0.05)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send_when_learning, daemon=True).start()
+    assert train(tmp_path, max_actor_steps=10**9) == status
+    assert time.monotonic() - sent[0] < 15
+    assert Checkpointer(tmp_path / "checkpoints").latest_step() > 0
+    names = {thread.name for thread in threading.enumerate()}
+    assert not names & {"learner", "actor 0", "actor 1", "log", "evaluator"}
+
+
+def test_an_actor_that_hangs_does_not_keep_the_run_from_ending(tmp_path, monkeypatch):
+    monkeypatch.setattr("mukoe.layouts.sebulba.run._JOIN_SECONDS", 0.5)
+    never = threading.Event()
+
+    class Hanging(Corridor):
+        def step(self, action):
+            if self._step == 3:
+                never.wait()
+            return super().step(action)
+
+    made = experiment(factory=corridors(make=Hanging), max_actor_steps=10**9)
+    run = sebulba.SebulbaRun(made, sebulba.check(made), tmp_path)
+    run.start()
+    assert not run.wait(0.5)
+    started = time.monotonic()
+    run.close()
+    assert time.monotonic() - started < 10
+    assert Checkpointer(tmp_path / "checkpoints").latest_step() == 0
+    never.set()
+
+
+def test_a_resumed_run_goes_on_with_counts_and_other_episodes(tmp_path):
+    seeds = []
+    train(tmp_path, factory=corridors(seeds))
+    before, first = counts_to_resume(tmp_path), seeds[1:]
+    seeds.clear()
+    train(tmp_path, factory=corridors(seeds), resume=True, max_actor_steps=400)
+    after = counts_to_resume(tmp_path)
+    assert after["actor_steps"] >= 400 and after["learner_steps"] > before["learner_steps"]
+    assert not set(seeds[1:]) & set(first)
+
+
+def test_the_learning_rate_falls_to_0_at_the_end_and_stays_there(tmp_path):
+    """Autoreset steps make a few rounds more than there are steps of the schedule."""
+    made = experiment(max_actor_steps=200)
+    run = sebulba.SebulbaRun(made, sebulba.check(made), tmp_path)
+    optimizer = run.experiment.builder.optimizer
+    # 10 rounds of 2 x 2 x 5 steps, each of 2 x 5 gradient steps.
+    assert (optimizer.schedule, optimizer.decay_steps) == ("linear", 100)
+    run.start()
+    assert run.wait(60)
+    run.close()
+    assert run.counter.get_counts()["learner_steps"] > 10
+
+
+def test_what_does_not_fit_is_refused():
+    def check(agent=PPO, devices=(0,), **run):
+        made = experiment(agent, **run)
+        config = dataclasses.replace(made.sebulba, learner_devices=devices)
+        sebulba.check(dataclasses.replace(made, sebulba=config))
+
+    with pytest.raises(UserError, match="names device 64"):
+        check(devices=(64,))
+    no_ratio = dataclasses.replace(MUZERO.replay, samples_per_insert=None)
+    with pytest.raises(UserError, match="samples_per_insert"):
+        check(dataclasses.replace(MUZERO, replay=no_ratio))
+    with pytest.raises(UserError, match="each once"):
+        SebulbaConfig(actor_devices=(0, 0))
+    with pytest.raises(UserError, match="staleness"):
+        SebulbaConfig(staleness=-1)
+    with pytest.raises(UserError, match="--layout=sebulba"):
+        _ = PPO.make_builder().replay
