@@ -94,7 +94,7 @@ def experiment(agent=PPO, factory=None, threads=2, staleness=1, **run):
         "max_actor_steps": 200,
         "envs_per_actor": 2,
         "evaluation_episodes": 2,
-        "evaluation_period": 100,
+        "evaluation_period": 0,
         "log_seconds": 0.2,
         "log_period": 50,
     }
@@ -156,7 +156,7 @@ def test_the_staleness_is_what_the_config_says(tmp_path, staleness):
 
 def test_in_turns_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path):
     for name in "ab":
-        train(tmp_path / name, staleness=0)
+        train(tmp_path / name, staleness=0, evaluation_period=100)
     assert_same_run(tmp_path / "a", tmp_path / "b")
     train(tmp_path / "c", staleness=0, seed=1)
     assert rows_of(tmp_path / "a", "learner") != rows_of(tmp_path / "c", "learner")
@@ -171,7 +171,7 @@ def test_with_overlap_too_the_same_parameters_are_learned(tmp_path):
 
 @pytest.mark.parametrize("agent", [MUZERO, MUESLI], ids=["muzero", "muesli"])
 def test_agents_with_a_replay_learn_here_and_resume(tmp_path, agent):
-    train(tmp_path, agent=agent, max_actor_steps=200)
+    train(tmp_path, agent=agent, max_actor_steps=200, evaluation_period=100)
     counts = counts_to_resume(tmp_path)
     assert 200 <= counts["actor_steps"] < 220 and counts["learner_steps"] > 5
     rows = rows_of(tmp_path, "evaluator")
