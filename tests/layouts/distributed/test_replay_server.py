@@ -20,7 +20,7 @@ from mukoe.layouts.distributed.replay_server import (  # noqa: E402
     serve,
 )
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def make_tables():

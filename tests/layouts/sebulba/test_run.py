@@ -169,7 +169,10 @@ def test_with_overlap_too_the_same_parameters_are_learned(tmp_path):
     assert_same_run(tmp_path / "a", tmp_path / "b", logs=())
 
 
-@pytest.mark.parametrize("agent", [MUZERO, MUESLI], ids=["muzero", "muesli"])
+@pytest.mark.parametrize(
+    "agent",
+    [pytest.param(MUZERO, id="muzero"), pytest.param(MUESLI, id="muesli", marks=pytest.mark.slow)],
+)
 def test_agents_with_a_replay_learn_here_and_resume(tmp_path, agent):
     train(tmp_path, agent=agent, max_actor_steps=200, evaluation_period=100)
     counts = counts_to_resume(tmp_path)
