@@ -1,0 +1,166 @@
+"""Environment steps per second of PPO in the layout sebulba, and per second of CPU time.
+
+python benchmarks/sebulba.py
+
+Two faked devices, one acts and one learns. `same work`: Breakout, the IMPALA network, 2 actor
+threads with 12 environments each, 20 steps, 1 epoch of 4 minibatches. `overlap`: the same
+against the slower of acting alone and learning alone. The others: by number of environments,
+with what the threads spent their time on.
+"""
+
+import dataclasses
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from measure import TINY, Report, Row, prepare
+
+from mukoe.configuration import load_config_file, run_main
+from mukoe.layouts.experiment import SebulbaConfig, TrainingConfig
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SECONDS = 10.0
+RUNS = 3
+PATIENCE_SECONDS = 600.0
+DEVICES = SebulbaConfig(actor_devices=(0,), learner_devices=(1,), threads_per_device=2)
+
+
+def make_config(name: str, envs_per_actor: int, **agent) -> TrainingConfig:
+    """A config file's experiment on two devices, without evaluations and checkpoints."""
+    config = load_config_file(str(CONFIGS / name))
+    run = dataclasses.replace(
+        config.run,
+        max_actor_steps=10**9,
+        envs_per_actor=envs_per_actor,
+        evaluation_period=0,
+        checkpoint_seconds=1e6,
+        log_seconds=1e6,
+    )
+    agent = dataclasses.replace(config.agent, anneal=False, **agent)
+    threads = config.sebulba.threads_per_device
+    devices = dataclasses.replace(DEVICES, threads_per_device=threads)
+    return dataclasses.replace(config, agent=agent, run=run, sebulba=devices)
+
+
+def wait_for_steps(run, steps: int) -> None:
+    """Waits until so many steps were learned from.
+
+    Raises RuntimeError where that takes too long; what ended the run where it did.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while run.counter.get_counts().get("actor_steps", 0) < steps:
+        if run.wait(0.02):
+            run.close()
+        if time.monotonic() > end:
+            raise RuntimeError(f"{steps} steps took more than {PATIENCE_SECONDS:.0f} s")
+
+
+def now(run) -> tuple[int, float, float]:
+    """Steps, wall clock and CPU time at the end of a round."""
+    wait_for_steps(run, run.counter.get_counts()["actor_steps"] + 1)
+    return run.counter.get_counts()["actor_steps"], time.perf_counter(), time.process_time()
+
+
+def leave_out_updates(run) -> None:
+    """The learner takes what the actors did, and does nothing."""
+    batches = run._batches()
+
+    def step() -> dict[str, float]:
+        next(batches)
+        return {"loss": 0.0}
+
+    run._learner.step = step
+
+
+class Repeating:
+    """Acts once, and then hands out the same rollout for ever."""
+
+    def __init__(self, collector):
+        self.timings = collector.timings
+        self._collector = collector
+        self._rollout = None
+
+    def collect(self, params):
+        """Acts for one round, or does not."""
+        self._rollout = self._rollout or self._collector.collect(params)
+        return self._rollout
+
+
+def rates(config: TrainingConfig, seconds: float, part: str = "both") -> tuple[list, list, str]:
+    """Runs a config.
+
+    Args:
+      config: of the run.
+      seconds: of each measurement.
+      part: 'acting' leaves out the updates, 'learning' learns the first batch again and again.
+
+    Returns:
+      Steps per second and per second of CPU time, one for each measurement, and where the
+      time went.
+    """
+    from mukoe.layouts import sebulba
+
+    experiment = config.make_experiment()
+    with tempfile.TemporaryDirectory(prefix="mukoe-benchmark-") as folder:
+        run = sebulba.SebulbaRun(experiment, sebulba.check(experiment), Path(folder))
+        if part == "acting":
+            leave_out_updates(run)
+        elif part == "learning":
+            run._collectors = [Repeating(collector) for collector in run._collectors]
+        run.start()
+        batch = config.agent.rollout_steps * config.run.envs_per_actor
+        wait_for_steps(run, 4 * batch * config.sebulba.threads_per_device)
+        per_second, per_cpu_second = [], []
+        for _ in range(1 if TINY.value else RUNS):
+            began = now(run)
+            run.wait(seconds)
+            steps, wall, cpu = (b - a for a, b in zip(began, now(run), strict=True))
+            per_second.append(steps / wall)
+            per_cpu_second.append(steps / cpu)
+        run.close()
+        return per_second, per_cpu_second, run.time_line() or ""
+
+
+def same_work() -> TrainingConfig:
+    """What the other implementations were measured with."""
+    return make_config("ppo_atari.py", 12, rollout_steps=20, epochs=1, minibatches=4)
+
+
+def measure(report: Report, case: str, config: TrainingConfig, seconds: float) -> None:
+    """Adds the rows of a config."""
+    per_second, per_cpu_second, shares = rates(config, seconds)
+    report.add(Row("sebulba", case, "steps/s", per_second, note=shares))
+    report.add(Row("sebulba", case, "steps/CPU s", per_cpu_second))
+
+
+def measure_overlap(report: Report, config: TrainingConfig, seconds: float) -> None:
+    """Adds the row of acting and learning together, against the slower of the two alone."""
+    alone = {part: rates(config, seconds, part)[0] for part in ("acting", "learning")}
+    slower = min(alone, key=lambda part: sum(alone[part]))
+    both, _, shares = rates(config, seconds)
+    against = f"{slower} alone"
+    row = Row("sebulba", "overlap", "steps/s", both, against, alone[slower], 0.9, shares)
+    report.add(row)
+
+
+def main() -> None:
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = (
+        f"{flags} --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1"
+    )
+    prepare(threads=0)
+    report, seconds = Report(), 1.0 if TINY.value else SECONDS
+    if not TINY.value:
+        measure(report, "same work", same_work(), seconds)
+    measure_overlap(report, make_config("ppo_cartpole.py", 8), seconds)
+    for name in ("cartpole", "minatar_breakout"):
+        for num_envs in (8,) if TINY.value else (8, 32, 128):
+            config = make_config(f"ppo_{name}.py", num_envs)
+            threads = config.sebulba.threads_per_device
+            measure(report, f"{name}, {threads} x {num_envs} environments", config, seconds)
+    report.close()
+
+
+if __name__ == "__main__":
+    run_main(main)
