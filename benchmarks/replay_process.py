@@ -13,7 +13,8 @@ import dm_env
 import jax
 import numpy as np
 from absl import flags
-from measure import prepare, start_child
+from measure import prepare
+from serving import LineProcess
 
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import load_config_file, run_main
@@ -96,7 +97,7 @@ def feed(adders: Sequence[Any], steps: Sequence[Step]) -> Iterator[int]:
         yield len(adders)
 
 
-class ReplayProcess:
+class ReplayProcess(LineProcess):
     """A replay server in another process; a context manager.
 
     client: of the server.
@@ -106,13 +107,8 @@ class ReplayProcess:
     def __init__(self, core: int, *flags: str):
         """Starts it; `flags` are those of this file."""
         self._folder = tempfile.TemporaryDirectory(prefix="mukoe-benchmark-")
-        self._process = start_child(
-            [__file__, f"--core={core}", *flags, f"--output={self._folder.name}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        arguments = [__file__, f"--core={core}", *flags, f"--output={self._folder.name}"]
+        super().__init__(arguments, "the replay server", stderr=subprocess.DEVNULL)
 
     def __enter__(self) -> "ReplayProcess":
         import reverb
@@ -125,11 +121,7 @@ class ReplayProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        super().__exit__(*error)
         self._folder.cleanup()
 
     def checkpoint_bytes(self) -> int:

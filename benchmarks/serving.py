@@ -47,11 +47,11 @@ def over_courier(server: InferenceServer) -> Iterator[int]:
 class LineProcess:
     """A Python process that says "ready" and answers each line by one of JSON."""
 
-    def __init__(self, arguments: Sequence[str], name: str):
-        """Starts it; `name` is how errors call it."""
+    def __init__(self, arguments: Sequence[str], name: str, **options: Any):
+        """Starts it; `name` is how errors call it, `options` are those of `subprocess.Popen`."""
         self._name = name
         self._process = start_child(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
         )
 
     def __enter__(self) -> "LineProcess":

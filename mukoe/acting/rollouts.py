@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.acting.runners import reset_state
+from mukoe.acting.runners import make_act
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.observability.timings import Timings
 from mukoe.types import Array, EpisodeResult, Nest, Policy, PolicyParams, Row
@@ -82,6 +82,7 @@ def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
       `act(params, key, step, observation, is_first, state) -> (chosen, statistics, state)` and
       `join(chosen, outcomes, last_observation) -> Row`, which puts steps side by side.
     """
+    choose = make_act(policy)
 
     def act(
         params: PolicyParams,
@@ -91,9 +92,7 @@ def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
         is_first: Array,
         state: Nest,
     ) -> tuple[_Chosen, Mapping[str, Array], Nest]:
-        state = reset_state(state, policy.initial_state(is_first.shape[0]), is_first)
-        key = jax.random.fold_in(key, step)
-        action, extras, state = policy.apply(params, key, observation, state)
+        action, extras, state = choose(params, key, step, observation, is_first, state)
         stored = {name: extras[name] for name in policy.extras_spec}
         statistics = {name: extras[name] for name in extras if name not in stored}
         return _Chosen(observation, action, stored), statistics, state

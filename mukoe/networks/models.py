@@ -138,7 +138,8 @@ def make_muzero_networks(
     check_input(network_config.torso, spec)
     continuous = continuous_actions and is_continuous(environment_spec)
     if continuous:
-        num_actions = _continuous_size(environment_spec.actions, history_config, network_config)
+        num_actions = continuous_size(environment_spec.actions)
+        _check_continuous(history_config, network_config)
     else:
         num_actions = count_actions(environment_spec)
         check_action_encoding(network_config, spec, num_actions)
@@ -181,21 +182,26 @@ def count_actions(environment_spec: EnvironmentSpec) -> int:
     return int(environment_spec.actions.num_values)
 
 
-def _continuous_size(
-    spec: specs.BoundedArray, history_config: HistoryConfig, network_config: NetworkConfig
-) -> int:
-    """Returns the length of a continuous action, having checked that the networks take it."""
+def continuous_size(spec: specs.BoundedArray) -> int:
+    """Returns the length of a continuous action.
+
+    Raises:
+      UserError: it is not one vector with bounds -1 and 1.
+    """
     if len(spec.shape) != 1 or (spec.minimum != -1).any() or (spec.maximum != 1).any():
         raise UserError(
             "continuous actions must be one vector with bounds -1 and 1, not "
             f"{spec!r}; scale them in the environment"
         )
+    return int(spec.shape[0])
+
+
+def _check_continuous(history_config: HistoryConfig, network_config: NetworkConfig) -> None:
     if history_config.action_planes or network_config.action_encoding != "planes":
         raise UserError(
             "continuous actions have no planes of past actions and no place on a board; set "
             "history.action_planes=false and network.action_encoding='planes'"
         )
-    return int(spec.shape[0])
 
 
 def check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions: int) -> None:

@@ -1,13 +1,16 @@
 """MuZero's networks as the model that a search needs."""
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.agents.muzero.losses import RootNetworks
 from mukoe.networks import MuZeroNetworks
 from mukoe.search import SearchModel
-from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
+from mukoe.types import Array, EnvironmentSpec, Nest, Params, plays_in_turns
 
 
 def muzero_model(
@@ -22,15 +25,6 @@ def muzero_model(
       discount: the agent's discount.
     """
     signed_discount = -discount if plays_in_turns(environment_spec) else discount
-
-    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
-        state = networks.representation(params, observation)
-        prediction = networks.prediction(params, state)
-        return mctx.RootFnOutput(
-            prior_logits=prediction.policy_logits,
-            value=networks.value_encoding.to_scalar(prediction.value_logits),
-            embedding=state,
-        )
 
     def recurrent(
         params: Params, key: chex.PRNGKey, action: Array, state: jax.Array
@@ -47,4 +41,19 @@ def muzero_model(
         )
         return output, state
 
-    return SearchModel(root, recurrent)
+    return SearchModel(root_of(networks), recurrent)
+
+
+def root_of(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOutput]:
+    """Returns the function `(params, network input [B, ...])` of a search's root."""
+
+    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
+        state = networks.representation(params, observation)
+        prediction = networks.prediction(params, state)
+        return mctx.RootFnOutput(
+            prior_logits=prediction.policy_logits,
+            value=networks.value_encoding.to_scalar(prediction.value_logits),
+            embedding=state,
+        )
+
+    return root

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.agents.ppo.config import PPONetworkConfig
-from mukoe.errors import UserError
 from mukoe.networks.distributions import (
     Distribution,
     GaussianConfig,
@@ -23,7 +22,7 @@ from mukoe.networks.distributions import (
     gaussian_policy,
 )
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
-from mukoe.networks.models import count_actions
+from mukoe.networks.models import continuous_size, count_actions
 from mukoe.networks.torsos import check_input, make_torso
 from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
 
@@ -74,7 +73,7 @@ def make_ppo_networks(
         check_input("impala", spec)
     continuous = is_continuous(environment_spec)
     if continuous:
-        (num_actions,) = _unit_actions(environment_spec).shape
+        num_actions = continuous_size(environment_spec.actions)
     else:
         num_actions = count_actions(environment_spec)
     model: Any = hk.without_apply_rng(
@@ -91,16 +90,6 @@ def make_ppo_networks(
         gaussian=network_config.gaussian if continuous else None,
         has_convolutions=network_config.torso != "mlp",
     )
-
-
-def _unit_actions(environment_spec: EnvironmentSpec):
-    spec = environment_spec.actions
-    if len(spec.shape) != 1 or (spec.minimum != -1).any() or (spec.maximum != 1).any():
-        raise UserError(
-            "continuous actions must be one vector with bounds -1 and 1, not "
-            f"{spec!r}; scale them in the environment"
-        )
-    return spec
 
 
 class _ActorCritic(hk.Module):

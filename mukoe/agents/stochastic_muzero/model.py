@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.agents.muzero.model import root_of
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks
 from mukoe.search import SearchModel, StochasticModel, stochastic_search_model
 from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
@@ -26,15 +27,6 @@ def stochastic_muzero_model(
       sample_outcomes: see `mukoe.search.stochastic_search_model`.
     """
     signed_discount = -discount if plays_in_turns(environment_spec) else discount
-
-    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
-        state = networks.representation(params, observation)
-        prediction = networks.prediction(params, state)
-        return mctx.RootFnOutput(
-            prior_logits=prediction.policy_logits,
-            value=networks.value_encoding.to_scalar(prediction.value_logits),
-            embedding=state,
-        )
 
     def decision(
         params: Params, key: chex.PRNGKey, action: Array, state: jax.Array
@@ -65,7 +57,7 @@ def stochastic_muzero_model(
         return output, state
 
     model = StochasticModel(
-        root=root,
+        root=root_of(networks),
         decision=decision,
         chance=chance,
         num_actions=networks.num_actions,
