@@ -2,8 +2,11 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+from mukoe.layouts.reporting import what_next
 
 STATUS_INTERRUPTED = 130
 
@@ -24,6 +27,14 @@ def collected_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def tell_end(time_line: str | None, workdir: Path, signals: Sequence[int]) -> int:
+    """Says where the time went and what can be done next; returns the exit status."""
+    if time_line:
+        print(time_line)
+    print(what_next(workdir))
+    return STATUS_INTERRUPTED if signal.SIGINT in signals else 0
 
 
 def passed(period: int, count: int, added: int) -> bool:

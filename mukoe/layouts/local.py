@@ -4,7 +4,6 @@ No servers, and nothing that depends on the speed of the machine: the same seed 
 same run, bit for bit.
 """
 
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
 from mukoe.errors import UserError
 from mukoe.layouts.counting import Counter
-from mukoe.layouts.endings import STATUS_INTERRUPTED, collected_signals, passed
+from mukoe.layouts.endings import collected_signals, passed, tell_end
 from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import (
     ExperimentConfig,
@@ -32,7 +31,6 @@ from mukoe.layouts.reporting import (
     make_network_timer,
     make_progress,
     time_line,
-    what_next,
 )
 from mukoe.layouts.run_state import (
     Parts,
@@ -99,10 +97,7 @@ def train(
                 shown = time.monotonic()
         line.update(make_progress(experiment, *run.counter.snapshot()))
         run.close()
-    if text := run.time_line():
-        print(text)
-    print(what_next(workdir))
-    return STATUS_INTERRUPTED if signal.SIGINT in signals else 0
+    return tell_end(run.time_line(), workdir, signals)
 
 
 class LocalRun:

@@ -23,6 +23,7 @@ from launchpad.launch.run_locally import run_locally
 from launchpad.nodes.python.local_multi_processing import PythonProcess
 
 from mukoe.configuration.workdir import write_atomically
+from mukoe.layouts.endings import STATUS_INTERRUPTED
 from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.layouts.reporting import make_progress, reported_time_line, what_next
 from mukoe.layouts.resources import process_environment
@@ -34,7 +35,6 @@ from mukoe.observability.progress import ProgressLine
 
 STATUS_CRASHED = 1
 STATUS_USER_ERROR = 2
-STATUS_INTERRUPTED = 130
 
 _GRACE_SECONDS = 12.0
 _POLL_SECONDS = 0.2

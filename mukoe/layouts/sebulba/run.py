@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,10 +16,10 @@ from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.counting import Counter
-from mukoe.layouts.endings import STATUS_INTERRUPTED, collected_signals, passed
+from mukoe.layouts.endings import collected_signals, passed, tell_end
 from mukoe.layouts.evaluator import Evaluator
 from mukoe.layouts.experiment import ExperimentConfig, random_seed, saves_replay
-from mukoe.layouts.reporting import make_network_timer, make_progress, time_line, what_next
+from mukoe.layouts.reporting import make_network_timer, make_progress, time_line
 from mukoe.layouts.run_state import pack, unpack
 from mukoe.layouts.sebulba.collectors import Collector, make_collector_factory
 from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
@@ -64,10 +63,7 @@ def train(
             line.update(make_progress(run.experiment, *run.counter.snapshot()))
         line.update(make_progress(run.experiment, *run.counter.snapshot()))
         run.close()
-    if text := run.time_line():
-        print(text)
-    print(what_next(workdir))
-    return STATUS_INTERRUPTED if signal.SIGINT in signals else 0
+    return tell_end(run.time_line(), workdir, signals)
 
 
 class SebulbaRun:
