@@ -36,7 +36,7 @@ def get_config() -> TrainingConfig:
         run=RunConfig(
             max_actor_steps=100_000,
             envs_per_actor=8,
-            evaluation_episodes=20,
+            evaluation_episodes=100,
             evaluation_period=2_500,
             target_return=490.0,
         ),

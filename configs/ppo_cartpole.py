@@ -24,8 +24,7 @@ def get_config() -> TrainingConfig:
             max_actor_steps=100_000,
             envs_per_actor=4,
             evaluation_episodes=20,
-            evaluation_period=5_000,
-            target_return=490.0,
+            evaluation_period=10_000,
         ),
         sebulba=SebulbaConfig(threads_per_device=2),
     )
