@@ -65,11 +65,11 @@ format: setup
 # The lists name no index, so they install from whichever one the machine is set up for.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(ARGS)
-EXTRAS := --extra dev --extra games --extra metrics --extra video
+EXTRAS := --extra dev --extra dm_env_rpc --extra games --extra metrics --extra video
 
 lock: setup
 	$(COMPILE) --python-version 3.10 --python-platform x86_64-manylinux2014 \
-		--extra distributed $(EXTRAS) -c requirements/constraints-py310.txt \
+		--extra distributed --extra ray --extra vertex $(EXTRAS) -c requirements/constraints-py310.txt \
 		setup.cfg requirements/tools.in -o requirements/lock-py310.txt
 	$(COMPILE) --python-version 3.12 --universal $(EXTRAS) \
 		setup.cfg requirements/tools.in -o requirements/lock-core-py312.txt
