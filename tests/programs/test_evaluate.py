@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import pytest
 import scipy.stats
 
 from tests.evaluation.tiny_runs import train
-
-PROGRAM = Path(__file__).parents[2] / "programs" / "evaluate.py"
+from tests.programs.forked import run_program
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +25,7 @@ def games(tmp_path_factory) -> Path:
 
 
 def evaluate(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, PROGRAM, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])},
-    )
+    return run_program("evaluate.py", *arguments)
 
 
 def read(result: subprocess.CompletedProcess) -> tuple[dict, list[dict], Path]:

@@ -4,14 +4,12 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.evaluation.tiny_runs import train
-
-PROGRAM = Path(__file__).parents[2] / "programs" / "ladder.py"
+from tests.programs.forked import run_program
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +18,7 @@ def games(tmp_path_factory) -> Path:
 
 
 def ladder(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, PROGRAM, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])},
-    )
+    return run_program("ladder.py", *arguments)
 
 
 def test_ladder_of_checkpoints(games):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mukoe.layouts.reporting import counts_to_resume
+from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]
 TINY = (
@@ -23,18 +24,14 @@ TINY = (
 )
 
 
-def command(*flags):
-    return [sys.executable, "programs/launch.py", *flags]
-
-
-def run(*flags):
-    return subprocess.run(command(*flags), cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
 def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     flags = (f"--workdir={tmp_path}", "--env=Acrobot-v1", *TINY)
     process = subprocess.Popen(
-        command(*flags), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "programs/launch.py", *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     log = tmp_path / "logs" / "learner.csv"
     end = time.monotonic() + 90
@@ -50,7 +47,7 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     steps = counts_to_resume(tmp_path)["actor_steps"]
 
     limit = f"--max_actor_steps={steps + 200}"
-    result = run(*flags, "--resume", limit)
+    result = run_program("launch.py", *flags, "--resume", limit)
     assert result.returncode == 0, result.stderr
     assert counts_to_resume(tmp_path)["actor_steps"] >= steps + 200
     rows = list(csv.DictReader(log.read_text().splitlines()))
@@ -70,7 +67,7 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, flags, expected):
-    result = run(f"--workdir={tmp_path / 'run'}", *flags)
+    result = run_program("launch.py", f"--workdir={tmp_path / 'run'}", *flags)
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("error: ") and expected in lines[0], lines

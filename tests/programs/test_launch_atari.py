@@ -1,22 +1,15 @@
 """What programs/launch_atari.py answers to mistakes; nothing is launched."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+
+from tests.programs.forked import run_program
 
 pytest.importorskip("launchpad")
 
-ROOT = Path(__file__).parents[2]
-
 
 def run(workdir, *flags):
-    command = [sys.executable, "programs/launch_atari.py", f"--workdir={workdir}", *flags]
-    process = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
-    )
-    return process.returncode, process.stdout
+    result = run_program("launch_atari.py", f"--workdir={workdir}", *flags)
+    return result.returncode, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

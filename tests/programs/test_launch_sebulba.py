@@ -1,13 +1,8 @@
 """The layout sebulba as a person starts it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 from mukoe.layouts.reporting import counts_to_resume
+from tests.programs.forked import run_program
 
-ROOT = Path(__file__).parents[2]
 TINY = (
     "--config=configs/ppo_cartpole.py",
     "--config.agent.rollout_steps=8",
@@ -15,17 +10,6 @@ TINY = (
     "--config.run.evaluation_episodes=2",
     "--config.run.evaluation_period=100",
 )
-
-
-def run(program, *flags, **environment):
-    return subprocess.run(
-        [sys.executable, f"programs/{program}", *flags],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
 
 
 def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
@@ -37,11 +21,11 @@ def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
         "--config.sebulba.learner_devices=1,2",
     )
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
-    result = run("launch.py", *flags, "--max_actor_steps=200", **environment)
+    result = run_program("launch.py", *flags, "--max_actor_steps=200", **environment)
     assert result.returncode == 0, result.stderr
     steps = counts_to_resume(tmp_path)["actor_steps"]
     assert steps >= 200 and "--resume" in result.stdout
-    result = run("launch.py", *flags, "--max_actor_steps=400", "--resume", **environment)
+    result = run_program("launch.py", *flags, "--max_actor_steps=400", "--resume", **environment)
     assert result.returncode == 0, result.stderr
     assert counts_to_resume(tmp_path)["actor_steps"] >= 400
 
@@ -60,7 +44,7 @@ def test_what_does_not_fit_gets_one_line(tmp_path):
             "not both",
         ),
     ):
-        result = run(program, f"--workdir={tmp_path}/run", *flags)
+        result = run_program(program, f"--workdir={tmp_path}/run", *flags)
         assert result.returncode == 2, result.stderr
         lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1 and expected in lines[0], result.stderr

@@ -10,19 +10,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests.programs.forked import run_program
 from tests.viewing.runs import trained_run
 
 PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "watch.py"
 
 
-def command(*flags):
-    return [sys.executable, str(PROGRAM), *map(str, flags)]
-
-
-def watch(*flags, status=0, text=None):
-    result = subprocess.run(
-        command(*flags), input=text, capture_output=True, text=True, timeout=240, check=False
-    )
+def watch(*flags, status=0, text=""):
+    result = run_program("watch.py", *flags, text=text)
     assert result.returncode == status, result.stderr
     return result.stderr if status else result.stdout
 
@@ -112,7 +107,9 @@ def test_the_browser_ends_on_interrupt(tic_tac_toe):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(
-            command(tic_tac_toe, "--play=browser", "--port=0"), stdout=subprocess.PIPE, text=True
+            [sys.executable, PROGRAM, tic_tac_toe, "--play=browser", "--port=0"],
+            stdout=subprocess.PIPE,
+            text=True,
         )
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,0 +1,63 @@
+"""Programs run as a person runs them, except that what they import was imported before.
+
+A server process imports it once, and each run is a fork of it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
+# Modules that are not installed are passed over.
+PRELOADED = ("mukoe.layouts.distributed", "mukoe.layouts.sebulba", "mukoe.evaluation.players")
+
+_FORK = "fork"
+
+
+def run_program(
+    name: str, *arguments: object, text: str = "", timeout: float = 240.0, **environment: str
+) -> subprocess.CompletedProcess:
+    """Runs `programs/NAME` in the repository, with `text` typed in."""
+    context = multiprocessing.get_context("forkserver")
+    assert isinstance(context, ForkServerContext)
+    context.set_forkserver_preload(list(PRELOADED))
+    argv = [str(PROGRAMS / name), *map(str, arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / stream for stream in ("stdin", "stdout", "stderr")]
+        files[0].write_text(text)
+        # By path: in a new process pgx's package `tests` would be found first.
+        process = context.Process(
+            target=runpy.run_path, args=(__file__, {"ARGUMENTS": (argv, files, environment)}, _FORK)
+        )
+        process.start()
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutError(f"{argv} has not ended after {timeout:g} s")
+        outputs = [file.read_text() for file in files[1:]]
+    return subprocess.CompletedProcess(argv, process.exitcode, *outputs)
+
+
+def _main(argv: list[str], files: list[Path], environment: dict[str, str]) -> None:
+    for descriptor, path in enumerate(files):
+        with open(path, "wb" if descriptor else "rb") as file:
+            os.dup2(file.fileno(), descriptor)
+    sys.stdin = open(0)  # noqa: SIM115  multiprocessing has closed it
+    os.environ.update(environment)
+    os.chdir(PROGRAMS.parent)
+    sys.path.insert(0, str(PROGRAMS))
+    sys.argv = argv
+    with contextlib.ExitStack() as stack:
+        for stream in (sys.stdout, sys.stderr):
+            stack.callback(stream.flush)
+        runpy.run_path(argv[0], run_name="__main__")
+
+
+if __name__ == _FORK:
+    _main(*globals()["ARGUMENTS"])
