@@ -24,16 +24,20 @@ def get_config() -> TrainingConfig:
             ),
             loss=MuesliLossConfig(sequence_length=30, discount=0.995, num_samples=0),
             replay=MuesliReplayConfig(
-                capacity=5_000,
+                capacity=2_000,
                 min_size=32,
                 batch_size=16,
                 samples_per_insert=16.0,
                 fresh_fraction=1 / 16,
             ),
-            optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
+            # To 0 at the end of the run: 700,000 steps are 23,000 updates.
+            optimizer=OptimizerConfig(
+                learning_rate=1e-3, schedule="linear", decay_steps=23_000, weight_decay=0.0
+            ),
+            evaluation="mode",
         ),
         run=RunConfig(
-            max_actor_steps=500_000,
+            max_actor_steps=700_000,
             envs_per_actor=8,
             evaluation_episodes=25,
             evaluation_period=10_000,
