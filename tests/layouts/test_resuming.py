@@ -126,7 +126,7 @@ def uninterrupted(tmp_path_factory):
 
 
 # Before learning begins, and in the middle of episodes, log periods and updates.
-@pytest.mark.parametrize("steps", [15, MIDDLE])
+@pytest.mark.parametrize("steps", [pytest.param(15, marks=pytest.mark.slow), MIDDLE])
 def test_a_resumed_run_equals_the_uninterrupted_one(uninterrupted, tmp_path, steps):
     workdir = tmp_path / "run"
     interrupt(workdir, steps)
@@ -149,7 +149,7 @@ def test_after_a_kill_the_run_goes_back_to_its_checkpoint_and_is_the_same(uninte
     assert_same_run(workdir, uninterrupted)
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_a_damaged_run_falls_back_to_the_one_before(uninterrupted, tmp_path, capsys):
     workdir = tmp_path / "run"
     run = interrupt(workdir, 60)
@@ -182,6 +182,7 @@ def test_a_resumed_run_collects_nothing_again(tmp_path):
     assert resumed._learner.steps > steps
 
 
+@pytest.mark.slow
 def test_beyond_the_limit_new_episodes_begin_and_the_replay_stays(tmp_path):
     run = interrupt(tmp_path / "run", MIDDLE, exact_resume_steps=100)
     experiment = tiny(exact_resume_steps=100)
@@ -192,6 +193,7 @@ def test_beyond_the_limit_new_episodes_begin_and_the_replay_stays(tmp_path):
     assert resumed._environment.state()["resets"].tolist() == [0]
 
 
+@pytest.mark.slow
 def test_environments_that_cannot_be_brought_back_begin_new_episodes(tmp_path, capsys):
     run = interrupt(tmp_path / "run", MIDDLE, environment=ClockConfig())
     experiment = tiny(environment=ClockConfig())
@@ -211,6 +213,7 @@ def test_a_replay_that_is_too_large_is_not_saved_and_says_so(tmp_path, capsys):
     assert Checkpointer(workdir / "checkpoints").latest_step() > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_longer_saved_is_removed(tmp_path):
     workdir = tmp_path / "run"
     train(workdir, max_actor_steps=60)

@@ -1,0 +1,102 @@
+"""Processes and machines of a Ray cluster that die: the program goes on as promised."""
+
+import re
+import signal
+
+import psutil
+import pytest
+
+pytest.importorskip("launchpad")
+pytest.importorskip("ray")
+
+from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
+from tests.faults.ray_running import RayProgram, add_second, ray_cluster  # noqa: E402
+from tests.faults.running import rows  # noqa: E402
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.launchpad,
+    pytest.mark.timeout(1800),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with ray_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def program(cluster, tmp_path_factory):
+    """One program for all faults: it survives each of them."""
+    with RayProgram(tmp_path_factory.mktemp("program") / "run", cluster) as program:
+        program.wait_until_learning()
+        yield program
+        assert program.stop() == 0, program.output
+
+
+def check_goes_on(program, label, fault):
+    restarts, counts, checkpoint = program.restarts(label), program.counts(), program.checkpoint()
+    fault()
+    program.wait_for(lambda: program.restarts(label) > restarts)
+    program.wait_until_learning()
+    now = program.counts()
+    assert now["actor_steps"] >= counts["actor_steps"] and now["learner_steps"] >= checkpoint
+    assert rows(program.workdir, "supervisor")[-1][f"restarts_{label}"] == str(
+        program.restarts(label)
+    )
+
+
+@pytest.mark.parametrize("node", ["actor_0", "learner"])
+def test_a_killed_process_comes_back_on_its_machine(program, node):
+    ports, raylet = program.ports, program.raylet_of(node)
+    check_goes_on(program, node, lambda: program.hurt(node, signal.SIGKILL))
+    assert f"node {node} was killed by SIGKILL: restart" in program.output
+    if node == "learner":
+        assert program.ports == ports and program.raylet_of(node) == raylet
+
+
+def test_a_stopped_process_is_killed_and_comes_back(program):
+    check_goes_on(program, "actor_1", lambda: program.hurt("actor_1", signal.SIGSTOP))
+    assert "node actor_1 gave no sign of life for 30 s: restart" in program.output
+
+
+def test_a_killed_ray_worker_takes_its_process_with_it_and_both_come_back(program):
+    process = program.nodes["actor_0"]
+    check_goes_on(program, "actor_0", process.parent().kill)
+    assert not process.is_running()
+    assert "node actor_0 has lost its Ray actor" in program.output
+
+
+def test_a_killed_machine_is_replaced_and_the_others_learn_the_new_addresses(cluster, program):
+    (second,) = cluster.worker_nodes
+    raylet = program.raylet_of("replay")
+    lost = [program.nodes[label] for label in program.nodes if program.raylet_of(label) == raylet]
+    ports = program.ports
+
+    def replace_machine():
+        cluster.remove_node(second, allow_graceful=False)
+        assert psutil.wait_procs(lost, timeout=30)[1] == []
+        add_second(cluster)
+
+    check_goes_on(program, "replay", replace_machine)
+    assert program.ports != ports
+    assert "node replay has lost its machine" in program.output
+    assert "node learner has to learn where replay/0 is now: restart" in program.output
+
+
+def test_a_killed_launcher_leaves_nothing_and_ctrl_c_ends_the_resumed_run(cluster, tmp_path):
+    with RayProgram(tmp_path / "run", cluster) as program:
+        program.wait_until_learning()
+        ports = program.ports
+        program.process.kill()
+        program.process.wait(timeout=30)
+        program.check_nothing_is_left(ports, seconds=30)
+    saved = Checkpointer(program.workdir / "checkpoints").read_metadata()["counts"]
+    with RayProgram(tmp_path / "run", cluster, "--resume") as resumed:
+        resumed.wait_until_learning()
+        assert resumed.stop(signal.SIGINT) == 130, resumed.output
+    counts = Checkpointer(program.workdir / "checkpoints").read_metadata()["counts"]
+    assert counts["learner_steps"] > saved["learner_steps"]
+    assert not re.search(r"node \w+ .*: restart", resumed.output)
