@@ -1,4 +1,4 @@
-"""Value targets from stored rows, the ends of episodes handled as DESIGN says.
+"""Value targets from stored rows, with terminations and truncations told apart.
 
 All functions work on NumPy and JAX arrays alike, with any leading axes. Time is the last
 axis. `mask` is 1 on a row whose action was really taken, and 0 from the final observation
@@ -56,6 +56,47 @@ def n_step_returns(
         weight = weight * (taken * discount * discounts[..., i : i + length] + (1 - taken))
         bootstrap = taken * values[..., i + 1 : i + 1 + length] + (1 - taken) * bootstrap
     return total + weight * bootstrap
+
+
+def td_lambda_returns(
+    rewards: Array,
+    discounts: Array,
+    mask: Array,
+    values: Array,
+    n: int,
+    discount: float,
+    td_lambda: float,
+) -> Array:
+    """Exponentially weighted means of the 1-step to `n`-step returns.
+
+    Sutton & Barto (2018), equation 12.9, the truncated λ-return
+    `G_t = (1 - λ) Σ_{i=1}^{n-1} λ^{i-1} G_t^{(i)} + λ^{n-1} G_t^{(n)}`, here by its recursion
+    from the far end, `G_t = r_{t+1} + γ ((1 - λ) v_{t+1} + λ G_{t+1})`. Behind the end of an
+    episode is what `n_step_returns` says: nothing after a termination,
+    the value of the final observation after a truncation. `λ = 1` is the `n`-step return.
+
+    Args:
+      rewards: `[..., S]`, what the action of each row led to.
+      discounts: `[..., S]`, the environment's discount that each action led to.
+      mask: `[..., S]`, 1 where an action was taken.
+      values: `[..., S]`, the value of each row's observation.
+      n: number of rewards.
+      discount: the agent's discount per step, `γ`.
+      td_lambda: `λ`.
+
+    Returns:
+      `[..., S - n]` returns. Meaningless where the row itself lies behind the end.
+    """
+    if td_lambda == 1.0:
+        return n_step_returns(rewards, discounts, mask, values, n, discount)
+    length = rewards.shape[-1] - n
+    following = values[..., n : n + length]
+    for i in reversed(range(n)):
+        here, after = slice(i, i + length), slice(i + 1, i + 1 + length)
+        mixed = (1 - td_lambda) * values[..., after] + td_lambda * following
+        stepped = rewards[..., here] + discount * discounts[..., here] * mixed
+        following = mask[..., here] * stepped + (1 - mask[..., here]) * values[..., here]
+    return following
 
 
 def retrace_returns(

@@ -13,9 +13,9 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_search_policy
-from mukoe.agents.muzero.returns import td_lambda_returns
 from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
+from mukoe.learning.targets import td_lambda_returns
 from mukoe.networks.models import (
     MuZeroNetworks,
     make_muzero_networks,

@@ -20,8 +20,7 @@ import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
-from mukoe.agents.muzero.returns import td_lambda_returns
-from mukoe.learning.targets import UnrollMasks, unroll_masks
+from mukoe.learning.targets import UnrollMasks, td_lambda_returns, unroll_masks
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks, Prediction
 from mukoe.networks.value_encoding import ValueEncoding

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig
-from mukoe.agents.muzero.returns import td_lambda_returns
 from mukoe.errors import UserError
-from mukoe.learning.targets import n_step_returns
+from mukoe.learning.targets import n_step_returns, td_lambda_returns
 
 DISCOUNT = 0.5
 
