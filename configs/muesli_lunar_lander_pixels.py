@@ -30,13 +30,14 @@ def get_config() -> TrainingConfig:
             history=HistoryConfig(frames=4),
             loss=MuesliLossConfig(sequence_length=20, discount=0.98, num_samples=0),
             replay=MuesliReplayConfig(
-                capacity=5_000,
+                capacity=2_000,
                 min_size=32,
                 batch_size=16,
                 samples_per_insert=8.0,
                 fresh_fraction=1 / 8,
             ),
             optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
+            evaluation="mode",
         ),
         run=RunConfig(
             max_actor_steps=300_000,
