@@ -76,7 +76,9 @@ def load_config_file(path: str, *arguments: Any) -> Any:
     """
     if not Path(path).is_file():
         raise UserError(f"config file {path!r} does not exist")
-    spec = importlib.util.spec_from_file_location(f"config_{Path(path).stem}", path)
+    # The whole path: a config may load another one of the same name.
+    name = "config_" + "_".join(Path(path).resolve().with_suffix("").parts[1:])
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"config file {path!r} is not a Python file (its name ends with .py)")
     module = importlib.util.module_from_spec(spec)
