@@ -62,6 +62,8 @@ class Actor:
         self._wait: Callable[[], Actions] | None = None
         self._extras: Mapping[str, np.ndarray] = {}
         self._unrecorded: _Transition | None = None
+        # Of each adder: whether its last episode was recorded to the end.
+        self._ended = np.zeros(len(adders), bool)
         self.statistics: Mapping[str, np.ndarray] = {}
 
     @property
@@ -73,6 +75,7 @@ class Actor:
         """Starts all environments at the FIRST steps of `timestep`."""
         self._is_first = timestep.first()
         self._unrecorded = None
+        self._ended[:] = False
         for index, adder in enumerate(self._adders):
             adder.add_first(_select(timestep, index))
 
@@ -134,6 +137,8 @@ class Actor:
         for index, adder in enumerate(self._adders):
             timestep = _select(transition.next_timestep, index)
             if step_types[index] == dm_env.StepType.FIRST:
+                if not self._ended[index]:
+                    adder.reset()  # The environment was lost; what is complete stays.
                 adder.add_first(timestep)
             else:
                 last = step_types[index] == dm_env.StepType.LAST
@@ -143,6 +148,7 @@ class Actor:
                     _select(transition.extras, index),
                     final_extras=_select(extras_there, index) if last else None,
                 )
+        self._ended = step_types == dm_env.StepType.LAST
 
 
 def _select(batch: Any, index: int) -> Any:

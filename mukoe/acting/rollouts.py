@@ -165,8 +165,9 @@ class RolloutCollector:
             )
             action = np.asarray(chosen.action)
             self.timings.lap("policy")
-            acted = ~timestep.last()
             timestep = self._environment.step(action)
+            # No action was taken behind an episode's end, or where the environment was lost.
+            acted = ~timestep.first()
             self.timings.lap("environment")
             self._taken += 1
             steps += int(acted.sum())

@@ -1,5 +1,6 @@
 """The directory of an experiment, and the config.json that says which one it holds."""
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mukoe.configuration.door import load_config_file
-from mukoe.configuration.fields import to_dict, to_json, with_values
+from mukoe.configuration.fields import from_dict, to_dict, to_json, with_values
 from mukoe.errors import UserError
 
 _CONFIG_FILE = "config.json"
@@ -19,18 +20,38 @@ _COMMAND_FILE = "command.json"
 _VERSIONS_OF = ("mukoe", "jax", "dm-haiku", "mctx", "numpy")
 
 
-def load_config(workdir: str | os.PathLike[str]) -> Any:
+def load_config(
+    workdir: str | os.PathLike[str], kinds: Mapping[str, Sequence[type]] | None = None
+) -> Any:
     """Returns the configuration that a workdir's experiment was started with.
 
     Its config file, of which the workdir has a copy, says which kinds of agent and
     environment there are; config.json has the values.
+
+    Args:
+      workdir: of the experiment.
+      kinds: what a flag may have made of a field instead; one whose fields are those of
+        config.json is taken.
 
     Raises:
       UserError: the workdir holds no experiment, or its config file does not load.
     """
     workdir = Path(workdir)
     values = stored_config(workdir)
-    return with_values(load_config_file(str(workdir / _CONFIG_COPY)), values)
+    config = load_config_file(str(workdir / _CONFIG_COPY))
+    for field, alternatives in (kinds or {}).items():
+        for kind in (type(getattr(config, field, None)), *alternatives):
+            if _has_fields(kind, values.get(field)):
+                config = dataclasses.replace(config, **{field: from_dict(kind, values[field])})
+                break
+    return with_values(config, values)
+
+
+def _has_fields(kind: type, values: Any) -> bool:
+    """Whether these values are those of a dataclass, all of them and nothing else."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
+        return False
+    return {field.name for field in dataclasses.fields(kind)} == set(values)
 
 
 def stored_config(workdir: Path) -> dict[str, Any]:

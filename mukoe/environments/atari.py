@@ -19,6 +19,7 @@ from dm_env import specs
 
 from mukoe.environments.vector import (
     EnvironmentFactory,
+    SyncFactory,
     VectorEnvironment,
     environment_seeds,
     vectorize,
@@ -293,6 +294,22 @@ def _load(config: AtariConfig, seed: int) -> ale_py.ALEInterface:
     return ale
 
 
+@dataclasses.dataclass(frozen=True)
+class _AleFactory(SyncFactory):
+    """ALE steps the games, but for those of evaluations, which can be drawn."""
+
+    config: AtariConfig
+
+    def __call__(self, seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+        """Makes `num_envs` games."""
+        from mukoe.environments import atari_vector  # It builds on this module.
+
+        if evaluation:
+            return super().__call__(seed, num_envs, evaluation)
+        seeds = environment_seeds(self.name, seed, num_envs, False)
+        return atari_vector.AtariVector(self.config, seeds)
+
+
 def make_atari(config: AtariConfig) -> EnvironmentFactory:
     """Makes the environment factory of a game; `life_loss` is switched off in evaluation.
 
@@ -316,11 +333,7 @@ def make_atari(config: AtariConfig) -> EnvironmentFactory:
         life_loss = config.life_loss and not evaluation
         return AtariEnvironment(dataclasses.replace(config, life_loss=life_loss), seed)
 
-    in_python = vectorize(make_environment, name)
+    if not fits or config.backend == "python":
+        return vectorize(make_environment, name)
 
-    def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-        if evaluation or not fits or config.backend == "python":
-            return in_python(seed, num_envs, evaluation)
-        return atari_vector.AtariVector(config, environment_seeds(name, seed, num_envs, False))
-
-    return factory
+    return _AleFactory(make_environment, name, config)

@@ -1,5 +1,6 @@
 """Several environments stepped as one: the only shape in which agents see environments."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol, runtime_checkable
@@ -20,7 +21,8 @@ class VectorEnvironment(Protocol):
     A batched `dm_env.TimeStep` has `step_type [B]` int32, `reward [B]` float32,
     `discount [B]` float32 and an observation nest `[B, ...]`. Per stream, the step after
     LAST ignores its action and returns FIRST with reward 0 and discount 1. Termination is
-    LAST with discount 0, truncation is LAST with discount 1.
+    LAST with discount 0, truncation is LAST with discount 1. FIRST without LAST before it:
+    the environment was lost, and what came of its last action is not known.
     """
 
     @property
@@ -325,9 +327,27 @@ def _field_names(nest: Nest) -> list[str]:
     return ["/".join(map(str, path)) or "observation" for path, _ in tree.flatten_with_path(nest)]
 
 
+@dataclasses.dataclass(frozen=True)
+class SyncFactory:
+    """Makes `SyncVectorEnvironment`s; see `vectorize`.
+
+    make_environment: `make_environment(seed, evaluation)`, of a single one.
+    name: what error messages call the environment.
+    """
+
+    make_environment: Callable[[int, bool], dm_env.Environment]
+    name: str
+
+    def __call__(self, seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+        """Makes `num_envs` environments."""
+        seeds = environment_seeds(self.name, seed, num_envs, evaluation)
+        environments = [self.make_environment(s, evaluation) for s in seeds]
+        return SyncVectorEnvironment(environments, self.name)
+
+
 def vectorize(
     make_environment: Callable[[int, bool], dm_env.Environment], name: str = "environment"
-) -> EnvironmentFactory:
+) -> SyncFactory:
     """Makes a factory of vectors from a maker of single environments.
 
     The seed of each environment is drawn by `np.random.SeedSequence` from the seed of the
@@ -339,12 +359,7 @@ def vectorize(
         make_environment: `make_environment(seed, evaluation)`, seeds in 0..2**32-1.
         name: what error messages call the environment.
     """
-
-    def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-        seeds = environment_seeds(name, seed, num_envs, evaluation)
-        return SyncVectorEnvironment([make_environment(s, evaluation) for s in seeds], name)
-
-    return factory
+    return SyncFactory(make_environment, name)
 
 
 def environment_seeds(name: str, seed: int, num_envs: int, evaluation: bool) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from mukoe.configuration import apply_overrides, load_config
+from mukoe.environments.named import NAMED_KINDS
 from mukoe.errors import UserError
 from mukoe.layouts.experiment import ExperimentConfig, TrainingConfig, check_experiment
 from mukoe.learning.checkpoint import Checkpointer
@@ -63,7 +64,7 @@ def open_run(
     Raises:
       UserError: there is no run, no such checkpoint, or an override does not fit.
     """
-    config = load_config(workdir)
+    config = load_config(workdir, {"environment": NAMED_KINDS})
     if not isinstance(config, TrainingConfig):
         raise UserError(f"the config file of {workdir} gives no TrainingConfig")
     config = apply_overrides(config, overrides or {})

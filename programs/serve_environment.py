@@ -1,0 +1,83 @@
+"""Serves an environment over dm_env_rpc, to several clients at once.
+
+python programs/serve_environment.py --env=CartPole-v1 --port=5555
+python programs/serve_environment.py --config=configs/atari.py --config.environment.game=Pong
+python programs/launch.py --env=dm_env_rpc://localhost:5555 --workdir=runs/remote
+
+Each client has an environment of its own. Whoever reaches the port can use it, without a
+password: it is for this machine, or with --host for a private network.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from absl import flags
+
+from mukoe.configuration import DEFINE_config, apply_overrides, load_config_file, run_main
+from mukoe.environments.dm_env_rpc_adapter import require_dm_env_rpc
+from mukoe.environments.named import named_environment
+from mukoe.errors import UserError
+from mukoe.layouts.endings import STATUS_INTERRUPTED, collected_signals
+from mukoe.layouts.resources import process_environment, set_process_environment
+
+CONFIG = DEFINE_config(None)
+ENV = flags.DEFINE_string(
+    "env", None, "Gymnasium environment, or game of pgx such as 2048, instead of the config's."
+)
+PORT = flags.DEFINE_integer("port", 0, "To listen to; 0 for a free one.", 0, 65535)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "Interface to listen at.")
+MAX_CLIENTS = flags.DEFINE_integer("max_clients", 256, "Clients at a time.", 1)
+
+_POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """What --config.environment.FIELD is about."""
+
+    environment: Any
+
+
+def make_config() -> Any:
+    """The environment's config."""
+    config = None
+    if flags.FLAGS.config:
+        config = load_config_file(CONFIG.filename).environment
+    if ENV.value:
+        config = named_environment(ENV.value, config)
+    if config is None:
+        raise UserError("give --env, such as --env=CartPole-v1, or --config")
+    return apply_overrides(Served(config), CONFIG.overrides).environment
+
+
+def main() -> int:
+    """Serves until it is told to end, and returns the exit status or leaves with it."""
+    require_dm_env_rpc()
+    set_process_environment(process_environment(threads=1, cpu_only=True))
+
+    from mukoe.environments.dm_env_rpc_server import Server, single_environments
+
+    config = make_config()
+    make_environment = single_environments(config.make_factory())
+    with collected_signals() as signals:
+        server = Server(
+            make_environment, HOST.value, PORT.value, MAX_CLIENTS.value, type(config).__name__
+        )
+        print(f"serving {config} at dm_env_rpc://{HOST.value}:{server.port}", flush=True)
+        while not signals:
+            time.sleep(_POLL_SECONDS)
+        idle = server.stop()
+    status = STATUS_INTERRUPTED if signal.SIGINT in signals else 0
+    if not idle:
+        # An environment that does not return from a call would hold up the exit.
+        print("left while an environment was still stepping", file=sys.stderr, flush=True)
+        os._exit(status)
+    return status
+
+
+if __name__ == "__main__":
+    run_main(main)

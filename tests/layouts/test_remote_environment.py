@@ -1,0 +1,170 @@
+"""Training on an environment behind dm_env_rpc."""
+
+import csv
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip("dm_env_rpc")
+
+from mukoe.acting.rollouts import RolloutCollector, RolloutDeclaration  # noqa: E402
+from mukoe.agents.muzero.config import (  # noqa: E402
+    MuZeroConfig,
+    MuZeroLossConfig,
+    MuZeroReplayConfig,
+)
+from mukoe.configuration import load_config, prepare_workdir  # noqa: E402
+from mukoe.environments import GymnasiumConfig, vectorize  # noqa: E402
+from mukoe.environments.named import NAMED_KINDS  # noqa: E402
+from mukoe.layouts import local  # noqa: E402
+from mukoe.layouts.experiment import RunConfig, TrainingConfig  # noqa: E402
+from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
+from mukoe.networks.models import NetworkConfig  # noqa: E402
+from mukoe.search.config import SearchConfig  # noqa: E402
+from mukoe.types import Policy, PolicyParams  # noqa: E402
+from tests.environments.remote import Counting, remote, serving  # noqa: E402
+
+MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+
+
+def tiny(environment):
+    return TrainingConfig(
+        environment=environment,
+        agent=MuZeroConfig(
+            network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
+            search=SearchConfig(num_simulations=2),
+            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
+            replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+        ),
+        run=RunConfig(
+            max_actor_steps=200,
+            envs_per_actor=4,
+            evaluation_episodes=1,
+            evaluation_period=150,
+            log_period=50,
+        ),
+    )
+
+
+def train(config, workdir):
+    experiment = config.make_experiment()
+    assert local.train(experiment, local.check(experiment), workdir) == 0
+    return workdir
+
+
+def logged(workdir):
+    """What the logs say, without what depends on the speed of the machine."""
+    found = {}
+    for label in ("actor_0", "learner", "evaluator"):
+        with open(workdir / "logs" / f"{label}.csv") as file:
+            found[label] = [
+                {k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)}
+                for row in csv.DictReader(file)
+            ]
+    return found
+
+
+def final_state(workdir):
+    return jax.tree.leaves(Checkpointer(workdir / "checkpoints")._latest.read(None)[1])
+
+
+def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path):
+    """The run on the wire knows its environment, though its config file is about Gymnasium."""
+    gymnasium = GymnasiumConfig("CartPole-v1")
+    config_file = tmp_path / "config_file.py"
+    config_file.write_text(
+        "from tests.layouts.test_remote_environment import GymnasiumConfig, tiny\n"
+        "def get_config():\n    return tiny(GymnasiumConfig('CartPole-v1'))\n"
+    )
+    direct = tmp_path / "direct"
+    direct.mkdir()
+    train(tiny(gymnasium), direct)
+    with serving(gymnasium.make_factory()) as port:
+        config = tiny(remote(port))
+        wire = train(config, prepare_workdir(tmp_path / "wire", config, config_file, False))
+        assert load_config(wire, {"environment": NAMED_KINDS}) == config
+    assert logged(wire) == logged(direct) and logged(wire)["evaluator"]
+    expected, got = final_state(direct), final_state(wire)
+    assert len(expected) > 10
+    for left, right in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def counted(replay):
+    """The rows of all items as (place in the episode, reward, mask) of each."""
+    items = replay._item_rows[: replay.size]
+    rows = replay._pool.gather(items)
+    return np.stack([rows.observation[..., 0], rows.reward, rows.mask], -1)
+
+
+def test_a_lost_server_leaves_no_wrong_transition_in_replay():
+    """Steps are numbered from 0 in each episode: one follows the other, or the episode ends."""
+    factory = vectorize(lambda seed, evaluation: Counting(length=6))
+    config = tiny(None)
+    builder = dataclasses.replace(config.agent, loss=MuZeroLossConfig(unroll_steps=1, td_steps=1))
+    builder = builder.make_builder()
+    with serving(factory) as port:
+        environment = remote(port).make_factory()(0, 2, False)
+        policy = builder.make_policy(builder.make_networks(environment.spec), environment.spec)
+        replay = builder.make_in_process_replay(environment.spec, policy, 2, 0)
+        loop = make_loop(builder, environment, policy, replay)
+        for _ in range(10):
+            loop.step()
+        before = loop.progress.steps
+    with serving(factory, port):
+        for _ in range(10):
+            loop.step()
+    assert loop.progress.steps > before
+    places, rewards, masks = np.moveaxis(counted(replay), -1, 0)
+    acted = masks[:, :-1] == 1
+    assert (
+        acted.any() and (np.diff(places)[acted] == 1).all() and (rewards[:, :-1][acted] == 1).all()
+    )
+
+
+def make_loop(builder, environment, policy, replay):
+    from mukoe.acting.loop import EnvironmentLoop
+    from mukoe.acting.runners import LocalRunner
+    from mukoe.acting.variables import VariableClient
+
+    networks = builder.make_networks(environment.spec)
+
+    class Parameters:
+        def get_variables(self, names):
+            return [PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0)) for _ in names]
+
+    variables = VariableClient(Parameters(), period_updates=0)
+    variables.update(wait=True)
+    key = jax.random.PRNGKey(0)
+    runner = LocalRunner(policy, variables, key, environment.num_envs)
+    adders = [builder.make_adder(replay, environment.spec, policy) for _ in range(2)]
+    actor = builder.make_actor(key, policy, environment.spec, runner, adders, 2)
+    return EnvironmentLoop(environment, actor)
+
+
+def test_a_lost_server_masks_its_step_in_a_rollout():
+    factory = vectorize(lambda seed, evaluation: Counting(length=9))
+    policy = Policy(
+        apply=lambda params, key, observation, state: (
+            jax.numpy.zeros(observation.shape[0], jax.numpy.int32),
+            {},
+            state,
+        ),
+        initial_state=lambda num_envs: (),
+        extras_spec={},
+    )
+    params = PolicyParams({}, np.int32(0))
+    with serving(factory) as port:
+        environment = remote(port).make_factory()(0, 1, False)
+        key = jax.random.PRNGKey(0)
+        collector = RolloutCollector(environment, policy, key, RolloutDeclaration(length=3))
+        whole = collector.collect(params).rows
+    with serving(factory, port):
+        cut = collector.collect(params)
+    assert whole.mask[0].tolist() == [1, 1, 1, 0]
+    # The observation before the loss ends its episode: 3 is the last that was seen.
+    assert cut.rows.observation[0, :, 0].tolist() == [3, 0, 1, 2]
+    assert cut.rows.mask[0].tolist() == [0, 1, 1, 0] and cut.steps == 2
+    assert cut.rows.reward[0].tolist() == [0, 1, 1, 0]
