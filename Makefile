@@ -73,6 +73,11 @@ lock: setup
 		setup.cfg requirements/tools.in -o requirements/lock-py310.txt
 	$(COMPILE) --python-version 3.12 --universal $(EXTRAS) \
 		setup.cfg requirements/tools.in -o requirements/lock-core-py312.txt
+	set -e; for target in cpu cuda12 tpu; do $(COMPILE) --no-annotate --python-version 3.10 \
+		--python-platform x86_64-manylinux_2_31 --extra distributed --extra dm_env_rpc \
+		--extra games --extra metrics $$([ $$target = cpu ] || echo --extra $$target) \
+		-c requirements/constraints-py310.txt -c requirements/lock-py310.txt \
+		setup.cfg requirements/tools.in -o requirements/container-$$target.txt; done
 	echo uv | $(COMPILE) --universal --python-version 3.10 -c requirements/lock-py310.txt \
 		--no-annotate - -o requirements/bootstrap.txt
 

@@ -1,13 +1,21 @@
 """What the programs that train have in common: flags, layouts, how a run starts."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import flags
 
-from mukoe.configuration import prepare_workdir, run_main
+from mukoe.configuration import (
+    DEFINE_config,
+    apply_overrides,
+    load_config_file,
+    prepare_workdir,
+    run_main,
+)
+from mukoe.environments.named import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts.experiment import TrainingConfig
 from mukoe.layouts.resources import process_environment, set_process_environment
@@ -23,18 +31,42 @@ INFERENCE = flags.DEFINE_enum(
 )
 MAX_ACTOR_STEPS = flags.DEFINE_integer("max_actor_steps", None, "Agent steps of the whole run.")
 SEED = flags.DEFINE_integer("seed", None, "Everything that can be seeded follows from it.")
+LAUNCHER = flags.DEFINE_enum(
+    "launcher", "launchpad", ["launchpad", "ray"], "What starts the program (distributed)."
+)
+RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    None,
+    "HOST:PORT of a Ray cluster's head; 'local' starts one; the cluster of this machine otherwise.",
+)
+CLUSTER = DEFINE_config(None, "cluster")
+DRY_RUN = flags.DEFINE_string(
+    "dry_run",
+    None,
+    "Folder for the build contexts and the job; starts nothing (--lp_launch_type=vertex_ai).",
+)
+GCP_PROJECT = flags.DEFINE_string("gcp_project", None, "Instead of GOOGLE_CLOUD_PROJECT.")
+GCP_SERVICE_ACCOUNT = flags.DEFINE_string(
+    "gcp_service_account", None, "Instead of GOOGLE_CLOUD_SERVICE_ACCOUNT."
+)
+GCP_LOCATION = flags.DEFINE_string("gcp_location", "us-central1", "Region of Vertex AI.")
 
 # What a resumed run may change.
-MAY_DIFFER = ("run", "distributed", "sebulba")
+MAY_DIFFER = ("run", "distributed", "sebulba", "environment.address")
 
 
-def load_config(config_file: Any) -> TrainingConfig:
+def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     """The config file with its overrides, and the flags of this module on top of it.
 
     Args:
       config_file: of `DEFINE_config`.
+      env: names the environment instead of the file's; the overrides are about this one.
     """
-    config = config_file.load()
+    config = load_config_file(config_file.filename)
+    if env is not None and hasattr(config, "environment"):
+        environment = named_environment(env, config.environment)
+        config = dataclasses.replace(config, environment=environment)
+    config = apply_overrides(config, config_file.overrides)
     if not isinstance(config, TrainingConfig):
         raise UserError(f"get_config() in {config_file.filename!r} gives no TrainingConfig")
     return dataclasses.replace(
@@ -65,6 +97,12 @@ def train(config: TrainingConfig, config_filename: str, layout: str) -> int:
       config_filename: the file that it comes from, which is kept in the workdir.
       layout: 'local', 'sebulba' or 'distributed'.
     """
+    if LAUNCHER.value == "ray" and layout != "distributed":
+        raise UserError(f"--launcher=ray is for --layout=distributed, not {layout}")
+    if RAY_ADDRESS.value and LAUNCHER.value != "ray":
+        raise UserError("--ray_address is for --launcher=ray")
+    if DRY_RUN.value and (layout, flags.FLAGS.lp_launch_type) != ("distributed", "vertex_ai"):
+        raise UserError("--dry_run is for --layout=distributed --lp_launch_type=vertex_ai")
     set_process_environment(process_environment())
     if layout == "distributed":
         _launch(config, config_filename)
@@ -94,12 +132,75 @@ def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
             "--layout=distributed needs the extra 'distributed' (Linux, Python 3.10): "
             f"pip install 'mukoe[distributed]' ({error})"
         ) from error
+    if LAUNCHER.value == "ray":
+        distributed.leave(_launch_on_ray(config, config_filename))
+    if flags.FLAGS.lp_launch_type == "vertex_ai":
+        distributed.leave(_launch_on_vertex(config, config_filename))
     experiment = config.make_experiment()
     spec = distributed.check(experiment)
     workdir = _prepare(config, config_filename)
     program, counter = distributed.make_program(experiment, spec, workdir, RESUME.value)
     status = distributed.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
     distributed.leave(status)
+
+
+def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
+    from mukoe.layouts import distributed
+    from mukoe.layouts.distributed.ray_cluster import RayClusterConfig, place_inference
+
+    try:
+        from mukoe.layouts.distributed import ray_launcher
+    except ImportError as error:
+        raise UserError(
+            f"--launcher=ray needs the extra 'ray': pip install 'mukoe[ray]' ({error})"
+        ) from error
+    cluster = (
+        CLUSTER.load()
+        if flags.FLAGS.cluster
+        else apply_overrides(RayClusterConfig(), CLUSTER.overrides)
+    )
+    if not isinstance(cluster, RayClusterConfig):
+        raise UserError(f"get_config() in {CLUSTER.filename!r} gives no RayClusterConfig")
+    experiment = place_inference(config.make_experiment(), cluster)
+    spec = distributed.check(experiment)
+    with ray_launcher.connected(RAY_ADDRESS.value):
+        ray_launcher.check(experiment, cluster)
+        workdir = _prepare(config, config_filename)
+        program, counter = distributed.make_program(
+            experiment, spec, workdir, RESUME.value, replay_memory=cluster.replay.memory_bytes
+        )
+        return ray_launcher.launch(program, counter, experiment, workdir, cluster)
+
+
+def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
+    try:
+        from mukoe.layouts.distributed.vertex import account, launch
+        from mukoe.layouts.distributed.vertex.cluster import VertexClusterConfig
+    except ImportError as error:
+        raise UserError(
+            "--lp_launch_type=vertex_ai needs the extra 'vertex': pip install 'mukoe[vertex]' "
+            f"({error})"
+        ) from error
+    if not flags.FLAGS.cluster:
+        raise UserError(
+            "Vertex AI needs to know the machines: --cluster=configs/cluster_vertex_cpu.py or "
+            "--cluster=configs/cluster_vertex_gpu.py"
+        )
+    cluster = CLUSTER.load()
+    if not isinstance(cluster, VertexClusterConfig):
+        raise UserError(f"get_config() in {CLUSTER.filename!r} gives no VertexClusterConfig")
+    files = launch.run_files(config, config_filename)
+    experiment, workdir = config.make_experiment(), WORKDIR.value or ""
+    if DRY_RUN.value:
+        pools = launch.write_dry_run(experiment, cluster, files, workdir, Path(DRY_RUN.value))
+    else:
+        found = account.find_account(
+            GCP_PROJECT.value, GCP_SERVICE_ACCOUNT.value, GCP_LOCATION.value, os.environ
+        )
+        pools = launch.launch(experiment, cluster, files, workdir, found, RESUME.value)
+    for pool in pools:
+        print(pool.summary())
+    return 0
 
 
 def _prepare(config: TrainingConfig, config_filename: str) -> Path:

@@ -94,7 +94,8 @@ class DistributedConfig:
     # None for where these come from a server.
     double_buffering: bool | None = None
     # The first server's metrics for Prometheus are at this port of its machine's loopback
-    # interface, the next server's at the next port; None for none.
+    # interface (of all interfaces in a container), the next server's at the next port; None for
+    # none.
     prometheus_port: int | None = None
     # How requests become batches.
     server: InferenceConfig = InferenceConfig()

@@ -1,9 +1,9 @@
 """Checkpoints: everything a run needs to go on as if nothing had happened.
 
 Written by orbax, asynchronously, in a directory beside the final one that is renamed when it
-is whole. A tree is stored as its leaves in order, with their names, types and checksums
-beside them, so that any tree of arrays and numbers comes back bit for bit, and damage and
-mismatches are found by name.
+is whole; in a bucket, in the final one, which then gets a file that says so. A tree is stored as
+its leaves in order, with their names, types and checksums beside them, so that any tree of arrays
+and numbers comes back bit for bit, and damage and mismatches are found by name.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.path import atomicity
 
 from mukoe.errors import UserError
 from mukoe.observability import progress
@@ -27,6 +28,8 @@ from mukoe.types import Nest
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 _PYTHON = {"bool": bool, "int": int, "float": float}
+# Where Vertex AI mounts buckets, in which directories cannot be renamed.
+_OBJECT_STORES = "/gcs/"
 
 
 class _DamagedError(Exception):
@@ -249,14 +252,18 @@ class _Series:
         self._writer: ocp.AsyncCheckpointer | None = None
         self._pending: int | None = None
         self._pending_score: float | None = None
+        self._commits_by_file = str(directory).startswith(_OBJECT_STORES)
 
     def steps(self) -> list[int]:
         """Returns the steps of the whole checkpoints, in ascending order."""
         try:
-            names = [path.name for path in self._directory.iterdir()]
+            names = [path.name for path in self._directory.iterdir() if self._is_whole(path)]
         except OSError:
             return []
         return sorted(int(name) for name in names if name.isdecimal())
+
+    def _is_whole(self, path: Path) -> bool:
+        return not self._commits_by_file or (path / atomicity.COMMIT_SUCCESS_FILE).exists()
 
     def score(self) -> float | None:
         with self._lock:
@@ -297,13 +304,22 @@ class _Series:
         if self._writer is None:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
-            self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+            self._writer = self._make_writer()
         self._writer.save(
             self._directory / str(step),
             args=ocp.args.Composite(
                 arrays=ocp.args.PyTreeSave(dict(arrays)), header=ocp.args.JsonSave(header)
             ),
             force=True,
+        )
+
+    def _make_writer(self) -> ocp.AsyncCheckpointer:
+        if not self._commits_by_file:
+            return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        by_file = atomicity.CommitFileTemporaryPath
+        options = ocp.CompositeOptions(temporary_path_class=by_file)
+        return ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(composite_options=options), temporary_path_class=by_file
         )
 
     def settle(self) -> bool:
@@ -335,11 +351,13 @@ class _Series:
         steps = self.steps()
         kept = [step for step in steps if step <= newest][-self._keep :]
         for step in set(steps) - set(kept):
-            doomed = self._directory / f".removed-{step}"
-            try:
-                os.replace(self._directory / str(step), doomed)
-            except OSError:
-                continue
+            doomed = self._directory / str(step)
+            if not self._commits_by_file:
+                doomed = self._directory / f".removed-{step}"
+                try:
+                    os.replace(self._directory / str(step), doomed)
+                except OSError:
+                    continue
             shutil.rmtree(doomed, ignore_errors=True)
 
     def remove_all(self) -> None:
@@ -353,7 +371,8 @@ class _Series:
         if jax.process_index() != 0:
             return
         for path in self._directory.iterdir():
-            if "orbax-checkpoint-tmp" in path.name or path.name.startswith(".removed-"):
+            half = "orbax-checkpoint-tmp" in path.name or path.name.startswith(".removed-")
+            if half or not self._is_whole(path):
                 shutil.rmtree(path, ignore_errors=True)
 
     def read(self, step: int | None) -> tuple[list[_Leaf], list[np.ndarray], dict[str, Any]]:

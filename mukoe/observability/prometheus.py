@@ -5,7 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 from mukoe.errors import UserError
 
-_ADDRESS = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+ALL_INTERFACES = "0.0.0.0"
 
 Labels = tuple[tuple[str, str], ...]
 """Pairs of name and value."""
@@ -27,7 +28,7 @@ class Metric(NamedTuple):
 
 
 class Exporter:
-    """Serves `http://127.0.0.1:PORT/metrics` in threads of its own."""
+    """Serves `http://ADDRESS:PORT/metrics` in threads of its own."""
 
     def __init__(
         self,
@@ -35,14 +36,16 @@ class Exporter:
         prefix: str,
         read: Callable[[], Iterable[Metric]],
         labels: Labels = (),
+        address: str = LOOPBACK,
     ):
         """Starts to serve.
 
         Args:
-          port: to listen at, on the loopback interface alone; 0 for any that is free.
+          port: to listen at; 0 for any that is free.
           prefix: of all names, such as 'mukoe_inference'.
           read: returns the metrics; called for each request of the page.
           labels: of all samples.
+          address: of the interface, `LOOPBACK` or `ALL_INTERFACES`.
 
         Raises:
           UserError: the port is taken, or prometheus_client is not installed.
@@ -57,7 +60,7 @@ class Exporter:
         registry.register(_Collector(prefix, read, labels))
         try:
             self._server, self._thread = prometheus_client.start_http_server(
-                port, addr=_ADDRESS, registry=registry
+                port, addr=address, registry=registry
             )
         except (OSError, OverflowError) as error:
             raise UserError(

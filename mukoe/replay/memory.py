@@ -21,9 +21,10 @@ def available_bytes() -> int | None:
     return min(limits) if limits else None
 
 
-def check_fits(required: int, what: str, remedy: str) -> None:
-    """Raises a UserError if `required` bytes are more than there are."""
-    available = available_bytes()
+def check_fits(required: int, what: str, remedy: str, available: int | None = None) -> None:
+    """Raises a UserError if `required` bytes are more than `available` ones, or those here."""
+    if available is None:
+        available = available_bytes()
     if available is not None and required > available:
         raise UserError(
             f"{what} needs {required / _GIB:.1f} GiB and {available / _GIB:.1f} GiB are "

@@ -82,7 +82,8 @@ def test_a_killed_machine_is_replaced_and_the_others_learn_the_new_addresses(clu
 
     check_goes_on(program, "replay", replace_machine)
     assert program.ports != ports
-    assert "node replay has lost its machine" in program.output
+    # Which of the two depends on who notices first.
+    assert re.search(r"node replay (has lost its machine|cannot be reached) on", program.output)
     assert "node learner has to learn where replay/0 is now: restart" in program.output
 
 

@@ -169,7 +169,7 @@ def get_config():
 
 
 @pytest.mark.parametrize(
-    "launch_type", ["local_mp", pytest.param("local_mt", marks=pytest.mark.slow)]
+    "launch_type", [pytest.param("local_mp", marks=pytest.mark.slow), "local_mt"]
 )
 def test_a_node_that_fails_ends_the_program_with_its_own_error(tmp_path, launch_type):
     config = tmp_path / "breaking.py"

@@ -74,6 +74,7 @@ def make_program(
     workdir: Path,
     resume: bool = False,
     name: str = "mukoe",
+    replay_memory: int | None = None,
 ) -> tuple[lp.Program, lp.CourierHandle]:
     """Turns an experiment into a Launchpad program.
 
@@ -83,6 +84,7 @@ def make_program(
       workdir: where logs and checkpoints go; it exists.
       resume: go on from the newest checkpoint in `workdir`, where there is one.
       name: of the program.
+      replay_memory: bytes of the machine that replay will run on; None where it is this one.
 
     Returns:
       The program, and a handle of its counter.
@@ -93,7 +95,7 @@ def make_program(
         environment_spec=environment_spec,
         workdir=workdir,
         counts=counts_to_resume(workdir) if resume else {},
-        saves_replay=_saves_replay(experiment, environment_spec),
+        saves_replay=_saves_replay(experiment, environment_spec, replay_memory),
     )
     placement = inference_placement(distributed)
     split = placement == "split"
@@ -156,7 +158,9 @@ def inference_placement(distributed: DistributedConfig) -> str:
     return distributed.inference
 
 
-def _saves_replay(experiment: ExperimentConfig, spec: EnvironmentSpec) -> bool:
+def _saves_replay(
+    experiment: ExperimentConfig, spec: EnvironmentSpec, memory_bytes: int | None
+) -> bool:
     """Also refuses a replay for which there is no memory."""
     builder = experiment.builder
     policy = builder.make_policy(builder.make_networks(spec), spec)
@@ -165,5 +169,6 @@ def _saves_replay(experiment: ExperimentConfig, spec: EnvironmentSpec) -> bool:
     required = bytes_required(builder.replay, rows, num_streams)
     if any(leaf.dtype == np.uint8 and leaf.shape for leaf in jax.tree.leaves(rows)):
         required //= _PIXEL_COMPRESSION
-    memory.check_fits(required, f"replay of {builder.replay.capacity} items", "lower the capacity")
+    what = f"replay of {builder.replay.capacity} items"
+    memory.check_fits(required, what, "lower the capacity", memory_bytes)
     return saves_replay(experiment, required)

@@ -7,6 +7,7 @@ leaves with a status that says what happened.
 """
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -59,15 +60,35 @@ def launch(
       workdir: where the nodes log.
       launch_type: 'local_mt', 'local_mp', 'test_mt' or 'test_mp'.
     """
-    (workdir / FAILURE_FILE).unlink(missing_ok=True)
+
+    def start(line: ProgressLine) -> Run:
+        if launch_type in ("local_mt", "test_mt"):
+            return _Threads(lp.launch(program, launch_type="local_mt"), workdir)
+        supervise = functools.partial(_supervise_locally, program, experiment, workdir, line)
+        return Processes(workdir, line, supervise)
+
     # Negative: Launchpad never kills by itself.
     flags.FLAGS["lp_termination_notice_secs"].value = -1
+    return run_to_end(start, counter, experiment, workdir)
+
+
+def run_to_end(
+    start: Callable[[ProgressLine], "Run"],
+    counter: lp.CourierHandle,
+    experiment: ExperimentConfig,
+    workdir: Path,
+) -> int:
+    """Starts a program, watches it to its end, and returns the exit status; see `launch`.
+
+    Args:
+      start: starts it; gets the line on the terminal.
+      counter: of `make_program`.
+      experiment: the run.
+      workdir: where the nodes log.
+    """
+    (workdir / FAILURE_FILE).unlink(missing_ok=True)
     with ProgressLine() as line:
-        run: _Run
-        if launch_type in ("local_mt", "test_mt"):
-            run = _Threads(lp.launch(program, launch_type="local_mt"), workdir)
-        else:
-            run = _Processes(program, experiment, workdir, line)
+        run = start(line)
         with _signals(run):
             watcher = _Watcher(counter, experiment, line)
             while not run.ended:
@@ -98,7 +119,7 @@ def _local_resources(program: lp.Program, experiment: ExperimentConfig) -> dict[
     return {label: PythonProcess(env=groups[label]) for label in program.groups}
 
 
-class _Run:
+class Run:
     """A started program: is it still going, why does it end, and how did it end."""
 
     def __init__(self, workdir: Path):
@@ -155,7 +176,7 @@ class _Run:
         """Kills what is left over."""
 
 
-class _Threads(_Run):
+class _Threads(Run):
     """A program in the threads of this process, run by Launchpad; nothing is started again."""
 
     def __init__(self, manager: Any, workdir: Path):
@@ -182,42 +203,27 @@ class _Threads(_Run):
         self._waited.set()
 
 
-class _Processes(_Run):
+class Processes(Run):
     """A program of processes, which are started again when they die."""
 
     def __init__(
-        self, program: lp.Program, experiment: ExperimentConfig, workdir: Path, line: ProgressLine
+        self,
+        workdir: Path,
+        line: ProgressLine,
+        supervise: Callable[[Callable[[Restart], None]], Supervisor],
     ):
+        """Starts all of them.
+
+        Args:
+          workdir: of the run.
+          line: says which processes are started again.
+          supervise: starts the processes; told whom to tell of restarts.
+        """
         super().__init__(workdir)
         self._line = line
         self._log = make_logger(workdir, "supervisor", "actor_steps")
         self._actor_steps = 0
-        config = experiment.distributed
-
-        def start(commands: Iterable[Command]) -> Supervisor:
-            for command in commands:
-                # Launchpad in the node never kills it either.
-                command.command_as_list.append("--lp_termination_notice_secs=-1")
-            return Supervisor(
-                workdir, commands, config.max_restarts, config.hang_seconds, self._report
-            )
-
-        with _running_commands_by(start):
-            self._supervisor: Supervisor = lp.launch(
-                program,
-                launch_type="local_mp",
-                terminal="output_to_files",
-                local_resources=_local_resources(program, experiment),
-            )
-        ports = [
-            address.resolve().rpartition(":")[2]
-            for node in program.get_all_nodes()
-            for address in node.addresses
-        ]
-        line.message(
-            f"ports {', '.join(ports)} are open on all network interfaces to whoever reaches this "
-            "machine: see docs/reliability.md"
-        )
+        self._supervisor = supervise(self._report)
 
     def poll(self, actor_steps: int) -> None:
         """Also starts again what has died."""
@@ -253,6 +259,41 @@ class _Processes(_Run):
         self._log.close()
 
 
+def _supervise_locally(
+    program: lp.Program,
+    experiment: ExperimentConfig,
+    workdir: Path,
+    line: ProgressLine,
+    on_restart: Callable[[Restart], None],
+) -> Supervisor:
+    """Starts the processes of a program on this machine."""
+    config = experiment.distributed
+
+    def start(commands: Iterable[Command]) -> Supervisor:
+        for command in commands:
+            # Launchpad in the node never kills it either.
+            command.command_as_list.append("--lp_termination_notice_secs=-1")
+        return Supervisor(workdir, commands, config.max_restarts, config.hang_seconds, on_restart)
+
+    with _running_commands_by(start):
+        supervisor: Supervisor = lp.launch(
+            program,
+            launch_type="local_mp",
+            terminal="output_to_files",
+            local_resources=_local_resources(program, experiment),
+        )
+    ports = [
+        address.resolve().rpartition(":")[2]
+        for node in program.get_all_nodes()
+        for address in node.addresses
+    ]
+    line.message(
+        f"ports {', '.join(ports)} are open on all network interfaces to whoever reaches this "
+        "machine: see docs/reliability.md"
+    )
+    return supervisor
+
+
 @contextlib.contextmanager
 def _running_commands_by(start: Callable[[Iterable[Command]], Any]) -> Iterator[None]:
     """Has Launchpad hand its commands to `start` instead of running them."""
@@ -267,7 +308,7 @@ def _running_commands_by(start: Callable[[Iterable[Command]], Any]) -> Iterator[
 
 
 @contextlib.contextmanager
-def _signals(run: _Run) -> Iterator[None]:
+def _signals(run: Run) -> Iterator[None]:
     """SIGTERM, which also is how a node ends the program, and Ctrl-C stop the run."""
     old = [
         signal.signal(signal.SIGTERM, lambda *_: run.stop()),
@@ -294,20 +335,22 @@ class _Watcher:
         self.actor_steps = 0
         self._closed = threading.Event()
         counter.set_client_kwargs(call_timeout=5.0)
-        self._thread = threading.Thread(
-            target=self._watch, args=(counter.dereference(),), daemon=True
-        )
-        self._thread.start()
+        self._counter = counter
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def close(self) -> None:
         self._closed.set()
 
-    def _watch(self, counter: lp.CourierClient) -> None:
+    def _watch(self) -> None:
+        client: lp.CourierClient | None = None
         while not self._closed.wait(1.0):
-            with contextlib.suppress(Exception):  # not up yet, or gone already
-                counts, self.reports = counter.snapshot()
+            try:
+                client = client or self._counter.dereference()
+                counts, self.reports = client.snapshot()
                 self.actor_steps = counts.get("actor_steps", 0)
                 self._line.update(make_progress(self._experiment, counts, dict(self.reports)))
+            except Exception:  # not up yet, or gone already, perhaps to another address
+                client = None
 
 
 def leave(status: int) -> NoReturn:

@@ -44,7 +44,7 @@ from mukoe.layouts.supervision import supervised
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.poison import saving_bad_batches
 from mukoe.observability.loggers import make_logger
-from mukoe.observability.prometheus import Exporter
+from mukoe.observability.prometheus import ALL_INTERFACES, LOOPBACK, Exporter
 from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
@@ -378,6 +378,8 @@ class InferenceNode:
                 "mukoe_inference",
                 self._server.exported_metrics,
                 (("server", self._label),),
+                # A container has a loopback interface of its own.
+                ALL_INTERFACES if supervised.is_alone() else LOOPBACK,
             )
         )
 

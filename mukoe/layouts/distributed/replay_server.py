@@ -81,9 +81,9 @@ def _fall_back(folder: Path, checkpoint: Path, reason: str) -> None:
     progress.warn(f"replay checkpoint {checkpoint} cannot be read: {reason}")
     aside = folder.with_name(f"{folder.name}_damaged")
     shutil.rmtree(aside, ignore_errors=True)
-    os.replace(checkpoint, aside)
+    shutil.move(checkpoint, aside)
     for kept in _checkpoints(_folder_before(folder)):
-        os.replace(kept, folder / kept.name)
+        shutil.move(kept, folder / kept.name)
 
 
 class ReplaySaver:

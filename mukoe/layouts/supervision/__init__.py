@@ -1,1 +1,1 @@
-"""Processes that are started again when they die; needs nothing but the standard library."""
+"""Processes that are started again when they die; the standard library alone but `ray_host`."""

@@ -1,6 +1,7 @@
-"""What a node does for its supervisor: it says that it lives, and why it died."""
+"""What a node does for its supervisor: it says that it lives, why it died, and asks for the end."""
 
 import contextlib
+import functools
 import json
 import os
 import threading
@@ -12,16 +13,44 @@ HEARTBEAT_VARIABLE = "MUKOE_HEARTBEAT"
 RESTARTS_VARIABLE = "MUKOE_RESTARTS"
 # The label of the node, for whoever looks at the processes.
 NODE_VARIABLE = "MUKOE_NODE"
+# A file that is touched at each sign of life, for the health check of a container.
+HEARTBEAT_FILE_VARIABLE = "MUKOE_HEARTBEAT_FILE"
 
 FAILURE_FILE = "failure.json"
 FAILURES = "failures"
+STARTS = "starts"
+
+# What a node says to its supervisor.
+BEAT = b"."
+STOP = b"s"
 
 _BEAT_SECONDS = 1.0
 
 
 def is_supervised() -> bool:
     """Whether this process is a node of its own, which is started again when it dies."""
-    return HEARTBEAT_VARIABLE in os.environ
+    return NODE_VARIABLE in os.environ
+
+
+def is_alone() -> bool:
+    """Whether the node's launcher is not there: only its container's runtime starts it again."""
+    return is_supervised() and HEARTBEAT_VARIABLE not in os.environ
+
+
+def become_node(workdir: Path, label: str) -> None:
+    """Makes this process a node that is started again by whoever runs its container.
+
+    Nobody tells such a process how often that has happened, so it counts in the workdir.
+    """
+    path = workdir / STARTS / label
+    starts = 0
+    with contextlib.suppress(OSError):
+        text = path.read_text()
+        # A process that died here has left half of a file.
+        starts = int(text) if text.isdecimal() else 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(starts + 1))
+    os.environ.update({NODE_VARIABLE: label, RESTARTS_VARIABLE: str(starts)})
 
 
 def restarts() -> int:
@@ -31,11 +60,24 @@ def restarts() -> int:
 
 def start_heartbeat() -> None:
     """Tells the supervisor once a second, from a thread, that this process is not stopped."""
-    descriptor = os.environ.get(HEARTBEAT_VARIABLE)
-    if descriptor is None or any(t.name == "heartbeat" for t in threading.enumerate()):
+    if any(thread.name == "heartbeat" for thread in threading.enumerate()):
         return
-    os.set_blocking(int(descriptor), False)
-    threading.Thread(target=_beat, args=(int(descriptor),), name="heartbeat", daemon=True).start()
+    descriptor, file = os.environ.get(HEARTBEAT_VARIABLE), os.environ.get(HEARTBEAT_FILE_VARIABLE)
+    if descriptor is not None:
+        os.set_blocking(int(descriptor), False)
+        beat = functools.partial(_beat, int(descriptor))
+    elif file is not None:
+        beat = functools.partial(_touch, Path(file))
+    else:
+        return
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+
+
+def _touch(file: Path) -> None:
+    while True:
+        with contextlib.suppress(OSError):  # a full disk
+            file.touch()
+        time.sleep(_BEAT_SECONDS)
 
 
 def _beat(descriptor: int) -> None:
@@ -43,10 +85,15 @@ def _beat(descriptor: int) -> None:
         # A supervisor that is stopped itself reads nothing, and the pipe fills.
         with contextlib.suppress(BlockingIOError):
             try:
-                os.write(descriptor, b".")
+                os.write(descriptor, BEAT)
             except BrokenPipeError:
                 return
         time.sleep(_BEAT_SECONDS)
+
+
+def ask_for_stop() -> None:
+    """Asks the launcher to end the program, where it is too far away for a signal."""
+    os.write(int(os.environ[HEARTBEAT_VARIABLE]), STOP)
 
 
 def write_failure(workdir: Path, label: str, failure: dict[str, Any]) -> None:

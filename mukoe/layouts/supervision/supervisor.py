@@ -6,19 +6,17 @@ that happens is decided here.
 """
 
 import collections
-import contextlib
 import dataclasses
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mukoe.layouts.supervision import supervised, tether
+from mukoe.layouts.supervision import supervised
+from mukoe.layouts.supervision.process import LocalProcess, Process
 
 # These serve the others until they have ended: they are told to stop last ...
 SERVING = ("replay", "counter")
@@ -39,6 +37,16 @@ class Command(Protocol):
     command_as_list: list[str]
     env_overrides: Mapping[str, Any]
     title: str
+
+
+ProcessStarter = Callable[[Command, Mapping[str, str], Path], Process]
+"""Starts a command, with variables for its environment and the file for what it prints."""
+
+
+def start_locally(command: Command, environment: Mapping[str, str], log_path: Path) -> Process:
+    """Starts a command on this machine."""
+    variables = {**command.env_overrides, **environment}
+    return LocalProcess(command.command_as_list, variables, log_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Supervisor:
         hang_seconds: float,
         on_restart: Callable[[Restart], None],
         clock: Callable[[], float] = time.monotonic,
+        start_process: ProcessStarter = start_locally,
     ):
         """Starts all processes.
 
@@ -82,6 +91,7 @@ class Supervisor:
           hang_seconds: a process that gave no sign of life for so long is killed.
           on_restart: told of each restart.
           clock: gives seconds.
+          start_process: such as on another machine.
         """
         self._max_restarts = max_restarts
         self._hang_seconds = hang_seconds
@@ -90,7 +100,7 @@ class Supervisor:
         self._stopping_since: float | None = None
         self.failure: dict[str, Any] | None = None
         (workdir / supervised.FAILURES).mkdir(exist_ok=True)
-        self._nodes = [_Node(workdir, command, clock) for command in commands]
+        self._nodes = [_Node(workdir, command, clock, start_process) for command in commands]
         for node in self._nodes:
             node.start()
 
@@ -136,6 +146,11 @@ class Supervisor:
             self._stopping_since = self._clock()
             self._terminate(serving=False)
 
+    def fail(self, failure: dict[str, Any]) -> None:
+        """Tells the nodes to stop, for a reason as in failure.json."""
+        self.failure = failure
+        self.stop()
+
     def close(self) -> None:
         """Kills what is left, and removes what Launchpad has left."""
         for node in self._nodes:
@@ -158,13 +173,13 @@ class Supervisor:
         if is_mistake or errors > _MAX_ERRORS or len(recent) >= self._max_restarts:
             times = f"{len(recent) + 1} times in {WINDOW_SECONDS:.0f} s"
             died = f"it died {times}; the last time it {reason}"
-            self.failure = failure or {
+            without_a_word = {
                 "node": node.label,
                 "error": died,
                 "is_user_error": False,
                 "traceback": f"{died}; see {node.log_path}",
             }
-            return self.stop()
+            return self.fail(failure or without_a_word)
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** len(recent), _LONGEST_PAUSE_SECONDS)
         node.deaths.append(_Death(now, failure is not None))
         node.start_at = now + pause
@@ -181,9 +196,15 @@ class _Death:
 class _Node:
     """One node: its command, and the process that runs it for now."""
 
-    def __init__(self, workdir: Path, command: Command, clock: Callable[[], float]):
+    def __init__(
+        self,
+        workdir: Path,
+        command: Command,
+        clock: Callable[[], float],
+        start_process: ProcessStarter,
+    ):
         group, _, index = command.title.partition("/")
-        self.label = f"{group}_{index}" if group in ("actor", "inference") else group
+        self.label = label_of(command.title)
         self.serves = group in SERVING
         self.log_path = workdir / "logs" / "nodes" / group / index
         self.restarts = 0
@@ -193,9 +214,9 @@ class _Node:
         self._failure_path = workdir / supervised.FAILURES / f"{self.label}.json"
         self._command = command
         self._clock = clock
+        self._start_process = start_process
         self._heard_at = 0.0
-        self._pipe: int | None = None
-        self._process: subprocess.Popen | None = None
+        self._process: Process | None = None
         self._kill_reason: str | None = None
         self._terminated = False
 
@@ -206,38 +227,22 @@ class _Node:
     @property
     def silent_seconds(self) -> float:
         """How long ago the process started or gave its last sign of life."""
-        with contextlib.suppress(BlockingIOError):
-            while self._pipe is not None and os.read(self._pipe, 4096):
-                self._heard_at, self.has_beaten = self._clock(), True
+        if self._process is not None and self._process.waiting:
+            self._heard_at = self._clock()
+        elif self._process is not None and self._process.hear():
+            self._heard_at, self.has_beaten = self._clock(), True
         return self._clock() - self._heard_at
 
     def start(self) -> None:
-        self._forget()
+        if self._process is not None:
+            self._process.close()
         self._failure_path.unlink(missing_ok=True)
         self.start_at, self._kill_reason, self.has_beaten = None, None, False
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._pipe, theirs = os.pipe()
-        os.set_blocking(self._pipe, False)
         environment = {
-            **os.environ,
-            **self._command.env_overrides,
-            supervised.HEARTBEAT_VARIABLE: str(theirs),
             supervised.RESTARTS_VARIABLE: str(self.restarts),
             supervised.NODE_VARIABLE: self.label,
         }
-        bound = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
-        with open(self.log_path, "a") as log:
-            self._process = subprocess.Popen(
-                [*bound, *self._command.command_as_list],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs],
-                # Ctrl-C is for the launcher alone, which tells the nodes in their order.
-                start_new_session=True,
-            )
-        os.close(theirs)
+        self._process = self._start_process(self._command, environment, self.log_path)
         self._heard_at = self._clock()
 
     def kill(self, reason: str) -> None:
@@ -251,11 +256,8 @@ class _Node:
             self._send(signal.SIGTERM)
 
     def close(self) -> None:
-        self._send(signal.SIGKILL)
         if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=5)
-        self._forget()
+            self._process.close()
         for folder in _data_folders(self._command.command_as_list):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -266,24 +268,21 @@ class _Node:
     def reason(self) -> str:
         """Why the process is dead, such as `was killed by SIGKILL`."""
         assert self._process is not None
-        code = self._process.returncode
         if self._kill_reason:
             return self._kill_reason
         if failure := self.failure():
             return f"failed: {' '.join(failure['error'].split())[:200]}"
-        if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with status {code}"
+        return self._process.fate
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+            self._process.send_signal(number)
 
-    def _forget(self) -> None:
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+
+def label_of(title: str) -> str:
+    """Returns the label of a node, such as `actor_0` of `actor/0`, or `learner` of `learner/0`."""
+    group, _, index = title.partition("/")
+    return f"{group}_{index}" if group in ("actor", "inference") else group
 
 
 def _data_folders(command: Sequence[str]) -> list[str]:

@@ -1,0 +1,102 @@
+"""Whose Google Cloud project a program runs in, from flags and the environment."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+import google.cloud.storage
+from absl import flags
+from google import auth
+from google.auth.exceptions import DefaultCredentialsError
+from xmanager import xm_flags
+from xmanager.cloud import vertex
+
+from mukoe.errors import UserError
+
+# An image with CUDA takes longer to build than XManager's 20 minutes.
+_BUILD_SECONDS = 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """Where a program runs and who pays.
+
+    project: the id of a Google Cloud project.
+    service_account: whose rights the nodes have: its name, before the `@`.
+    location: a region, such as `us-central1`.
+    """
+
+    project: str
+    service_account: str
+    location: str
+
+
+def find_account(
+    project: str | None, service_account: str | None, location: str, environment: Mapping[str, str]
+) -> Account:
+    """Takes from the environment what is not given, and looks for credentials.
+
+    Raises:
+      UserError: something is missing; one line names all of it.
+    """
+    project = project or environment.get("GOOGLE_CLOUD_PROJECT")
+    service_account = service_account or environment.get("GOOGLE_CLOUD_SERVICE_ACCOUNT")
+    missing = []
+    if not project:
+        missing.append("the project (--gcp_project or GOOGLE_CLOUD_PROJECT)")
+    if not service_account:
+        missing.append(
+            "the service account (--gcp_service_account or GOOGLE_CLOUD_SERVICE_ACCOUNT)"
+        )
+    try:
+        auth.default()
+    except DefaultCredentialsError:
+        missing.append(
+            "credentials (GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default login)"
+        )
+    if missing or not project or not service_account:
+        raise UserError("Vertex AI needs " + " and ".join(missing))
+    return Account(project, service_account.partition("@")[0], location)
+
+
+def split_workdir(workdir: str) -> tuple[str, str]:
+    """Returns the bucket and the path of `gs://BUCKET/PATH`.
+
+    Raises:
+      UserError: it is none.
+    """
+    match = re.fullmatch(r"gs://([a-z0-9][a-z0-9._-]+)/+(.*[^/])/*", workdir)
+    if match is None:
+        raise UserError(
+            "Vertex AI needs the bucket that all nodes share: --workdir=gs://BUCKET/PATH, "
+            f"not {workdir!r}"
+        )
+    return match[1], match[2]
+
+
+def mounted(bucket: str, path: str) -> Path:
+    """Where nodes on Vertex AI see a path of a bucket."""
+    return Path("/gcs", bucket, path)
+
+
+def check_workdir(account: Account, bucket: str, path: str, resume: bool) -> None:
+    """Raises a `UserError` where there is a run to resume and it is not asked for, or none."""
+    blob = google.cloud.storage.Client(account.project).bucket(bucket).blob(f"{path}/config.json")
+    exists = blob.exists()
+    if exists and not resume:
+        raise UserError(
+            f"workdir gs://{bucket}/{path} already holds an experiment: go on with it by "
+            "--resume, or give another --workdir"
+        )
+    if resume and not exists:
+        raise UserError(f"nothing to resume in gs://{bucket}/{path}: start it without --resume")
+
+
+def use(account: Account, bucket: str, environment: MutableMapping[str, str]) -> None:
+    """Tells XManager, which takes these from the environment, flags and a default client."""
+    environment["GOOGLE_CLOUD_PROJECT"] = account.project
+    environment["GOOGLE_CLOUD_BUCKET_NAME"] = bucket
+    flags.FLAGS[xm_flags.GCP_SERVICE_ACCOUNT_NAME.name].value = account.service_account
+    flags.FLAGS[xm_flags.CLOUD_BUILD_TIMEOUT_SECONDS.name].value = _BUILD_SECONDS
+    vertex.set_default_client(vertex.Client(account.project, account.location))

@@ -1,0 +1,143 @@
+"""Which machine each group of the program runs on, as far as Vertex AI and XManager can say it."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import launchpad as lp
+from xmanager import xm
+
+from mukoe.errors import UserError
+from mukoe.layouts.experiment import ExperimentConfig
+
+_MOST_POOLS = 4
+# The most vCPUs that a machine with so many of an accelerator may have. These are the accelerators
+# whose names XManager 0.7 and Vertex AI agree on.
+_MOST_CPUS = {
+    "p4": {1: 24, 2: 48, 4: 96},
+    "t4": {1: 48, 2: 48, 4: 96},
+    "p100": {1: 16, 2: 32, 4: 64},
+    "v100": {1: 12, 2: 24, 4: 48, 8: 96},
+    "a100": {1: 12, 2: 24, 4: 48, 8: 96, 16: 96},
+    "tpu_v2": {8: 96},
+    "tpu_v3": {8: 96},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """The machine of each node of a group."""
+
+    # vCPUs at least; XManager takes the smallest N1 machine that has them.
+    cpus: int = 4
+    # GiB of memory at least.
+    memory_gib: float = 15.0
+    # One of 'p4', 't4', 'p100', 'v100', 'a100', 'tpu_v2', 'tpu_v3'; None for none.
+    accelerator: str | None = None
+    # GPUs, or TPU cores, of the machine.
+    accelerator_count: int = 0
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1 or self.memory_gib <= 0:
+            raise UserError(f"a machine needs CPUs and memory, not {self.cpus}, {self.memory_gib}")
+        if self.accelerator is None:
+            if self.accelerator_count:
+                raise UserError("a machine without an accelerator has accelerator_count 0")
+            return
+        if self.accelerator not in _MOST_CPUS:
+            raise UserError(
+                f"accelerator {self.accelerator!r} cannot be had: XManager 0.7 knows "
+                f"{', '.join(_MOST_CPUS)} on Vertex AI"
+            )
+        counts = _MOST_CPUS[self.accelerator]
+        if self.accelerator_count not in counts:
+            raise UserError(
+                f"a machine has {', '.join(map(str, counts))} of {self.accelerator}, "
+                f"not {self.accelerator_count}"
+            )
+        if self.cpus > (most := counts[self.accelerator_count]):
+            raise UserError(
+                f"a machine with {self.accelerator_count} of {self.accelerator} has at most "
+                f"{most} vCPUs, not {self.cpus}"
+            )
+
+    @property
+    def platform(self) -> str:
+        """The kind of image it needs: 'cpu', 'cuda12' or 'tpu'."""
+        if self.accelerator is None:
+            return "cpu"
+        return "tpu" if self.accelerator.startswith("tpu") else "cuda12"
+
+    def requirements(self) -> xm.JobRequirements:
+        """The same for XManager."""
+        amounts = {"cpu": self.cpus, "ram": self.memory_gib * xm.GiB}
+        if self.accelerator:
+            amounts[self.accelerator] = self.accelerator_count
+        return xm.JobRequirements(amounts)
+
+
+@dataclasses.dataclass(frozen=True)
+class VertexClusterConfig:
+    """A machine for each node of each group; groups with equal machines share a worker pool."""
+
+    # Keeps the rows: its memory holds the whole replay.
+    replay: Machine = Machine()
+    # Counts and ends the program.
+    counter: Machine = Machine()
+    # Makes the updates.
+    learner: Machine = Machine()
+    # Each inference server, where there are some.
+    inference: Machine = Machine()
+    # Each actor.
+    actor: Machine = Machine()
+    # Plays the evaluation's episodes.
+    evaluator: Machine = Machine()
+    # Folders of Python packages, beside mukoe, that the nodes import.
+    packages: tuple[str, ...] = ()
+
+
+def place_inference(experiment: ExperimentConfig, cluster: VertexClusterConfig) -> ExperimentConfig:
+    """Decides `inference='auto'` by what the cluster has, and not by this machine."""
+    distributed = experiment.distributed
+    if distributed.inference != "auto":
+        return experiment
+    inference: Literal["server", "local"] = "server" if cluster.inference.accelerator else "local"
+    return dataclasses.replace(
+        experiment, distributed=dataclasses.replace(distributed, inference=inference)
+    )
+
+
+def xm_resources(
+    cluster: VertexClusterConfig, groups: Iterable[str], code: Path, locks: Path
+) -> dict[str, lp.DockerConfig]:
+    """Maps the groups of a program to hardware, for `lp.launch`.
+
+    Args:
+      cluster: the machines.
+      groups: of the program.
+      code: the folder that becomes the content of each image.
+      locks: where `container-PLATFORM.txt` are.
+
+    Raises:
+      UserError: Vertex AI has too few worker pools for so many kinds of machines.
+    """
+    machines = {group: getattr(cluster, group) for group in groups}
+    kinds = collections.defaultdict(list)
+    for group, machine in machines.items():
+        kinds[machine].append(group)
+    if len(kinds) > _MOST_POOLS:
+        listed = "; ".join(" and ".join(names) for names in kinds.values())
+        raise UserError(
+            f"Vertex AI has {_MOST_POOLS} worker pools, and the groups have {len(kinds)} kinds of "
+            f"machines ({listed}): give some groups the same machine"
+        )
+    return {
+        group: lp.DockerConfig(
+            code_directory=str(code),
+            docker_requirements=str(locks / f"container-{machine.platform}.txt"),
+            hw_requirements=machine.requirements(),
+        )
+        for group, machine in machines.items()
+    }

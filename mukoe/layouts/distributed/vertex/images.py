@@ -1,0 +1,110 @@
+"""What is in the images of a program's nodes, and how they are built.
+
+Launchpad's own instructions install `libpython3.10` with apt, which no Debian of today has, and the
+newest of everything. Here the image of CPython brings its library, and everything else is locked.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import attr
+from xmanager import xm
+
+import mukoe
+from mukoe.errors import UserError
+from mukoe.layouts.distributed.vertex.cluster import VertexClusterConfig
+from mukoe.layouts.resources import process_environment
+
+BASE_IMAGE = "python:3.10-slim-bookworm"
+
+_BOOTSTRAP = "bootstrap.txt"
+_ENVIRONMENTS = {
+    "cuda12": {
+        # Without a GPU the node ends, instead of learning on the CPU.
+        "JAX_PLATFORMS": "cuda,cpu",
+        # Where Vertex AI has the driver.
+        "LD_LIBRARY_PATH": "/usr/local/nvidia/lib:/usr/local/nvidia/lib64",
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+    },
+    "tpu": {"JAX_PLATFORMS": "tpu,cpu"},
+}
+
+
+def locks_folder() -> Path:
+    """Where the lock files are.
+
+    Raises:
+      UserError: mukoe was not installed from its source tree.
+    """
+    folder = Path(mukoe.__file__).parent.parent / "requirements"
+    if not (folder / _BOOTSTRAP).is_file():
+        raise UserError(
+            f"images are built from mukoe's source tree, and there is no {folder / _BOOTSTRAP}: "
+            "use a clone of the repository, installed by `make setup`"
+        )
+    return folder
+
+
+@contextlib.contextmanager
+def code_folder(cluster: VertexClusterConfig) -> Iterator[Path]:
+    """Gathers what the images contain beside what is installed into them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(locks_folder() / _BOOTSTRAP, folder)
+        for package in (Path(mukoe.__file__).parent, *map(Path, cluster.packages)):
+            if not package.is_dir():
+                raise UserError(f"cluster.packages: there is no folder {str(package)!r}")
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(package, folder / package.resolve().name, ignore=ignored)
+        yield folder
+
+
+def with_instructions(container: xm.PythonContainer, platform: str) -> xm.PythonContainer:
+    """Replaces Launchpad's instructions for a container by those that build."""
+    name = Path(container.path).name
+    (command,) = container.entrypoint.commands
+    return attr.evolve(
+        container,
+        base_image=BASE_IMAGE,
+        # Launchpad would kill a node 10 s after it was told to stop.
+        entrypoint=xm.CommandList([f"exec {command} --lp_termination_notice_secs=-1"]),
+        docker_instructions=instructions(name, platform),
+    )
+
+
+def instructions(name: str, platform: str) -> list[str]:
+    """Lines of a Dockerfile.
+
+    Args:
+      name: of the folder in the build context that has the code, a requirements.txt and a
+        bootstrap.txt.
+      platform: 'cpu', 'cuda12' or 'tpu'.
+    """
+    environment = process_environment(cpu_only=True)
+    if platform in _ENVIRONMENTS:
+        of_tensorflow = {k: v for k, v in environment.items() if k.startswith("TF_")}
+        environment = {**of_tensorflow, **_ENVIRONMENTS[platform]}
+    environment["PYTHONUNBUFFERED"] = "1"
+    # XManager's entry point waits with it for a TPU.
+    tools = [f"RUN {_apt_get('netcat-openbsd')}"] if platform == "tpu" else []
+    return [
+        *tools,
+        f"COPY {name}/{_BOOTSTRAP} {name}/requirements.txt /tmp/requirements/",
+        "RUN python -m pip install --no-cache-dir --require-hashes "
+        f"-r /tmp/requirements/{_BOOTSTRAP} && uv pip install --system --no-cache "
+        "--require-hashes -r /tmp/requirements/requirements.txt",
+        f"COPY {name}/ /{name}/",
+        f"WORKDIR /{name}",
+        *(f'ENV {variable}="{value}"' for variable, value in sorted(environment.items())),
+    ]
+
+
+def _apt_get(package: str) -> str:
+    return (
+        f"apt-get update && apt-get install --yes --no-install-recommends {package} "
+        "&& rm -rf /var/lib/apt/lists/*"
+    )

@@ -1,0 +1,103 @@
+"""From an experiment to a job of Vertex AI, or to a folder that says what it would be."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mukoe.configuration import prepare_workdir
+from mukoe.layouts.distributed.graph import check, make_program
+from mukoe.layouts.distributed.lone_node import lone_nodes
+from mukoe.layouts.distributed.vertex import account as accounts
+from mukoe.layouts.distributed.vertex.cluster import (
+    VertexClusterConfig,
+    place_inference,
+    xm_resources,
+)
+from mukoe.layouts.distributed.vertex.images import code_folder, locks_folder
+from mukoe.layouts.distributed.vertex.pools import Pool, make_pools, submit, write_pools
+from mukoe.layouts.experiment import ExperimentConfig
+
+_TITLE = "mukoe"
+
+
+def run_files(config: Any, config_file: str) -> dict[str, str]:
+    """The files that say which experiment a workdir holds, as texts by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare_workdir(folder, config, config_file, resume=False)
+        return {path.name: path.read_text() for path in Path(folder).iterdir()}
+
+
+def write_dry_run(
+    experiment: ExperimentConfig,
+    cluster: VertexClusterConfig,
+    files: Mapping[str, str],
+    workdir: str,
+    folder: Path,
+) -> Sequence[Pool]:
+    """Writes build contexts, Dockerfiles and the job; needs no network and no account.
+
+    Args:
+      experiment: the run.
+      cluster: the machines.
+      files: of `run_files`.
+      workdir: `gs://BUCKET/PATH`.
+      folder: where to; empty or missing.
+
+    Raises:
+      UserError: Vertex AI cannot express the program, or the folder cannot be written.
+    """
+    pools = _pools(experiment, cluster, files, workdir)
+    write_pools(pools, _TITLE, folder)
+    return pools
+
+
+def launch(
+    experiment: ExperimentConfig,
+    cluster: VertexClusterConfig,
+    files: Mapping[str, str],
+    workdir: str,
+    account: accounts.Account,
+    resume: bool,
+) -> Sequence[Pool]:
+    """Builds the images and starts the job; returns when Vertex AI has it.
+
+    Args:
+      experiment: the run.
+      cluster: the machines.
+      files: of `run_files`.
+      workdir: `gs://BUCKET/PATH`.
+      account: of `find_account`.
+      resume: go on with the run in the workdir.
+
+    Raises:
+      UserError: Vertex AI cannot express the program, or the workdir does not fit `resume`.
+    """
+    bucket, path = accounts.split_workdir(workdir)
+    pools = _pools(experiment, cluster, files, workdir)
+    accounts.check_workdir(account, bucket, path, resume)
+    accounts.use(account, bucket, os.environ)
+    submit(pools, _TITLE)
+    return pools
+
+
+def _pools(
+    experiment: ExperimentConfig,
+    cluster: VertexClusterConfig,
+    files: Mapping[str, str],
+    workdir: str,
+) -> list[Pool]:
+    mounted = accounts.mounted(*accounts.split_workdir(workdir))
+    experiment = place_inference(experiment, cluster)
+    program, counter = make_program(
+        experiment,
+        check(experiment),
+        mounted,
+        name=_TITLE,
+        replay_memory=int(cluster.replay.memory_gib * 2**30),
+    )
+    nodes = lone_nodes(program, counter, mounted, files)
+    with code_folder(cluster) as code:
+        resources = xm_resources(cluster, program.groups, code, locks_folder())
+        return make_pools(program, nodes, resources)

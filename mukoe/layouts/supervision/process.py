@@ -1,0 +1,119 @@
+"""A process of a node: how it is started, what it says, and how it ends."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from mukoe.layouts.supervision import supervised, tether
+
+
+class Process(Protocol):
+    """A process that was started, on this machine or on another one.
+
+    waiting: it has not begun, since there is no place for it.
+    fate: how it ended, such as `was killed by SIGKILL`.
+    """
+
+    @property
+    def waiting(self) -> bool:
+        """See the class."""
+
+    @property
+    def fate(self) -> str:
+        """See the class."""
+
+    def poll(self) -> int | None:
+        """Returns the exit status, negative for a signal; None until it has ended."""
+
+    def hear(self) -> bytes:
+        """Returns what it has said since it was last asked, as in `supervised`."""
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal; does nothing to a process that has ended."""
+
+    def close(self) -> None:
+        """Kills it if it has not ended, and lets go of it."""
+
+
+class LocalProcess(subprocess.Popen):
+    """A `Process` of this machine; it dies with the thread that started it."""
+
+    waiting = False
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_path: Path,
+        descriptors: Sequence[int] = (),
+        working_directory: str | None = None,
+    ):
+        """Starts it.
+
+        Args:
+          command: an absolute path, and arguments.
+          environment: variables beside those of this process.
+          log_path: what it prints is appended here; the folder is made.
+          descriptors: open files that it gets.
+          working_directory: None for that of this process.
+        """
+        self._pipe: int | None
+        self._pipe, theirs = os.pipe()
+        os.set_blocking(self._pipe, False)
+        bound = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        try:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            with open(log_path, "a") as log:
+                super().__init__(
+                    [*bound, *command],
+                    env={**os.environ, **environment, supervised.HEARTBEAT_VARIABLE: str(theirs)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[theirs, *descriptors],
+                    cwd=working_directory,
+                    # Ctrl-C is for the launcher alone, which tells the nodes in their order.
+                    start_new_session=True,
+                )
+        except BaseException:
+            self._close_pipe()
+            raise
+        finally:
+            os.close(theirs)
+
+    @property
+    def fate(self) -> str:
+        """See `Process`."""
+        return describe_exit(self.returncode)
+
+    def hear(self) -> bytes:
+        """See `Process`."""
+        heard = b""
+        with contextlib.suppress(BlockingIOError):
+            while self._pipe is not None and (part := os.read(self._pipe, 4096)):
+                heard += part
+        return heard
+
+    def close(self) -> None:
+        """See `Process`."""
+        self.send_signal(signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(timeout=5)
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+
+def describe_exit(status: int) -> str:
+    """Returns what an exit status means, such as `was killed by SIGKILL`."""
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with status {status}"

@@ -1,0 +1,57 @@
+"""Runs one node of the program, such as in a container; the others run elsewhere.
+
+CLUSTER_SPEC='{"cluster": {"replay": ["HOST:PORT"], "counter": [...], ...}}' \
+    python programs/run_node.py --node=actor/0 --config=configs/cartpole.py --inference=local \
+    --workdir=/shared/run
+
+Every node gets the same CLUSTER_SPEC, config and workdir, which all of them reach. What MUKOE_FLAGS
+holds counts as flags, too.
+"""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import training
+from absl import flags
+
+from mukoe.configuration import DEFINE_config, prepare_workdir
+from mukoe.errors import UserError
+from mukoe.layouts.resources import process_environment, set_process_environment
+
+CONFIG = DEFINE_config("configs/cartpole.py")
+NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
+
+_LEARNING = ("learner", "inference")
+
+
+def main() -> int:
+    """Becomes the node; returns only where it cannot."""
+    group, _, index = (NODE.value or "").partition("/")
+    if not group or not index.isdecimal():
+        raise UserError(f"--node is GROUP/INDEX, such as --node=actor/0, not {NODE.value!r}")
+    training.require_workdir("/shared/run")
+    config = training.load_config(CONFIG)
+    if config.distributed.inference == "auto":
+        raise UserError(
+            "inference=auto depends on the machine, and nodes may run on different ones: give "
+            "--inference=local, server or split"
+        )
+    learns = group in _LEARNING
+    threads = config.distributed.learner_threads if learns else config.distributed.actor_threads
+    set_process_environment(process_environment(threads, cpu_only=not learns))
+
+    from mukoe.layouts.distributed import cluster_spec
+
+    spec = cluster_spec.from_environment(os.environ)
+    workdir = Path(training.WORKDIR.value or "").expanduser().resolve()
+    if group == "counter":
+        exists = (workdir / "config.json").exists()
+        prepare_workdir(workdir, config, CONFIG.filename, exists, training.MAY_DIFFER)
+    cluster_spec.become_node(config.make_experiment(), workdir, spec, group, int(index))
+
+
+if __name__ == "__main__":
+    sys.argv += shlex.split(os.environ.get("MUKOE_FLAGS", ""))
+    training.run(main)
