@@ -224,7 +224,7 @@ class _RayProcesses(Processes):
             if waited > _SAY_SECONDS and label not in self._waiting:
                 self._waiting.add(label)
                 asked = describe_amounts(node.resources.amounts)
-                self._line.message(f"node {label} waits for a machine with {asked} free")
+                self._line.message(f"node {label} has no place yet; it asks for {asked}")
             if waited > patience:
                 asked = describe_amounts(node.resources.amounts)
                 text = f"node {label} found no machine with {asked} free in {patience:g} s"
