@@ -30,11 +30,22 @@ TINY = (
     "--config.run.evaluation_episodes=1",
 )
 SECONDS_TO_END = 15
+started_programs = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+    yield
+    for process in started_programs:
+        if process.poll() is None:
+            process.kill()  # Its nodes end with it.
+            process.wait()
+    started_programs.clear()
 
 
 def start(workdir, *flags, config="configs/atari.py", program="launch_atari.py"):
     command = [sys.executable, f"programs/{program}", f"--workdir={workdir}"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, f"--config={config}", *flags],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -42,6 +53,8 @@ def start(workdir, *flags, config="configs/atari.py", program="launch_atari.py")
         text=True,
         start_new_session=True,
     )
+    started_programs.append(process)
+    return process
 
 
 def finish(process, timeout=200):
