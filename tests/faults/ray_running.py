@@ -47,14 +47,8 @@ def ray_cluster():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def add_second(cluster, tries=3):
-    try:
-        return cluster.add_node(num_cpus=2, resources=SECOND, object_store_memory=80 * 2**20)
-    except Exception as error:  # Ray's own, without a class
-        # It has 30 s, which is little on a busy machine.
-        if tries == 1 or "timed out" not in str(error):
-            raise
-        return add_second(cluster, tries - 1)
+def add_second(cluster):
+    cluster.add_node(num_cpus=2, resources=SECOND, object_store_memory=80 * 2**20)
 
 
 class RayProgram(Program):
