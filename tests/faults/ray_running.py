@@ -36,7 +36,6 @@ def ray_cluster():
                 "health_check_period_ms": 1000,
             },
         },
-        shutdown_at_exit=False,
     )
     try:
         add_second(cluster)

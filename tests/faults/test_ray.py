@@ -29,6 +29,22 @@ def cluster():
         yield cluster
 
 
+def test_a_killed_launcher_leaves_nothing_and_ctrl_c_ends_the_resumed_run(cluster, tmp_path):
+    with RayProgram(tmp_path / "run", cluster) as program:
+        program.wait_until_learning()
+        ports = program.ports
+        program.process.kill()
+        program.process.wait(timeout=30)
+        program.check_nothing_is_left(ports, seconds=30)
+    saved = Checkpointer(program.workdir / "checkpoints").read_metadata()["counts"]
+    with RayProgram(tmp_path / "run", cluster, "--resume") as resumed:
+        resumed.wait_until_learning()
+        assert resumed.stop(signal.SIGINT) == 130, resumed.output
+    counts = Checkpointer(program.workdir / "checkpoints").read_metadata()["counts"]
+    assert counts["learner_steps"] > saved["learner_steps"]
+    assert not re.search(r"node \w+ .*: restart", resumed.output)
+
+
 @pytest.fixture(scope="module")
 def program(cluster, tmp_path_factory):
     """One program for all faults: it survives each of them."""
@@ -90,19 +106,3 @@ def test_nodes_of_a_killed_machine_move_and_the_others_learn_the_new_addresses(c
     # Which of the two depends on who notices first.
     assert re.search(r"node replay (has lost its machine|cannot be reached) on", program.output)
     assert "node learner has to learn where replay/0 is now: restart" in program.output
-
-
-def test_a_killed_launcher_leaves_nothing_and_ctrl_c_ends_the_resumed_run(cluster, tmp_path):
-    with RayProgram(tmp_path / "run", cluster) as program:
-        program.wait_until_learning()
-        ports = program.ports
-        program.process.kill()
-        program.process.wait(timeout=30)
-        program.check_nothing_is_left(ports, seconds=30)
-    saved = Checkpointer(program.workdir / "checkpoints").read_metadata()["counts"]
-    with RayProgram(tmp_path / "run", cluster, "--resume") as resumed:
-        resumed.wait_until_learning()
-        assert resumed.stop(signal.SIGINT) == 130, resumed.output
-    counts = Checkpointer(program.workdir / "checkpoints").read_metadata()["counts"]
-    assert counts["learner_steps"] > saved["learner_steps"]
-    assert not re.search(r"node \w+ .*: restart", resumed.output)

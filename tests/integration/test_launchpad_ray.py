@@ -31,6 +31,7 @@ def workers():
     return found
 
 
+@pytest.mark.slow
 def test_a_program_on_two_machines_trains_ends_and_leaves_nothing(cluster, tmp_path):
     with RayProgram(tmp_path / "run", cluster, "--max_actor_steps=300") as program:
         program.wait_for(lambda: {"actor_0", "actor_1", "replay"} <= program.nodes.keys())
