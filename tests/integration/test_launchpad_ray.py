@@ -12,7 +12,7 @@ from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
 from tests.faults.ray_running import RayProgram, ray_cluster  # noqa: E402
 from tests.faults.running import rows  # noqa: E402
 
-pytestmark = [pytest.mark.launchpad, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.launchpad, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,6 @@ def workers():
     return found
 
 
-@pytest.mark.slow
 def test_a_program_on_two_machines_trains_ends_and_leaves_nothing(cluster, tmp_path):
     with RayProgram(tmp_path / "run", cluster, "--max_actor_steps=300") as program:
         program.wait_for(lambda: {"actor_0", "actor_1", "replay"} <= program.nodes.keys())
