@@ -146,7 +146,7 @@ def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
 
 def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
     from mukoe.layouts import distributed
-    from mukoe.layouts.distributed.ray_cluster import RayClusterConfig, place_inference
+    from mukoe.layouts.distributed.ray_cluster import RayClusterConfig
 
     try:
         from mukoe.layouts.distributed import ray_launcher
@@ -154,14 +154,13 @@ def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
         raise UserError(
             f"--launcher=ray needs the extra 'ray': pip install 'mukoe[ray]' ({error})"
         ) from error
-    cluster = (
-        CLUSTER.load()
-        if flags.FLAGS.cluster
-        else apply_overrides(RayClusterConfig(), CLUSTER.overrides)
+    if flags.FLAGS.cluster:
+        cluster = _load(CLUSTER, RayClusterConfig)
+    else:
+        cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
+    experiment = distributed.place_inference(
+        config.make_experiment(), cluster.inference.has_accelerator
     )
-    if not isinstance(cluster, RayClusterConfig):
-        raise UserError(f"get_config() in {CLUSTER.filename!r} gives no RayClusterConfig")
-    experiment = place_inference(config.make_experiment(), cluster)
     spec = distributed.check(experiment)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
@@ -186,9 +185,7 @@ def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
             "Vertex AI needs to know the machines: --cluster=configs/cluster_vertex_cpu.py or "
             "--cluster=configs/cluster_vertex_gpu.py"
         )
-    cluster = CLUSTER.load()
-    if not isinstance(cluster, VertexClusterConfig):
-        raise UserError(f"get_config() in {CLUSTER.filename!r} gives no VertexClusterConfig")
+    cluster = _load(CLUSTER, VertexClusterConfig)
     files = launch.run_files(config, config_filename)
     experiment, workdir = config.make_experiment(), WORKDIR.value or ""
     if DRY_RUN.value:
@@ -201,6 +198,13 @@ def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
     for pool in pools:
         print(pool.summary())
     return 0
+
+
+def _load(config_file: Any, kind: type) -> Any:
+    config = config_file.load()
+    if not isinstance(config, kind):
+        raise UserError(f"get_config() in {config_file.filename!r} gives no {kind.__name__}")
+    return config
 
 
 def _prepare(config: TrainingConfig, config_filename: str) -> Path:

@@ -24,6 +24,7 @@ from mukoe.environments.dm_env_rpc_specs import (
     ACTION_REPEAT,
     DISCOUNT,
     EPISODE_RESULT,
+    LEGAL_ACTIONS,
     RESERVED,
     REWARD,
 )
@@ -198,7 +199,7 @@ class Offer:
         return dm_env_rpc_pb2.StepResponse(state=state, observations=packed)
 
     def _check_names(self, observed: Mapping[str, Any], masked: bool) -> None:
-        allowed = {"legal_actions"} if masked else set()
+        allowed = {LEGAL_ACTIONS} if masked else set()
         taken = sorted(set(observed) & set(RESERVED) - allowed)
         if taken:
             raise UserError(

@@ -1,6 +1,6 @@
 """The Launchpad layout: the graph, its nodes, and how a program starts and ends."""
 
-from mukoe.layouts.distributed.graph import check, make_program
+from mukoe.layouts.distributed.graph import check, make_program, place_inference
 from mukoe.layouts.distributed.launcher import launch, leave
 
-__all__ = ["check", "launch", "leave", "make_program"]
+__all__ = ["check", "launch", "leave", "make_program", "place_inference"]

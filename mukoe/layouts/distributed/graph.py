@@ -1,8 +1,9 @@
 """The program graph: which nodes there are, and who knows whom."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import jax
 import launchpad as lp
@@ -48,7 +49,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
         cannot run where it is to run.
     """
     spec = check_experiment(experiment)
-    placement = inference_placement(experiment.distributed)
+    placement = inference_placement(experiment.distributed, has_accelerator())
     if placement == "local":
         return spec
     num_envs = experiment.run.envs_per_actor
@@ -97,7 +98,7 @@ def make_program(
         counts=counts_to_resume(workdir) if resume else {},
         saves_replay=_saves_replay(experiment, environment_spec, replay_memory),
     )
-    placement = inference_placement(distributed)
+    placement = inference_placement(distributed, has_accelerator())
     split = placement == "split"
     program = lp.Program(name)
 
@@ -151,11 +152,20 @@ def servers_of(actor: int, servers: Sequence[T]) -> list[T]:
     return [servers[first], *others[start:], *others[:start]]
 
 
-def inference_placement(distributed: DistributedConfig) -> str:
-    """Where the policy of the actors runs: 'local', 'server' or 'split'."""
+def inference_placement(
+    distributed: DistributedConfig, accelerated: bool
+) -> Literal["local", "server", "split"]:
+    """Where the policy of the actors runs; servers are `accelerated` where they have a device."""
     if distributed.inference == "auto":
-        return "server" if has_accelerator() else "local"
+        return "server" if accelerated else "local"
     return distributed.inference
+
+
+def place_inference(experiment: ExperimentConfig, accelerated: bool) -> ExperimentConfig:
+    """Decides `distributed.inference=auto` by the machines of a cluster, not by this one."""
+    inference = inference_placement(experiment.distributed, accelerated)
+    distributed = dataclasses.replace(experiment.distributed, inference=inference)
+    return dataclasses.replace(experiment, distributed=distributed)
 
 
 def _saves_replay(

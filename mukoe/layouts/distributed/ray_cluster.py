@@ -101,17 +101,6 @@ class RayClusterConfig:
         return getattr(self, group)
 
 
-def place_inference(experiment: ExperimentConfig, cluster: RayClusterConfig) -> ExperimentConfig:
-    """Decides `distributed.inference=auto` by the cluster's accelerators, not this machine's."""
-    if experiment.distributed.inference != "auto":
-        return experiment
-    distributed = dataclasses.replace(
-        experiment.distributed,
-        inference="server" if cluster.inference.has_accelerator else "local",
-    )
-    return dataclasses.replace(experiment, distributed=distributed)
-
-
 def group_sizes(experiment: ExperimentConfig) -> dict[str, int]:
     """How many nodes each group of the program has; `auto` inference is decided."""
     distributed = experiment.distributed

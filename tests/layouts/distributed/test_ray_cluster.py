@@ -9,13 +9,13 @@ import pytest
 
 from mukoe.errors import UserError
 from mukoe.layouts.distributed import ray_addresses
+from mukoe.layouts.distributed.graph import place_inference
 from mukoe.layouts.distributed.ray_cluster import (
     GroupResources,
     RayClusterConfig,
     check_resources,
     group_sizes,
     machines_for,
-    place_inference,
 )
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig
 
@@ -54,11 +54,11 @@ def test_resources_are_those_of_ray():
 def test_auto_inference_goes_where_the_cluster_has_an_accelerator(resources, accelerator):
     cluster = RayClusterConfig(inference=GroupResources(**resources))
     experiment = ExperimentConfig(builder=None, environment_factory=None)
-    placed = place_inference(experiment, cluster)
+    placed = place_inference(experiment, cluster.inference.has_accelerator)
     assert placed.distributed.inference == ("server" if accelerator else "local")
     assert group_sizes(placed).get("inference", 0) == accelerator
     chosen = dataclasses.replace(experiment, distributed=DistributedConfig(inference="split"))
-    assert place_inference(chosen, cluster) == chosen
+    assert place_inference(chosen, cluster.inference.has_accelerator) == chosen
 
 
 def test_machines_that_fit():

@@ -4,13 +4,11 @@ import collections
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import launchpad as lp
 from xmanager import xm
 
 from mukoe.errors import UserError
-from mukoe.layouts.experiment import ExperimentConfig
 
 _MOST_POOLS = 4
 # The most vCPUs that a machine with so many of an accelerator may have. These are the accelerators
@@ -96,17 +94,6 @@ class VertexClusterConfig:
     evaluator: Machine = Machine()
     # Folders of Python packages, beside mukoe, that the nodes import.
     packages: tuple[str, ...] = ()
-
-
-def place_inference(experiment: ExperimentConfig, cluster: VertexClusterConfig) -> ExperimentConfig:
-    """Decides `inference='auto'` by what the cluster has, and not by this machine."""
-    distributed = experiment.distributed
-    if distributed.inference != "auto":
-        return experiment
-    inference: Literal["server", "local"] = "server" if cluster.inference.accelerator else "local"
-    return dataclasses.replace(
-        experiment, distributed=dataclasses.replace(distributed, inference=inference)
-    )
 
 
 def xm_resources(

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mukoe.configuration import prepare_workdir
-from mukoe.layouts.distributed.graph import check, make_program
+from mukoe.layouts.distributed.graph import check, make_program, place_inference
 from mukoe.layouts.distributed.lone_node import lone_nodes
 from mukoe.layouts.distributed.vertex import account as accounts
 from mukoe.layouts.distributed.vertex.cluster import (
     VertexClusterConfig,
-    place_inference,
     xm_resources,
 )
 from mukoe.layouts.distributed.vertex.images import code_folder, locks_folder
@@ -89,7 +88,7 @@ def _pools(
     workdir: str,
 ) -> list[Pool]:
     mounted = accounts.mounted(*accounts.split_workdir(workdir))
-    experiment = place_inference(experiment, cluster)
+    experiment = place_inference(experiment, cluster.inference.accelerator is not None)
     program, counter = make_program(
         experiment,
         check(experiment),

@@ -9,10 +9,10 @@ pytest.importorskip("xmanager")
 
 from mukoe.configuration import load_config_file  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
+from mukoe.layouts.distributed.graph import place_inference  # noqa: E402
 from mukoe.layouts.distributed.vertex.cluster import (  # noqa: E402
     Machine,
     VertexClusterConfig,
-    place_inference,
     xm_resources,
 )
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig  # noqa: E402
@@ -81,4 +81,7 @@ def test_auto_inference_is_decided_by_the_cluster(accelerator, wanted, inference
         builder=None, environment_factory=None, distributed=DistributedConfig(inference=wanted)
     )
     cluster = dataclasses.replace(VertexClusterConfig(), inference=accelerator)
-    assert place_inference(experiment, cluster).distributed.inference == inference
+    assert (
+        place_inference(experiment, cluster.inference.accelerator is not None).distributed.inference
+        == inference
+    )
