@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from mukoe.errors import UserError
+from mukoe.networks.pooling import average_pool, max_pool
 from mukoe.networks.residual import layer_norm, residual_blocks
 
 MINIMUM_PIXELS = 32
@@ -68,9 +69,9 @@ class DownsamplingTorso(hk.Module):
         x = residual_blocks(x, self._num_blocks[0])
         x = hk.Conv2D(self._width, 3, stride=2)(x)
         x = residual_blocks(x, self._num_blocks[1])
-        x = _average_pool(x)
+        x = average_pool(x)
         x = residual_blocks(x, self._num_blocks[2])
-        return _average_pool(x)
+        return average_pool(x)
 
 
 class ImpalaTorso(hk.Module):
@@ -88,7 +89,7 @@ class ImpalaTorso(hk.Module):
         """Maps `[B, H, W, C]` to `[B, width]`."""
         for channels in self._channels:
             x = hk.Conv2D(channels, 3)(x)
-            x = hk.max_pool(x, window_shape=(3, 3, 1), strides=(2, 2, 1), padding="SAME")
+            x = max_pool(x)
             for _ in range(2):
                 y = hk.Conv2D(channels, 3)(jax.nn.relu(x))
                 x = x + hk.Conv2D(channels, 3)(jax.nn.relu(y))
@@ -132,7 +133,3 @@ def check_input(torso: str, spec: specs.Array) -> None:
             f"torso {torso!r} takes images of at least {MINIMUM_PIXELS}x{MINIMUM_PIXELS}, not "
             f"{shape[0]}x{shape[1]}; torso 'board' takes any size"
         )
-
-
-def _average_pool(x: jax.Array) -> jax.Array:
-    return hk.avg_pool(x, window_shape=(3, 3, 1), strides=(2, 2, 1), padding="SAME")

@@ -1,5 +1,6 @@
 """A real program in processes of its own, and what can be done to it."""
 
+import contextlib
 import csv
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from mukoe.layouts.supervision.supervisor import label_of
 from mukoe.learning.checkpoint import Checkpointer
 
 ROOT = Path(__file__).parents[2]
@@ -54,11 +56,12 @@ class Program:
     def nodes(self):
         """Processes by the label of their node."""
         found = {}
-        for child in self.launcher.children():
-            try:
-                found[child.environ()["MUKOE_NODE"]] = child
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, KeyError):
-                continue
+        for process in self.launcher.children(recursive=True):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                output = os.readlink(f"/proc/{process.pid}/fd/1")
+                group, index = output.rsplit("/", 2)[1:]
+                if group != "fork_server":
+                    found[label_of(f"{group}/{index}")] = process
         return found
 
     @property

@@ -56,6 +56,14 @@ def test_stopped_in_mid_run(program, node):
     assert f"node {node} gave no sign of life for 30 s" in program.output
 
 
+def test_a_killed_fork_server_takes_its_nodes_along_and_all_come_back(program):
+    acting = ("actor_0", "evaluator", "counter", "replay")
+    restarts = {label: program.restarts(label) for label in acting}
+    program.nodes["actor_0"].parent().kill()
+    program.wait_for(lambda: all(program.restarts(label) > restarts[label] for label in acting))
+    program.wait_until_learning()
+
+
 def test_a_replay_that_dies_comes_back_with_its_checkpoint(program):
     folder = program.workdir / "checkpoints" / "replay"
     program.wait_for(lambda: list(folder.glob("*/DONE")))

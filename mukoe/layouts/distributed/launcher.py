@@ -29,6 +29,7 @@ from mukoe.layouts.experiment import ExperimentConfig
 from mukoe.layouts.reporting import make_progress, reported_time_line, what_next
 from mukoe.layouts.resources import process_environment
 from mukoe.layouts.supervision import supervised
+from mukoe.layouts.supervision.forking import ForkingStarter
 from mukoe.layouts.supervision.supervised import FAILURE_FILE
 from mukoe.layouts.supervision.supervisor import Command, Restart, Supervisor
 from mukoe.observability.loggers import make_logger
@@ -60,16 +61,21 @@ def launch(
       workdir: where the nodes log.
       launch_type: 'local_mt', 'local_mp', 'test_mt' or 'test_mp'.
     """
+    ours = sorted(name for name in sys.modules if name.startswith("mukoe."))
+    starter = ForkingStarter(ours, workdir / "logs" / "nodes" / "fork_server")
 
     def start(line: ProgressLine) -> Run:
         if launch_type in ("local_mt", "test_mt"):
             return _Threads(lp.launch(program, launch_type="local_mt"), workdir)
-        supervise = functools.partial(_supervise_locally, program, experiment, workdir, line)
+        supervise = functools.partial(
+            _supervise_locally, program, experiment, workdir, starter, line
+        )
         return Processes(workdir, line, supervise)
 
     # Negative: Launchpad never kills by itself.
     flags.FLAGS["lp_termination_notice_secs"].value = -1
-    return run_to_end(start, counter, experiment, workdir)
+    with contextlib.closing(starter):
+        return run_to_end(start, counter, experiment, workdir)
 
 
 def run_to_end(
@@ -263,6 +269,7 @@ def _supervise_locally(
     program: lp.Program,
     experiment: ExperimentConfig,
     workdir: Path,
+    starter: ForkingStarter,
     line: ProgressLine,
     on_restart: Callable[[Restart], None],
 ) -> Supervisor:
@@ -273,7 +280,14 @@ def _supervise_locally(
         for command in commands:
             # Launchpad in the node never kills it either.
             command.command_as_list.append("--lp_termination_notice_secs=-1")
-        return Supervisor(workdir, commands, config.max_restarts, config.hang_seconds, on_restart)
+        return Supervisor(
+            workdir,
+            commands,
+            config.max_restarts,
+            config.hang_seconds,
+            on_restart,
+            start_process=starter,
+        )
 
     with _running_commands_by(start):
         supervisor: Supervisor = lp.launch(

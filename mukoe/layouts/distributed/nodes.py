@@ -94,6 +94,7 @@ class NodeContext:
     def reporting_failures(self, label: str, stop: threading.Event) -> Iterator[None]:
         """Passes over errors that come from the program's end; writes others down."""
         supervised.start_heartbeat()
+        supervised.show_label()
         try:
             yield
         except Exception as error:
@@ -302,6 +303,7 @@ class LearnerNode:
         if steps == self._saved_steps:
             return
         self._counts.flush()
+        self._counter.correct(learner_steps=steps)
         counts = {**self._counts.known, "learner_steps": steps}
         self._checkpointer.save(steps, self._learner.save(), {"counts": counts})
         self._saved_steps = steps

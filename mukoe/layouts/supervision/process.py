@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from mukoe.layouts.supervision import supervised, tether
 
@@ -40,6 +40,40 @@ class Process(Protocol):
         """Kills it if it has not ended, and lets go of it."""
 
 
+class HeartbeatPipe:
+    """What a process says to its supervisor, as in `supervised`.
+
+    theirs: the end that the process gets.
+    """
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = os.pipe()
+        os.set_blocking(self._ours, False)
+        self._open = {self._ours, self.theirs}
+
+    def hear(self) -> bytes:
+        """Returns what came since the last call."""
+        heard = b""
+        with contextlib.suppress(BlockingIOError):
+            while self._ours in self._open and (part := os.read(self._ours, 4096)):
+                heard += part
+        return heard
+
+    def give_away(self) -> None:
+        """Closes the process's end here, when the process has it."""
+        self._close(self.theirs)
+
+    def close(self) -> None:
+        """Closes what is open; nothing is heard any more."""
+        self._close(self.theirs)
+        self._close(self._ours)
+
+    def _close(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self._open.remove(descriptor)
+            os.close(descriptor)
+
+
 class LocalProcess(subprocess.Popen):
     """A `Process` of this machine; it dies with the thread that started it."""
 
@@ -62,13 +96,11 @@ class LocalProcess(subprocess.Popen):
           descriptors: open files that it gets.
           working_directory: None for that of this process.
         """
-        self._pipe: int | None
-        self._pipe, theirs = os.pipe()
-        os.set_blocking(self._pipe, False)
+        self._heartbeat = HeartbeatPipe()
+        theirs = self._heartbeat.theirs
         bound = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
         try:
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-            with open(log_path, "a") as log:
+            with open_log(log_path) as log:
                 super().__init__(
                     [*bound, *command],
                     env={**os.environ, **environment, supervised.HEARTBEAT_VARIABLE: str(theirs)},
@@ -81,10 +113,9 @@ class LocalProcess(subprocess.Popen):
                     start_new_session=True,
                 )
         except BaseException:
-            self._close_pipe()
+            self._heartbeat.close()
             raise
-        finally:
-            os.close(theirs)
+        self._heartbeat.give_away()
 
     @property
     def fate(self) -> str:
@@ -93,23 +124,20 @@ class LocalProcess(subprocess.Popen):
 
     def hear(self) -> bytes:
         """See `Process`."""
-        heard = b""
-        with contextlib.suppress(BlockingIOError):
-            while self._pipe is not None and (part := os.read(self._pipe, 4096)):
-                heard += part
-        return heard
+        return self._heartbeat.hear()
 
     def close(self) -> None:
         """See `Process`."""
         self.send_signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(timeout=5)
-        self._close_pipe()
+        self._heartbeat.close()
 
-    def _close_pipe(self) -> None:
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+
+def open_log(path: Path) -> IO[str]:
+    """Opens a file to append to; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, "a")
 
 
 def describe_exit(status: int) -> str:

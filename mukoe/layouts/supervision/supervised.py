@@ -11,7 +11,7 @@ from typing import Any
 
 HEARTBEAT_VARIABLE = "MUKOE_HEARTBEAT"
 RESTARTS_VARIABLE = "MUKOE_RESTARTS"
-# The label of the node, for whoever looks at the processes.
+# The label of the node.
 NODE_VARIABLE = "MUKOE_NODE"
 # A file that is touched at each sign of life, for the health check of a container.
 HEARTBEAT_FILE_VARIABLE = "MUKOE_HEARTBEAT_FILE"
@@ -51,6 +51,13 @@ def become_node(workdir: Path, label: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(str(starts + 1))
     os.environ.update({NODE_VARIABLE: label, RESTARTS_VARIABLE: str(starts)})
+
+
+def show_label() -> None:
+    """Makes the node's label what `ps -e` and `top` call this process."""
+    if label := os.environ.get(NODE_VARIABLE):
+        with contextlib.suppress(OSError):  # not Linux
+            Path("/proc/self/comm").write_text(label)
 
 
 def restarts() -> int:

@@ -44,7 +44,7 @@ ProcessStarter = Callable[[Command, Mapping[str, str], Path], Process]
 
 
 def start_locally(command: Command, environment: Mapping[str, str], log_path: Path) -> Process:
-    """Starts a command on this machine."""
+    """Starts a command on this machine, whatever it is."""
     variables = {**command.env_overrides, **environment}
     return LocalProcess(command.command_as_list, variables, log_path)
 

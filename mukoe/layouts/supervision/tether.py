@@ -11,11 +11,15 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def main(parent: str, *command: str) -> None:
-    """Becomes the command; Linux then kills it when its parent dies, however that happens."""
+def tie_to(parent: int) -> bool:
+    """Has Linux kill this process when its parent dies; returns whether the parent lives."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before.
-    if os.getppid() == int(parent):
+    return os.getppid() == parent
+
+
+def main(parent: str, *command: str) -> None:
+    """Becomes the command."""
+    if tie_to(int(parent)):
         os.execv(command[0], command)
 
 
