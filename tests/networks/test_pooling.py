@@ -54,7 +54,6 @@ def test_gradient_of_the_maximum_is_that_of_jax(size):
     assert np.count_nonzero(gradients[0])
 
 
-def test_equal_maxima_share_the_gradient():
-    gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 6, 6, 1)))
-    np.testing.assert_allclose(gradient.sum(), 9.0, rtol=1e-6)
-    assert np.all(gradient >= 0)
+def test_the_first_of_equal_maxima_gets_the_gradient():
+    gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 4, 4, 1)))[0, :, :, 0]
+    np.testing.assert_array_equal(gradient, [[1, 0, 1, 0], [0] * 4, [1, 0, 1, 0], [0] * 4])
