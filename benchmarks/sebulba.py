@@ -3,9 +3,9 @@
 python benchmarks/sebulba.py
 
 Two faked devices, one acts and one learns. `same work`: Breakout, the IMPALA network, 2 actor
-threads with 12 environments each, 20 steps, 1 epoch of 4 minibatches. `overlap`: the same
-against the slower of acting alone and learning alone. The others: by number of environments,
-with what the threads spent their time on.
+threads with 12 environments each, 20 steps, 1 epoch of 4 minibatches; its limit is the network
+alone. `overlap`: CartPole, against the slower of acting alone and learning alone. The others:
+by number of environments, with what the threads spent their time on.
 """
 
 import dataclasses
@@ -14,10 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 from measure import TINY, Report, Row, prepare
 
 from mukoe.configuration import load_config_file, run_main
-from mukoe.layouts.experiment import SebulbaConfig, TrainingConfig
+from mukoe.layouts.experiment import SebulbaConfig, TrainingConfig, check_experiment
+from mukoe.networks.history import input_spec
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SECONDS = 10.0
@@ -87,13 +90,16 @@ class Repeating:
         return self._rollout
 
 
-def rates(config: TrainingConfig, seconds: float, part: str = "both") -> tuple[list, list, str]:
+def rates(
+    config: TrainingConfig, seconds: float, part: str = "both", runs: int = RUNS
+) -> tuple[list, list, str]:
     """Runs a config.
 
     Args:
       config: of the run.
       seconds: of each measurement.
       part: 'acting' leaves out the updates, 'learning' learns the first batch again and again.
+      runs: measurements.
 
     Returns:
       Steps per second and per second of CPU time, one for each measurement, and where the
@@ -112,7 +118,7 @@ def rates(config: TrainingConfig, seconds: float, part: str = "both") -> tuple[l
         batch = config.agent.rollout_steps * config.run.envs_per_actor
         wait_for_steps(run, 4 * batch * config.sebulba.threads_per_device)
         per_second, per_cpu_second = [], []
-        for _ in range(1 if TINY.value else RUNS):
+        for _ in range(1 if TINY.value else runs):
             began = now(run)
             run.wait(seconds)
             steps, wall, cpu = (b - a for a, b in zip(began, now(run), strict=True))
@@ -127,6 +133,47 @@ def same_work() -> TrainingConfig:
     return make_config("ppo_atari.py", 12, rollout_steps=20, epochs=1, minibatches=4)
 
 
+def network_alone(config: TrainingConfig, seconds: float) -> float:
+    """Steps per second of CPU time if there were nothing but the network.
+
+    It is applied once to choose the actions of each step, and differentiated once.
+    """
+    experiment = config.make_experiment()
+    spec = check_experiment(experiment)
+    networks = experiment.builder.make_networks(spec)
+    envs, steps = config.run.envs_per_actor, config.agent.rollout_steps
+    threads, minibatches = config.sebulba.threads_per_device, config.agent.minibatches
+    shape = input_spec(spec.observations, config.agent.history).shape
+    acted = jnp.ones((envs, *shape))
+    learned = jnp.ones((threads * envs * steps // minibatches, *shape))
+    params = networks.init(jax.random.PRNGKey(0))
+    apply = jax.jit(networks.apply)
+    gradient = jax.jit(jax.grad(lambda *inputs: sum(map(jnp.sum, networks.apply(*inputs)))))
+
+    def play_and_learn() -> None:
+        jax.block_until_ready([apply(params, acted) for _ in range(threads * steps)])
+        jax.block_until_ready([gradient(params, learned) for _ in range(minibatches)])
+
+    play_and_learn()
+    began, rounds, end = time.process_time(), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        play_and_learn()
+        rounds += 1
+    return rounds * threads * envs * steps / (time.process_time() - began)
+
+
+def measure_same_work(report: Report, config: TrainingConfig, seconds: float) -> None:
+    """Adds the rows of what other implementations were measured with."""
+    wall, cpu, alone = [], [], []
+    for _ in range(RUNS):
+        per_second, per_cpu_second, shares = rates(config, seconds, runs=1)
+        wall += per_second
+        cpu += per_cpu_second
+        alone.append(network_alone(config, seconds))
+    report.add(Row("sebulba", "same work", "steps/s", wall, note=shares))
+    report.add(Row("sebulba", "same work", "steps/CPU s", cpu, "the network alone", alone))
+
+
 def measure(report: Report, case: str, config: TrainingConfig, seconds: float) -> None:
     """Adds the rows of a config."""
     per_second, per_cpu_second, shares = rates(config, seconds)
@@ -136,12 +183,14 @@ def measure(report: Report, case: str, config: TrainingConfig, seconds: float) -
 
 def measure_overlap(report: Report, config: TrainingConfig, seconds: float) -> None:
     """Adds the row of acting and learning together, against the slower of the two alone."""
-    alone = {part: rates(config, seconds, part)[0] for part in ("acting", "learning")}
-    slower = min(alone, key=lambda part: sum(alone[part]))
-    both, _, shares = rates(config, seconds)
+    measured: dict[str, list[float]] = {"acting": [], "learning": [], "both": []}
+    for _ in range(1 if TINY.value else 2 * RUNS - 1):
+        for part, values in measured.items():
+            values += rates(config, seconds / 2, part, runs=1)[0]
+    both = measured.pop("both")
+    slower = min(measured, key=lambda part: sum(measured[part]))
     against = f"{slower} alone"
-    row = Row("sebulba", "overlap", "steps/s", both, against, alone[slower], 0.9, shares)
-    report.add(row)
+    report.add(Row("sebulba", "overlap", "steps/s", both, against, measured[slower], 0.9))
 
 
 def main() -> None:
@@ -152,7 +201,7 @@ def main() -> None:
     prepare(threads=0)
     report, seconds = Report(), 1.0 if TINY.value else SECONDS
     if not TINY.value:
-        measure(report, "same work", same_work(), seconds)
+        measure_same_work(report, same_work(), seconds)
     measure_overlap(report, make_config("ppo_cartpole.py", 8), seconds)
     for name in ("cartpole", "minatar_breakout"):
         for num_envs in (8,) if TINY.value else (8, 32, 128):

@@ -18,12 +18,11 @@ from absl import flags
 
 from mukoe.configuration import DEFINE_config, prepare_workdir
 from mukoe.errors import UserError
+from mukoe.layouts.experiment import ACCELERATED_GROUPS
 from mukoe.layouts.resources import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
-
-_LEARNING = ("learner", "inference")
 
 
 def main() -> int:
@@ -38,9 +37,8 @@ def main() -> int:
             "inference=auto depends on the machine, and nodes may run on different ones: give "
             "--inference=local, server or split"
         )
-    learns = group in _LEARNING
-    threads = config.distributed.learner_threads if learns else config.distributed.actor_threads
-    set_process_environment(process_environment(threads, cpu_only=not learns))
+    threads = config.distributed.threads_of(group)
+    set_process_environment(process_environment(threads, group not in ACCELERATED_GROUPS))
 
     from mukoe.layouts.distributed import cluster_spec
 

@@ -78,6 +78,10 @@ class RunConfig:
                 raise UserError(f"run.{field} must not be negative, not {getattr(self, field)}")
 
 
+ACCELERATED_GROUPS = ("learner", "inference")
+"""The groups of nodes that use accelerators, where there are some."""
+
+
 @dataclasses.dataclass(frozen=True)
 class DistributedConfig:
     """The nodes of the program graph and what they may use."""
@@ -108,10 +112,10 @@ class DistributedConfig:
     hang_seconds: float = 60.0
     # Batches that the learner puts on its devices ahead of time.
     prefetch_size: int = 2
-    # Threads that XLA may use in an actor, evaluator or inference server on the CPU; 0 for
-    # as many as there are cores. Multi-process launches only.
+    # Threads that XLA may use on the CPU in an actor or evaluator; 0 for as many as there are
+    # cores. Multi-process launches only.
     actor_threads: int = 1
-    # The same for the learner.
+    # The same for the learner and inference servers.
     learner_threads: int = 0
 
     def __post_init__(self) -> None:
@@ -132,6 +136,10 @@ class DistributedConfig:
                 f"distributed.prometheus_port must be from 1 to {last}, since each inference "
                 f"server has a port of its own, not {port}"
             )
+
+    def threads_of(self, group: str) -> int:
+        """The threads that XLA may use on the CPU in a node of a group, such as 'actor'."""
+        return self.learner_threads if group in ACCELERATED_GROUPS else self.actor_threads
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,14 +1,21 @@
-"""What a process may use: device, threads, compilation cache. Set here and nowhere else.
-
-JAX reads all of it from the environment when it is first imported.
-"""
+"""What a process may use: device, threads, compilation cache. Set here and nowhere else."""
 
 import glob
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+_READ_AT_IMPORT: Mapping[str, Callable[[str], Any]] = {
+    "JAX_PLATFORMS": str,
+    "JAX_COMPILATION_CACHE_DIR": str,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": float,
+    "JAX_ENABLE_COMPILATION_CACHE": lambda value: value.lower() not in ("0", "false"),
+}
+"""The variables that JAX reads when it is imported; the others it reads when it begins to work."""
 
 
 def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, str]:
@@ -55,9 +62,13 @@ def _compilation_cache(cpu: bool) -> dict[str, str]:
 
 
 def set_process_environment(environment: Mapping[str, str]) -> None:
-    """Sets the variables that the person has not set."""
+    """Sets the variables that the person has not set; JAX has done nothing yet in this process."""
     for name, value in environment.items():
         os.environ.setdefault(name, value)
+    if jax := sys.modules.get("jax"):
+        for name, parse in _READ_AT_IMPORT.items():
+            if name in os.environ:
+                jax.config.update(name.lower(), parse(os.environ[name]))
 
 
 def has_accelerator() -> bool:

@@ -1,14 +1,11 @@
 """The layout of one process: turns, reproducibility, resuming, ends."""
 
-import csv
 import dataclasses
 import os
 import signal
 import threading
 import time
 
-import jax
-import numpy as np
 import pytest
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
@@ -20,8 +17,7 @@ from mukoe.layouts.reporting import counts_to_resume
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
-
-MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+from tests.layouts.finished import assert_same_state, logged
 
 
 def tiny(**run):
@@ -50,22 +46,6 @@ def train(tmp_path, resume=False, **run):
     return local.train(experiment, local.check(experiment), tmp_path, resume)
 
 
-def logged(workdir):
-    """What the logs say, without what depends on the speed of the machine."""
-    found = {}
-    for label in ("actor_0", "learner", "evaluator"):
-        with open(workdir / "logs" / f"{label}.csv") as file:
-            found[label] = [
-                {k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)}
-                for row in csv.DictReader(file)
-            ]
-    return found
-
-
-def final_state(workdir):
-    return jax.tree.leaves(Checkpointer(workdir / "checkpoints")._latest.read(None)[1])
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("trained")
@@ -85,10 +65,7 @@ def test_actor_and_learner_take_turns_at_the_ratio_of_the_config(trained):
 def test_the_same_seed_gives_the_same_run_bit_for_bit(trained, tmp_path):
     train(tmp_path / "again")
     assert logged(tmp_path / "again") == logged(trained)
-    again, first = final_state(tmp_path / "again"), final_state(trained)
-    assert len(first) > 10
-    for left, right in zip(again, first, strict=True):
-        np.testing.assert_array_equal(left, right)
+    assert_same_state(tmp_path / "again", trained)
 
 
 def test_another_seed_gives_another_run(trained, tmp_path):

@@ -1,6 +1,5 @@
 """Training on an environment behind dm_env_rpc."""
 
-import csv
 import dataclasses
 
 import jax
@@ -20,13 +19,11 @@ from mukoe.environments import GymnasiumConfig, vectorize  # noqa: E402
 from mukoe.environments.named import NAMED_KINDS  # noqa: E402
 from mukoe.layouts import local  # noqa: E402
 from mukoe.layouts.experiment import RunConfig, TrainingConfig  # noqa: E402
-from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
 from mukoe.networks.models import NetworkConfig  # noqa: E402
 from mukoe.search.config import SearchConfig  # noqa: E402
 from mukoe.types import Policy, PolicyParams  # noqa: E402
 from tests.environments.remote import Counting, remote, serving  # noqa: E402
-
-MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+from tests.layouts.finished import assert_same_state, logged  # noqa: E402
 
 
 def tiny(environment):
@@ -54,22 +51,6 @@ def train(config, workdir):
     return workdir
 
 
-def logged(workdir):
-    """What the logs say, without what depends on the speed of the machine."""
-    found = {}
-    for label in ("actor_0", "learner", "evaluator"):
-        with open(workdir / "logs" / f"{label}.csv") as file:
-            found[label] = [
-                {k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)}
-                for row in csv.DictReader(file)
-            ]
-    return found
-
-
-def final_state(workdir):
-    return jax.tree.leaves(Checkpointer(workdir / "checkpoints")._latest.read(None)[1])
-
-
 def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path):
     """The run on the wire knows its environment, though its config file is about Gymnasium."""
     gymnasium = GymnasiumConfig("CartPole-v1")
@@ -86,10 +67,7 @@ def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path
         wire = train(config, prepare_workdir(tmp_path / "wire", config, config_file, False))
         assert load_config(wire, {"environment": NAMED_KINDS}) == config
     assert logged(wire) == logged(direct) and logged(wire)["evaluator"]
-    expected, got = final_state(direct), final_state(wire)
-    assert len(expected) > 10
-    for left, right in zip(expected, got, strict=True):
-        np.testing.assert_array_equal(left, right)
+    assert_same_state(direct, wire)
 
 
 def counted(replay):

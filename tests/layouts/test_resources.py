@@ -1,6 +1,11 @@
 """What processes are given."""
 
 import importlib.metadata
+import os
+import subprocess
+import sys
+
+import pytest
 
 from mukoe.layouts.resources import process_environment
 
@@ -26,3 +31,25 @@ def test_threads_and_devices(monkeypatch):
     ]
     assert "JAX_PLATFORMS" not in process_environment()
     assert "NPROC" not in process_environment()
+
+
+PRINTS_WHAT_COUNTS = """
+from mukoe.layouts.resources import process_environment, set_process_environment
+set_process_environment({
+    "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": "/folder",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5", "JAX_ENABLE_COMPILATION_CACHE": "false",
+})
+import jax
+print(jax.config.jax_platforms, jax.config.jax_compilation_cache_dir,
+      jax.config.jax_persistent_cache_min_compile_time_secs,
+      jax.config.jax_enable_compilation_cache)
+"""
+
+
+@pytest.mark.parametrize("before", ["", "import jax"])
+def test_variables_count_even_if_jax_was_imported_before(before, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("JAX_")]:
+        monkeypatch.delenv(name)
+    command = [sys.executable, "-c", before + PRINTS_WHAT_COUNTS]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["cpu", "/folder", "0.5", "False"]

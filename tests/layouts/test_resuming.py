@@ -1,6 +1,5 @@
 """A run of one process that was interrupted equals one that was not, bit for bit."""
 
-import csv
 import dataclasses
 import os
 import shutil
@@ -18,8 +17,8 @@ from mukoe.layouts.experiment import RunConfig, TrainingConfig
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
+from tests.layouts.finished import logged
 
-MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
 STEPS, MIDDLE = 240, 121
 
 
@@ -91,17 +90,6 @@ def interrupt(workdir, steps, **settings):
         run.step()
     run.close()
     return run
-
-
-def logged(workdir):
-    found = {}
-    for label in ("actor_0", "learner", "evaluator"):
-        with open(workdir / "logs" / f"{label}.csv") as file:
-            found[label] = [
-                {k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)}
-                for row in csv.DictReader(file)
-            ]
-    return found
 
 
 def everything(workdir):

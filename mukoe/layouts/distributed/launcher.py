@@ -25,7 +25,7 @@ from launchpad.nodes.python.local_multi_processing import PythonProcess
 
 from mukoe.configuration.workdir import write_atomically
 from mukoe.layouts.endings import STATUS_INTERRUPTED
-from mukoe.layouts.experiment import ExperimentConfig
+from mukoe.layouts.experiment import ACCELERATED_GROUPS, ExperimentConfig
 from mukoe.layouts.reporting import make_progress, reported_time_line, what_next
 from mukoe.layouts.resources import process_environment
 from mukoe.layouts.supervision import supervised
@@ -111,18 +111,14 @@ def run_to_end(
 
 def _local_resources(program: lp.Program, experiment: ExperimentConfig) -> dict[str, Any]:
     """Threads and devices of each group's processes."""
-    distributed = experiment.distributed
-    acting = process_environment(distributed.actor_threads, cpu_only=True)
-    learning = process_environment(distributed.learner_threads)
-    groups = {
-        "replay": acting,
-        "counter": acting,
-        "learner": learning,
-        "inference": learning,
-        "actor": acting,
-        "evaluator": acting,
+    return {
+        group: PythonProcess(
+            env=process_environment(
+                experiment.distributed.threads_of(group), cpu_only=group not in ACCELERATED_GROUPS
+            )
+        )
+        for group in program.groups
     }
-    return {label: PythonProcess(env=groups[label]) for label in program.groups}
 
 
 class Run:

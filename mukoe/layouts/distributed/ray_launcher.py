@@ -133,8 +133,6 @@ def make_nodes(
         launch_type = lp_context.LaunchType.LOCAL_MULTI_PROCESSING
         node.launch_context.initialize(launch_type, None, supervised.ask_for_stop)
     serialization.enable_lru_cache_pickling_once()
-    config = experiment.distributed
-    threads = {"learner": config.learner_threads, "inference": config.learner_threads}
     nodes = []
     for title, node in ray_addresses.titled_nodes(program):
         group = title.partition("/")[0]
@@ -145,7 +143,7 @@ def make_nodes(
                 own_addresses=names[title],
                 needed_addresses=ray_addresses.needed_by(node),
                 resources=cluster.of(group),
-                threads=threads.get(group, config.actor_threads),
+                threads=experiment.distributed.threads_of(group),
             )
         )
     return nodes

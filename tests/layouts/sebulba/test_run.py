@@ -1,6 +1,5 @@
 """Whole runs on the devices of one machine: counts, reproducibility, failures, ends."""
 
-import csv
 import dataclasses
 import os
 import signal
@@ -9,7 +8,6 @@ import time
 import traceback
 
 import dm_env
-import jax
 import numpy as np
 import pytest
 from dm_env import specs
@@ -26,8 +24,7 @@ from mukoe.layouts.sebulba.journal import Journal
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
-
-MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+from tests.layouts.finished import LABELS, assert_same_state, rows_of
 
 
 class Corridor(dm_env.Environment):
@@ -112,23 +109,10 @@ def train(workdir, resume=False, **options):
     return sebulba.train(made, sebulba.check(made), workdir, resume)
 
 
-def rows_of(workdir, label):
-    with open(workdir / "logs" / f"{label}.csv") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if not k.startswith(MACHINE_DEPENDENT)} for row in rows]
-
-
-def final_state(workdir):
-    return Checkpointer(workdir / "checkpoints")._latest.read(None)[1]
-
-
-def assert_same_run(left, right, logs=("actor_0", "learner", "evaluator")):
+def assert_same_run(left, right, logs=LABELS):
     for label in logs:
         assert rows_of(left, label) == rows_of(right, label)
-    states = final_state(left), final_state(right)
-    assert len(states[0]) > 10
-    for one, other in zip(*map(jax.tree.leaves, states), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same_state(left, right)
 
 
 def test_everything_is_counted_exactly_with_eight_threads(tmp_path):
