@@ -7,7 +7,6 @@ they share the memory of what they have imported.
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -94,17 +93,20 @@ class ForkServer:
 
     def listen(self, seconds: float = 0.0) -> None:
         """Takes in what it has said, and waits for so long until it says something."""
-        while self.status is None and select.select([self._socket], [], [], seconds)[0]:
-            seconds = 0.0
+        while self.status is None:
+            self._socket.settimeout(seconds)
             try:
                 message = self._socket.recv(MESSAGE_BYTES)
+            except (BlockingIOError, TimeoutError):
+                break
             except ConnectionResetError:
                 message = b""
+            seconds = 0.0
             if message:
                 self._hear(Reply(**json.loads(message)))
             else:
                 self._end()
-        if not self.ready and time.monotonic() > self._patience_ends:
+        if self.status is None and not self.ready and time.monotonic() > self._patience_ends:
             self._end()
 
     def fork(self, fork: "ForkedProcess", request: Request, files: list[int]) -> None:
