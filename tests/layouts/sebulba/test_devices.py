@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 _RUN = """
-import sys, dataclasses, pathlib, tempfile; sys.path.insert(0, "tests/layouts/sebulba")
+import sys, dataclasses, pathlib, tempfile; sys.path[:0] = [".", "tests/layouts/sebulba"]
 import jax, numpy as np
 import test_run as case
 from mukoe.layouts import sebulba
