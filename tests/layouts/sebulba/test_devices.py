@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 _RUN = """
-import sys, dataclasses, pathlib, tempfile; sys.path[:0] = [".", "tests/layouts/sebulba"]
+import sys, dataclasses, pathlib, tempfile; sys.path.insert(0, "tests/layouts/sebulba")
 import jax, numpy as np
-import test_run as case
+import corridor as case
 from mukoe.layouts import sebulba
 from mukoe.layouts.experiment import SebulbaConfig
 
