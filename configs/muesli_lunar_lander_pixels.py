@@ -13,8 +13,8 @@ def get_config() -> TrainingConfig:
     """The settings of the vector, a small torso, an action repeat, and fewer updates.
 
     A picture costs much more than a vector, to draw and to learn from. So an action is held for
-    four steps, with the discount of four, and a sequence is learned from eight times. Not run
-    for long: the learning curve of these settings is open.
+    four steps, with the discount of four, and a sequence is learned from eight times. An hour on
+    one core is not enough: docs/results.md has the curve.
     """
     return TrainingConfig(
         environment=GymnasiumPixelsConfig("LunarLander-v3", action_repeat=4),

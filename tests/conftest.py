@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,39 @@ _ENVIRONMENT = {
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
     "MPLBACKEND": "agg",
 }
-if importlib.metadata.version("jax").startswith(("0.4.", "0.5.")):
-    # On the CPU, programs that this version loads from the cache can compute wrong numbers.
+# On the CPU, programs that these versions load from the cache can compute wrong numbers.
+HAS_COMPILATION_CACHE = not importlib.metadata.version("jax").startswith(("0.4.", "0.5."))
+if not HAS_COMPILATION_CACHE:
     _ENVIRONMENT["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+
+
+def _compile_once() -> None:
+    """Keeps what this process has compiled, for functions that are traced to the same program.
+
+    Every test that trains makes its own functions; their compilation takes half of its time.
+    """
+    from jax._src import cache_key, compiler
+
+    compile_anew = compiler.compile_or_get_cached
+    executables: dict[str, Any] = {}
+
+    def compile_once(
+        backend: Any, program: Any, devices: Any, options: Any, callbacks: Any, *rest: Any
+    ) -> Any:
+        if callbacks:
+            return compile_anew(backend, program, devices, options, callbacks, *rest)
+        key = cache_key.get(program, devices, options, backend)
+        if key not in executables:
+            executables[key] = compile_anew(backend, program, devices, options, callbacks, *rest)
+        return executables[key]
+
+    compiler.compile_or_get_cached = compile_once
+
+
+if not HAS_COMPILATION_CACHE:
+    _compile_once()
 
 DISTRIBUTED_NAMES = ("reverb", "launchpad", "distributed")
 """Files and folders of tests with such a name need the `distributed` extra."""

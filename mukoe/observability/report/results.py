@@ -278,7 +278,8 @@ def _machine(commands: Sequence[Mapping[str, Any] | None]) -> str:
                 [f"Python {command.get('python', '?')}"]
                 + [f"{name} {version}" for name, version in versions.items()]
             )
-            texts[f"{text}; {number(command.get('cpus'))} CPU cores."] = None
+            cpus = command.get("cpus")
+            texts[f"{text}; {number(cpus)} CPU core{'s' if cpus != 1 else ''}."] = None
     return "\n".join(texts)
 
 
