@@ -25,8 +25,10 @@ def test_damaged_checkpoints_fall_back_to_those_before(tmp_path):
         program.wait_until_learning()
         program.wait_until_learning()
         program.wait_for(lambda: list(replay.with_name("replay_before").glob("*/DONE")))
+        ports = program.ports
         program.process.send_signal(signal.SIGKILL)
         program.process.wait(timeout=30)
+        program.check_nothing_is_left(ports)
         newest = program.checkpoint()
     damage(workdir / "checkpoints" / "latest" / str(newest))
     damage(max(path.parent for path in replay.glob("*/DONE")))
