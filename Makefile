@@ -15,7 +15,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
-WORKERS ?= 3
+WORKERS ?= 2
 ARGS ?=
 
 setup:
