@@ -26,11 +26,11 @@ PATIENCE = float(os.environ.get("MUKOE_TEST_PATIENCE", "300"))
 class Program:
     """A program under `programs/launch.py`, killed at the end of a `with` block."""
 
-    def __init__(self, workdir, *flags):
+    def __init__(self, workdir, *flags, config=CONFIG):
         self.workdir = workdir
         self.log = workdir.with_suffix(".txt")
         command = [sys.executable, "programs/launch.py", "--layout=distributed"]
-        arguments = ["--lp_launch_type=local_mp", f"--workdir={workdir}", f"--config={CONFIG}"]
+        arguments = ["--lp_launch_type=local_mp", f"--workdir={workdir}", f"--config={config}"]
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments, *flags],
@@ -53,16 +53,22 @@ class Program:
         return self.log.read_text()
 
     @property
-    def nodes(self):
-        """Processes by the label of their node."""
+    def processes(self):
+        """Processes by the label of their node, and `fork_server_0` and so on."""
         found = {}
         for process in self.launcher.children(recursive=True):
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 output = os.readlink(f"/proc/{process.pid}/fd/1")
                 group, index = output.rsplit("/", 2)[1:]
-                if group != "fork_server":
-                    found[label_of(f"{group}/{index}")] = process
+                is_server = group == "fork_server"
+                label = f"{group}_{index}" if is_server else label_of(f"{group}/{index}")
+                found[label] = process
         return found
+
+    @property
+    def nodes(self):
+        """Processes by the label of their node."""
+        return {k: v for k, v in self.processes.items() if not k.startswith("fork_server")}
 
     @property
     def ports(self):

@@ -1,0 +1,144 @@
+"""Kills a random process of a real program every minute, for hours, and weighs all of them.
+
+python tests/faults/soak.py --workdir=runs/soak --minutes=120
+python tests/faults/soak.py --workdir=runs/soak --figure=docs/figures/soak-memory.svg
+
+The first writes `memory.csv` and `kills.csv` into the workdir, and fails where a promise
+of docs/reliability.md was broken. The second draws what the first has written, and prints a table.
+"""
+
+import collections
+import csv
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from absl import app, flags
+from running import Program
+
+from mukoe.observability.report import svg
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Of the program, which must be new.", required=True)
+MINUTES = flags.DEFINE_float("minutes", 120.0, "How long.")
+KILL_SECONDS = flags.DEFINE_float("kill_seconds", 60.0, "Between two kills.")
+SEED = flags.DEFINE_integer("seed", 0, "Of who is killed when.")
+CONFIG = flags.DEFINE_string("config", "configs/cartpole.py", "What is trained.")
+FIGURE = flags.DEFINE_string("figure", None, "Draws the memory of a soak that is over, as SVG.")
+
+SAMPLE_SECONDS = 10.0
+# What a process needs from its start on until its memory is what it stays at.
+WARM_SECONDS = 180.0
+MIB = 2**20
+
+
+def main(_) -> None:
+    workdir = Path(WORKDIR.value)
+    if FIGURE.value is None:
+        run(workdir)
+    else:
+        lives = read_lives(workdir)
+        Path(FIGURE.value).write_text(draw(lives))
+        print(table(lives))
+
+
+def run(workdir: Path) -> None:
+    """Kills and weighs, and checks what was promised."""
+    random_ = random.Random(SEED.value)
+    flags_ = ("--inference=server", "--config.run.target_return=none")
+    steps = "--config.run.max_actor_steps=1000000000"
+    with Program(workdir, *flags_, steps, config=CONFIG.value) as program:
+        program.wait_until_learning()
+        begun = time.monotonic()
+        next_kill = begun + KILL_SECONDS.value
+        actor_steps, checkpoint = 0, -1
+        while (now := time.monotonic()) < begun + 60 * MINUTES.value:
+            append(workdir / "memory.csv", [[now - begun, *row] for row in weigh(program)])
+            counts = program.counts()
+            assert program.process.poll() is None, program.output
+            assert counts["actor_steps"] >= actor_steps, (counts, actor_steps)
+            assert counts["learner_steps"] >= checkpoint, (counts, checkpoint)
+            actor_steps, checkpoint = counts["actor_steps"], program.checkpoint()
+            if now >= next_kill:
+                next_kill += KILL_SECONDS.value
+                label, process = random_.choice(sorted(program.processes.items()))
+                append(workdir / "kills.csv", [[now - begun, label, process.pid]])
+                process.kill()
+            time.sleep(SAMPLE_SECONDS)
+        program.wait_until_learning()
+        print(counts, "checkpoint", checkpoint)
+        assert program.stop(signal.SIGINT) == 130, program.output
+
+
+def weigh(program):
+    """Rows of label, process and its MiB: resident, and those that nobody shares."""
+    for label, process in {"launcher": program.launcher, **program.processes}.items():
+        try:
+            memory = process.memory_full_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        yield label, process.pid, memory.rss / MIB, memory.uss / MIB
+
+
+def append(path: Path, rows) -> None:
+    with open(path, "a", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def read_lives(workdir: Path) -> dict[str, list[np.ndarray]]:
+    """Returns the lives of each kind's processes: minutes, and MiB that nobody shares."""
+    lives = collections.defaultdict(lambda: collections.defaultdict(list))
+    with open(workdir / "memory.csv") as file:
+        for seconds, label, pid, _, uss in csv.reader(file):
+            lives[label.rstrip("_0123456789")][pid].append((float(seconds) / 60, float(uss)))
+    return {kind: [np.array(life) for life in of.values()] for kind, of in lives.items()}
+
+
+def draw(lives: dict[str, list[np.ndarray]]) -> str:
+    """Returns a line for each life, in the colour of its kind."""
+    lines = [
+        svg.Line(life[:, 0], life[:, 1], colour, kind)
+        for colour, kind in enumerate(sorted(lives))
+        for life in lives[kind]
+    ]
+    legend = dict(enumerate(sorted(lives)))
+    title = "Private memory of every process, MiB"
+    return svg.line_plot(lines, "minutes", title, title=title, legend=legend)
+
+
+def table(lives: dict[str, list[np.ndarray]]) -> str:
+    """How much the processes of a kind grow, and whether later ones are larger."""
+    lines = [
+        "| processes | lives | longest, min | MiB, first half | second half | growth, MiB/h |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    end = max(life[-1, 0] for of in lives.values() for life in of)
+    for kind in sorted(lives):
+        grown = [warm for life in lives[kind] if len(warm := without_start(life)) >= 12]
+        weights = np.concatenate([*grown, np.zeros((0, 2))])
+        halves = [weights[weights[:, 0] < end / 2, 1], weights[weights[:, 0] >= end / 2, 1]]
+        first, second = (f"{np.median(half):.0f}" if len(half) else "-" for half in halves)
+        slope = pooled_slope(grown)
+        longest = max(life[-1, 0] - life[0, 0] for life in lives[kind])
+        lines.append(
+            f"| {kind} | {len(lives[kind])} | {longest:.0f} | {first} | {second} | {slope} |"
+        )
+    return "\n".join(lines)
+
+
+def without_start(life: np.ndarray) -> np.ndarray:
+    return life[life[:, 0] > life[0, 0] + WARM_SECONDS / 60]
+
+
+def pooled_slope(lives: list[np.ndarray]) -> str:
+    """The least squares slope that all lives share, each with its own height."""
+    if not lives:
+        return "-"
+    centred = np.concatenate([life - life.mean(axis=0) for life in lives])
+    return f"{60 * np.dot(*centred.T) / np.dot(centred[:, 0], centred[:, 0]):+.1f}"
+
+
+if __name__ == "__main__":
+    app.run(main)
