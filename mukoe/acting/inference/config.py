@@ -18,7 +18,7 @@ class InferenceConfig:
     # An answer that takes longer than this is an error, for the server and for the client;
     # a session that has asked nothing for as long makes room where it is needed.
     timeout_seconds: float = 60.0
-    # An actor that no server has answered for this long gives up.
+    # An actor that no server has answered for this long gives up; one that compiles does answer.
     give_up_seconds: float = 120.0
 
     def __post_init__(self) -> None:

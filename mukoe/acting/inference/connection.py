@@ -14,6 +14,8 @@ from mukoe.observability.timings import Timings
 
 _SLICE_SECONDS = 0.2
 _MOVE_SECONDS = 5.0
+# A server that says that it compiles is waited for, where there is no other.
+_COMPILE_SECONDS = 1200.0
 _NO_SESSION = "has no session on this server"
 
 T = TypeVar("T")
@@ -25,6 +27,10 @@ class Inputs(NamedTuple):
     leaves: Sequence[np.ndarray]
     is_first: np.ndarray
     previous_action: np.ndarray | None = None
+
+
+class _StillCompiling(TimeoutError):
+    """A server lives, and will answer when it has compiled."""
 
 
 class ServerConnection:
@@ -68,14 +74,14 @@ class ServerConnection:
         self.moves = 0
 
     def open(self) -> None:
-        """Opens a session on the first server that takes it; each has time to get ready.
+        """Opens a session on the first server that takes it; each has time to compile.
 
         Raises TimeoutError where none does, and UserError where one refuses.
         """
         errors = []
         for index in range(len(self._servers)):
             try:
-                return self._open(index, self._config.timeout_seconds)
+                return self._open(index, self._config.timeout_seconds, _COMPILE_SECONDS)
             except Exception as error:  # the transport's errors have no common class
                 _raise_if_refused(error)
                 errors.append(error)
@@ -88,7 +94,8 @@ class ServerConnection:
           inputs: that are sent.
           finish: `(server, answer) -> T`, the rest of the exchange with the same server; where
             it fails, the request is made anew elsewhere. Raises TimeoutError where no
-            server has answered for `give_up_seconds`, and UserError for a malformed request.
+            server has answered for `give_up_seconds`, not even that it is still compiling,
+            and UserError for a malformed request.
         """
         sent_at = time.monotonic()
         sent = self._send(inputs)
@@ -131,30 +138,34 @@ class ServerConnection:
 
     def _elsewhere(self, inputs: Inputs, finish: Callable[[Any, Answer], T], error: Exception) -> T:
         """Asks the next servers in turn, this one again too, until one answers."""
-        give_up_at = time.monotonic() + self._config.give_up_seconds
-        while time.monotonic() < give_up_at:
+        begun = time.monotonic()
+        give_up_at = begun + self._config.give_up_seconds
+        while time.monotonic() < min(give_up_at, begun + _COMPILE_SECONDS):
             # A server that has lost the session is alive: it comes first.
             step = 0 if _NO_SESSION in str(error) else 1
             index = (self._current + step) % len(self._servers)
             try:
-                self._open(index, _MOVE_SECONDS)
+                self._open(index, _MOVE_SECONDS, _MOVE_SECONDS)
                 return self._finish(self._send(inputs), finish, time.monotonic())
             except Exception as failure:  # the transport's errors have no common class
                 _raise_if_refused(failure)
+                if isinstance(failure, _StillCompiling):
+                    give_up_at = time.monotonic() + self._config.give_up_seconds
                 error, self._current = failure, index
                 self._pause()
         raise TimeoutError(self._nobody(self._config.give_up_seconds, error))
 
-    def _open(self, index: int, seconds: float) -> None:
-        server, end = self._servers[index], time.monotonic() + seconds
+    def _open(self, index: int, seconds: float, compile_seconds: float) -> None:
+        server, begun = self._servers[index], time.monotonic()
         while True:
-            error: Exception = TimeoutError("an inference server is still compiling")
+            error: Exception = _StillCompiling("an inference server is still compiling")
+            patience = compile_seconds
             try:
                 if self._result(_start(server, "wait_until_ready"), seconds):
                     break
             except Exception as failure:  # not up yet
-                error = failure
-            if time.monotonic() > end:
+                error, patience = failure, seconds
+            if time.monotonic() > begun + patience:
                 raise error
             self._pause()
         self._result(_start(server, "open_session", self._name, self._num_envs), seconds)

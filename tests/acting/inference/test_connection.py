@@ -32,6 +32,20 @@ class Hanging:
         return futures.Future()
 
 
+class Compiling:
+    """A server that says for a while that it has not compiled yet."""
+
+    def __init__(self, server, seconds):
+        self._server = server
+        self._ready_at = time.monotonic() + seconds
+
+    def __getattr__(self, method):
+        return getattr(self._server, method)
+
+    def wait_until_ready(self):
+        return time.monotonic() > self._ready_at
+
+
 class CourierLike:
     """A client as courier's: futures of every method, errors of the server as text alone."""
 
@@ -113,6 +127,23 @@ def test_an_exchange_that_breaks_off_is_made_anew():
             return answer.result[1]["value"][0]
 
         assert connection.request(Inputs([ONE], FIRST), finish)() == 4.0
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+def test_a_server_that_compiles_is_waited_for_longer_than_one_that_is_silent(at_start):
+    with running(make_server()) as server:
+        client = CourierLike(server)
+        config = {"give_up_seconds": 0.5, "timeout_seconds": 0.5}
+        if at_start:
+            client._server = Compiling(server, seconds=2.0)
+        runner = make_runner(client, **config)
+        if not at_start:
+            assert value(runner, FIRST) == 4.0
+            client.dead = True
+            sent = runner.submit(ONE, NEXT)
+            client._server, client.dead = Compiling(server, seconds=2.0), False
+            assert sent()[1]["value"][0] == 4.0
+        assert value(runner, FIRST) == 4.0
 
 
 def test_gives_up_with_one_clear_line():
