@@ -138,6 +138,7 @@ def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
         distributed.leave(_launch_on_vertex(config, config_filename))
     experiment = config.make_experiment()
     spec = distributed.check(experiment)
+    distributed.allow_connections(experiment)
     workdir = _prepare(config, config_filename)
     program, counter = distributed.make_program(experiment, spec, workdir, RESUME.value)
     status = distributed.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)

@@ -1,13 +1,16 @@
-"""What a process may use: device, threads, compilation cache. Set here and nowhere else."""
+"""What a process may use: device, threads, open files, compiled programs. Set here only."""
 
 import glob
 import importlib.metadata
 import importlib.util
 import os
+import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mukoe.errors import UserError
 
 _READ_AT_IMPORT: Mapping[str, Callable[[str], Any]] = {
     "JAX_PLATFORMS": str,
@@ -69,6 +72,27 @@ def set_process_environment(environment: Mapping[str, str]) -> None:
         for name, parse in _READ_AT_IMPORT.items():
             if name in os.environ:
                 jax.config.update(name.lower(), parse(os.environ[name]))
+
+
+def allow_open_files(needed: int, what: str) -> None:
+    """Raises the limit of open files of this process and of those that it starts.
+
+    Args:
+      needed: files and connections that one of these processes may have open.
+      what: needs them, such as `200 actors`.
+
+    Raises:
+      UserError: the machine does not allow as many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = [sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in (soft, hard)]
+    if allowed[1] < needed:
+        raise UserError(
+            f"{what} need {needed} open files in a process, and this machine allows {hard}: use "
+            "fewer, or raise the hard limit (ulimit -Hn)"
+        )
+    if allowed[0] < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def has_accelerator() -> bool:

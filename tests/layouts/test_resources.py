@@ -53,3 +53,31 @@ def test_variables_count_even_if_jax_was_imported_before(before, monkeypatch):
     command = [sys.executable, "-c", before + PRINTS_WHAT_COUNTS]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["cpu", "/folder", "0.5", "False"]
+
+
+LIMITED = """
+import resource, sys
+from mukoe.errors import UserError
+from mukoe.layouts.resources import allow_open_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 1000))
+try:
+    allow_open_files(int(sys.argv[1]), "20 actors")
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+except UserError as error:
+    print(error)
+"""
+
+
+def limit_after(needed):
+    command = [sys.executable, "-c", LIMITED, str(needed)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(("needed", "left"), [(90, 100), (100, 100), (101, 101), (1000, 1000)])
+def test_open_files_are_allowed_up_to_the_limit_of_the_machine(needed, left):
+    assert limit_after(needed) == str(left)
+
+
+def test_more_open_files_than_the_machine_allows_are_refused():
+    said = limit_after(1001)
+    assert said.startswith("20 actors need 1001 open files in a process")

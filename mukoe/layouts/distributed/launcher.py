@@ -27,7 +27,7 @@ from mukoe.configuration.workdir import write_atomically
 from mukoe.layouts.endings import STATUS_INTERRUPTED
 from mukoe.layouts.experiment import ACCELERATED_GROUPS, ExperimentConfig
 from mukoe.layouts.reporting import make_progress, reported_time_line, what_next
-from mukoe.layouts.resources import process_environment
+from mukoe.layouts.resources import allow_open_files, process_environment
 from mukoe.layouts.supervision import supervised
 from mukoe.layouts.supervision.forking import ForkingStarter
 from mukoe.layouts.supervision.supervised import FAILURE_FILE
@@ -40,6 +40,21 @@ STATUS_USER_ERROR = 2
 
 _GRACE_SECONDS = 12.0
 _POLL_SECONDS = 0.2
+# A process has up to 40 files open by itself. An actor has some connections to each server,
+# of which a process of threads has both ends.
+_OPEN_FILES = 128
+_OPEN_FILES_PER_ACTOR = 16
+
+
+def allow_connections(experiment: ExperimentConfig) -> None:
+    """Raises the limit of open files to what a program on this machine needs.
+
+    Raises:
+      UserError: that is more than the machine allows.
+    """
+    num_actors = experiment.distributed.num_actors
+    needed = _OPEN_FILES + _OPEN_FILES_PER_ACTOR * num_actors
+    allow_open_files(needed, f"{num_actors} actors")
 
 
 def launch(
