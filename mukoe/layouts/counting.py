@@ -112,7 +112,7 @@ class PatientCounter:
         A counter that has died was not told again what it had heard last.
         """
         with contextlib.suppress(Exception):
-            self._counter.set_counts(**counts)
+            self.set_counts(**counts)
 
     def get_counts(self) -> dict[str, int]:
         """Returns all counts, the last known ones where the counter does not answer."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 from ray.cluster_utils import Cluster
 
-from tests.faults.running import Program, processes_of
+from tests.faults.running import Program
+from tests.real_programs import processes_of
 
 CLUSTER = Path(__file__).parent / "tiny_ray_cluster.py"
 # The second machine is needed by replay and by an actor.

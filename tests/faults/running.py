@@ -1,7 +1,6 @@
 """A real program in processes of its own, and what can be done to it."""
 
 import contextlib
-import csv
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import psutil
 
 from mukoe.layouts.supervision.supervisor import label_of
 from mukoe.learning.checkpoint import Checkpointer
+from tests.real_programs import processes_of
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).parent / "tiny_cartpole.py"
@@ -138,20 +138,3 @@ class Program:
             if connection.status == psutil.CONN_LISTEN
         }
         assert not listening & set(ports)
-
-
-def processes_of(workdir):
-    """Processes that have a file of the workdir open."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if any(str(workdir) in file.path for file in process.open_files()):
-                found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return [process for process in found if process.pid != os.getpid()]
-
-
-def rows(workdir, label):
-    with open(workdir / "logs" / f"{label}.csv") as file:
-        return list(csv.DictReader(file))

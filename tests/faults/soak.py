@@ -1,7 +1,7 @@
 """Kills a random process of a real program every minute, for hours, and weighs all of them.
 
-python tests/faults/soak.py --workdir=runs/soak --minutes=120
-python tests/faults/soak.py --workdir=runs/soak --figure=docs/figures/soak-memory.svg
+python -m tests.faults.soak --workdir=runs/soak --minutes=120
+python -m tests.faults.soak --workdir=runs/soak --figure=docs/figures/soak-memory.svg
 
 The first writes `memory.csv` and `kills.csv` into the workdir, and fails where a promise
 of docs/reliability.md was broken. The second draws what the first has written, and prints a table.
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 from absl import app, flags
-from running import Program
 
 from mukoe.observability.report import svg
+from tests.faults.running import Program
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the program, which must be new.", required=True)
 MINUTES = flags.DEFINE_float("minutes", 120.0, "How long.")

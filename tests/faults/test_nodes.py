@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("launchpad")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
-from tests.faults.running import Program, rows  # noqa: E402
+from tests.faults.running import Program  # noqa: E402
+from tests.real_programs import rows  # noqa: E402
 
 pytestmark = [
     pytest.mark.faults,

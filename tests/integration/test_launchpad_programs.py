@@ -1,6 +1,5 @@
 """Real programs on real Launchpad, Reverb and ALE: do they run, and how do they end?"""
 
-import csv
 import os
 import signal
 import subprocess
@@ -8,12 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 pytest.importorskip("launchpad")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
+from tests.real_programs import processes_of, rows, wait_for  # noqa: E402
 
 pytestmark = [pytest.mark.launchpad, pytest.mark.timeout(300)]
 
@@ -68,30 +67,6 @@ def finish(process, timeout=200):
     return output
 
 
-def processes_of(workdir):
-    """Processes that write their output into the workdir, the nodes of its program."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if any(str(workdir) in file.path for file in process.open_files()):
-                found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return [process for process in found if process.pid != os.getpid()]
-
-
-def rows(workdir, label):
-    with open(workdir / "logs" / f"{label}.csv") as file:
-        return list(csv.DictReader(file))
-
-
-def wait_for(condition, seconds=200):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.2)
-
-
 def test_local_mp_with_server_trains_ends_and_resumes(tmp_path):
     workdir = tmp_path / "run"
     flags = (*TINY, "--lp_launch_type=local_mp", "--inference=server")
@@ -127,7 +102,7 @@ def test_ctrl_c_saves_and_ends_every_process(tmp_path):
     flags = (*TINY, "--lp_launch_type=local_mp", "--inference=local")
     process = start(workdir, *flags, "--config.run.checkpoint_seconds=1")
     checkpoints = workdir / "checkpoints" / "latest"
-    wait_for(lambda: checkpoints.exists() and Checkpointer(checkpoints.parent).latest_step())
+    wait_for(lambda: checkpoints.exists() and Checkpointer(checkpoints.parent).latest_step(), 200)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     output = finish(process, timeout=60)

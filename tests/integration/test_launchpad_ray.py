@@ -10,7 +10,7 @@ pytest.importorskip("ray")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
 from tests.faults.ray_running import RayProgram, ray_cluster  # noqa: E402
-from tests.faults.running import rows  # noqa: E402
+from tests.real_programs import rows  # noqa: E402
 
 pytestmark = [pytest.mark.launchpad, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -1,20 +1,20 @@
 """What a run of one process has left, without what depends on the speed of the machine."""
 
-import csv
-
 import jax
 import numpy as np
 
 from mukoe.learning.checkpoint import Checkpointer
+from tests.real_programs import rows
 
 LABELS = ("actor_0", "learner", "evaluator")
 _MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
 
 
 def rows_of(workdir, label):
-    with open(workdir / "logs" / f"{label}.csv") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if not k.startswith(_MACHINE_DEPENDENT)} for row in rows]
+    return [
+        {k: v for k, v in row.items() if not k.startswith(_MACHINE_DEPENDENT)}
+        for row in rows(workdir, label)
+    ]
 
 
 def logged(workdir):

@@ -8,42 +8,17 @@ import time
 
 import pytest
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments import GymnasiumConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
 from mukoe.layouts.reporting import counts_to_resume
 from mukoe.learning.checkpoint import Checkpointer
-from mukoe.networks.models import NetworkConfig
-from mukoe.search.config import SearchConfig
 from tests.layouts.finished import assert_same_state, logged
+from tests.layouts.tiny import tiny
+from tests.layouts.tiny import train as train_config
 
 
-def tiny(**run):
-    config = TrainingConfig(
-        environment=GymnasiumConfig("CartPole-v1"),
-        agent=MuZeroConfig(
-            network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
-            search=SearchConfig(num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-            replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
-        ),
-        run=RunConfig(
-            max_actor_steps=200,
-            envs_per_actor=4,
-            evaluation_episodes=2,
-            evaluation_period=100,
-            log_period=50,
-        ),
-    )
-    return dataclasses.replace(config, run=dataclasses.replace(config.run, **run))
-
-
-def train(tmp_path, resume=False, **run):
-    tmp_path.mkdir(exist_ok=True)
-    experiment = tiny(**run).make_experiment()
-    return local.train(experiment, local.check(experiment), tmp_path, resume)
+def train(workdir, resume=False, **run):
+    return train_config(tiny(**run), workdir, resume)
 
 
 @pytest.fixture(scope="module")

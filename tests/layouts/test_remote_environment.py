@@ -10,45 +10,15 @@ pytest.importorskip("dm_env_rpc")
 
 from mukoe.acting.rollouts import RolloutCollector, RolloutDeclaration  # noqa: E402
 from mukoe.agents.muzero.config import (  # noqa: E402
-    MuZeroConfig,
     MuZeroLossConfig,
-    MuZeroReplayConfig,
 )
 from mukoe.configuration import load_config, prepare_workdir  # noqa: E402
 from mukoe.environments import GymnasiumConfig, vectorize  # noqa: E402
 from mukoe.environments.named import NAMED_KINDS  # noqa: E402
-from mukoe.layouts import local  # noqa: E402
-from mukoe.layouts.experiment import RunConfig, TrainingConfig  # noqa: E402
-from mukoe.networks.models import NetworkConfig  # noqa: E402
-from mukoe.search.config import SearchConfig  # noqa: E402
 from mukoe.types import Policy, PolicyParams  # noqa: E402
 from tests.environments.remote import Counting, remote, serving  # noqa: E402
 from tests.layouts.finished import assert_same_state, logged  # noqa: E402
-
-
-def tiny(environment):
-    return TrainingConfig(
-        environment=environment,
-        agent=MuZeroConfig(
-            network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
-            search=SearchConfig(num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-            replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
-        ),
-        run=RunConfig(
-            max_actor_steps=200,
-            envs_per_actor=4,
-            evaluation_episodes=1,
-            evaluation_period=150,
-            log_period=50,
-        ),
-    )
-
-
-def train(config, workdir):
-    experiment = config.make_experiment()
-    assert local.train(experiment, local.check(experiment), workdir) == 0
-    return workdir
+from tests.layouts.tiny import tiny, train  # noqa: E402
 
 
 def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path):
@@ -56,15 +26,15 @@ def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path
     gymnasium = GymnasiumConfig("CartPole-v1")
     config_file = tmp_path / "config_file.py"
     config_file.write_text(
-        "from tests.layouts.test_remote_environment import GymnasiumConfig, tiny\n"
+        "from tests.layouts.tiny import GymnasiumConfig, tiny\n"
         "def get_config():\n    return tiny(GymnasiumConfig('CartPole-v1'))\n"
     )
-    direct = tmp_path / "direct"
-    direct.mkdir()
-    train(tiny(gymnasium), direct)
+    direct, wire = tmp_path / "direct", tmp_path / "wire"
+    assert train(tiny(gymnasium), direct) == 0
     with serving(gymnasium.make_factory()) as port:
         config = tiny(remote(port))
-        wire = train(config, prepare_workdir(tmp_path / "wire", config, config_file, False))
+        prepare_workdir(wire, config, config_file, False)
+        assert train(config, wire) == 0
         assert load_config(wire, {"environment": NAMED_KINDS}) == config
     assert logged(wire) == logged(direct) and logged(wire)["evaluator"]
     assert_same_state(direct, wire)
@@ -80,7 +50,7 @@ def counted(replay):
 def test_a_lost_server_leaves_no_wrong_transition_in_replay():
     """Steps are numbered from 0 in each episode: one follows the other, or the episode ends."""
     factory = vectorize(lambda seed, evaluation: Counting(length=6))
-    config = tiny(None)
+    config = tiny()
     builder = dataclasses.replace(config.agent, loss=MuZeroLossConfig(unroll_steps=1, td_steps=1))
     builder = builder.make_builder()
     with serving(factory) as port:

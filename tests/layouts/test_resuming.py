@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments import GymnasiumConfig, vectorize
+from mukoe.environments import vectorize
 from mukoe.layouts import local
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
 from mukoe.learning.checkpoint import Checkpointer
-from mukoe.networks.models import NetworkConfig
-from mukoe.search.config import SearchConfig
 from tests.layouts.finished import logged
+from tests.layouts.tiny import tiny
+from tests.layouts.tiny import train as train_config
 
 STEPS, MIDDLE = 240, 121
 
@@ -52,39 +50,19 @@ class Clock(dm_env.Environment):
         return specs.DiscreteArray(2)
 
 
-def tiny(environment=None, sampler="prioritized", **run):
-    run = {
-        "max_actor_steps": STEPS,
-        "envs_per_actor": 4,
-        "evaluation_episodes": 2,
-        "evaluation_period": 50,
-        "log_period": 30,
-        **run,
-    }
-    return TrainingConfig(
-        environment=environment or GymnasiumConfig("CartPole-v1"),
-        agent=MuZeroConfig(
-            network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
-            search=SearchConfig(num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-            replay=MuZeroReplayConfig(
-                min_size=20, batch_size=8, samples_per_insert=2.0, sampler=sampler
-            ),
-        ),
-        run=RunConfig(**run),
-    ).make_experiment()
+def longer(**settings):
+    periods = {"max_actor_steps": STEPS, "evaluation_period": 50, "log_period": 30}
+    return tiny(**{**periods, **settings})
 
 
 def train(workdir, resume=False, **settings):
-    workdir.mkdir(exist_ok=True)
-    experiment = tiny(**settings)
-    return local.train(experiment, local.check(experiment), workdir, resume)
+    return train_config(longer(**settings), workdir, resume)
 
 
 def interrupt(workdir, steps, **settings):
     """A run that is told to stop after so many agent steps, wherever that is."""
     workdir.mkdir(exist_ok=True)
-    experiment = tiny(**settings)
+    experiment = longer(**settings).make_experiment()
     run = local.LocalRun(experiment, local.check(experiment), workdir)
     while run.counter.get_counts().get("actor_steps", 0) < steps:
         run.step()
@@ -155,7 +133,7 @@ def test_a_damaged_run_falls_back_to_the_one_before(uninterrupted, tmp_path, cap
 
 def test_a_resumed_run_collects_nothing_again(tmp_path):
     run = interrupt(tmp_path / "run", MIDDLE)
-    experiment = tiny()
+    experiment = longer().make_experiment()
     resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
     assert resumed._replay.inserted == run._replay.inserted > 20
     assert resumed._replay.size == run._replay.size
@@ -173,7 +151,7 @@ def test_a_resumed_run_collects_nothing_again(tmp_path):
 @pytest.mark.slow
 def test_beyond_the_limit_new_episodes_begin_and_the_replay_stays(tmp_path):
     run = interrupt(tmp_path / "run", MIDDLE, exact_resume_steps=100)
-    experiment = tiny(exact_resume_steps=100)
+    experiment = longer(exact_resume_steps=100).make_experiment()
     resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
     assert resumed._replay.inserted == run._replay.inserted
     assert resumed._start_counts == run.counter.get_counts()
@@ -184,7 +162,7 @@ def test_beyond_the_limit_new_episodes_begin_and_the_replay_stays(tmp_path):
 @pytest.mark.slow
 def test_environments_that_cannot_be_brought_back_begin_new_episodes(tmp_path, capsys):
     run = interrupt(tmp_path / "run", MIDDLE, environment=ClockConfig())
-    experiment = tiny(environment=ClockConfig())
+    experiment = longer(environment=ClockConfig()).make_experiment()
     resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
     assert "answer differently to the same actions" in capsys.readouterr().err
     assert resumed._replay.inserted == run._replay.inserted

@@ -9,15 +9,20 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mukoe.layouts.supervision import fork_server, tether
+from mukoe.layouts.supervision import fork_server
 from mukoe.layouts.supervision.fork_server import MESSAGE_BYTES, Reply, Request
-from mukoe.layouts.supervision.process import HeartbeatPipe, Process, describe_exit, open_log
+from mukoe.layouts.supervision.process import (
+    BoundProcess,
+    HeartbeatPipe,
+    Process,
+    describe_exit,
+    open_log,
+)
 from mukoe.layouts.supervision.supervisor import Command
 
 _ANSWER_SECONDS = 20.0
@@ -76,20 +81,10 @@ class ForkServer:
         self._forks: dict[int, ForkedProcess] = {}
         self._patience_ends = time.monotonic() + _IMPORT_SECONDS
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, open_log(log_path) as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", tether.__file__, str(os.getpid())),
-                    *(sys.executable, "-m", fork_server.__name__, str(theirs.fileno())),
-                    *modules,
-                ],
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+        with theirs:
+            descriptor = theirs.fileno()
+            command = [sys.executable, "-m", fork_server.__name__, str(descriptor), *modules]
+            self._process = BoundProcess(command, environment, log_path, [descriptor])
 
     def listen(self, seconds: float = 0.0) -> None:
         """Takes in what it has said, and waits for so long until it says something."""

@@ -74,10 +74,8 @@ class HeartbeatPipe:
             os.close(descriptor)
 
 
-class LocalProcess(subprocess.Popen):
-    """A `Process` of this machine; it dies with the thread that started it."""
-
-    waiting = False
+class BoundProcess(subprocess.Popen):
+    """A process that dies with the thread that started it."""
 
     def __init__(
         self,
@@ -96,22 +94,41 @@ class LocalProcess(subprocess.Popen):
           descriptors: open files that it gets.
           working_directory: None for that of this process.
         """
+        bound = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        with open_log(log_path) as log:
+            super().__init__(
+                [*bound, *command],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=descriptors,
+                cwd=working_directory,
+                # Ctrl-C is for the launcher alone, which tells the nodes in their order.
+                start_new_session=True,
+            )
+
+
+class LocalProcess(BoundProcess):
+    """A `Process` of this machine."""
+
+    waiting = False
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_path: Path,
+        descriptors: Sequence[int] = (),
+        working_directory: str | None = None,
+    ):
+        """Starts it, with a pipe to say that it lives; see `BoundProcess`."""
         self._heartbeat = HeartbeatPipe()
         theirs = self._heartbeat.theirs
-        bound = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        variables = {**environment, supervised.HEARTBEAT_VARIABLE: str(theirs)}
+        files = [theirs, *descriptors]
         try:
-            with open_log(log_path) as log:
-                super().__init__(
-                    [*bound, *command],
-                    env={**os.environ, **environment, supervised.HEARTBEAT_VARIABLE: str(theirs)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=[theirs, *descriptors],
-                    cwd=working_directory,
-                    # Ctrl-C is for the launcher alone, which tells the nodes in their order.
-                    start_new_session=True,
-                )
+            super().__init__(command, variables, log_path, files, working_directory)
         except BaseException:
             self._heartbeat.close()
             raise

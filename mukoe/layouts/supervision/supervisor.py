@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mukoe.layouts.supervision import supervised
-from mukoe.layouts.supervision.process import LocalProcess, Process
+from mukoe.layouts.supervision.process import Process
 
 # These serve the others until they have ended: they are told to stop last ...
 SERVING = ("replay", "counter")
@@ -41,12 +41,6 @@ class Command(Protocol):
 
 ProcessStarter = Callable[[Command, Mapping[str, str], Path], Process]
 """Starts a command, with variables for its environment and the file for what it prints."""
-
-
-def start_locally(command: Command, environment: Mapping[str, str], log_path: Path) -> Process:
-    """Starts a command on this machine, whatever it is."""
-    variables = {**command.env_overrides, **environment}
-    return LocalProcess(command.command_as_list, variables, log_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +73,8 @@ class Supervisor:
         max_restarts: int,
         hang_seconds: float,
         on_restart: Callable[[Restart], None],
+        start_process: ProcessStarter,
         clock: Callable[[], float] = time.monotonic,
-        start_process: ProcessStarter = start_locally,
     ):
         """Starts all processes.
 
@@ -90,8 +84,8 @@ class Supervisor:
           max_restarts: of a node within `WINDOW_SECONDS`.
           hang_seconds: a process that gave no sign of life for so long is killed.
           on_restart: told of each restart.
+          start_process: such as by forking, or on another machine.
           clock: gives seconds.
-          start_process: such as on another machine.
         """
         self._max_restarts = max_restarts
         self._hang_seconds = hang_seconds

@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from typing import NamedTuple
 
 import psutil
 import pytest
 
 from mukoe.layouts.supervision import supervised
 from mukoe.layouts.supervision.forking import ForkingStarter
+from tests.layouts.supervision.commands import Command
+from tests.real_programs import wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
@@ -30,12 +30,6 @@ print(json.dumps({
 }))
 """
 SLEEPS = "import time\nprint('sleeping', flush=True)\ntime.sleep(1000)"
-
-
-class Command(NamedTuple):
-    command_as_list: list
-    env_overrides: dict
-    title: str
 
 
 @pytest.fixture
@@ -73,15 +67,8 @@ def start(workdir):
     starter.close()
 
 
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
 def ended(process):
-    wait_for(lambda: process.poll() is not None)
+    wait_for(lambda: process.poll() is not None, 30, 0.01)
     return process.poll()
 
 
@@ -90,7 +77,7 @@ def sleeping(process):
         process.poll()
         return process.log.exists() and "sleeping" in process.log.read_text()
 
-    wait_for(sleeps)
+    wait_for(sleeps, 30, 0.01)
     return process
 
 
@@ -161,7 +148,7 @@ def test_a_dead_server_takes_its_forks_along_and_is_replaced(start):
     node = psutil.Process(process.pid)
     node.parent().kill()
     assert ended(process) == -signal.SIGKILL
-    wait_for(lambda: not node.is_running())
+    wait_for(lambda: not node.is_running(), 30, 0.01)
     said = says(start(SAYS_WHAT_IT_IS))
     assert said["server"] != process.pid
 
@@ -207,4 +194,4 @@ time.sleep(1000)
         server = node.parent()
         assert server.ppid() == launcher.pid
         os.kill(launcher.pid, signal.SIGKILL)
-    wait_for(lambda: not node.is_running() and not server.is_running())
+    wait_for(lambda: not node.is_running() and not server.is_running(), 30, 0.01)

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from typing import NamedTuple
 
 import psutil
 import pytest
 
 from mukoe.layouts.supervision import supervised, supervisor, tether
 from mukoe.layouts.supervision.supervisor import Supervisor
+from tests.layouts.supervision.commands import Command, start_locally
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
@@ -30,12 +30,6 @@ NODE = BEATS + "time.sleep(1000)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + NODE
 
 
-class Command(NamedTuple):
-    command_as_list: list
-    env_overrides: dict
-    title: str
-
-
 def command(title, script=NODE, **environment):
     return Command([sys.executable, "-S", "-c", script], environment, title)
 
@@ -49,7 +43,9 @@ def supervise(tmp_path, monkeypatch):
     def make(*commands, max_restarts=10, hang_seconds=30.0):
         restarts = []
         made.append(
-            Supervisor(tmp_path, commands, max_restarts, hang_seconds, on_restart=restarts.append)
+            Supervisor(
+                tmp_path, commands, max_restarts, hang_seconds, restarts.append, start_locally
+            )
         )
         made[-1].reported = restarts
         return made[-1]
