@@ -39,6 +39,7 @@ from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
 _ENCODER = "encoder"
+_EPSILON = 1e-6
 
 
 class AfterstatePrediction(NamedTuple):
@@ -64,8 +65,8 @@ class StochasticMuZeroNetworks:
     afterstate_prediction: `(params, afterstate) -> AfterstatePrediction`.
     dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`.
     encoder: `(params, network input [B, ...] before, network input [B, ...] after) ->
-        encoding [B, M]`, see `straight_through`. What happened cannot always be told from what
-        is seen afterwards: in 2048, which tile is the new one.
+        encoding [B, M]`, of length 1, see `straight_through`. What happened cannot always be
+        told from what is seen afterwards: in 2048, which tile is the new one.
     value_encoding: decodes `value_logits`.
     reward_encoding: decodes `reward_logits`.
     num_actions: `A`.
@@ -232,4 +233,8 @@ class _Encoder(hk.Module):
         x = residual_blocks(torso(inputs), config.representation_blocks)
         x = hk.Flatten()(jax.nn.relu(layer_norm(x)))
         # Not zero at first, unlike other heads: then every outcome would have the same code.
-        return hk.Linear(self._codebook_size, name="code")(x)
+        encoding = hk.Linear(self._codebook_size, name="code")(x)
+        # As long as a code: a small commitment would let it grow without end, and a softmax,
+        # once it is nearly a code, has no gradient by which it could become another one.
+        length = jnp.sqrt(jnp.sum(encoding**2, axis=-1, keepdims=True) + _EPSILON)
+        return encoding / length
