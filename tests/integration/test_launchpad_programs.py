@@ -22,6 +22,7 @@ TINY = (
     "--num_actors=2",
     "--config.agent.replay.min_size=40",
     "--config.agent.replay.batch_size=8",
+    "--config.agent.loss.unroll_steps=2",
     "--config.agent.search.num_simulations=2",
     "--config.agent.network.width=8",
     "--config.environment.height=32",

@@ -16,6 +16,8 @@ FLAGS = (
     "--lp_launch_type=local_mt",
     "--config.agent.replay.min_size=40",
     "--config.agent.search.num_simulations=2",
+    "--config.agent.loss.unroll_steps=2",
+    "--config.run.evaluation_episodes=1",
     "--config.run.log_seconds=1",
 )
 
