@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 from absl import app, flags
+from matplotlib.figure import Figure
 
-from mukoe.observability.report import svg
 from tests.faults.running import Program
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the program, which must be new.", required=True)
@@ -30,7 +30,7 @@ FIGURE = flags.DEFINE_string("figure", None, "Draws the memory of a soak that is
 
 SAMPLE_SECONDS = 10.0
 # What a process needs from its start on until its memory is what it stays at.
-WARM_SECONDS = 180.0
+WARM_SECONDS = 300.0
 MIB = 2**20
 
 
@@ -40,7 +40,7 @@ def main(_) -> None:
         run(workdir)
     else:
         lives = read_lives(workdir)
-        Path(FIGURE.value).write_text(draw(lives))
+        draw(lives, FIGURE.value)
         print(table(lives))
 
 
@@ -96,16 +96,16 @@ def read_lives(workdir: Path) -> dict[str, list[np.ndarray]]:
     return {kind: [np.array(life) for life in of.values()] for kind, of in lives.items()}
 
 
-def draw(lives: dict[str, list[np.ndarray]]) -> str:
-    """Returns a line for each life, in the colour of its kind."""
-    lines = [
-        svg.Line(life[:, 0], life[:, 1], colour, kind)
-        for colour, kind in enumerate(sorted(lives))
-        for life in lives[kind]
-    ]
-    legend = dict(enumerate(sorted(lives)))
-    title = "Private memory of every process, MiB"
-    return svg.line_plot(lines, "minutes", title, title=title, legend=legend)
+def draw(lives: dict[str, list[np.ndarray]], path: str) -> None:
+    """Draws a line for each life, in the colour of its kind."""
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="minutes", ylabel="private memory, MiB")
+    for number, kind in enumerate(sorted(lives)):
+        for index, life in enumerate(lives[kind]):
+            axes.plot(*life.T, color=f"C{number}", label=None if index else kind)
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper", frameon=False)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def table(lives: dict[str, list[np.ndarray]]) -> str:
@@ -116,14 +116,13 @@ def table(lives: dict[str, list[np.ndarray]]) -> str:
     ]
     end = max(life[-1, 0] for of in lives.values() for life in of)
     for kind in sorted(lives):
-        grown = [warm for life in lives[kind] if len(warm := without_start(life)) >= 12]
-        weights = np.concatenate([*grown, np.zeros((0, 2))])
+        warm = [part for life in lives[kind] if len(part := without_start(life)) >= 12]
+        weights = np.concatenate([*warm, np.zeros((0, 2))])
         halves = [weights[weights[:, 0] < end / 2, 1], weights[weights[:, 0] >= end / 2, 1]]
         first, second = (f"{np.median(half):.0f}" if len(half) else "-" for half in halves)
-        slope = pooled_slope(grown)
         longest = max(life[-1, 0] - life[0, 0] for life in lives[kind])
         lines.append(
-            f"| {kind} | {len(lives[kind])} | {longest:.0f} | {first} | {second} | {slope} |"
+            f"| {kind} | {len(lives[kind])} | {longest:.0f} | {first} | {second} | {growth(warm)} |"
         )
     return "\n".join(lines)
 
@@ -132,12 +131,18 @@ def without_start(life: np.ndarray) -> np.ndarray:
     return life[life[:, 0] > life[0, 0] + WARM_SECONDS / 60]
 
 
-def pooled_slope(lives: list[np.ndarray]) -> str:
-    """The least squares slope that all lives share, each with its own height."""
+def growth(lives: list[np.ndarray]) -> str:
+    """MiB/h from the median of the first half of a life to that of the second, over all lives.
+
+    Pages that were shared become private when the other process dies, so ends count for little.
+    """
     if not lives:
         return "-"
-    centred = np.concatenate([life - life.mean(axis=0) for life in lives])
-    return f"{60 * np.dot(*centred.T) / np.dot(centred[:, 0], centred[:, 0]):+.1f}"
+    halves = [np.array_split(life, 2) for life in lives]
+    minutes, grown = np.sum(
+        [np.median(b, axis=0) - np.median(a, axis=0) for a, b in halves], axis=0
+    )
+    return f"{60 * grown / minutes:+.1f}"
 
 
 if __name__ == "__main__":
