@@ -11,13 +11,15 @@ import collections.abc
 import dataclasses
 import difflib
 import enum
+import functools
 import json
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from mukoe.configuration.bounds import is_representable
 from mukoe.errors import UserError
 
 T = TypeVar("T")
@@ -114,21 +116,34 @@ def apply_overrides(config: T, overrides: Mapping[str, str]) -> T:
         typed for them. Tuples are written `1,2,3`; None is written `none`.
 
     Raises:
-      UserError: a field is unknown (says which are near and which there are), or its text
-        is not of the field's type (says what is expected).
+      UserError: a field is unknown (says which are near and which there are), its text is not
+        of the field's type (says what is expected), or the config refuses the value.
     """
     for name, text in overrides.items():
-        config = _override(config, name.split("."), text, "")
+        try:
+            config = _override(config, name.split("."), text, "")
+        except UserError as error:
+            raise UserError(_name_in_full(name, str(error))) from error
     return config
 
 
-def _override(config: Any, path: Sequence[str], text: str, prefix: str) -> Any:
+def _name_in_full(name: str, message: str) -> str:
+    """What a group says about one of its fields, with the name as it was typed."""
+    subject, _, rest = message.partition(" ")
+    if f".{name}".endswith(f".{subject}"):
+        return f"{name} {rest}"
+    return message if name in message else f"config field {name!r}: {message}"
+
+
+def _override(
+    config: Any, path: Sequence[str], text: str, prefix: str, item_type: Any = Any
+) -> Any:
     name, rest = path[0], path[1:]
     where = prefix + name
     if isinstance(config, Mapping):
         if rest:
             raise UserError(f"config field {where!r} is a value and has no fields of its own")
-        return {**config, name: _from_text(Any, text, where)}
+        return {**config, name: _from_text(item_type, text, where)}
     hints = _field_types(type(config))
     if name not in hints:
         raise UserError(_unknown_field(where, name, prefix, hints))
@@ -142,10 +157,16 @@ def _override(config: Any, path: Sequence[str], text: str, prefix: str) -> Any:
             f"config field {where!r} is a group; set one of its fields: {', '.join(inner)}"
         )
     if rest:
-        new = _override(value, rest, text, where + ".")
+        new = _override(value, rest, text, where + ".", _item_type(hints[name]))
     else:
         new = _from_text(hints[name], text, where)
     return dataclasses.replace(config, **{name: new})
+
+
+def _item_type(expected: Any) -> Any:
+    """Returns the type of the values of a mapping; Any for every other type."""
+    arguments = typing.get_args(expected)
+    return arguments[1] if _is_mapping(expected) and arguments else Any
 
 
 def _is_group(value: Any) -> bool:
@@ -153,8 +174,11 @@ def _is_group(value: Any) -> bool:
 
 
 def _field_types(config_type: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(config_type)
+    hints = _type_hints(config_type)
     return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
+
+
+_type_hints: Callable[[type], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def _unknown_field(where: str, name: str, prefix: str, known: Mapping[str, Any]) -> str:
@@ -223,7 +247,7 @@ def _build(expected: Any, value: Any, where: str) -> Any:
     if _is_mapping(expected):
         if not isinstance(value, Mapping):
             raise _wrong_type(where, expected, value)
-        inner = arguments[1] if arguments else Any
+        inner = _item_type(expected)
         return {key: _build(inner, item, f"{where}.{key}") for key, item in value.items()}
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -305,10 +329,7 @@ def _from_text(expected: Any, text: str, where: str) -> Any:
     if expected is int:
         return _int_from_text(plain, where)
     if expected is float:
-        try:
-            return float(plain)
-        except ValueError as error:
-            raise _wrong_type(where, expected, text) from error
+        return _float_from_text(plain, where)
     if origin is typing.Literal:
         for option in typing.get_args(expected):
             if str(option).lower() == plain.lower():
@@ -336,15 +357,28 @@ def _literal(text: str) -> Any:
 def _int_from_text(text: str, where: str) -> int:
     """Reads `12`, `12_000` and whole numbers such as `2e8`."""
     try:
-        return int(text)
+        whole = int(text)
     except ValueError:
         try:
             number = float(text)
         except ValueError:
             number = math.nan
-    if not math.isfinite(number) or not number.is_integer():
-        raise _wrong_type(where, int, text)
-    return int(number)
+        if not number.is_integer():
+            raise _wrong_type(where, int, text) from None
+        whole = int(number)
+    if not is_representable(whole):
+        raise UserError(f"config field {where!r} takes an integer of at most 64 bits, got {text!r}")
+    return whole
+
+
+def _float_from_text(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise _wrong_type(where, float, text) from error
+    if not is_representable(number):
+        raise UserError(f"config field {where!r} takes a finite number, got {text!r}")
+    return number
 
 
 def _union_from_text(expected: Any, text: str, where: str) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from ale_py import roms
 from dm_env import specs
 
+from mukoe.configuration.bounds import LARGEST_COUNT, LONGEST_SIDE, check_numbers
 from mukoe.environments.vector import (
     EnvironmentFactory,
     SyncFactory,
@@ -87,25 +88,13 @@ class AtariConfig:
             near = difflib.get_close_matches(self.game, games(), n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(games())}"
             raise UserError(f"there is no Atari game '{self.game}'; {hint}")
-        for field, least in (
-            ("frame_skip", 1),
-            ("height", 1),
-            ("width", 1),
-            ("noop_max", 0),
-            ("max_frames", 1),
-        ):
-            if getattr(self, field) < least:
-                raise UserError(
-                    f"Atari {field} must be at least {least}; got {getattr(self, field)}"
-                )
+        check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
+        check_numbers(self, "frame_skip", "max_frames", at_least=1, at_most=LARGEST_COUNT)
+        check_numbers(self, "noop_max", at_least=0, at_most=LARGEST_COUNT)
+        check_numbers(self, "sticky_actions", at_least=0, below=1)
         if self.max_frames <= self.noop_max:
             raise UserError(
-                f"Atari max_frames must be more than noop_max ({self.noop_max}); "
-                f"got {self.max_frames}"
-            )
-        if not 0.0 <= self.sticky_actions < 1.0:
-            raise UserError(
-                f"Atari sticky_actions is a probability in [0, 1); got {self.sticky_actions}"
+                f"max_frames must be more than noop_max ({self.noop_max}), not {self.max_frames}"
             )
         if self.resize not in INTERPOLATIONS:
             raise UserError(

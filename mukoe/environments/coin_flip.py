@@ -16,6 +16,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
+from mukoe.configuration.bounds import check_numbers
 from mukoe.environments.vector import EnvironmentFactory, vectorize
 
 START, HEADS, TAILS, END = range(4)
@@ -83,6 +84,10 @@ class CoinFlipConfig:
     tails_payoff: float = 1.0
     # Of heads.
     heads_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "sure_payoff", "heads_payoff", "tails_payoff")
+        check_numbers(self, "heads_probability", at_least=0, at_most=1)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`."""

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from dm_env import specs
 
+from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers
 from mukoe.environments.vector import (
     EnvironmentFactory,
     SyncVectorEnvironment,
@@ -71,9 +72,9 @@ class DmEnvRpcConfig:
                 f"'{self.address}' is no address of a dm_env_rpc server; give "
                 "dm_env_rpc://HOST:PORT, such as dm_env_rpc://localhost:5555"
             )
-        for field in ("connect_seconds", "answer_seconds", "reconnect_seconds", "max_losses"):
-            if getattr(self, field) <= 0:
-                raise UserError(f"{field} must be positive, not {getattr(self, field)}")
+        seconds = ("connect_seconds", "answer_seconds", "reconnect_seconds")
+        check_numbers(self, *seconds, above=0, at_most=LONGEST_WAIT)
+        check_numbers(self, "max_losses", at_least=1)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`.

@@ -73,6 +73,9 @@ PGX_GAMES: Mapping[str, GameTraits] = {
 }
 """The games by the names that pgx has for them."""
 
+MOST_OPENING_MOVES = 1_000
+"""No game that is played to win lasts as long."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Rules:

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from mukoe.configuration.bounds import LONGEST_SIDE, check_numbers
 from mukoe.environments.gymnasium_adapter import make_gymnasium
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
@@ -97,12 +98,8 @@ class GymnasiumPixelsConfig:
     action_repeat: int = 1
 
     def __post_init__(self) -> None:
-        if self.action_repeat < 1:
-            raise UserError(f"action_repeat must be at least 1, not {self.action_repeat}")
-        if min(self.height, self.width) < 1:
-            raise UserError(
-                f"pictures need at least 1 row and 1 column, not {self.height}x{self.width}"
-            )
+        check_numbers(self, "action_repeat", at_least=1)
+        check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""

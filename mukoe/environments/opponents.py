@@ -15,6 +15,9 @@ from mukoe.types import Array, MaskedObservation, Nest
 OPPONENTS = ("random", "exact", "rollout")
 """`random`: uniform over the legal moves. `exact`: perfect play. `rollout`: tree search."""
 
+MOST_ROLLOUTS = 100_000
+"""Simulations per move of `rollout`; as many random games of a board take minutes."""
+
 SOLVED_GAMES = ("tic_tac_toe",)
 """Games that `exact` plays."""
 
@@ -30,8 +33,10 @@ def check_opponent(name: str, game: str, simulations: int) -> None:
             f"opponent 'exact' plays {', '.join(SOLVED_GAMES)} only, not '{game}'; "
             "'rollout' plays every game"
         )
-    if name == "rollout" and simulations < 1:
-        raise UserError(f"opponent 'rollout' needs at least 1 simulation, not {simulations}")
+    if name == "rollout" and not 1 <= simulations <= MOST_ROLLOUTS:
+        raise UserError(
+            f"opponent 'rollout' needs from 1 to {MOST_ROLLOUTS} simulations, not {simulations}"
+        )
 
 
 @functools.cache

@@ -9,8 +9,10 @@ import dm_env
 import jax
 import numpy as np
 
+from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.environments import board_drawing
 from mukoe.environments.game_functions import (
+    MOST_OPENING_MOVES,
     PGX_GAMES,
     GameFunctions,
     GameStep,
@@ -24,7 +26,7 @@ from mukoe.environments.game_functions import (
     self_play,
     with_random_opening,
 )
-from mukoe.environments.opponents import check_opponent, make_opponent
+from mukoe.environments.opponents import MOST_ROLLOUTS, check_opponent, make_opponent
 from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment, environment_seed
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
@@ -58,12 +60,9 @@ class PgxConfig:
             check_opponent(self.opponent, self.game, self.rollout_simulations)
         if self.max_steps is not None and self.two_players:
             raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise UserError(f"max_steps must be at least 1, not {self.max_steps}")
-        if self.random_opening_moves < 0:
-            raise UserError(
-                f"random_opening_moves must not be negative, not {self.random_opening_moves}"
-            )
+        check_numbers(self, "max_steps", at_least=1, at_most=LARGEST_COUNT)
+        check_numbers(self, "rollout_simulations", at_least=1, at_most=MOST_ROLLOUTS)
+        check_numbers(self, "random_opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
         if self.random_opening_moves and not self.two_players:
             raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
 

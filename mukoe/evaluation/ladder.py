@@ -10,6 +10,8 @@ from typing import Literal
 import jax
 import numpy as np
 
+from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
+from mukoe.environments.game_functions import MOST_OPENING_MOVES
 from mukoe.environments.opponents import OPPONENTS
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo
@@ -54,16 +56,16 @@ class LadderConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.games < 2 or self.games % 2:
-            raise UserError(f"games must be even and at least 2, not {self.games}")
-        if self.checkpoints < 1:
-            raise UserError(f"checkpoints must be at least 1, not {self.checkpoints}")
+        check_numbers(self, "games", at_least=2)
+        if self.games % 2:
+            raise UserError(f"games must be even, not {self.games}")
+        check_numbers(self, "checkpoints", at_least=1)
+        check_numbers(self, "simulations", "opponent_simulations", at_least=0)
+        check_numbers(self, "opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
+        check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED)
         for name in self.opponents:
             if name not in OPPONENTS:
                 raise UserError(f"unknown opponent '{name}'; known are {', '.join(OPPONENTS)}")
-        for field in ("opening_moves", "seed"):
-            if getattr(self, field) < 0:
-                raise UserError(f"{field} must not be negative, not {getattr(self, field)}")
 
 
 @dataclasses.dataclass(frozen=True)

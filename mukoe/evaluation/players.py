@@ -108,13 +108,16 @@ def rules_with_opening(game: str, moves: int) -> Rules:
     mover = random_opponent()
 
     def init(keys: chex.PRNGKey) -> GameState:
-        begin = position = rules.init(keys)
+        begin = rules.init(keys)
         is_first = jnp.zeros(keys.shape[0], bool)
-        for ply in range(2 * moves):
+
+        def move(ply: Array, position: GameState) -> GameState:
             ply_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, ply)
             observation = rules.observe(position)
             action, _ = mover.act(ply_keys[0], position, observation, (), is_first)
-            position = rules.step(position, action, ply_keys)
+            return rules.step(position, action, ply_keys)
+
+        position = jax.lax.fori_loop(0, 2 * moves, move, begin)
         return reset_state(position, begin, position.terminated | position.truncated)
 
     return dataclasses.replace(rules, init=init)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mukoe.acting.inference import InferenceConfig
 from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.configuration.bounds import LARGEST_SEED, LONGEST_WAIT, check_numbers
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.observability import progress
@@ -54,32 +55,34 @@ class RunConfig:
     target_return: float | None = None
 
     def __post_init__(self) -> None:
-        for field in (
+        counts = (
             "max_actor_steps",
             "envs_per_actor",
             "evaluation_episodes",
             "log_period",
             "keep_checkpoints",
             "max_skipped_updates",
-        ):
-            if getattr(self, field) < 1:
-                raise UserError(f"run.{field} must be at least 1, not {getattr(self, field)}")
-        for field in (
+        )
+        check_numbers(self, *counts, at_least=1, group="run.")
+        periods = (
             "evaluation_period",
             "checkpoint_seconds",
             "checkpoint_period",
             "replay_checkpoint_seconds",
             "replay_checkpoint_gib",
             "exact_resume_steps",
-            "log_seconds",
-            "seed",
-        ):
-            if getattr(self, field) < 0:
-                raise UserError(f"run.{field} must not be negative, not {getattr(self, field)}")
+        )
+        check_numbers(self, *periods, at_least=0, group="run.")
+        check_numbers(self, "log_seconds", at_least=0, at_most=LONGEST_WAIT, group="run.")
+        check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED, group="run.")
+        check_numbers(self, "target_return", group="run.")
 
 
 ACCELERATED_GROUPS = ("learner", "inference")
 """The groups of nodes that use accelerators, where there are some."""
+
+# Of a machine, that Linux knows.
+_MOST_CORES = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,17 +122,13 @@ class DistributedConfig:
     learner_threads: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("num_actors", "num_inference_servers"):
-            if getattr(self, field) < 1:
-                raise UserError(
-                    f"distributed.{field} must be at least 1, not {getattr(self, field)}"
-                )
-        if self.max_restarts < 0:
-            raise UserError(
-                f"distributed.max_restarts must not be negative, not {self.max_restarts}"
-            )
-        if self.hang_seconds <= 0:
-            raise UserError(f"distributed.hang_seconds must be positive, not {self.hang_seconds}")
+        group = "distributed."
+        check_numbers(self, "num_actors", "num_inference_servers", at_least=1, group=group)
+        check_numbers(self, "max_restarts", "prefetch_size", at_least=0, group=group)
+        threads = ("actor_threads", "learner_threads")
+        check_numbers(self, *threads, at_least=0, at_most=_MOST_CORES, group=group)
+        check_numbers(self, "variable_seconds", at_least=0, at_most=LONGEST_WAIT, group=group)
+        check_numbers(self, "hang_seconds", above=0, at_most=LONGEST_WAIT, group=group)
         port, last = self.prometheus_port, 65536 - self.num_inference_servers
         if port is not None and not 1 <= port <= last:
             raise UserError(
@@ -166,11 +165,9 @@ class SebulbaConfig:
                 raise UserError(
                     f"sebulba.{field} must name at least 1 device, and each once, not {devices}"
                 )
-        for field in ("threads_per_device", "round_steps"):
-            if getattr(self, field) < 1:
-                raise UserError(f"sebulba.{field} must be at least 1, not {getattr(self, field)}")
-        if self.staleness < 0:
-            raise UserError(f"sebulba.staleness must not be negative, not {self.staleness}")
+            check_numbers(self, field, at_least=0, group="sebulba.")
+        check_numbers(self, "threads_per_device", "round_steps", at_least=1, group="sebulba.")
+        check_numbers(self, "staleness", at_least=0, group="sebulba.")
 
 
 class EnvironmentConfig(Protocol):

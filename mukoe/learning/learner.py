@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.errors import UserError
 from mukoe.learning.poison import NonFiniteUpdatesError
 from mukoe.learning.prefetch import Prefetcher
@@ -28,6 +29,11 @@ class TargetUpdateConfig:
     period: int = 100
     # ... target <- (1 - rate) target + rate online. 1 copies.
     rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        group = "target_update."
+        check_numbers(self, "period", at_least=1, at_most=LARGEST_COUNT, group=group)
+        check_numbers(self, "rate", above=0, at_most=1, group=group)
 
 
 class LearnerState(NamedTuple):

@@ -5,6 +5,8 @@ from typing import Literal
 
 import optax
 
+from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
@@ -28,6 +30,16 @@ class OptimizerConfig:
     epsilon: float = 1e-8
     # Gradients are scaled down to this global norm; 0 leaves them alone.
     max_gradient_norm: float = 5.0
+
+    def __post_init__(self) -> None:
+        group = "optimizer."
+        sizes = ("learning_rate", "weight_decay", "max_gradient_norm")
+        check_numbers(self, *sizes, at_least=0, group=group)
+        check_numbers(self, "warmup_steps", at_least=0, at_most=LARGEST_COUNT, group=group)
+        check_numbers(self, "decay_steps", at_least=1, at_most=LARGEST_COUNT, group=group)
+        check_numbers(self, "decay_rate", above=0, at_most=1, group=group)
+        check_numbers(self, "momentum", at_least=0, below=1, group=group)
+        check_numbers(self, "epsilon", above=0, group=group)
 
 
 def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:

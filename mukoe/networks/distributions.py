@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mukoe.configuration.bounds import check_numbers
 from mukoe.errors import UserError
 from mukoe.types import Array
 
@@ -106,7 +107,8 @@ class GaussianConfig:
     minimum_std: float = 0.02
 
     def __post_init__(self) -> None:
-        if not 0 < self.minimum_std < self.initial_std:
+        check_numbers(self, "minimum_std", "initial_std", above=0, group="gaussian.")
+        if not self.minimum_std < self.initial_std:
             raise UserError(
                 "a Gaussian policy needs 0 < minimum_std < initial_std, not minimum_std "
                 f"{self.minimum_std} and initial_std {self.initial_std}"

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from dm_env import specs
 
+from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
 from mukoe.errors import UserError
 from mukoe.types import Array, Nest, split_legal_actions
 
@@ -38,8 +39,7 @@ class HistoryConfig:
     action_planes: bool = False
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise UserError(f"a history needs at least 1 frame, not {self.frames}")
+        check_numbers(self, "frames", at_least=1, at_most=MOST_COMPILED, group="history.")
         if self.action_planes and self.frames == 1:
             raise UserError("action planes need a history of at least 2 frames, not 1")
 

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import optax
 from dm_env import specs
 
+from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
 from mukoe.errors import UserError
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.heads import Head
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
 from mukoe.networks.residual import layer, residual_blocks
-from mukoe.networks.torsos import check_input, make_torso
+from mukoe.networks.torsos import TORSOS, check_input, make_torso
 from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
 from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
 
@@ -68,10 +69,16 @@ class NetworkConfig:
                 f"unknown action_encoding {self.action_encoding!r}; known are "
                 f"{', '.join(ACTION_ENCODINGS)}"
             )
-        if self.width < 2 or self.width % 2:
-            raise UserError(
-                f"the width of the networks must be even and positive, not {self.width}"
-            )
+        if self.torso not in TORSOS:
+            raise UserError(f"unknown torso {self.torso!r}; known are {', '.join(TORSOS)}")
+        group = "network."
+        sizes = ("width", "hidden_sizes", "head_sizes", "head_channels")
+        check_numbers(self, *sizes, at_least=1, group=group)
+        if self.width % 2:
+            raise UserError(f"network.width must be even, not {self.width}")
+        blocks = ("representation_blocks", "dynamics_blocks")
+        check_numbers(self, *blocks, at_least=0, at_most=MOST_COMPILED, group=group)
+        check_numbers(self, "dynamics_gradient_scale", at_least=0, at_most=1, group=group)
 
 
 ACTION_ENCODINGS = ("planes", "cell", "column")

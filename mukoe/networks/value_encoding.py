@@ -12,6 +12,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from mukoe.configuration.bounds import check_numbers
 from mukoe.errors import UserError
 from mukoe.types import Array
 
@@ -53,10 +54,12 @@ class SupportConfig:
     hyperbolic: bool = True
 
     def __post_init__(self) -> None:
-        if not self.minimum < self.maximum or self.num_bins < 2:
+        check_numbers(self, "minimum", "maximum", group="support.")
+        check_numbers(self, "num_bins", at_least=2, group="support.")
+        if not self.minimum < self.maximum:
             raise UserError(
-                "a support needs minimum < maximum and at least 2 bins, not "
-                f"[{self.minimum}, {self.maximum}] with {self.num_bins} bins"
+                "a support needs minimum < maximum, not "
+                f"minimum {self.minimum} and maximum {self.maximum}"
             )
 
 

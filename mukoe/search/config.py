@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import math
 
+from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.errors import UserError
 
 ALGORITHMS = ("muzero", "gumbel")
@@ -55,24 +57,26 @@ class SearchConfig:
             raise UserError(
                 f"unknown search algorithm {self.algorithm!r}; known are {', '.join(ALGORITHMS)}"
             )
-        if self.num_simulations < 0:
-            raise UserError(f"num_simulations must be 0 or more, not {self.num_simulations}")
-        if self.max_depth is not None and self.max_depth < 1:
-            raise UserError(f"max_depth must be None or at least 1, not {self.max_depth}")
-        if self.max_num_considered_actions < 1:
-            raise UserError(
-                "max_num_considered_actions must be at least 1, not "
-                f"{self.max_num_considered_actions}"
-            )
-        if self.dirichlet_alpha <= 0 or not 0 <= self.dirichlet_fraction <= 1:
-            raise UserError(
-                "Dirichlet noise needs alpha > 0 and a fraction in [0, 1], not "
-                f"{self.dirichlet_alpha} and {self.dirichlet_fraction}"
-            )
+        group = "search."
+        check_numbers(self, "num_simulations", at_least=0, at_most=LARGEST_COUNT - 1, group=group)
+        check_numbers(self, "max_depth", at_least=1, at_most=LARGEST_COUNT - 1, group=group)
+        check_numbers(self, "max_num_considered_actions", at_least=1, group=group)
+        check_numbers(self, "discount", "dirichlet_fraction", at_least=0, at_most=1, group=group)
+        check_numbers(self, "dirichlet_alpha", "pb_c_base", above=0, group=group)
+        check_numbers(self, "pb_c_init", "gumbel_scale", at_least=0, group=group)
+        self._check_temperatures()
+
+    def _check_temperatures(self) -> None:
         steps = [step for step, _ in self.temperature_schedule]
         if not steps or steps[0] != 0 or any(b <= a for a, b in itertools.pairwise(steps)):
             raise UserError(
                 f"the steps of a temperature schedule must ascend from 0, unlike {steps}"
             )
-        if any(temperature < 0 for _, temperature in self.temperature_schedule):
-            raise UserError("temperatures must be 0 or more")
+        if steps[-1] > LARGEST_COUNT:
+            raise UserError(
+                f"the steps of a temperature schedule must be at most {LARGEST_COUNT}, not "
+                f"{steps[-1]}"
+            )
+        temperatures = [temperature for _, temperature in self.temperature_schedule]
+        if not all(0 <= temperature < math.inf for temperature in temperatures):
+            raise UserError(f"temperatures must be 0 or more, and finite, unlike {temperatures}")

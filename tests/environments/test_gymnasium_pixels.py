@@ -66,7 +66,7 @@ def test_an_environment_without_pictures_is_refused():
     environment = gymnasium.make("CartPole-v1")
     with pytest.raises(UserError, match="must be 'rgb_array', not None"):
         RenderedObservation(environment, 8, 8, grayscale=True)
-    with pytest.raises(UserError, match="not 0x8"):
+    with pytest.raises(UserError, match="height must be from 1 to 32767, not 0"):
         GymnasiumPixelsConfig("CartPole-v1", height=0, width=8)
     with pytest.raises(UserError, match="action_repeat must be at least 1, not 0"):
         GymnasiumPixelsConfig("CartPole-v1", action_repeat=0)

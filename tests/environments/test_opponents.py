@@ -182,7 +182,7 @@ def test_rollout_wins_at_once_and_blocks():
     ("arguments", "message"),
     [
         (("exact", "hex", 1), "'exact' plays tic_tac_toe only, not 'hex'"),
-        (("rollout", "hex", 0), "at least 1 simulation"),
+        (("rollout", "hex", 0), "from 1 to 100000 simulations, not 0"),
         (("strong", "hex", 1), "unknown opponent 'strong'"),
         (("random", "2048", 1), "one player"),
     ],

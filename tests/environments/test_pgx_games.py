@@ -391,10 +391,10 @@ def test_the_pure_functions_run_in_one_jitted_loop():
         ({"game": "xyz"}, "known: tic_tac_toe, connect_four"),
         ({"game": "connect_four", "opponent": "exact"}, "'exact' plays tic_tac_toe only"),
         ({"game": "hex", "opponent": "perfect"}, "known are random, exact, rollout"),
-        ({"game": "hex", "opponent": "rollout", "rollout_simulations": 0}, "at least 1 simulation"),
+        ({"game": "hex", "opponent": "rollout", "rollout_simulations": 0}, "simulations, not 0"),
         ({"game": "hex", "max_steps": 10}, "ends by its rules"),
         ({"game": "2048", "max_steps": 0}, "at least 1, not 0"),
-        ({"game": "hex", "random_opening_moves": -1}, "must not be negative"),
+        ({"game": "hex", "random_opening_moves": -1}, "must be from 0 to 1000, not -1"),
         ({"game": "2048", "random_opening_moves": 1}, "has one player"),
     ],
 )

@@ -113,7 +113,7 @@ def test_runs_without_a_ladder(tmp_path, tmp_path_factory):
         ({"games": 0}, "at least 2, not 0"),
         ({"checkpoints": 0}, "checkpoints must be at least 1"),
         ({"opponents": ("random", "perfect")}, "unknown opponent 'perfect'"),
-        ({"opening_moves": -1}, "opening_moves must not be negative"),
+        ({"opening_moves": -1}, "opening_moves must be from 0 to 1000"),
     ],
 )
 def test_configs_that_cannot_be(fields, message):

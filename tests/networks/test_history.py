@@ -134,7 +134,7 @@ def test_works_under_jit():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: HistoryConfig(frames=0), "at least 1 frame"),
+        (lambda: HistoryConfig(frames=0), "frames must be from 1 to"),
         (lambda: HistoryConfig(frames=1, action_planes=True), "at least 2 frames"),
         (
             lambda: initial_history(specs.Array((), np.float32), HistoryConfig(frames=2), 1),

@@ -265,7 +265,7 @@ def test_misfits_are_refused_with_what_would_fit(torso, shape, message):
 
 
 def test_odd_width_is_refused():
-    with pytest.raises(UserError, match="even and positive, not 7"):
+    with pytest.raises(UserError, match="width must be even, not 7"):
         NetworkConfig(width=7)
 
 

@@ -113,7 +113,10 @@ def test_decoding_has_finite_gradients():
     assert np.all(np.isfinite(gradient))
 
 
-@pytest.mark.parametrize("arguments", [(1.0, 1.0, 3), (0.0, 1.0, 1)])
-def test_impossible_supports_are_refused(arguments):
-    with pytest.raises(UserError, match="minimum < maximum and at least 2 bins"):
+@pytest.mark.parametrize(
+    "arguments, message",
+    [((1.0, 1.0, 3), "minimum < maximum"), ((0.0, 1.0, 1), "num_bins must be at least 2, not 1")],
+)
+def test_impossible_supports_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
         SupportConfig(*arguments)

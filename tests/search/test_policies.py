@@ -283,15 +283,17 @@ def test_the_model_is_called_once_per_simulation_and_gets_the_params(algorithm):
     "settings, message",
     [
         ({"algorithm": "alphazero"}, "unknown search algorithm 'alphazero'; known are muzero"),
-        ({"num_simulations": -1}, "0 or more, not -1"),
-        ({"max_depth": 0}, "None or at least 1"),
-        ({"max_num_considered_actions": 0}, "at least 1"),
-        ({"dirichlet_alpha": 0.0}, "alpha > 0"),
-        ({"dirichlet_fraction": 1.5}, "fraction in"),
+        ({"num_simulations": -1}, "search.num_simulations must not be negative, not -1"),
+        ({"max_depth": 0}, "search.max_depth must be at least 1, not 0"),
+        ({"max_num_considered_actions": 0}, "actions must be at least 1, not 0"),
+        ({"dirichlet_alpha": 0.0}, "search.dirichlet_alpha must be positive, not 0.0"),
+        ({"dirichlet_fraction": 1.5}, "search.dirichlet_fraction must be from 0 to 1, not 1.5"),
         ({"temperature_schedule": ()}, "ascend from 0"),
         ({"temperature_schedule": ((5, 1.0),)}, "ascend from 0"),
         ({"temperature_schedule": ((0, 1.0), (9, 0.5), (9, 0.2))}, "ascend from 0"),
+        ({"temperature_schedule": ((0, 1.0), (2**31, 0.5))}, "at most 2147483647, not 2147483648"),
         ({"temperature_schedule": ((0, -1.0),)}, "temperatures must be 0 or more"),
+        ({"temperature_schedule": ((0, float("nan")),)}, "temperatures must be 0 or more"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):

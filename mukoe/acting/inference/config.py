@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mukoe.errors import UserError
+from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +22,9 @@ class InferenceConfig:
     give_up_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.max_batch_size < 1:
-            raise UserError(f"server.max_batch_size must be at least 1, not {self.max_batch_size}")
-        for field in ("deadline_ms", "devices"):
-            if getattr(self, field) < 0:
-                raise UserError(f"server.{field} must not be negative, not {getattr(self, field)}")
-        for field in ("timeout_seconds", "give_up_seconds"):
-            if getattr(self, field) <= 0:
-                raise UserError(f"server.{field} must be positive, not {getattr(self, field)}")
+        group = "server."
+        check_numbers(self, "max_batch_size", at_least=1, group=group)
+        check_numbers(self, "devices", at_least=0, group=group)
+        check_numbers(self, "deadline_ms", at_least=0, at_most=1e3 * LONGEST_WAIT, group=group)
+        seconds = ("timeout_seconds", "give_up_seconds")
+        check_numbers(self, *seconds, above=0, at_most=LONGEST_WAIT, group=group)

@@ -9,6 +9,7 @@ of [1]; "silent": none of them says. The settings of [1] for MuJoCo are not know
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from mukoe.configuration.bounds import LARGEST_COUNT, MOST_COMPILED, check_numbers
 from mukoe.errors import UserError
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -35,6 +36,12 @@ class MuesliReplayConfig:
     # Share of a batch that was never sampled before. [1] figure 1: 75% are replayed with the
     # IMPALA network, 95% with the large one ([2] table 6, too).
     fresh_fraction: float = 0.25
+
+    def __post_init__(self) -> None:
+        group = "replay."
+        check_numbers(self, "capacity", "min_size", "batch_size", at_least=1, group=group)
+        check_numbers(self, "samples_per_insert", above=0, at_most=LARGEST_COUNT, group=group)
+        check_numbers(self, "fresh_fraction", at_least=0, below=1, group=group)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +83,30 @@ class MuesliLossConfig:
     # Weight of the rewards. [2] table 5, reward loss: 1.
     reward_weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        group = "loss."
+        check_numbers(self, "sequence_length", at_least=2, group=group)
+        check_numbers(self, "unroll_steps", at_least=1, at_most=MOST_COMPILED, group=group)
+        shares = ("discount", "trace_decay", "prior_behavior", "prior_uniform")
+        check_numbers(self, *shares, at_least=0, at_most=1, group=group)
+        check_numbers(self, "moment_decay", at_least=0, below=1, group=group)
+        check_numbers(self, "advantage_clip", "moment_epsilon", above=0, group=group)
+        weights = ("policy_weight", "model_policy_weight", "value_weight", "reward_weight")
+        check_numbers(self, "regularizer_weight", *weights, at_least=0, group=group)
+        check_numbers(self, "num_samples", at_least=0, group=group)
+        if self.unroll_steps >= self.sequence_length:
+            raise UserError(
+                f"loss.unroll_steps ({self.unroll_steps}) must be below loss.sequence_length "
+                f"({self.sequence_length})"
+            )
+        if self.num_samples == 1:
+            raise UserError("loss.num_samples must be 0 (all actions) or at least 2, not 1")
+        if self.prior_behavior + self.prior_uniform > 1:
+            raise UserError(
+                "loss.prior_behavior and loss.prior_uniform must sum to 1 at most, not "
+                f"{self.prior_behavior + self.prior_uniform}"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class MuesliConfig:
@@ -95,23 +126,6 @@ class MuesliConfig:
     # How evaluation chooses: the 'mode' of the policy, or a 'sample' of it. The paper's scores
     # are those of training episodes: samples.
     evaluation: Literal["mode", "sample"] = "sample"
-
-    def __post_init__(self) -> None:
-        loss = self.loss
-        if not 1 <= loss.unroll_steps < loss.sequence_length:
-            raise UserError(
-                f"loss.unroll_steps must be from 1 to sequence_length - 1 "
-                f"({loss.sequence_length - 1}), not {loss.unroll_steps}"
-            )
-        if loss.num_samples < 0 or loss.num_samples == 1:
-            raise UserError(
-                f"loss.num_samples must be 0 (all actions) or at least 2, not {loss.num_samples}"
-            )
-        if not 0 <= loss.prior_behavior + loss.prior_uniform <= 1:
-            raise UserError(
-                "loss.prior_behavior and loss.prior_uniform must sum to 1 at most, not "
-                f"{loss.prior_behavior + loss.prior_uniform}"
-            )
 
     def make_builder(self) -> "MuesliBuilder":
         """Returns the agent's builder."""

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from mukoe.errors import UserError
+from mukoe.configuration.bounds import LARGEST_COUNT, MOST_COMPILED, check_numbers
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
@@ -37,6 +37,15 @@ class MuZeroReplayConfig:
     # Added to each priority, so that no step is out of reach.
     priority_epsilon: float = 1e-3
 
+    def __post_init__(self) -> None:
+        group = "replay."
+        check_numbers(self, "capacity", "min_size", "batch_size", at_least=1, group=group)
+        check_numbers(self, "samples_per_insert", above=0, at_most=LARGEST_COUNT, group=group)
+        # The fourth power of the largest priority, a float32, is a float64.
+        check_numbers(self, "priority_exponent", at_least=0, at_most=4, group=group)
+        check_numbers(self, "importance_exponent", at_least=0, at_most=1, group=group)
+        check_numbers(self, "priority_epsilon", above=0, group=group)
+
 
 @dataclasses.dataclass(frozen=True)
 class MuZeroLossConfig:
@@ -57,6 +66,14 @@ class MuZeroLossConfig:
     value_weight: float = 0.25
     reward_weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        group = "loss."
+        steps = ("unroll_steps", "td_steps")
+        check_numbers(self, *steps, at_least=1, at_most=MOST_COMPILED, group=group)
+        check_numbers(self, "td_lambda", at_least=0, at_most=1, group=group)
+        weights = ("policy_weight", "value_weight", "reward_weight")
+        check_numbers(self, *weights, at_least=0, group=group)
+
 
 @dataclasses.dataclass(frozen=True)
 class MuZeroConfig:
@@ -69,14 +86,6 @@ class MuZeroConfig:
     replay: MuZeroReplayConfig = MuZeroReplayConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     target_update: TargetUpdateConfig = TargetUpdateConfig()
-
-    def __post_init__(self) -> None:
-        if self.loss.unroll_steps < 1:
-            raise UserError(f"loss.unroll_steps must be at least 1, not {self.loss.unroll_steps}")
-        if self.loss.td_steps < 1:
-            raise UserError(f"loss.td_steps must be at least 1, not {self.loss.td_steps}")
-        if not 0 <= self.loss.td_lambda <= 1:
-            raise UserError(f"loss.td_lambda must be from 0 to 1, not {self.loss.td_lambda}")
 
     def make_builder(self) -> "MuZeroBuilder":
         """Returns the agent's builder."""

@@ -9,6 +9,7 @@ arXiv:2310.00036, whose settings for Atari are those of [2] where nothing else i
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
 from mukoe.errors import UserError
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.distributions import GaussianConfig
@@ -41,6 +42,7 @@ class PPONetworkConfig:
     def __post_init__(self) -> None:
         if self.torso not in TORSOS:
             raise UserError(f"unknown torso {self.torso!r} of PPO; known are {', '.join(TORSOS)}")
+        check_numbers(self, "hidden_sizes", "channels", "width", at_least=1, group="network.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,11 @@ class PPOLossConfig:
     normalize_advantages: bool = True
     # Rewards are multiplied by it. Silent; [2] continuous 8 divides by a running deviation.
     reward_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "discount", "trace_decay", at_least=0, at_most=1, group="loss.")
+        check_numbers(self, "clip", "reward_scale", above=0, group="loss.")
+        check_numbers(self, "entropy_weight", "value_weight", at_least=0, group="loss.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +98,8 @@ class PPOConfig:
     evaluation: Literal["sample", "mode"] = "sample"
 
     def __post_init__(self) -> None:
-        for field in ("rollout_steps", "epochs", "minibatches"):
-            if getattr(self, field) < 1:
-                raise UserError(f"agent.{field} must be at least 1, not {getattr(self, field)}")
+        check_numbers(self, "rollout_steps", "minibatches", at_least=1, group="agent.")
+        check_numbers(self, "epochs", at_least=1, at_most=MOST_COMPILED, group="agent.")
         if self.rollout_steps % self.minibatches:
             raise UserError(
                 f"agent.rollout_steps ({self.rollout_steps}) must be a multiple of "

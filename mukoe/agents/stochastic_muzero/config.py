@@ -8,6 +8,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.configuration.bounds import check_numbers
 from mukoe.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class ChanceConfig:
     sample_outcomes: bool = False
 
     def __post_init__(self) -> None:
-        if self.codebook_size < 1:
-            raise UserError(f"chance.codebook_size must be at least 1, not {self.codebook_size}")
+        check_numbers(self, "codebook_size", at_least=1, group="chance.")
+        weights = ("afterstate_value_weight", "chance_weight", "commitment_weight")
+        check_numbers(self, *weights, at_least=0, group="chance.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,6 @@ class StochasticMuZeroConfig(MuZeroConfig):
     chance: ChanceConfig = ChanceConfig()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.network.dynamics != "residual":
             raise UserError(
                 "Stochastic MuZero has states and afterstates of one kind: "

@@ -2,9 +2,11 @@
 
 import collections
 import dataclasses
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers, is_representable
 from mukoe.errors import UserError
 from mukoe.layouts.experiment import ExperimentConfig
 
@@ -33,8 +35,10 @@ class GroupResources:
                 f"{wrong[0]!r} is not a custom resource of a cluster: give cpus, gpus, tpus or "
                 "memory_gib"
             )
-        if any(amount < 0 for amount in self.amounts.values()):
-            raise UserError(f"resources must not be negative: {self.amounts}")
+        check_numbers(self, "cpus", "gpus", "tpus", "memory_gib", at_least=0)
+        for name, amount in self.custom.items():
+            if not (is_representable(amount) and amount >= 0):
+                raise UserError(f"custom.{name} must be finite and not negative, not {amount}")
 
     @property
     def amounts(self) -> dict[str, float]:
@@ -93,12 +97,20 @@ class RayClusterConfig:
                 "first_port and last_port must be from 1024 to 65535, in this order, not "
                 f"{self.first_port} and {self.last_port}"
             )
-        if self.placement_seconds <= 0:
-            raise UserError(f"placement_seconds must be positive, not {self.placement_seconds}")
+        check_numbers(self, "placement_seconds", above=0, at_most=LONGEST_WAIT)
 
     def of(self, group: str) -> GroupResources:
         """Returns the resources of a group of the program."""
         return getattr(self, group)
+
+    def memory_of(self, group: str) -> int | None:
+        """Bytes that a node of a group may count on.
+
+        Without a reservation any machine may get it, so that nothing is known; but a replay is
+        the larger the longer it runs, and has to fit where the program is started.
+        """
+        unknown = None if group == "replay" else sys.maxsize
+        return self.of(group).memory_bytes or unknown
 
 
 def group_sizes(experiment: ExperimentConfig) -> dict[str, int]:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import cloudpickle
 import launchpad as lp
 import pytest
 
+from mukoe.configuration import load_config_file
 from mukoe.errors import UserError
 from mukoe.layouts.distributed import ray_addresses
 from mukoe.layouts.distributed.graph import place_inference
@@ -18,6 +20,9 @@ from mukoe.layouts.distributed.ray_cluster import (
     machines_for,
 )
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig
+from tests.configuration.fuzzed import leaves, refusal
+
+ROOT = Path(__file__).parents[3]
 
 SIZES = {"replay": 1, "learner": 1, "actor": 4}
 CLUSTER = RayClusterConfig(
@@ -145,3 +150,13 @@ def test_an_address_is_what_the_environment_of_the_process_says(program, monkeyp
         for name, value in ray_addresses.to_environment({"server/1/0": there}).items():
             monkeypatch.setitem(os.environ, name, value)
         assert address.resolve() == there
+
+
+def test_every_field_of_the_shipped_cluster_refuses_nonsense():
+    config = load_config_file(str(ROOT / "configs" / "cluster_ray.py"))
+    may_be_zero = {f"GroupResources.{name}" for name in ("cpus", "gpus", "tpus", "memory_gib")}
+    for leaf in leaves(config):
+        for text in ("banana", "", "nan", "inf", "-1", "1e39"):
+            assert refusal(config, leaf.name, text), f"{leaf.name}={text}"
+        if leaf.owner not in may_be_zero | {"GroupResources.custom"}:
+            assert refusal(config, leaf.name, "0"), leaf.name

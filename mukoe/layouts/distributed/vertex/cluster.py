@@ -8,9 +8,12 @@ from pathlib import Path
 import launchpad as lp
 from xmanager import xm
 
+from mukoe.configuration.bounds import check_numbers
 from mukoe.errors import UserError
 
 _MOST_POOLS = 4
+# What the largest N1 machine has, n1-highmem-96.
+_MOST_OF_N1 = {"cpus": 96, "memory_gib": 624}
 # The most vCPUs that a machine with so many of an accelerator may have. These are the accelerators
 # whose names XManager 0.7 and Vertex AI agree on.
 _MOST_CPUS = {
@@ -38,8 +41,8 @@ class Machine:
     accelerator_count: int = 0
 
     def __post_init__(self) -> None:
-        if self.cpus < 1 or self.memory_gib <= 0:
-            raise UserError(f"a machine needs CPUs and memory, not {self.cpus}, {self.memory_gib}")
+        check_numbers(self, "cpus", at_least=1, at_most=_MOST_OF_N1["cpus"])
+        check_numbers(self, "memory_gib", above=0, at_most=_MOST_OF_N1["memory_gib"])
         if self.accelerator is None:
             if self.accelerator_count:
                 raise UserError("a machine without an accelerator has accelerator_count 0")

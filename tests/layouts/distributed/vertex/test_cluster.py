@@ -16,6 +16,7 @@ from mukoe.layouts.distributed.vertex.cluster import (  # noqa: E402
     xm_resources,
 )
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig  # noqa: E402
+from tests.configuration.fuzzed import leaves, refusal  # noqa: E402
 
 ROOT = Path(__file__).parents[4]
 GROUPS = ("replay", "counter", "learner", "inference", "actor", "evaluator")
@@ -37,7 +38,7 @@ GROUPS = ("replay", "counter", "learner", "inference", "actor", "evaluator")
             {"accelerator": "v100", "accelerator_count": 1, "cpus": 16},
             "with 1 of v100 has at most 12 vCPUs, not 16",
         ),
-        ({"cpus": 0}, "a machine needs CPUs and memory"),
+        ({"cpus": 0}, "cpus must be from 1 to 96, not 0"),
     ],
 )
 def test_machines_that_vertex_does_not_have_are_refused(fields, message):
@@ -85,3 +86,13 @@ def test_auto_inference_is_decided_by_the_cluster(accelerator, wanted, inference
         place_inference(experiment, cluster.inference.accelerator is not None).distributed.inference
         == inference
     )
+
+
+@pytest.mark.parametrize("name", ["cluster_vertex_cpu.py", "cluster_vertex_gpu.py"])
+def test_every_field_of_the_shipped_clusters_refuses_nonsense(name):
+    config = load_config_file(str(ROOT / "configs" / name))
+    for leaf in leaves(config):
+        if leaf.owner == "VertexClusterConfig.packages":
+            continue  # Folders, which are looked for when they are copied.
+        for text in ("banana", "", "nan", "inf", "-1", str(10**9)):
+            assert refusal(config, leaf.name, text), f"{leaf.name}={text}"

@@ -1,0 +1,75 @@
+"""Wrong values for every field of a configuration, as a person would type them."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mukoe.configuration import apply_overrides
+from mukoe.errors import UserError
+
+HUGE = 10**18
+"""A whole number that an array holds, and no machine makes anything of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """A field that is no group.
+
+    name: dotted, as it is typed.
+    owner: `Class.field`.
+    kinds: what its values may be; those of its items where it is a tuple or a mapping.
+    """
+
+    name: str
+    owner: str
+    kinds: frozenset[Any]
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[Leaf]:
+    """Yields every field of a configuration that is no group."""
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, name + ".")
+            continue
+        owner = f"{type(config).__name__}.{field.name}"
+        kinds = frozenset(_kinds(hints[field.name]))
+        names = [f"{name}.{key}" for key in (*value, "other")] if _is_mapping(value) else [name]
+        for each in names:
+            yield Leaf(each, owner, kinds)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _kinds(hint: Any) -> Iterator[Any]:
+    """Yields the types that a value, or an item of it, may have."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType, tuple):
+        for argument in arguments:
+            yield from _kinds(argument)
+    elif origin is typing.Literal:
+        yield origin
+    elif origin is not None and issubclass(origin, Mapping):
+        yield from _kinds(arguments[1])
+    else:
+        yield hint
+
+
+def refusal(config: Any, name: str, text: str) -> str | None:
+    """What a person is told who gives a field this text; None where it is taken.
+
+    Whatever else than a UserError comes out of it is an error of the test.
+    """
+    try:
+        apply_overrides(config, {name: text})
+    except UserError as error:
+        message = str(error)
+        assert name in message, f"{name}={text} is refused without its name: {message}"
+        assert "\n" not in message and len(message) < 2000, message
+        return message
+    return None

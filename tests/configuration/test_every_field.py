@@ -1,0 +1,220 @@
+"""Every field of every config that is shipped, given what no experiment can be made of."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import pytest
+
+from mukoe.configuration import load_config_file
+from mukoe.environments.coin_flip import CoinFlipConfig
+from mukoe.environments.dm_env_rpc_adapter import DmEnvRpcConfig
+from tests.configuration.fuzzed import HUGE, leaves, refusal
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+MAY_BE_NEGATIVE = {
+    "CoinFlipConfig.heads_payoff",
+    "CoinFlipConfig.sure_payoff",
+    "CoinFlipConfig.tails_payoff",
+    "RunConfig.target_return",
+    "SupportConfig.maximum",
+    "SupportConfig.minimum",
+}
+
+MAY_BE_ZERO = MAY_BE_NEGATIVE | {
+    "AtariConfig.noop_max",
+    "AtariConfig.sticky_actions",
+    "ChanceConfig.afterstate_value_weight",
+    "ChanceConfig.chance_weight",
+    "ChanceConfig.commitment_weight",
+    "CoinFlipConfig.heads_probability",
+    "DistributedConfig.actor_threads",
+    "DistributedConfig.learner_threads",
+    "DistributedConfig.max_restarts",
+    "DistributedConfig.prefetch_size",
+    "DistributedConfig.variable_seconds",
+    "InferenceConfig.deadline_ms",
+    "InferenceConfig.devices",
+    "MuZeroLossConfig.policy_weight",
+    "MuZeroLossConfig.reward_weight",
+    "MuZeroLossConfig.td_lambda",
+    "MuZeroLossConfig.value_weight",
+    "MuZeroReplayConfig.importance_exponent",
+    "MuZeroReplayConfig.priority_exponent",
+    "MuesliLossConfig.discount",
+    "MuesliLossConfig.model_policy_weight",
+    "MuesliLossConfig.moment_decay",
+    "MuesliLossConfig.num_samples",
+    "MuesliLossConfig.policy_weight",
+    "MuesliLossConfig.prior_behavior",
+    "MuesliLossConfig.prior_uniform",
+    "MuesliLossConfig.regularizer_weight",
+    "MuesliLossConfig.reward_weight",
+    "MuesliLossConfig.trace_decay",
+    "MuesliLossConfig.value_weight",
+    "MuesliReplayConfig.fresh_fraction",
+    "NetworkConfig.dynamics_blocks",
+    "NetworkConfig.dynamics_gradient_scale",
+    "NetworkConfig.representation_blocks",
+    "OptimizerConfig.learning_rate",
+    "OptimizerConfig.max_gradient_norm",
+    "OptimizerConfig.momentum",
+    "OptimizerConfig.warmup_steps",
+    "OptimizerConfig.weight_decay",
+    "PPOLossConfig.discount",
+    "PPOLossConfig.entropy_weight",
+    "PPOLossConfig.trace_decay",
+    "PPOLossConfig.value_weight",
+    "PgxConfig.random_opening_moves",
+    "RunConfig.checkpoint_period",
+    "RunConfig.checkpoint_seconds",
+    "RunConfig.evaluation_period",
+    "RunConfig.exact_resume_steps",
+    "RunConfig.log_seconds",
+    "RunConfig.replay_checkpoint_gib",
+    "RunConfig.replay_checkpoint_seconds",
+    "RunConfig.seed",
+    "SearchConfig.dirichlet_fraction",
+    "SearchConfig.discount",
+    "SearchConfig.gumbel_scale",
+    "SearchConfig.num_simulations",
+    "SearchConfig.pb_c_init",
+    "SebulbaConfig.actor_devices",
+    "SebulbaConfig.learner_devices",
+    "SebulbaConfig.staleness",
+}
+
+# Refused, if at all, by arithmetic, when it is known which environment it is about: see
+# tests/layouts/test_required_memory.py.
+MAY_BE_HUGE = {
+    "ChanceConfig.codebook_size",
+    "DistributedConfig.num_actors",
+    "DistributedConfig.num_inference_servers",
+    "DistributedConfig.prefetch_size",
+    "MuZeroReplayConfig.batch_size",
+    "MuZeroReplayConfig.capacity",
+    "MuZeroReplayConfig.min_size",
+    "MuesliLossConfig.num_samples",
+    "MuesliLossConfig.sequence_length",
+    "MuesliReplayConfig.batch_size",
+    "MuesliReplayConfig.capacity",
+    "MuesliReplayConfig.min_size",
+    "NetworkConfig.head_channels",
+    "NetworkConfig.head_sizes",
+    "NetworkConfig.hidden_sizes",
+    "NetworkConfig.width",
+    "PPOConfig.rollout_steps",
+    "PPONetworkConfig.channels",
+    "PPONetworkConfig.hidden_sizes",
+    "PPONetworkConfig.width",
+    "RunConfig.envs_per_actor",
+    "RunConfig.evaluation_episodes",
+    "SebulbaConfig.actor_devices",
+    "SebulbaConfig.learner_devices",
+    "SebulbaConfig.round_steps",
+    "SebulbaConfig.staleness",
+    "SebulbaConfig.threads_per_device",
+    "SupportConfig.num_bins",
+}
+
+# As often, as many or as late as one likes.
+MAY_BE_ENDLESS = {
+    "DistributedConfig.max_restarts",
+    "DmEnvRpcConfig.max_losses",
+    "GymnasiumPixelsConfig.action_repeat",
+    "InferenceConfig.devices",
+    "InferenceConfig.max_batch_size",
+    "RunConfig.checkpoint_period",
+    "RunConfig.evaluation_period",
+    "RunConfig.exact_resume_steps",
+    "RunConfig.keep_checkpoints",
+    "RunConfig.log_period",
+    "RunConfig.max_actor_steps",
+    "RunConfig.max_skipped_updates",
+    "SearchConfig.max_num_considered_actions",
+}
+
+
+def _configs():
+    """Every config that is shipped but those of clusters, and the other environments."""
+    for path in sorted(CONFIGS.rglob("*.py")):
+        if not path.name.startswith("cluster_"):
+            yield str(path.relative_to(CONFIGS)), load_config_file(str(path))
+    config = load_config_file(str(CONFIGS / "cartpole.py"))
+    for environment in (CoinFlipConfig(), DmEnvRpcConfig("dm_env_rpc://localhost:5555")):
+        name = type(environment).__name__
+        yield name, dataclasses.replace(config, environment=environment)
+
+
+ALL = dict(_configs())
+
+
+def _numbers(config):
+    return [leaf for leaf in leaves(config) if leaf.kinds & {int, float}]
+
+
+@pytest.mark.parametrize("config", ALL.values(), ids=ALL)
+def test_what_is_no_number_is_refused_by_name(config):
+    for leaf in leaves(config):
+        wrong = ["banana", "nan", "inf", "-inf"]
+        # A tuple without items is written so.
+        wrong += [] if leaf.owner.endswith(("sizes", "channels")) else [""]
+        if leaf.kinds & {int, float, bool, typing.Literal}:
+            for text in wrong:
+                assert refusal(config, leaf.name, text), f"{leaf.name}={text}"
+
+
+@pytest.mark.parametrize("config", ALL.values(), ids=ALL)
+def test_numbers_have_a_lowest(config):
+    for leaf in _numbers(config):
+        for text, legal in (("-1", MAY_BE_NEGATIVE), ("0", MAY_BE_ZERO)):
+            refused = refusal(config, leaf.name, text)
+            assert refused or leaf.owner in legal, f"{leaf.name}={text} is taken"
+
+
+@pytest.mark.parametrize("config", ALL.values(), ids=ALL)
+def test_numbers_have_a_highest(config):
+    for leaf in _numbers(config):
+        if int in leaf.kinds:
+            assert refusal(config, leaf.name, str(10**30)), leaf.name
+            refused = refusal(config, leaf.name, str(HUGE))
+            assert refused or leaf.owner in MAY_BE_HUGE | MAY_BE_ENDLESS, f"{leaf.name} is taken"
+        assert refusal(config, leaf.name, "1e39"), f"{leaf.name} is no float32"
+
+
+@pytest.mark.parametrize("config", ALL.values(), ids=ALL)
+def test_names_are_looked_up(config):
+    for leaf in leaves(config):
+        if leaf.kinds == {str} and leaf.owner not in FREE_TEXTS:
+            for text in ("", "banana", "../etc"):
+                assert refusal(config, leaf.name, text), f"{leaf.name}={text!r} is taken"
+
+
+# Those of environments are looked up when one is made, see tests/environments.
+FREE_TEXTS = {
+    "DmEnvRpcConfig.evaluation_setting",
+    "DmEnvRpcConfig.observations",
+    "DmEnvRpcConfig.seed_setting",
+    "GymnasiumConfig.env",
+    "GymnasiumPixelsConfig.env",
+}
+
+
+@pytest.mark.parametrize(
+    "legal",
+    [MAY_BE_ZERO, MAY_BE_HUGE, MAY_BE_ENDLESS, FREE_TEXTS],
+    ids=["0", "huge", "any", "text"],
+)
+def test_the_lists_name_fields_that_there_are(legal):
+    assert legal <= {leaf.owner for config in ALL.values() for leaf in leaves(config)}
+
+
+def test_zeros_that_are_legal_are_taken():
+    taken = {
+        leaf.owner
+        for config in ALL.values()
+        for leaf in _numbers(config)
+        if leaf.owner in MAY_BE_ZERO and refusal(config, leaf.name, "0") is None
+    }
+    assert taken == MAY_BE_ZERO
