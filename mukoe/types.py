@@ -4,10 +4,13 @@ Shapes are written with letters: `B` environments or batch entries, `T` time ste
 `A` actions. `t` is the index of a step within its episode.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import chex
+import jax
+import numpy as np
 from dm_env import specs
 
 Nest = Any
@@ -18,6 +21,13 @@ Array = Any
 
 Params = Any
 """A tree of network parameters."""
+
+
+def num_bytes(specs: Nest) -> int:
+    """Returns the bytes of arrays, of which these may be only the shapes and types."""
+    return sum(
+        math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in jax.tree.leaves(specs)
+    )
 
 
 class EnvironmentSpec(NamedTuple):

@@ -162,13 +162,11 @@ def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
     experiment = distributed.place_inference(
         config.make_experiment(), cluster.inference.has_accelerator
     )
-    spec = distributed.check(experiment)
+    spec = distributed.check(experiment, cluster.memory_of)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_filename)
-        program, counter = distributed.make_program(
-            experiment, spec, workdir, RESUME.value, replay_memory=cluster.replay.memory_bytes
-        )
+        program, counter = distributed.make_program(experiment, spec, workdir, RESUME.value)
         return ray_launcher.launch(program, counter, experiment, workdir, cluster)
 
 

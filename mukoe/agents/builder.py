@@ -7,7 +7,7 @@ acting methods are the same for all and stand here.
 
 import abc
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import chex
 
@@ -19,12 +19,23 @@ from mukoe.learning.learner import Learner, Logger, PriorityUpdater
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.search import Inspector
-from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, Sample
+from mukoe.types import Array, EnvironmentSpec, Nest, Params, Policy, PolicyParams, Sample
 
 Networks = TypeVar("Networks")
 
 NetworkCalls = Callable[[PolicyParams, Nest], Array]
 """`(params, observation [B, ...]) -> [B]`: as many calls of the networks as a policy makes."""
+
+
+class MemoryUse(NamedTuple):
+    """Bytes that an agent needs.
+
+    acting: for each environment.
+    learning: for each sequence of a batch.
+    """
+
+    acting: int = 0
+    learning: int = 0
 
 
 class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
@@ -102,6 +113,19 @@ class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
         """
         del networks, environment_spec
         return None
+
+    def memory_use(
+        self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
+    ) -> MemoryUse:
+        """What acting and learning take at least, beside parameters, inputs and rows.
+
+        Args:
+          networks: of `make_networks`.
+          params: shapes and types of their parameters.
+          environment_spec: of one environment.
+        """
+        del networks, params, environment_spec
+        return MemoryUse()
 
     def make_replay_tables(self, environment_spec: EnvironmentSpec, policy: Policy) -> list[Any]:
         """Makes the Reverb tables."""

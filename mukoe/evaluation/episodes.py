@@ -9,9 +9,10 @@ import numpy as np
 
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
+from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
 from mukoe.environments.atari import AtariConfig
 from mukoe.environments.atari_scores import ATARI_57, human_normalised_score
-from mukoe.environments.game_functions import match
+from mukoe.environments.game_functions import MOST_OPENING_MOVES, match
 from mukoe.environments.pgx_games import MatchEnvironment
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
@@ -23,6 +24,7 @@ from mukoe.evaluation.players import (
     two_player_game,
 )
 from mukoe.evaluation.statistics import ScoreStatistics, score_statistics
+from mukoe.layouts.required_memory import RequiredMemory
 from mukoe.layouts.runs import StoredRun
 from mukoe.types import EpisodeResult, PolicyParams
 
@@ -50,12 +52,10 @@ class EvaluationConfig:
     opening_moves: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("episodes", "num_envs"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field} must be at least 1, not {getattr(self, field)}")
-        for field in ("seed", "opponent_simulations", "opening_moves"):
-            if (value := getattr(self, field)) is not None and value < 0:
-                raise UserError(f"{field} must not be negative, not {value}")
+        check_numbers(self, "episodes", "num_envs", at_least=1)
+        check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED)
+        check_numbers(self, "opponent_simulations", at_least=0)
+        check_numbers(self, "opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +175,8 @@ def _make_environment(
     opening_moves: int | None,
 ) -> VectorEnvironment:
     num_envs = min(config.num_envs, config.episodes)
+    memory = RequiredMemory(run.experiment, run.environment_spec)
+    memory.check_acting(num_envs, "lower --num_envs or --simulations")
     if opponent is None:
         return run.experiment.environment_factory(config.seed, num_envs, True)
     rules = rules_with_opening(run.config.environment.game, opening_moves or 0)

@@ -32,6 +32,7 @@ from mukoe.layouts.reporting import (
     make_progress,
     time_line,
 )
+from mukoe.layouts.required_memory import RequiredMemory
 from mukoe.layouts.run_state import (
     Parts,
     episode_arrays,
@@ -59,14 +60,23 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
     """Says whether an experiment can run here, and returns the environment's spec.
 
     Raises:
-      UserError: the agent does not fit the environment, or sets no `samples_per_insert`.
+      UserError: the agent does not fit the environment, sets no `samples_per_insert`, or
+        needs more memory than there is.
     """
     if experiment.builder.replay.samples_per_insert is None:
         raise UserError(
             "the local layout lets actor and learner take turns: give a number as "
             "agent.replay.samples_per_insert"
         )
-    return check_experiment(experiment)
+    spec = check_experiment(experiment)
+    num_envs = experiment.run.envs_per_actor
+    memory = RequiredMemory(experiment, spec)
+    memory.check_parameters()
+    memory.check_replay(memory.replay_bytes(num_envs))
+    memory.check_acting(num_envs, "lower run.envs_per_actor or the simulations")
+    memory.check_evaluation()
+    memory.check_batches(num_envs)
+    return spec
 
 
 def train(

@@ -11,6 +11,7 @@ from mukoe.configuration import apply_overrides, load_config
 from mukoe.environments.named import NAMED_KINDS
 from mukoe.errors import UserError
 from mukoe.layouts.experiment import ExperimentConfig, TrainingConfig, check_experiment
+from mukoe.layouts.required_memory import RequiredMemory
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
@@ -70,6 +71,8 @@ def open_run(
     config = apply_overrides(config, overrides or {})
     experiment = config.make_experiment()
     spec = check_experiment(experiment)
+    if overrides:
+        RequiredMemory(experiment, spec).check_acting(1, "lower the simulations")
     params, counts = _read_params(workdir, experiment, spec, best, step)
     return StoredRun(Path(workdir), config, experiment, spec, params, counts)
 

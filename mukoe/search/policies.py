@@ -253,7 +253,10 @@ def _plan_with_gumbel(config, model, params, key, root, legal, temperature, eval
         root_action_selection_fn=functools.partial(
             mctx.gumbel_muzero_root_action_selection,
             num_simulations=config.num_simulations,
-            max_num_considered_actions=config.max_num_considered_actions,
+            # Of a table that mctx makes; beyond the actions it has nothing.
+            max_num_considered_actions=min(
+                config.max_num_considered_actions, root.prior_logits.shape[-1]
+            ),
         ),
         interior_action_selection_fn=mctx.gumbel_muzero_interior_action_selection,
         num_simulations=config.num_simulations,

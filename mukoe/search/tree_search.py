@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from mukoe.types import Array, Nest, Params
+from mukoe.types import Array, Nest, Params, num_bytes
 
 # A batch of one has nothing to wait for, and up to about here mctx's own tree costs less.
 _MANY_SIMULATIONS = 100
@@ -99,7 +99,8 @@ def search(
       invalid_actions: `[B, A]`, 1 for those that are not to be taken at the root.
       extra_data: `[B, ...]` for the functions that select actions.
     """
-    depth_limit = num_simulations if max_depth is None else max_depth
+    # No walk is longer than there are simulations.
+    depth_limit = min(num_simulations, max_depth or num_simulations)
     batch_size = root.value.shape[0]
     if invalid_actions is None:
         invalid_actions = jnp.zeros_like(root.prior_logits)
@@ -145,6 +146,18 @@ def search(
     nodes = _plant(root, num_simulations + 1)
     _, nodes = jax.lax.fori_loop(0, num_simulations, simulate, (rng_key, nodes))
     return _to_mctx(nodes, invalid_actions, extra_data)
+
+
+def tree_bytes(root: mctx.RootFnOutput, num_simulations: int) -> int:
+    """Returns the bytes of the tree of a search.
+
+    Args:
+      root: of it, as of `search`, or its shapes and types.
+      num_simulations: model calls.
+    """
+    numbers, links = 5, 3
+    num_floats = root.prior_logits.size * 2 + root.value.size * (numbers + links)
+    return (num_simulations + 1) * (4 * num_floats + num_bytes(root.embedding))
 
 
 def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:

@@ -13,6 +13,57 @@ HUGE = 10**18
 """A whole number that an array holds, and no machine makes anything of."""
 
 
+# Refused, if at all, by arithmetic, when it is known which environment it is about: see
+# tests/layouts/test_required_memory.py.
+MAY_BE_HUGE = {
+    "ChanceConfig.codebook_size",
+    "DistributedConfig.num_actors",
+    "DistributedConfig.num_inference_servers",
+    "DistributedConfig.prefetch_size",
+    "MuZeroReplayConfig.batch_size",
+    "MuZeroReplayConfig.capacity",
+    "MuZeroReplayConfig.min_size",
+    "MuesliLossConfig.num_samples",
+    "MuesliLossConfig.sequence_length",
+    "MuesliReplayConfig.batch_size",
+    "MuesliReplayConfig.capacity",
+    "MuesliReplayConfig.min_size",
+    "NetworkConfig.head_channels",
+    "NetworkConfig.head_sizes",
+    "NetworkConfig.hidden_sizes",
+    "NetworkConfig.width",
+    "PPOConfig.rollout_steps",
+    "PPONetworkConfig.channels",
+    "PPONetworkConfig.hidden_sizes",
+    "PPONetworkConfig.width",
+    "RunConfig.envs_per_actor",
+    "RunConfig.evaluation_episodes",
+    "SebulbaConfig.actor_devices",
+    "SebulbaConfig.learner_devices",
+    "SebulbaConfig.round_steps",
+    "SebulbaConfig.staleness",
+    "SebulbaConfig.threads_per_device",
+    "SupportConfig.num_bins",
+}
+
+# As often, as many or as late as one likes.
+MAY_BE_ENDLESS = {
+    "DistributedConfig.max_restarts",
+    "DmEnvRpcConfig.max_losses",
+    "GymnasiumPixelsConfig.action_repeat",
+    "InferenceConfig.devices",
+    "InferenceConfig.max_batch_size",
+    "RunConfig.checkpoint_period",
+    "RunConfig.evaluation_period",
+    "RunConfig.exact_resume_steps",
+    "RunConfig.keep_checkpoints",
+    "RunConfig.log_period",
+    "RunConfig.max_actor_steps",
+    "RunConfig.max_skipped_updates",
+    "SearchConfig.max_num_considered_actions",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Leaf:
     """A field that is no group.

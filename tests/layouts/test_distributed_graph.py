@@ -9,7 +9,7 @@ pytest.importorskip("launchpad")
 
 from mukoe.acting.inference import InferenceConfig  # noqa: E402
 from mukoe.agents.muzero.builder import MuZeroBuilder  # noqa: E402
-from mukoe.agents.muzero.config import MuZeroConfig  # noqa: E402
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroReplayConfig  # noqa: E402
 from mukoe.environments import GymnasiumConfig  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.distributed import check, make_program  # noqa: E402
@@ -20,6 +20,7 @@ from mukoe.layouts.experiment import (  # noqa: E402
     TrainingConfig,
 )
 from mukoe.replay import memory  # noqa: E402
+from tests.configuration.fuzzed import HUGE  # noqa: E402
 
 
 class UnsplitBuilder(MuZeroBuilder):
@@ -73,9 +74,37 @@ def test_ports_must_exist(port):
 
 
 def test_a_replay_that_does_not_fit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
-    with pytest.raises(UserError, match="replay of 100000 items needs .* lower the capacity"):
-        make(tmp_path)
+    config = MuZeroConfig(replay=MuZeroReplayConfig(capacity=100_000_000))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
+    with pytest.raises(UserError, match="replay of 100000000 items needs .* lower the capacity"):
+        make(tmp_path, lambda _: MuZeroBuilder(config))
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"num_actors": HUGE}, f"a program of {HUGE + 1} nodes needs .* lower distributed"),
+        ({"num_inference_servers": HUGE}, f"a program of {HUGE + 2} nodes needs"),
+        ({"prefetch_size": HUGE}, f"learning from {HUGE + 1} x 64 sequences needs"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, fields, message):
+    with pytest.raises(UserError, match=message):
+        make(tmp_path, **fields)
+
+
+def test_machines_elsewhere_have_memory_of_their_own(monkeypatch):
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(),
+        distributed=DistributedConfig(num_actors=1000),
+    ).make_experiment()
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
+    with pytest.raises(UserError, match="a program of 1001 nodes needs"):
+        check(experiment)
+    check(experiment, lambda group: 1 << 30)
+    with pytest.raises(UserError, match="replay of 100000 items needs"):
+        check(experiment, lambda group: 1 << (20 if group == "replay" else 30))
 
 
 def test_a_replay_that_is_too_large_to_be_saved_says_so(tmp_path, capsys):

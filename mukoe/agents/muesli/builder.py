@@ -6,7 +6,7 @@ from typing import Any
 import chex
 import jax
 
-from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.losses import make_loss
@@ -15,7 +15,7 @@ from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks
 from mukoe.replay.declaration import ReplayDeclaration
-from mukoe.types import EnvironmentSpec, Policy, Sample, plays_in_turns
+from mukoe.types import EnvironmentSpec, Params, Policy, Sample, plays_in_turns
 
 
 class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
@@ -51,6 +51,16 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
             samples_per_insert=config.samples_per_insert,
             fresh_fraction=config.fresh_fraction,
         )
+
+    def memory_use(
+        self, networks: MuZeroNetworks, params: Params, environment_spec: EnvironmentSpec
+    ) -> MemoryUse:
+        """The targets of every unroll, and the actions that are drawn."""
+        del networks, params, environment_spec
+        loss, network = self._config.loss, self._config.network
+        bins = network.value_support.num_bins + network.reward_support.num_bins
+        each_step = bins * (loss.unroll_steps + 1) + loss.num_samples
+        return MemoryUse(learning=4 * loss.sequence_length * each_step)
 
     def make_learner(
         self,

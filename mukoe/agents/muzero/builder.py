@@ -8,7 +8,7 @@ import chex
 import jax
 import numpy as np
 
-from mukoe.agents.builder import ActorLearnerBuilder, NetworkCalls
+from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse, NetworkCalls
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.muzero.model import muzero_model
@@ -16,6 +16,7 @@ from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_
 from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.targets import td_lambda_returns
+from mukoe.networks.history import input_spec
 from mukoe.networks.models import (
     MuZeroNetworks,
     make_muzero_networks,
@@ -23,7 +24,17 @@ from mukoe.networks.models import (
 )
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search import Inspector, SearchModel
-from mukoe.types import EnvironmentSpec, LossFunction, Params, Policy, Row, Sample
+from mukoe.search.tree_search import tree_bytes
+from mukoe.types import (
+    EnvironmentSpec,
+    LossFunction,
+    Params,
+    Policy,
+    Row,
+    Sample,
+    num_bytes,
+    split_legal_actions,
+)
 
 
 class SearchingNetworks(Protocol):
@@ -77,6 +88,25 @@ class SearchBuilder(ActorLearnerBuilder[Networks]):
             return None
         model = self._make_model(networks, environment_spec)
         return make_network_calls(model, environment_spec, self._config)
+
+    def memory_use(
+        self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
+    ) -> MemoryUse:
+        """The tree of a search; the states of an unroll, and its targets."""
+        config = self._config
+        features, _ = split_legal_actions(environment_spec.observations)
+        spec = input_spec(features, config.history)
+        root = jax.eval_shape(
+            self._make_model(networks, environment_spec).root,
+            params,
+            jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype),
+        )
+        bins = config.network.value_support.num_bins + config.network.reward_support.num_bins
+        simulations = config.search.num_simulations
+        return MemoryUse(
+            acting=tree_bytes(root, simulations) if simulations else 0,
+            learning=(config.loss.unroll_steps + 1) * (num_bytes(root.embedding) + 4 * bins),
+        )
 
     @property
     def _observed_states(self) -> int:

@@ -9,17 +9,19 @@ import chex
 import jax
 
 from mukoe.acting.rollouts import RolloutDeclaration
-from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.losses import make_loss, make_prepare
 from mukoe.agents.ppo.networks import PPONetworks, make_ppo_networks
 from mukoe.agents.ppo.policy import make_policy
+from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.learner import Learner, Logger, TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig, make_optimizer
+from mukoe.networks.history import input_spec
 from mukoe.replay.declaration import ReplayDeclaration
-from mukoe.types import EnvironmentSpec, Policy, Sample
+from mukoe.types import EnvironmentSpec, Params, Policy, Sample, num_bytes, split_legal_actions
 
 
 class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
@@ -36,6 +38,12 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         self._num_updates = num_updates
 
     def for_updates(self, num_updates: int) -> "PPOBuilder":
+        steps = num_updates * self._config.epochs * self._config.minibatches
+        if self._config.anneal and steps > LARGEST_COUNT:
+            raise UserError(
+                f"the learning rate cannot fall over {steps} gradient steps: at most "
+                f"{LARGEST_COUNT} are counted; lower run.max_actor_steps, or set agent.anneal=false"
+            )
         return PPOBuilder(self._config, num_updates)
 
     @property
@@ -67,6 +75,15 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
     @property
     def rollout(self) -> RolloutDeclaration:
         return RolloutDeclaration(self._config.rollout_steps, self._config.history.frames - 1)
+
+    def memory_use(
+        self, networks: PPONetworks, params: Params, environment_spec: EnvironmentSpec
+    ) -> MemoryUse:
+        """The inputs of the network."""
+        del networks, params
+        features, _ = split_legal_actions(environment_spec.observations)
+        spec = input_spec(features, self._config.history)
+        return MemoryUse(learning=self._config.rollout_steps * num_bytes(spec))
 
     def make_learner(
         self,

@@ -60,9 +60,10 @@ def become_node(
     Raises:
       UserError: the program has no such node, or the spec has not its nodes.
     """
-    # Only replay needs the memory for it.
-    memory = None if group == "replay" else sys.maxsize
-    program, counter = make_program(experiment, check(experiment), workdir, replay_memory=memory)
+    # Every node needs the memory for itself alone.
+    memory = {group: None}
+    spec_of_environment = check(experiment, lambda node: memory.get(node, sys.maxsize))
+    program, counter = make_program(experiment, spec_of_environment, workdir)
     nodes = lone_nodes(program, counter, workdir)
     _check(spec, {name: len(members) for name, members in nodes.items()}, group, index)
     for name, members in nodes.items():

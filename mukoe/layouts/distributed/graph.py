@@ -1,7 +1,7 @@
 """The program graph: which nodes there are, and who knows whom."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -26,10 +26,9 @@ from mukoe.layouts.experiment import (
     saves_replay,
 )
 from mukoe.layouts.reporting import counts_to_resume
+from mukoe.layouts.required_memory import RequiredMemory
 from mukoe.layouts.resources import has_accelerator
-from mukoe.replay import memory
-from mukoe.replay.declaration import row_spec
-from mukoe.replay.in_process import bytes_required
+from mukoe.replay.memory import check_fits
 from mukoe.types import EnvironmentSpec
 
 _CALL_TIMEOUT_SECONDS = 60.0
@@ -37,19 +36,29 @@ _CALL_TIMEOUT_SECONDS = 60.0
 _COUNT_TIMEOUT_SECONDS = 5.0
 # Reverb compresses what it stores; pictures of games to less than a quarter.
 _PIXEL_COMPRESSION = 4
+# A process or a thread, at least; the entry of a node in the graph, at least.
+_BYTES_OF_NODE_HERE, _BYTES_OF_NODE_IN_GRAPH = 8 << 20, 1 << 10
 
 T = TypeVar("T")
 
 
-def check(experiment: ExperimentConfig) -> EnvironmentSpec:
+def check(
+    experiment: ExperimentConfig, memory_of: Callable[[str], int | None] | None = None
+) -> EnvironmentSpec:
     """Makes an environment and the networks once, and returns the environment's spec.
 
+    Args:
+      experiment: agent, environment and settings.
+      memory_of: bytes that a node of a group has, None for those of this machine; None where
+        all nodes run on this machine.
+
     Raises:
-      UserError: the environment cannot be made, the agent does not fit it, or the policy
-        cannot run where it is to run.
+      UserError: the environment cannot be made, the agent does not fit it, memory does not
+        suffice, or the policy cannot run where it is to run.
     """
     spec = check_experiment(experiment)
     placement = inference_placement(experiment.distributed, has_accelerator())
+    _check_memory(experiment, spec, placement, memory_of)
     if placement == "local":
         return spec
     num_envs = experiment.run.envs_per_actor
@@ -69,13 +78,37 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
     return spec
 
 
+def _check_memory(
+    experiment: ExperimentConfig,
+    spec: EnvironmentSpec,
+    placement: str,
+    memory_of: Callable[[str], int | None] | None,
+) -> None:
+    distributed = experiment.distributed
+    is_here = memory_of is None
+    vectors = distributed.num_actors if is_here else 1
+    each = _BYTES_OF_NODE_HERE if is_here else _BYTES_OF_NODE_IN_GRAPH
+    memory_of = memory_of or (lambda group: None)
+    nodes = distributed.num_actors + distributed.num_inference_servers
+    remedy = "lower distributed.num_actors or distributed.num_inference_servers"
+    check_fits(nodes * each, f"a program of {nodes} nodes", remedy)
+    memory = RequiredMemory(experiment, spec)
+    memory.check_parameters(memory_of("learner"))
+    memory.check_replay(_replay_bytes(experiment, memory, spec), memory_of("replay"))
+    if placement == "local":
+        num_envs = vectors * experiment.run.envs_per_actor
+        remedy = "lower run.envs_per_actor, distributed.num_actors or the simulations"
+        memory.check_acting(num_envs, remedy, memory_of("actor"))
+    memory.check_evaluation(memory_of("evaluator"))
+    memory.check_batches(0, 1 + distributed.prefetch_size, memory_of("learner"))
+
+
 def make_program(
     experiment: ExperimentConfig,
     environment_spec: EnvironmentSpec,
     workdir: Path,
     resume: bool = False,
     name: str = "mukoe",
-    replay_memory: int | None = None,
 ) -> tuple[lp.Program, lp.CourierHandle]:
     """Turns an experiment into a Launchpad program.
 
@@ -85,18 +118,19 @@ def make_program(
       workdir: where logs and checkpoints go; it exists.
       resume: go on from the newest checkpoint in `workdir`, where there is one.
       name: of the program.
-      replay_memory: bytes of the machine that replay will run on; None where it is this one.
 
     Returns:
       The program, and a handle of its counter.
     """
     distributed = experiment.distributed
+    memory = RequiredMemory(experiment, environment_spec)
+    size = _replay_bytes(experiment, memory, environment_spec)
     context = NodeContext(
         experiment=experiment,
         environment_spec=environment_spec,
         workdir=workdir,
         counts=counts_to_resume(workdir) if resume else {},
-        saves_replay=_saves_replay(experiment, environment_spec, replay_memory),
+        saves_replay=saves_replay(experiment, size),
     )
     placement = inference_placement(distributed, has_accelerator())
     split = placement == "split"
@@ -168,17 +202,13 @@ def place_inference(experiment: ExperimentConfig, accelerated: bool) -> Experime
     return dataclasses.replace(experiment, distributed=distributed)
 
 
-def _saves_replay(
-    experiment: ExperimentConfig, spec: EnvironmentSpec, memory_bytes: int | None
-) -> bool:
-    """Also refuses a replay for which there is no memory."""
-    builder = experiment.builder
-    policy = builder.make_policy(builder.make_networks(spec), spec)
-    rows = row_spec(spec, policy.extras_spec)
-    num_streams = experiment.distributed.num_actors * experiment.run.envs_per_actor
-    required = bytes_required(builder.replay, rows, num_streams)
-    if any(leaf.dtype == np.uint8 and leaf.shape for leaf in jax.tree.leaves(rows)):
-        required //= _PIXEL_COMPRESSION
-    what = f"replay of {builder.replay.capacity} items"
-    memory.check_fits(required, what, "lower the capacity", memory_bytes)
-    return saves_replay(experiment, required)
+def _replay_bytes(
+    experiment: ExperimentConfig, memory: RequiredMemory, spec: EnvironmentSpec
+) -> int:
+    """Bytes of a full replay, as Reverb keeps it."""
+    required = memory.replay_bytes(
+        experiment.distributed.num_actors * experiment.run.envs_per_actor
+    )
+    leaves = jax.tree.leaves(spec.observations)
+    has_pixels = any(leaf.dtype == np.uint8 and leaf.shape for leaf in leaves)
+    return required // _PIXEL_COMPRESSION if has_pixels else required

@@ -7,7 +7,12 @@ import jax
 
 from mukoe.errors import UserError
 from mukoe.layouts.experiment import ExperimentConfig, SebulbaConfig, check_experiment
+from mukoe.layouts.required_memory import RequiredMemory
+from mukoe.replay.memory import check_fits
 from mukoe.types import EnvironmentSpec
+
+# Which the stack of a thread may grow to.
+_THREAD_BYTES = 8 << 20
 
 
 def check(experiment: ExperimentConfig) -> EnvironmentSpec:
@@ -15,10 +20,10 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
 
     Raises:
       UserError: a device is not there, the environments cannot be divided between the
-        learner's devices, or the agent does not fit the environment.
+        learner's devices, the agent does not fit the environment, or memory does not suffice.
     """
     config, num_envs = experiment.sebulba, experiment.run.envs_per_actor
-    actor_devices(config)
+    _devices("actor_devices", config.actor_devices)
     learners = len(learner_devices(config))
     builder = experiment.builder
     if builder.rollout is None:
@@ -37,7 +42,30 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
             f"run.envs_per_actor ({num_envs}) must be a multiple of the number of "
             f"sebulba.learner_devices ({learners}), each of which gets as many"
         )
-    return check_experiment(experiment)
+    if builder.rollout is not None:
+        builder.for_updates(count_updates(experiment))
+    spec = check_experiment(experiment)
+    _check_memory(experiment, spec)
+    return spec
+
+
+def _check_memory(experiment: ExperimentConfig, spec: EnvironmentSpec) -> None:
+    config = experiment.sebulba
+    threads = len(config.actor_devices) * config.threads_per_device
+    num_envs = threads * experiment.run.envs_per_actor
+    remedy = "lower run.envs_per_actor or sebulba.threads_per_device"
+    check_fits(threads * _THREAD_BYTES, f"sebulba with {threads} threads that act", remedy)
+    memory = RequiredMemory(experiment, spec)
+    memory.check_parameters()
+    memory.check_acting(num_envs, remedy)
+    memory.check_evaluation()
+    rounds = config.staleness + 1
+    if experiment.builder.rollout is not None:
+        memory.check_batches(num_envs, rounds)
+        return
+    memory.check_replay(memory.replay_bytes(num_envs))
+    memory.check_batches(num_envs)
+    memory.check_rounds(rounds, num_envs * config.round_steps)
 
 
 def actor_devices(config: SebulbaConfig) -> list[jax.Device]:

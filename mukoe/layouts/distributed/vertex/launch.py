@@ -91,10 +91,9 @@ def _pools(
     experiment = place_inference(experiment, cluster.inference.accelerator is not None)
     program, counter = make_program(
         experiment,
-        check(experiment),
+        check(experiment, lambda group: int(getattr(cluster, group).memory_gib * 2**30)),
         mounted,
         name=_TITLE,
-        replay_memory=int(cluster.replay.memory_gib * 2**30),
     )
     nodes = lone_nodes(program, counter, mounted, files)
     with code_folder(cluster) as code:
