@@ -215,6 +215,7 @@ def _concatenating_encoder(
 def make_gymnasium(
     name: str,
     wrapper: Callable[[gymnasium.Env], gymnasium.Env] = lambda environment: environment,
+    /,
     **kwargs: Any,
 ) -> EnvironmentFactory:
     """Makes the environment factory of a registered Gymnasium environment.
@@ -242,8 +243,12 @@ def make_gymnasium(
         near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"Gymnasium says: {error}"
         raise UserError(f"there is no Gymnasium environment '{name}'; {hint}") from error
-    except (gymnasium.error.Error, TypeError) as error:
-        raise UserError(f"Gymnasium environment '{name}' cannot be made: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # whatever an environment says to its arguments
+        raise UserError(
+            f"Gymnasium environment '{name}' cannot be made: {type(error).__name__}: {error}"
+        ) from error
     return vectorize(make_environment, name=f"Gymnasium {name}")
 
 

@@ -98,6 +98,8 @@ class GymnasiumPixelsConfig:
     action_repeat: int = 1
 
     def __post_init__(self) -> None:
+        if "render_mode" in self.arguments:
+            raise UserError("arguments.render_mode is 'rgb_array' for pictures: leave it out")
         check_numbers(self, "action_repeat", at_least=1)
         check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
 
@@ -105,7 +107,7 @@ class GymnasiumPixelsConfig:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         return make_gymnasium(
             self.env,
-            wrapper=self._wrap,
+            self._wrap,
             render_mode="rgb_array",
             **self.arguments,
         )
