@@ -3,6 +3,7 @@
 python programs/results.py --runs=runs --output=docs/results.md --figures=docs/figures
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def given_thresholds() -> dict[str, float]:
             thresholds[name] = float(value)
         except ValueError as error:
             raise UserError(f"--threshold={text} is not ENVIRONMENT=RETURN") from error
-        if not name:
+        if not name or not math.isfinite(thresholds[name]):
             raise UserError(f"--threshold={text} is not ENVIRONMENT=RETURN")
     return thresholds
 

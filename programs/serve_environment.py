@@ -57,10 +57,14 @@ def make_config() -> Any:
 def main() -> int:
     """Serves until it is told to end, and returns the exit status or leaves with it."""
     require_dm_env_rpc()
-    set_process_environment(process_environment(threads=1, cpu_only=True))
+    # gRPC would say beside the program's own line that it cannot listen.
+    quiet = {"GRPC_VERBOSITY": "NONE"}
+    set_process_environment(process_environment(threads=1, cpu_only=True) | quiet)
 
     from mukoe.environments.dm_env_rpc_server import Server, single_environments
 
+    if not HOST.value:
+        raise UserError("--host is empty; give an interface, such as --host=127.0.0.1")
     config = make_config()
     make_environment = single_environments(config.make_factory())
     with collected_signals() as signals:

@@ -13,12 +13,13 @@ from pathlib import Path
 from absl import flags
 
 from mukoe.configuration import run_main
+from mukoe.configuration.bounds import LARGEST_SEED
 from mukoe.errors import UserError
 from mukoe.layouts.resources import process_environment, set_process_environment
 
 PLAYER = flags.DEFINE_string("player", None, "random, greedy_score or greedy_empty.")
-GAMES = flags.DEFINE_integer("games", 100, "Games that the player plays.")
-SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.")
+GAMES = flags.DEFINE_integer("games", 100, "Games that the player plays.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.", 0, LARGEST_SEED)
 CSV = flags.DEFINE_string("csv", None, "Episodes of an evaluation, instead of a player.")
 
 
@@ -27,8 +28,6 @@ def main() -> None:
     if (PLAYER.value is None) == (CSV.value is None):
         raise UserError("give either --player or --csv")
     player = PLAYER.value or ""
-    if GAMES.value < 1:
-        raise UserError(f"--games must be at least 1, not {GAMES.value}")
     set_process_environment(process_environment())
 
     import numpy as np

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mukoe.configuration import run_main
+from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.errors import UserError
 from mukoe.layouts.resources import process_environment, set_process_environment
 
@@ -23,7 +24,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Of the run to look at.")
 BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint of this learner step; else the newest.")
 SIMULATIONS = flags.DEFINE_integer("simulations", None, "Per decision; else the run's own.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the episodes.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the episodes.", 0, LARGEST_SEED)
 EPISODES = flags.DEFINE_integer("episodes", 1, "How many.", lower_bound=1)
 MAX_STEPS = flags.DEFINE_integer("max_steps", 2_000, "Longest episode shown.", lower_bound=1)
 SELF_PLAY = flags.DEFINE_bool(
@@ -32,7 +33,7 @@ SELF_PLAY = flags.DEFINE_bool(
 VIDEO = flags.DEFINE_string("video", None, "Writes the episodes to this .mp4 or .gif.")
 FPS = flags.DEFINE_float("fps", None, "Steps per second of the video; else 15, or 1 for boards.")
 TREE = flags.DEFINE_string("tree", None, "Writes one search to this .svg.")
-TREE_STEP = flags.DEFINE_integer("tree_step", 0, "The step that it is of.", lower_bound=0)
+TREE_STEP = flags.DEFINE_integer("tree_step", 0, "The step that it is of.", 0, LARGEST_COUNT)
 TREE_NODES = flags.DEFINE_integer("tree_nodes", 60, "The most nodes that it has.", lower_bound=1)
 PLAY = flags.DEFINE_enum("play", None, ["terminal", "browser"], "Plays a board game with you.")
 SEAT = flags.DEFINE_integer("seat", 0, "Yours: 0 moves first, 1 second.", 0, 1)

@@ -62,11 +62,14 @@ def stored_config(workdir: Path) -> dict[str, Any]:
     """
     path = workdir / _CONFIG_FILE
     try:
-        return json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{workdir} holds no experiment (there is no {path})") from error
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"cannot read {path}: it holds no JSON object")
+    return values
 
 
 def prepare_workdir(

@@ -26,6 +26,7 @@ from mukoe.evaluation.players import (
     rules_with_opening,
     two_player_game,
 )
+from mukoe.layouts.required_memory import RequiredMemory
 from mukoe.layouts.runs import StoredRun
 from mukoe.learning.checkpoint import Checkpointer
 
@@ -102,6 +103,8 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
     game = two_player_game(runs[0])
     if game is None:
         raise UserError(f"a ladder needs a game of two players, unlike that of {workdir}")
+    memory = RequiredMemory(runs[0].experiment, runs[0].environment_spec)
+    memory.check_acting(config.games, "lower --games or --simulations")
     simulations = config.opponent_simulations
     if simulations is None:
         simulations = runs[0].config.environment.rollout_simulations

@@ -12,6 +12,7 @@ import numpy as np
 
 from mukoe.environments.game_functions import GameState, Rules, load_rules
 from mukoe.errors import UserError
+from mukoe.replay.memory import check_fits
 
 PLAYERS = ("random", "greedy_score", "greedy_empty")
 """`random`: uniform over the legal moves. `greedy_score`: the move that scores most at once.
@@ -20,6 +21,9 @@ Ties are broken at random."""
 
 TILES = (512, 1024, 2048)
 """The tiles that are counted."""
+
+# What is seen of a game alone: which of 31 tiles there is in each of 4 x 4 cells.
+_GAME_BYTES = 16 * 31
 
 
 class Games(NamedTuple):
@@ -47,6 +51,7 @@ def play(player: str, games: int, seed: int) -> Games:
     if player not in PLAYERS:
         raise UserError(f"unknown player '{player}'; known are {', '.join(PLAYERS)}")
     rules = load_rules("2048", max_steps=None)
+    check_fits(games * _GAME_BYTES, f"playing {games} games side by side", "lower --games")
 
     def step(carry: tuple[chex.PRNGKey, GameState, jax.Array]):
         key, position, scores = carry
@@ -95,14 +100,17 @@ def read_games(path: Path) -> Games:
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}; programs/evaluate.py writes evaluation/*.csv")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "milestone" not in rows[0]:
-        raise UserError(f"{path} has no column 'milestone', which evaluations write")
-    return Games(
-        np.array([float(row["episode_return"]) for row in rows]),
-        np.array([float(row["milestone"]) for row in rows]),
-    )
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or "milestone" not in rows[0]:
+            raise UserError(f"{path} has no column 'milestone', which evaluations write")
+        return Games(
+            np.array([float(row["episode_return"]) for row in rows]),
+            np.array([float(row["milestone"]) for row in rows]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV of an evaluation: {error}") from error
 
 
 def shares(highest_tiles: Sequence[float] | np.ndarray) -> dict[int, float]:

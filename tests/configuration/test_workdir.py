@@ -90,8 +90,9 @@ def test_read_only_workdir(tmp_path):
         prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
 
 
-def test_damaged_config(tmp_path):
-    (tmp_path / "config.json").write_text("{")
+@pytest.mark.parametrize("content", [b"{", b"", b"[1]", b"null", b"\xff\xfe"])
+def test_damaged_config(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UserError, match="cannot read .*config.json"):
         prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=True)
     with pytest.raises(UserError, match="holds no experiment"):

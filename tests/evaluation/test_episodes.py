@@ -8,6 +8,7 @@ from mukoe.environments.atari import AtariConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, _human_normalised, evaluate, summary
 from mukoe.evaluation.players import Reference, open_agent
+from tests.configuration.fuzzed import HUGE
 from tests.evaluation.tiny_runs import train
 
 
@@ -68,6 +69,14 @@ def test_opponents_for_one_player(tmp_path_factory):
     for field, value in (("opponent", "random"), ("opening_moves", 0), ("opponent_simulations", 1)):
         with pytest.raises(UserError, match=f"has one player: leave out --{field}"):
             evaluate(run, EvaluationConfig(**{field: value}))
+
+
+def test_what_does_not_fit_into_memory_is_refused(tmp_path_factory):
+    reference = Reference(train("cartpole", tmp_path_factory.getbasetemp()))
+    with pytest.raises(UserError, match="acting in .* lower --num_envs or --simulations"):
+        evaluate(open_agent(reference), EvaluationConfig(episodes=HUGE, num_envs=HUGE))
+    with pytest.raises(UserError, match="acting in 1 environments .* lower the simulations"):
+        open_agent(reference, simulations=2**31 - 2)
 
 
 @pytest.mark.parametrize("field", ["episodes", "num_envs"])

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from mukoe.environments import PgxConfig
 from mukoe.environments.game_functions import load_rules
 from mukoe.errors import UserError
-from mukoe.evaluation.tiles import choose, read_games, shares
+from mukoe.evaluation.tiles import choose, play, read_games, shares
 
 
 def position_of(rules, board):
@@ -67,3 +67,12 @@ def test_tiles_are_counted_from_the_episodes_of_an_evaluation(tmp_path):
     path.write_text("episode,episode_return\n0,1\n")
     with pytest.raises(UserError, match="no column 'milestone'"):
         read_games(path)
+    for text in (b"episode,episode_return,milestone\n0,many,512\n", b"milestone\n512\n", b"\xff\n"):
+        path.write_bytes(text)
+        with pytest.raises(UserError, match="is no CSV of an evaluation"):
+            read_games(path)
+
+
+def test_games_that_do_not_fit_into_memory_are_not_begun():
+    with pytest.raises(UserError, match="playing .* games side by side needs .* lower --games"):
+        play("random", 10**18, seed=0)

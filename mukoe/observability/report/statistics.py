@@ -62,7 +62,7 @@ def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
     The window is centred, of odd length (an even one is made longer by one), and shorter at
     both ends, where it stays centred.
     """
-    half = np.minimum(window // 2, np.arange(len(values)))
+    half = np.minimum(min(window // 2, len(values)), np.arange(len(values)))
     half = np.minimum(half, half[::-1])
     sums = np.concatenate([[0.0], np.cumsum(values)])
     middle = np.arange(len(values))

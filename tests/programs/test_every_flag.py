@@ -1,0 +1,124 @@
+"""Every flag of every program, given what it cannot mean: one line, and nothing is written."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.programs.forked import PROGRAMS, run_program
+
+HUGE = str(10**30)
+WRONG = {
+    "bool": ["banana"],
+    "enum": ["", "banana"],
+    "enum_class": ["", "banana"],
+    "float": ["banana", "-1", "nan"],
+    "integer": ["banana", "-1", HUGE],
+    "list": ["banana"],
+    "multi_string": [""],
+    "string": [""],
+}
+
+# Without a wrong flag, too, they end before they write: the last thing that they look at is wrong.
+ENDING = {
+    "evaluate.py": ["--workdir={run}"],
+    "ladder.py": ["--workdir={run}"],
+    "launch.py": ["--workdir={run}"],
+    "launch_atari.py": ["--workdir={run}", "--layout=sebulba", "--agent=ppo", "--game=Pong"],
+    "report.py": ["--workdir={missing}"],
+    "results.py": ["--runs={missing}"],
+    "run_node.py": ["--workdir={missing}", "--node=actor/0", "--inference=local"],
+    "serve_environment.py": ["--env=CartPole-v1", "--host=nowhere.invalid"],
+    "tiles_2048.py": ["--player=nobody"],
+    "watch.py": ["--workdir={run}"],
+}
+
+# What is in the way of these is wrong whatever they are.
+NAMED = [
+    ("evaluate.py", "--episodes=0", "episodes must be at least 1, not 0"),
+    ("evaluate.py", f"--seed={HUGE}", "seed must be a whole number of at most 64 bits"),
+    ("evaluate.py", "--opening_moves=1001", "opening_moves must be from 0 to 1000, not 1001"),
+    ("ladder.py", "--games=0", "games must be at least 2, not 0"),
+    ("ladder.py", "--simulations=-1", "simulations must not be negative, not -1"),
+    ("ladder.py", "--opponents=banana", "unknown opponent 'banana'"),
+    ("launch.py", "--seed=-1", "run.seed must not be negative, not -1"),
+    ("launch.py", f"--seed={2**32}", "run.seed must be from 0 to 4294967295, not 4294967296"),
+    ("launch.py", f"--max_actor_steps={HUGE}", "run.max_actor_steps must be a whole number"),
+    ("launch.py", "--num_actors=0", "distributed.num_actors must be at least 1, not 0"),
+    ("launch.py", "--config.run.seed=nan", "config field 'run.seed' takes an integer, got 'nan'"),
+    ("launch.py", "--config.agent.search.discount=2", "agent.search.discount must be from 0 to 1"),
+    ("launch.py", f"--config.run.envs_per_actor={10**9}", "are available; lower the capacity, or"),
+    ("launch.py", f"--config.agent.network.width={10**9}", "make the layers of agent.network"),
+    ("report.py", "--smooth=0", "--smooth=0"),
+    ("results.py", "--threshold=x=nan", "is not ENVIRONMENT=RETURN"),
+    ("tiles_2048.py", "--games=0", "--games=0"),
+    ("tiles_2048.py", f"--seed={HUGE}", f"--seed={HUGE}"),
+    ("watch.py", "--fps=nan", "--fps must be above 0"),
+    ("watch.py", f"--tree_step={HUGE}", f"--tree_step={HUGE}"),
+]
+
+
+def flags_of(program):
+    """The flags that a program defines, by name, and their kinds."""
+    text = (PROGRAMS / program).read_text()
+    flags = {}
+    for kind, name in re.findall(r'flags\.DEFINE_(\w+)\(\s*"(\w+)"', text):
+        flags[name] = kind
+    if "CONFIG = DEFINE_config" in text:
+        flags["config"] = "string"
+    return flags
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A workdir that holds a run of which nothing can be read but its config.json."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"environment": {"game": "Pong"}}')
+    return folder
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def refused(program, folder, *flags):
+    """The one line that a program ends with, after which the folder is as it was."""
+    if program == "run_node.py" and importlib.util.find_spec("launchpad") is None:
+        pytest.skip("needs the extra 'distributed'")
+    if program == "serve_environment.py":
+        pytest.importorskip("dm_env_rpc")
+    ending = [f.format(run=folder / "run", missing=folder / "none") for f in ENDING[program]]
+    before = contents(folder)
+    result = run_program(program, *ending, *flags)
+    shown = f"{program} {' '.join(flags)}: {result.stdout}{result.stderr}"
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert result.returncode == 2, shown
+    assert len(lines) == 1 and lines[0].startswith("error: "), shown
+    assert contents(folder) == before, shown
+    return lines[0]
+
+
+def test_every_program_and_every_kind_of_flag_is_here():
+    programs = {
+        p.name for p in PROGRAMS.glob("*.py") if 'if __name__ == "__main__":' in p.read_text()
+    }
+    assert programs == set(ENDING)
+    assert {kind for name in programs for kind in flags_of(name).values()} <= set(WRONG)
+    assert {"config", "layout", "env"} == set(flags_of("launch.py"))
+
+
+@pytest.mark.parametrize("program", ENDING)
+def test_a_wrong_flag_gets_one_line(program, run, tmp_path):
+    flags = flags_of(program)
+    if program == "launch.py":  # launch_atari.py and run_node.py have them, too.
+        flags |= flags_of("training.py")
+    for name, kind in flags.items():
+        for text in WRONG[kind]:
+            refused(program, tmp_path, f"--{name}={text}")
+
+
+@pytest.mark.parametrize("program, flag, expected", NAMED)
+def test_what_is_wrong_is_named(program, flag, expected, run, tmp_path):
+    assert expected in refused(program, tmp_path, flag)
