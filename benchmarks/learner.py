@@ -62,7 +62,7 @@ def measure(report: Report, num_devices: int) -> None:
         def alone() -> None:
             nonlocal state
             for _ in range(updates):
-                state, metrics, _ = learner._update(state, placed.sample)
+                state, metrics, *_ = learner._update(state, placed.sample)
             jax.block_until_ready(metrics)
 
         def rate(function) -> float:

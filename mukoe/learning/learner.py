@@ -17,7 +17,7 @@ from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.errors import UserError
 from mukoe.learning.poison import NonFiniteUpdatesError
 from mukoe.learning.prefetch import Prefetcher
-from mukoe.observability.timings import Timings, shares, time_columns
+from mukoe.observability.timings import Timings, time_columns
 from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample
 
 
@@ -142,15 +142,13 @@ class Learner:
         self._publish_lock = threading.Lock()
         self._prefetcher: Prefetcher | None = None
         self._samples: Iterator[_PlacedSample]
-        self._production = Timings()
         self._timings = Timings()
         self._has_stepped = False
-        timed = self._timed(dataset)
         if prefetch_size:
-            self._prefetcher = Prefetcher(timed, self._place, prefetch_size)
+            self._prefetcher = Prefetcher(dataset, self._place, prefetch_size)
             self._samples = self._prefetcher
         else:
-            self._samples = map(self._place, timed)
+            self._samples = map(self._place, dataset)
 
     def use_devices(self, devices: Sequence[jax.Device]) -> None:
         """Learns on these devices from now on; of use before the first step."""
@@ -179,6 +177,8 @@ class Learner:
         self._timings.start()
         placed = next(self._samples)
         self._lap("data")
+        jax.block_until_ready(placed.sample)
+        self._lap("transfer")
         self._state, *results = self._update(self._state, placed.sample)
         # The device has this update to do meanwhile: it never waits here.
         self._check_last_update()
@@ -196,16 +196,10 @@ class Learner:
         """Fractions of the learning time after the first step, which compiles.
 
         `data` is spent in waiting for replay, `transfer` in waiting for samples on their way to
-        the devices, `update` in all the rest. Waiting is divided in proportion to the time that
-        either takes: a sample that was prepared ahead of time costs nothing.
+        the devices, `update` in all the rest. A sample that was prepared ahead of time costs
+        nothing.
         """
-        seconds = dict(self._timings.seconds)
-        if not seconds:
-            return {}
-        waited = seconds.pop("data")
-        production = shares(self._production.seconds)
-        parts = {part: waited * production[part] for part in ("data", "transfer")}
-        return shares({**parts, **seconds})
+        return self._timings.shares()
 
     def get_variables(self, names: Sequence[str] = ("policy",)) -> list[PolicyParams]:
         """Returns NumPy `PolicyParams` for each name; `policy` is the only name.
@@ -270,20 +264,7 @@ class Learner:
                 f"the batch size {batch_size} cannot be split evenly over the "
                 f"{self._mesh.size} devices of the learner: make it a multiple of that"
             )
-        on_device = jax.device_put(sample._replace(keys=()), self._sharded)
-        jax.block_until_ready(on_device)
-        self._production.lap("transfer")
-        return _PlacedSample(sample.keys, on_device)
-
-    def _timed(self, dataset: Iterator[Sample]) -> Iterator[Sample]:
-        while True:
-            self._production.start()
-            try:
-                sample = next(dataset)
-            except StopIteration:
-                return
-            self._production.lap("data")
-            yield sample
+        return _PlacedSample(sample.keys, jax.device_put(sample._replace(keys=()), self._sharded))
 
     def _lap(self, part: str) -> None:
         if self._has_stepped:

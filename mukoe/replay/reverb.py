@@ -8,6 +8,7 @@ only ever refers to rows of its own episode, and one stream of rows goes on for 
 
 import collections
 import contextlib
+import functools
 import threading
 import time
 import types
@@ -185,11 +186,27 @@ class ReverbAdder(base.ReverbAdder):
 
     def __del__(self) -> None:
         """Closes the writer at once; the base class would wait for a full table."""
-        # `_writer` would make one, which waits minutes for a server that has gone.
-        writer = getattr(self, "_ReverbAdder__writer", None)
-        if writer is not None:
+        # The property would make one, which waits minutes for a server that has gone.
+        if "_writer" in vars(self):
             with contextlib.suppress(Exception):
-                writer.close()
+                self._writer.close()
+
+    @functools.cached_property
+    def _writer(self) -> reverb.TrajectoryWriter:
+        """The writer; a chunk of a column has as many rows as an item has of it.
+
+        Reverb's own choice, which follows how fast it writes, ends at chunks of one row where
+        an actor is slow. An item is read six times faster from chunks of its own length.
+        """
+        writer = super()._writer
+        for path, _ in tree.flatten_with_path(self._row_spec):
+            rows = self._declaration.item_length
+            if path[0] == "observation":
+                rows = self._declaration.observed_rows or rows
+            writer.configure(
+                path, num_keep_alive_refs=self._max_sequence_length, max_chunk_length=rows
+            )
+        return writer
 
     def _conform(self, row: Row) -> Row:
         """Returns the row in the types of the spec, without extras that are not stored."""
@@ -340,9 +357,8 @@ class ReverbDataset(Iterator[Sample]):
         )
         options = tf.data.Options()
         options.threading.private_threadpool_size = 1
-        dataset = dataset.map(lambda item: (item.info.key, item.info.probability, *item.data))
-        dataset = dataset.batch(self._batch_size).with_options(options)
-        return dataset.as_numpy_iterator()
+        batches = dataset.batch(self._batch_size).with_options(options).as_numpy_iterator()
+        return ((item.info.key, item.info.probability, *item.data) for item in batches)
 
 
 class MixedDataset(Iterator[Sample]):

@@ -26,6 +26,7 @@ MINUTES = flags.DEFINE_float("minutes", 120.0, "How long.")
 KILL_SECONDS = flags.DEFINE_float("kill_seconds", 60.0, "Between two kills.")
 SEED = flags.DEFINE_integer("seed", 0, "Of who is killed when.")
 CONFIG = flags.DEFINE_string("config", "configs/cartpole.py", "What is trained.")
+DECAY_STEPS = flags.DEFINE_integer("decay_steps", 40_000, "Updates until the rate is 0.")
 FIGURE = flags.DEFINE_string("figure", None, "Draws the memory of a soak that is over, as SVG.")
 
 SAMPLE_SECONDS = 10.0
@@ -49,7 +50,10 @@ def run(workdir: Path) -> None:
     random_ = random.Random(SEED.value)
     flags_ = ("--inference=server", "--config.run.target_return=none")
     steps = "--config.run.max_actor_steps=1000000000"
-    with Program(workdir, *flags_, steps, config=CONFIG.value) as program:
+    # Learning comes to rest, so that the last evaluations are of what was learned.
+    schedule = "--config.agent.optimizer.schedule=cosine"
+    decay = f"--config.agent.optimizer.decay_steps={DECAY_STEPS.value}"
+    with Program(workdir, *flags_, steps, schedule, decay, config=CONFIG.value) as program:
         program.wait_until_learning()
         begun = time.monotonic()
         next_kill = begun + KILL_SECONDS.value

@@ -5,6 +5,7 @@ they share the memory of what they have imported.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -43,13 +44,14 @@ class ForkingStarter:
         self._modules = modules
         self._log_folder = log_folder
         self._servers: dict[tuple, ForkServer] = {}
+        self._numbers = itertools.count()
 
     def __call__(self, command: Command, environment: Mapping[str, str], log_path: Path) -> Process:
         """Starts a command, the interpreter with a script."""
         variables = tuple(sorted(command.env_overrides.items()))
         server = self._servers.get(variables)
         if server is None or server.status is not None:
-            log = self._log_folder / str(len(self._servers))
+            log = self._log_folder / str(next(self._numbers))
             server = ForkServer(self._modules, command.env_overrides, log)
             self._servers[variables] = server
         return ForkedProcess(server, Request(command.command_as_list, dict(environment)), log_path)

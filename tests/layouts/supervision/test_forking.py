@@ -153,6 +153,15 @@ def test_a_dead_server_takes_its_forks_along_and_is_replaced(start):
     assert said["server"] != process.pid
 
 
+def test_each_server_has_its_own_log(start, workdir):
+    for number in (1, 2):
+        process = sleeping(start(SLEEPS))
+        psutil.Process(process.pid).parent().kill()
+        ended(process)
+        logs = {path.name for path in (workdir / "logs" / "fork_server").iterdir()}
+        assert logs == {str(index) for index in range(number)}
+
+
 def test_a_server_that_cannot_import_says_why(start, workdir):
     (workdir / "imported.py").write_text("raise ImportError('no such thing')")
     process = start(SLEEPS)
