@@ -117,6 +117,29 @@ class Program:
         self.wait_for(lambda: label in self.nodes)
         self.nodes[label].send_signal(number)
 
+    def tear_checkpoint(self, label):
+        """Kills the learner or replay in the middle of a checkpoint; returns the half of it."""
+        folder = self.workdir / "checkpoints" / {"learner": "latest", "replay": "replay"}[label]
+
+        def half_written():
+            if label == "learner":
+                return next(folder.glob("*orbax-checkpoint-tmp*"), None)
+            newest = max(folder.iterdir(), default=folder)
+            return None if (newest / "DONE").exists() or newest == folder else newest
+
+        process = self.nodes[label]
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if half_written():
+                process.suspend()
+                while process.status() != psutil.STATUS_STOPPED:
+                    assert time.monotonic() < end
+                if torn := half_written():
+                    process.kill()
+                    return torn
+                process.resume()
+        raise AssertionError(f"{label} never was in the middle of a checkpoint\n{self.output}")
+
     def stop(self, number=signal.SIGTERM):
         """Stops the program; returns its status, and checks that nothing is left."""
         ports = self.ports

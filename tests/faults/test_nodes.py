@@ -76,6 +76,15 @@ def test_a_replay_that_dies_comes_back_with_its_checkpoint(program):
     assert "Loading checkpoint from" in log.rpartition("Initializing TFRecordCheckpointer")[2]
 
 
+@pytest.mark.parametrize("node", ["learner", "replay"])
+def test_killed_in_mid_checkpoint(program, node):
+    torn = []
+    check_goes_on(program, node, lambda: torn.append(program.tear_checkpoint(node)))
+    program.wait_for(lambda: not torn[0].exists())
+    log = (program.workdir / "logs" / "nodes" / node / "0").read_text()
+    assert "damaged" not in log and "cannot be read" not in log
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_random_schedule(program, seed):
     print("seed", seed)
