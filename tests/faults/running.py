@@ -14,10 +14,12 @@ import psutil
 
 from mukoe.layouts.supervision.supervisor import label_of
 from mukoe.learning.checkpoint import Checkpointer
-from tests.real_programs import processes_of
+from tests.real_programs import processes_of, rows
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).parent / "tiny_cartpole.py"
+# Those of a program of CONFIG.
+NODES = ("actor_0", "evaluator", "counter", "replay", "learner")
 SECONDS_TO_END = 15
 # On a machine that is shared, starting takes its time.
 PATIENCE = float(os.environ.get("MUKOE_TEST_PATIENCE", "300"))
@@ -161,3 +163,17 @@ class Program:
             if connection.status == psutil.CONN_LISTEN
         }
         assert not listening & set(ports)
+
+
+def check_goes_on(program, label, fault):
+    """Whether a node comes back, no count goes back beyond the checkpoint, and all learn on."""
+    restarts, counts, checkpoint = program.restarts(label), program.counts(), program.checkpoint()
+    fault()
+    program.wait_for(lambda: program.restarts(label) > restarts)
+    program.wait_until_learning()
+    now = program.counts()
+    assert now["actor_steps"] >= counts["actor_steps"]
+    assert now["learner_steps"] >= checkpoint
+    assert rows(program.workdir, "supervisor")[-1][f"restarts_{label}"] == str(
+        program.restarts(label)
+    )

@@ -1,6 +1,5 @@
-"""Nodes of real programs that are killed or stopped: the program goes on as promised."""
+"""Nodes of real programs that are hurt at the start or the end, or die too often."""
 
-import random
 import signal
 import time
 
@@ -9,7 +8,7 @@ import pytest
 pytest.importorskip("launchpad")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
-from tests.faults.running import Program  # noqa: E402
+from tests.faults.running import NODES, Program, check_goes_on  # noqa: E402
 from tests.real_programs import rows  # noqa: E402
 
 pytestmark = [
@@ -19,86 +18,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 
-NODES = ("actor_0", "evaluator", "counter", "replay", "learner")
 SERVED = "--inference=server"
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """One program for all faults in mid-run: it survives each of them."""
-    with Program(tmp_path_factory.mktemp("program") / "run") as program:
-        program.wait_until_learning()
-        yield program
-        assert program.stop() == 0, program.output
-
-
-def check_goes_on(program, label, fault):
-    """Whether a node comes back, no count goes back beyond the checkpoint, and all learn on."""
-    restarts, counts, checkpoint = program.restarts(label), program.counts(), program.checkpoint()
-    fault()
-    program.wait_for(lambda: program.restarts(label) > restarts)
-    program.wait_until_learning()
-    now = program.counts()
-    assert now["actor_steps"] >= counts["actor_steps"]
-    assert now["learner_steps"] >= checkpoint
-    assert rows(program.workdir, "supervisor")[-1][f"restarts_{label}"] == str(
-        program.restarts(label)
-    )
-
-
-@pytest.mark.parametrize("node", NODES)
-def test_killed_in_mid_run(program, node):
-    check_goes_on(program, node, lambda: program.hurt(node, signal.SIGKILL))
-
-
-@pytest.mark.parametrize("node", NODES)
-def test_stopped_in_mid_run(program, node):
-    check_goes_on(program, node, lambda: program.hurt(node, signal.SIGSTOP))
-    assert f"node {node} gave no sign of life for 30 s" in program.output
-
-
-def test_a_killed_fork_server_takes_its_nodes_along_and_all_come_back(program):
-    acting = ("actor_0", "evaluator", "counter", "replay")
-    restarts = {label: program.restarts(label) for label in acting}
-    program.nodes["actor_0"].parent().kill()
-    program.wait_for(lambda: all(program.restarts(label) > restarts[label] for label in acting))
-    program.wait_until_learning()
-
-
-def test_a_replay_that_dies_comes_back_with_its_checkpoint(program):
-    folder = program.workdir / "checkpoints" / "replay"
-    program.wait_for(lambda: list(folder.glob("*/DONE")))
-    program.hurt("replay", signal.SIGKILL)
-    restarts = program.restarts("replay")
-    program.wait_for(lambda: program.restarts("replay") > restarts)
-    program.wait_until_learning()
-    log = (program.workdir / "logs" / "nodes" / "replay" / "0").read_text()
-    assert "Loading checkpoint from" in log.rpartition("Initializing TFRecordCheckpointer")[2]
-
-
-@pytest.mark.parametrize("node", ["learner", "replay"])
-def test_killed_in_mid_checkpoint(program, node):
-    torn = []
-    check_goes_on(program, node, lambda: torn.append(program.tear_checkpoint(node)))
-    program.wait_for(lambda: not torn[0].exists())
-    log = (program.workdir / "logs" / "nodes" / node / "0").read_text()
-    assert "damaged" not in log and "cannot be read" not in log
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_random_schedule(program, seed):
-    print("seed", seed)
-    random_ = random.Random(seed)
-    counts, checkpoint = program.counts(), program.checkpoint()
-    for _ in range(random_.randint(1, 3)):
-        node = random_.choice(NODES)
-        number = random_.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-        print("node", node, "signal", number)
-        program.hurt(node, number)
-        time.sleep(random_.uniform(0, 5))
-    program.wait_until_learning()
-    now = program.counts()
-    assert now["actor_steps"] >= counts["actor_steps"] and now["learner_steps"] >= checkpoint
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -1,0 +1,82 @@
+"""Nodes of one real program that are killed or stopped in mid-run: it survives each of them."""
+
+import random
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("launchpad")
+
+from tests.faults.running import NODES, Program, check_goes_on  # noqa: E402
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.launchpad,
+    pytest.mark.timeout(1800),
+]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """One program for all of this file."""
+    with Program(tmp_path_factory.mktemp("program") / "run") as program:
+        program.wait_until_learning()
+        yield program
+        assert program.stop() == 0, program.output
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_killed_in_mid_run(program, node):
+    check_goes_on(program, node, lambda: program.hurt(node, signal.SIGKILL))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_stopped_in_mid_run(program, node):
+    check_goes_on(program, node, lambda: program.hurt(node, signal.SIGSTOP))
+    assert f"node {node} gave no sign of life for 30 s" in program.output
+
+
+def test_a_killed_fork_server_takes_its_nodes_along_and_all_come_back(program):
+    acting = ("actor_0", "evaluator", "counter", "replay")
+    restarts = {label: program.restarts(label) for label in acting}
+    program.nodes["actor_0"].parent().kill()
+    program.wait_for(lambda: all(program.restarts(label) > restarts[label] for label in acting))
+    program.wait_until_learning()
+
+
+def test_a_replay_that_dies_comes_back_with_its_checkpoint(program):
+    folder = program.workdir / "checkpoints" / "replay"
+    program.wait_for(lambda: list(folder.glob("*/DONE")))
+    program.hurt("replay", signal.SIGKILL)
+    restarts = program.restarts("replay")
+    program.wait_for(lambda: program.restarts("replay") > restarts)
+    program.wait_until_learning()
+    log = (program.workdir / "logs" / "nodes" / "replay" / "0").read_text()
+    assert "Loading checkpoint from" in log.rpartition("Initializing TFRecordCheckpointer")[2]
+
+
+@pytest.mark.parametrize("node", ["learner", "replay"])
+def test_killed_in_mid_checkpoint(program, node):
+    torn = []
+    check_goes_on(program, node, lambda: torn.append(program.tear_checkpoint(node)))
+    program.wait_for(lambda: not torn[0].exists())
+    log = (program.workdir / "logs" / "nodes" / node / "0").read_text()
+    assert "damaged" not in log and "cannot be read" not in log
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_schedule(program, seed):
+    print("seed", seed)
+    random_ = random.Random(seed)
+    counts, checkpoint = program.counts(), program.checkpoint()
+    for _ in range(random_.randint(1, 3)):
+        node = random_.choice(NODES)
+        number = random_.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
+        print("node", node, "signal", number)
+        program.hurt(node, number)
+        time.sleep(random_.uniform(0, 5))
+    program.wait_until_learning()
+    now = program.counts()
+    assert now["actor_steps"] >= counts["actor_steps"] and now["learner_steps"] >= checkpoint
