@@ -2,8 +2,9 @@
 
 python benchmarks/replay.py
 
-Real Ms. Pacman frames of a random policy, in the rows of configs/atari.py. The Reverb server
-is alone on core 0; the one process that inserts and samples is on core 1.
+Real Ms. Pacman frames of a random policy, in the rows of configs/atari.py; and the small items
+of configs/cartpole.py, of which there are many in a batch. The Reverb server is alone on core 0;
+the one process that inserts and samples is on core 1.
 """
 
 import functools
@@ -29,7 +30,8 @@ from replay_process import NUM_ENVS, ReplayProcess, Setup, Step, feed, load, rec
 
 from mukoe.configuration import run_main
 
-CONFIG = "configs/atari.py"
+ATARI = "configs/atari.py"
+CARTPOLE = "configs/cartpole.py"
 
 
 def insert(adders: Sequence[Any], steps: Sequence[Step], flush: Callable[[], None]) -> float:
@@ -86,9 +88,9 @@ def measure_storage(
     )
 
 
-def measure_reverb(report: Report, setup: Setup, steps: Sequence[Step]) -> None:
+def measure_reverb(report: Report, config: str, setup: Setup, steps: Sequence[Step]) -> None:
     """Adds the rows of the Reverb server."""
-    with ReplayProcess(MEASURED_CORE) as server:
+    with ReplayProcess(MEASURED_CORE, f"--served_config={config}") as server:
         adders = [
             setup.builder.make_adder(server.client, setup.spec, setup.policy)
             for _ in range(NUM_ENVS)
@@ -103,36 +105,42 @@ def measure_reverb(report: Report, setup: Setup, steps: Sequence[Step]) -> None:
         before = memory(server)
         rates = interleaved({"insert": run})["insert"]
         note = "server on core 0; 4 adders in one process on core 1"
-        report.add(Row("replay", "Reverb, insert", "steps/s", rates, note=note))
-        measure_storage(report, server, steps, before)
+        report.add(Row("replay", f"Reverb, insert{_of(config)}", "steps/s", rates, note=note))
+        if config == ATARI:
+            measure_storage(report, server, steps, before)
         dataset = setup.builder.make_dataset_iterator(server.client)
         next(dataset)
         rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
         dataset.close()
         note = f"{setup.builder.replay.batch_size} items each; server on core 0, reader on core 1"
-        report.add(Row("replay", "Reverb, sample", "batches/s", rates, note=note))
+        report.add(Row("replay", f"Reverb, sample{_of(config)}", "batches/s", rates, note=note))
 
 
-def measure_in_process(report: Report, setup: Setup, steps: Sequence[Step]) -> None:
+def measure_in_process(report: Report, config: str, setup: Setup, steps: Sequence[Step]) -> None:
     """Adds the rows of the replay in this process."""
     replay = setup.builder.make_in_process_replay(setup.spec, setup.policy, NUM_ENVS, 0)
     adders = [setup.builder.make_adder(replay, setup.spec, setup.policy) for _ in range(NUM_ENVS)]
     run = functools.partial(insert, adders, steps, lambda: None)
     rates = interleaved({"insert": run})["insert"]
-    report.add(Row("replay", "in process, insert", "steps/s", rates, note="core 1"))
+    report.add(Row("replay", f"in process, insert{_of(config)}", "steps/s", rates, note="core 1"))
     dataset = setup.builder.make_dataset_iterator(replay)
     rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
     note = f"{setup.builder.replay.batch_size} items each; core 1"
-    report.add(Row("replay", "in process, sample", "batches/s", rates, note=note))
+    report.add(Row("replay", f"in process, sample{_of(config)}", "batches/s", rates, note=note))
+
+
+def _of(config: str) -> str:
+    return ", CartPole" if config == CARTPOLE else ""
 
 
 def main() -> None:
     prepare(OTHER_CORE)
     report = Report()
-    setup = load(CONFIG, samples_per_insert=None)
-    steps = record(setup, 200 if TINY.value else 600)
-    measure_in_process(report, setup, steps)
-    measure_reverb(report, setup, steps)
+    for config in (ATARI, CARTPOLE):
+        setup = load(config, samples_per_insert=None)
+        steps = record(setup, 200 if TINY.value else 600)
+        measure_in_process(report, config, setup, steps)
+        measure_reverb(report, config, setup, steps)
     report.close()
 
 

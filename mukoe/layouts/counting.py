@@ -80,15 +80,16 @@ class BufferedCounter:
         names = {**self._counts, **self._pending}
         return {name: self._counts.get(name, 0) + self._pending.get(name, 0) for name in names}
 
-    def flush(self) -> None:
-        """Sends what is pending; it stays pending where the counter does not answer."""
+    def flush(self) -> bool:
+        """Sends what is pending; returns False, and keeps it, where the counter does not answer."""
         try:
             self._counts = self._counter.increment(**self._pending)
         except Exception:  # the transport's errors have no common class
             self._next_flush = time.monotonic() + _PAUSE_SECONDS
-            return
+            return False
         self._pending = {}
         self._next_flush = time.monotonic() + self._period
+        return True
 
 
 class PatientCounter:

@@ -66,6 +66,17 @@ def test_killed_in_mid_checkpoint(program, node):
     assert "damaged" not in log and "cannot be read" not in log
 
 
+def test_a_counter_that_dies_is_not_behind_the_checkpoint(program):
+    for _ in range(3):
+        before = program.checkpoint()
+        program.wait_for(lambda before=before: program.checkpoint() > before)
+        newest = program.checkpoint()
+        program.nodes["counter"].kill()
+        assert program.counts()["learner_steps"] >= newest
+        program.wait_for(lambda: "counter" in program.nodes)
+        program.wait_until_learning()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_random_schedule(program, seed):
     print("seed", seed)

@@ -159,6 +159,12 @@ class CounterNode(Counter):
         self._context = context
         self._replay = replay
         self._stop = lp.stop_event()
+        self._storing = threading.Lock()
+
+    def set_counts(self, **counts: int) -> None:
+        """As `Counter.set_counts`; what is set outlives this process."""
+        super().set_counts(**counts)
+        self._store_counts()
 
     def run(self) -> None:
         """Polls until the program stops."""
@@ -181,7 +187,7 @@ class CounterNode(Counter):
         return {}
 
     def _store_counts(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk
+        with self._storing, contextlib.suppress(OSError):  # a full disk
             write_atomically(self._path, json.dumps(self.get_counts()))
 
     def _report_replay(self) -> None:
@@ -246,6 +252,7 @@ class LearnerNode:
             except StopIteration:
                 return
             if time.monotonic() >= next_report:
+                self._correct_count()
                 self._counter.report(
                     loss=float(metrics["loss"]), time_learning=self._learner.time_shares()
                 )
@@ -269,6 +276,11 @@ class LearnerNode:
         if supervised.restarts():
             steps = self._learner.steps
             _wait_for(lambda: self._counter.set_counts(learner_steps=steps), self._stop)
+
+    def _correct_count(self) -> None:
+        """Makes good what a counter that has died had heard last, before it stored it."""
+        if self._counts.flush():
+            self._counter.correct(learner_steps=self._learner.steps)
 
     def _save_replay(self) -> None:
         if self._replay_saver and time.monotonic() >= self._next_replay_save:
@@ -302,8 +314,7 @@ class LearnerNode:
         steps = self._learner.steps
         if steps == self._saved_steps:
             return
-        self._counts.flush()
-        self._counter.correct(learner_steps=steps)
+        self._correct_count()
         counts = {**self._counts.known, "learner_steps": steps}
         self._checkpointer.save(steps, self._learner.save(), {"counts": counts})
         self._saved_steps = steps
