@@ -29,7 +29,7 @@ class Program:
     """A program under `programs/launch.py`, killed at the end of a `with` block."""
 
     def __init__(self, workdir, *flags, config=CONFIG):
-        self.workdir = workdir
+        self.workdir = workdir.resolve()
         self.log = workdir.with_suffix(".txt")
         command = [sys.executable, "programs/launch.py", "--layout=distributed"]
         arguments = ["--lp_launch_type=local_mp", f"--workdir={workdir}", f"--config={config}"]
@@ -61,6 +61,8 @@ class Program:
         for process in self.launcher.children(recursive=True):
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 output = os.readlink(f"/proc/{process.pid}/fd/1")
+                if not output.startswith(f"{self.workdir}/logs"):
+                    continue  # It begins or ends just now.
                 group, index = output.rsplit("/", 2)[1:]
                 is_server = group == "fork_server"
                 label = f"{group}_{index}" if is_server else label_of(f"{group}/{index}")
@@ -154,15 +156,15 @@ class Program:
 
     def check_nothing_is_left(self, ports, seconds=10):
         end = time.monotonic() + seconds
-        while left := processes_of(self.workdir):
+        while left := [*processes_of(self.workdir), *listening(ports)]:
             assert time.monotonic() < end, f"left over: {left}"
             time.sleep(0.1)
-        listening = {
-            connection.laddr.port
-            for connection in psutil.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-        }
-        assert not listening & set(ports)
+
+
+def listening(ports):
+    """Which of the ports somebody listens at."""
+    connections = psutil.net_connections("tcp")
+    return set(ports) & {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
 
 
 def check_goes_on(program, label, fault):
