@@ -14,7 +14,6 @@ from tests.faults.ray_running import RayProgram, add_second, ray_cluster  # noqa
 from tests.real_programs import rows  # noqa: E402
 
 pytestmark = [
-    pytest.mark.faults,
     pytest.mark.slow,
     pytest.mark.launchpad,
     pytest.mark.timeout(1800),
