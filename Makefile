@@ -33,14 +33,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
-# Programs of several processes are tested one at a time, when the machine is quiet; with them
-# what needs XManager, which takes long to import, so that only one process does.
-ALONE := tests/integration tests/layouts/distributed/vertex
-
+# Programs of several processes are tested one at a time, by one of the workers.
 test: lint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ALONE:%=--ignore=%) \
-		-m "not slow and not launchpad" $(ARGS)
-	$(BIN)/python -m pytest -q $(ALONE) -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)

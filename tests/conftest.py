@@ -82,9 +82,25 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests one worker should run: those that share a run that must be trained."""
+    """Says which tests one worker should run, and begins with those that take longest.
+
+    Programs of several processes are tested one at a time; with them what needs XManager, which
+    takes long to import. Tests that share a run that must be trained stay together, too.
+    """
     for item in items:
-        for part in ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch"):
-            if part in str(item.path):
-                item.add_marker(pytest.mark.xdist_group("trained_runs"))
-                break
+        path = str(item.path)
+        if item.get_closest_marker("launchpad") or any(part in path for part in _ALONE):
+            item.add_marker(pytest.mark.xdist_group(_PROGRAMS))
+        elif any(part in path for part in _TRAINED):
+            item.add_marker(pytest.mark.xdist_group("trained_runs"))
+    items.sort(key=lambda item: _group(item) != _PROGRAMS)
+
+
+_ALONE = ("tests/integration", "tests/layouts/distributed/vertex")
+_PROGRAMS = "programs"
+_TRAINED = ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch")
+
+
+def _group(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("xdist_group")
+    return marker.args[0] if marker else None

@@ -20,7 +20,7 @@ def run(config, **options):
     batch = run._learner._place
     run._learner._samples = map(
         lambda sample: batches.append(sample) or batch(sample),
-        run._learner._timed(run._batches()),
+        run._batches(),
     )
     run.start()
     assert run.wait(120)
