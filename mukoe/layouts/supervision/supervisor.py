@@ -147,6 +147,8 @@ class Supervisor:
 
     def close(self) -> None:
         """Kills what is left, and removes what Launchpad has left."""
+        for node in self._nodes:  # All of them first: those that are closed are waited for.
+            node.kill("did not end")
         for node in self._nodes:
             node.close()
 
