@@ -11,7 +11,7 @@ pytest.importorskip("ray")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
 from tests.faults.ray_running import RayProgram, add_second, ray_cluster  # noqa: E402
-from tests.real_programs import rows  # noqa: E402
+from tests.faults.running import check_goes_on  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,18 +51,6 @@ def program(cluster, tmp_path_factory):
         program.wait_until_learning()
         yield program
         assert program.stop() == 0, program.output
-
-
-def check_goes_on(program, label, fault):
-    restarts, counts, checkpoint = program.restarts(label), program.counts(), program.checkpoint()
-    fault()
-    program.wait_for(lambda: program.restarts(label) > restarts)
-    program.wait_until_learning()
-    now = program.counts()
-    assert now["actor_steps"] >= counts["actor_steps"] and now["learner_steps"] >= checkpoint
-    assert rows(program.workdir, "supervisor")[-1][f"restarts_{label}"] == str(
-        program.restarts(label)
-    )
 
 
 @pytest.mark.parametrize("node", ["actor_0", "learner"])
