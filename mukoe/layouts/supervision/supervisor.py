@@ -22,6 +22,10 @@ from mukoe.layouts.supervision.process import Process
 SERVING = ("replay", "counter")
 # ... and no later than this after the others.
 _SERVING_SECONDS = 9.0
+# These save what they have; where the others take longer than this to end, they are killed, so that
+# hundreds of them do not keep the processor from those that save.
+_SAVING = ("learner", *SERVING)
+_OTHERS_SECONDS = 4.0
 # Deaths that are longer ago do not count.
 WINDOW_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 1.0
@@ -130,9 +134,7 @@ class Supervisor:
             elif node.start_at is not None and self._clock() >= node.start_at:
                 node.start()
         if self._stopping_since is not None:
-            waited = self._clock() - self._stopping_since
-            if waited > _SERVING_SECONDS or not any(n.running for n in self._nodes if not n.serves):
-                self._terminate(serving=True)
+            self._hasten(self._clock() - self._stopping_since)
 
     def stop(self) -> None:
         """Tells the nodes to stop."""
@@ -154,6 +156,15 @@ class Supervisor:
 
     def _patience(self, node: "_Node") -> float:
         return self._hang_seconds if node.has_beaten else max(self._hang_seconds, _START_SECONDS)
+
+    def _hasten(self, waited: float) -> None:
+        """Goes on with the end, so long after the nodes were told to stop."""
+        if waited > _OTHERS_SECONDS:
+            for node in self._nodes:
+                if node.running and not node.saves:
+                    node.kill("did not end")
+        if waited > _SERVING_SECONDS or not any(n.running for n in self._nodes if not n.serves):
+            self._terminate(serving=True)
 
     def _terminate(self, serving: bool) -> None:
         for node in self._nodes:
@@ -202,6 +213,7 @@ class _Node:
         group, _, index = command.title.partition("/")
         self.label = label_of(command.title)
         self.serves = group in SERVING
+        self.saves = group in _SAVING
         self.log_path = workdir / "logs" / "nodes" / group / index
         self.restarts = 0
         self.deaths: collections.deque[_Death] = collections.deque(maxlen=100)

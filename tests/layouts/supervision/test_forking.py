@@ -124,6 +124,15 @@ def test_how_it_ended(start, script, status, fate):
     assert ("its own error" in process.log.read_text()) == ("its own error" in script)
 
 
+def test_what_has_succeeded_says_all_and_is_not_taken_apart(start):
+    process = start(
+        "import atexit\natexit.register(print, 'taken apart')\n"
+        "print('the last word', end='')\nraise SystemExit(0)"
+    )
+    assert ended(process) == 0
+    assert process.log.read_text() == "the last word"
+
+
 def test_signals_reach_the_one_that_is_meant(start):
     first, second = sleeping(start(SLEEPS)), sleeping(start(SLEEPS))
     first.send_signal(signal.SIGTERM)

@@ -193,6 +193,21 @@ def test_serving_nodes_are_told_to_stop_when_the_others_have_ended(supervise):
     assert process(made, "replay").returncode == -signal.SIGTERM
 
 
+def test_what_saves_nothing_is_killed_when_it_takes_long_to_end(supervise, monkeypatch):
+    monkeypatch.setattr(supervisor, "_OTHERS_SECONDS", 0.5)
+    titles = ("replay/0", "learner/0", "actor/0", "evaluator/0")
+    made = supervise(*(command(title, STUBBORN) for title in titles))
+    for label in made.labels:
+        poll_until(made, beats(made, label))
+    made.stop()
+    poll_until(made, lambda: not beats(made, "actor_0")() and not beats(made, "evaluator")())
+    poll_for = time.monotonic() + 0.5
+    poll_until(made, lambda: time.monotonic() > poll_for)
+    assert process(made, "actor_0").poll() == process(made, "evaluator").poll() == -signal.SIGKILL
+    assert process(made, "learner").poll() is None
+    assert process(made, "replay").poll() is None
+
+
 def test_nothing_is_started_again_while_the_program_stops(supervise, monkeypatch):
     monkeypatch.setattr(supervisor, "_FIRST_PAUSE_SECONDS", 1000.0)
     made = supervise(command("actor/0", "pass"), command("actor/1"))
