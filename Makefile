@@ -40,8 +40,9 @@ test: lint
 test-slow: setup
 	$(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)
 
+# Most of the time is waiting for programs that come back, so two are hurt at once.
 test-faults: setup
-	$(BIN)/python -m pytest -q -m faults $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m faults $(ARGS)
 
 test-core: setup-core
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \

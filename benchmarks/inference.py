@@ -46,12 +46,11 @@ from mukoe.types import Nest, Policy, PolicyParams
 
 SOAK_SECONDS = flags.DEFINE_integer("soak_seconds", 0, "Only 800 clients, for so long.")
 CLIENTS_AT = flags.DEFINE_integer("clients_at", 0, "Be the clients of the server at this port.")
-NUM_CLIENTS = flags.DEFINE_integer("num_clients", 1, "How many.")
-ENVS_PER_CLIENT = flags.DEFINE_integer("envs_per_client", 1, "Environments of each.")
 
 CONFIG = "configs/atari.py"
 FRAME = (64, 64, 1)
-MANY = 800
+MOST_ENVIRONMENTS = 256
+MOST_THREADS = 16
 WINDOW_SECONDS = 1.5
 
 
@@ -91,11 +90,29 @@ def free_policy() -> Policy:
     )
 
 
+class Load(NamedTuple):
+    """Who asks.
+
+    clients: how many.
+    envs: of each.
+    """
+
+    clients: int
+    envs: int = 1
+
+    @property
+    def batch_size(self) -> int:
+        """Environments in a batch at most."""
+        return min(self.clients * self.envs, MOST_ENVIRONMENTS)
+
+    def __str__(self) -> str:
+        clients = f"{self.clients} client{'s' * (self.clients > 1)}"
+        return clients if self.envs == 1 else f"{clients} of {self.envs} environments"
+
+
 @contextmanager
-def serve(
-    policy: Policy, params: Any, config: InferenceConfig, num_clients: int, envs_per_client: int = 1
-) -> Iterator[int]:
-    """Serves a policy over courier; gives the port."""
+def serve(policy: Policy, params: Any, loads: Sequence[Load]) -> Iterator[int]:
+    """Serves a policy over courier, with room for all loads; gives the port."""
     observations = specs.Array(FRAME, np.uint8, "observation")
     variables = VariableClient(Parameters(params))
     variables.update(wait=True)
@@ -104,9 +121,8 @@ def serve(
         observations,
         variables,
         jax.random.PRNGKey(0),
-        config,
-        max_environments=num_clients * envs_per_client,
-        smallest_batch=envs_per_client,
+        InferenceConfig(max_batch_size=max(load.batch_size for load in loads)),
+        max_environments=sum(load.clients * load.envs for load in loads),
     )
     with over_courier(server) as port:
         yield port
@@ -115,41 +131,41 @@ def serve(
 class Clients(LineProcess):
     """Clients in a process of their own; a context manager."""
 
-    def __init__(self, port: int, num_clients: int, envs_per_client: int = 1):
-        arguments = [
-            __file__,
-            f"--clients_at={port}",
-            f"--num_clients={num_clients}",
-            f"--envs_per_client={envs_per_client}",
-        ]
-        super().__init__(arguments, "the process of the clients")
+    def __init__(self, port: int):
+        super().__init__([__file__, f"--clients_at={port}"], "the process of the clients")
 
-    def run(self, seconds: float) -> Window:
-        """Lets all clients ask for so long."""
-        return Window(*self.ask(seconds))
+    def run(self, load: Load, seconds: float) -> Window:
+        """Lets the clients of a load ask for so long."""
+        return Window(*self.ask(json.dumps([*load, seconds])))
 
 
-def be_clients(port: int, num_clients: int, envs_per_client: int) -> None:
+def be_clients(port: int) -> None:
     """The process of the clients: runs a window for each line that it reads."""
     import sys
 
     import courier
 
     stub = courier.Client(f"localhost:{port}")
-    config = InferenceConfig()
-    runners = []
-    for index in range(num_clients):
-        connection = ServerConnection([stub], f"client_{index}", envs_per_client, config)
-        connection.open()
-        runners.append(RemoteRunner(connection))
-    num_threads = min(num_clients, 16)
-    parts = [runners[i::num_threads] for i in range(num_threads)]
-    with futures.ThreadPoolExecutor(num_threads) as pool:
+
+    @functools.cache
+    def runners_of(load: Load) -> list[RemoteRunner]:
+        runners = []
+        for index in range(load.clients):
+            name = f"{load}: client {index}"
+            connection = ServerConnection([stub], name, load.envs, InferenceConfig())
+            connection.open()
+            runners.append(RemoteRunner(connection))
+        return runners
+
+    with futures.ThreadPoolExecutor(MOST_THREADS) as pool:
         print("ready", flush=True)
         for line in sys.stdin:
+            *numbers, seconds = json.loads(line)
+            load = Load(*numbers)
+            num_threads = min(load.clients, MOST_THREADS)
+            parts = [runners_of(load)[i::num_threads] for i in range(num_threads)]
             start = time.monotonic()
-            until = start + float(line)
-            ask = functools.partial(ask_for, envs_per_client=envs_per_client, until=until)
+            ask = functools.partial(ask_for, envs_per_client=load.envs, until=start + seconds)
             results = list(pool.map(ask, parts))
             latencies = [latency for part, _ in results for latency in part]
             failures = sum(failed for _, failed in results)
@@ -194,80 +210,66 @@ def bare_loop(policy: Policy, params: Any, batch_size: int):
     return step
 
 
-class Load(NamedTuple):
-    """Who asks.
-
-    clients: how many.
-    envs: of each.
-    """
-
-    clients: int
-    envs: int = 1
-
-    @property
-    def batch_size(self) -> int:
-        """Environments in a batch at most."""
-        return min(self.clients * self.envs, 256)
-
-    def __str__(self) -> str:
-        clients = f"{self.clients} client{'s' * (self.clients > 1)}"
-        return clients if self.envs == 1 else f"{clients} of {self.envs} environments"
-
-
 def rates_of(
-    policy: Policy, params: Any, load: Load, functions: Mapping[str, Callable[[], float]]
+    clients: Clients, load: Load, functions: Mapping[str, Callable[[], float]]
 ) -> tuple[dict[str, list[float]], list[Window]]:
     """Returns environments/s of the server in turns with `functions`, and its windows."""
     windows: list[Window] = []
-    config = InferenceConfig(max_batch_size=load.batch_size)
     seconds = 0.2 if TINY.value else WINDOW_SECONDS
-    with (
-        busy(OTHER_CORE),
-        serve(policy, params, config, *load) as port,
-        Clients(port, *load) as clients,
-    ):
 
-        def server() -> float:
-            windows.append(clients.run(seconds))
-            return windows[-1].requests * load.envs / windows[-1].seconds
+    def server() -> float:
+        windows.append(clients.run(load, seconds))
+        return windows[-1].requests * load.envs / windows[-1].seconds
 
-        server()
+    with busy(OTHER_CORE):
+        server()  # The clients of the load before count as lively until now.
         windows.clear()
         return interleaved({"server": server, **functions}), windows
 
 
-def measure(report: Report, name: str, policy: Policy, params: Any, load: Load) -> None:
-    """Adds the row of a load; the limit is the policy alone, unless it costs nothing."""
-    functions: dict[str, Callable[[], float]] = {}
-    if params:
-        step = bare_loop(policy, params, load.batch_size)
-        functions["bare"] = lambda: load.batch_size / seconds_per_call(step, at_least=0.7)
-    rates, windows = rates_of(policy, params, load, functions)
+def measure(report: Report, name: str, policy: Policy, params: Any, loads: Sequence[Load]) -> None:
+    """Adds a row for each load; the limit is the policy alone, unless it costs nothing."""
+    step_of = functools.cache(functools.partial(bare_loop, policy, params))
+    with serve(policy, params, loads) as port, Clients(port) as clients:
+        for load in loads:
+            functions: dict[str, Callable[[], float]] = {}
+            if params:
+                step = step_of(load.batch_size)
+                functions["bare"] = functools.partial(bare_rate, step, load.batch_size)
+            rates, windows = rates_of(clients, load, functions)
+            report.add(row_of(f"{name}, {load}", load, rates, windows))
+
+
+def bare_rate(step: Callable[[], None], batch_size: int) -> float:
+    """Returns environments/s of a bare loop."""
+    return batch_size / seconds_per_call(step, at_least=0.7)
+
+
+def row_of(
+    name: str, load: Load, rates: Mapping[str, list[float]], windows: Sequence[Window]
+) -> Row:
+    """The row of a load, from `rates_of`."""
     p50, p99 = (np.median([getattr(w, field) for w in windows]) for field in ("p50_ms", "p99_ms"))
     note = f"latency p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-    if params and load.clients == 1:
-        added = p50 - np.median(1000 * load.envs / np.asarray(rates["bare"]))
+    bare = rates.get("bare")
+    if bare and load.clients == 1:
+        added = p50 - np.median(1000 * load.envs / np.asarray(bare))
         note += f", {added:.1f} ms more than the bare call, target at most 3"
     if failures := sum(window.failures for window in windows):
         note += f"; {failures} requests without an answer"
-    row = Row("inference", f"{name}, {load}", "environments/s", rates["server"], note=note)
-    if params:
-        target = 0.85 if load.clients > 1 else None
-        limits = {"against": "bare loop", "limits": rates["bare"], "target": target}
-        row = dataclasses.replace(row, **limits)
-    report.add(row)
+    row = Row("inference", name, "environments/s", rates["server"], note=note)
+    if bare is None:
+        return row
+    target = 0.85 if load.clients > 1 else None
+    return dataclasses.replace(row, against="bare loop", limits=bare, target=target)
 
 
-def soak(report: Report, num_clients: int, seconds: int) -> None:
+def soak(report: Report, load: Load, seconds: int) -> None:
     """Adds the row of a long run: is every request answered, does memory grow?"""
     process, sizes, windows = psutil.Process(), [], []
-    config = InferenceConfig(max_batch_size=min(num_clients, 256))
-    with (
-        serve(free_policy(), {}, config, num_clients) as port,
-        Clients(port, num_clients) as clients,
-    ):
+    with serve(free_policy(), {}, [load]) as port, Clients(port) as clients:
         while sum(window.seconds for window in windows) < seconds:
-            windows.append(clients.run(min(5.0, seconds / 5)))
+            windows.append(clients.run(load, min(5.0, seconds / 5)))
             sizes.append(process.memory_info().rss / 1e6)
     times = np.cumsum([window.seconds for window in windows])
     late = len(sizes) // 4  # Buffers fill up at first.
@@ -276,7 +278,7 @@ def soak(report: Report, num_clients: int, seconds: int) -> None:
     report.add(
         Row(
             "inference",
-            f"soak, {num_clients} clients, {times[-1]:.0f} s",
+            f"soak, {load}, {times[-1]:.0f} s",
             "requests/s",
             [window.requests / window.seconds for window in windows],
             note=f"{sum(w.requests for w in windows)} answered, {failures} not; server memory "
@@ -288,21 +290,21 @@ def soak(report: Report, num_clients: int, seconds: int) -> None:
 def main() -> None:
     if CLIENTS_AT.value:
         prepare(OTHER_CORE)
-        be_clients(CLIENTS_AT.value, NUM_CLIENTS.value, ENVS_PER_CLIENT.value)
+        be_clients(CLIENTS_AT.value)
         return
     prepare(MEASURED_CORE)
     report = Report()
+    many = Load(8 if TINY.value else 800)
     if SOAK_SECONDS.value:
-        soak(report, 8 if TINY.value else MANY, SOAK_SECONDS.value)
+        soak(report, many, SOAK_SECONDS.value)
     else:
         if not TINY.value:
             setup = load_setup(CONFIG)
             params = setup.builder.make_networks(setup.spec).init(jax.random.PRNGKey(0))
-            for num_clients, envs in ((1, 1), (4, 4), (16, 4), (64, 4), (64, 1)):
-                load = Load(num_clients, envs)
-                measure(report, "small Atari network", setup.policy, params, load)
-        for num_clients in (4,) if TINY.value else (1, 64, MANY):
-            measure(report, "free policy", free_policy(), {}, Load(num_clients))
+            loads = (Load(1), Load(4, 4), Load(16, 4), Load(64, 4), Load(64))
+            measure(report, "small Atari network", setup.policy, params, loads)
+        loads = (Load(4),) if TINY.value else (Load(1), Load(64), many)
+        measure(report, "free policy", free_policy(), {}, loads)
     report.close()
 
 
