@@ -48,7 +48,7 @@ test-core: setup-core
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \
 		-m "not slow and not launchpad" $(ARGS)
 
-BENCHMARKS := search replay learner inference actor end_to_end sebulba remote_environment
+BENCHMARKS := search replay learner inference actor shared_core end_to_end sebulba remote_environment
 ROWS ?= runs/benchmarks.jsonl
 
 # On a quiet machine: they measure it, and so do its other guests.

@@ -194,16 +194,17 @@ def start_child(arguments: Sequence[str], environment: Mapping[str, str] | None 
 
 
 @contextmanager
-def busy(core: int) -> Iterator[None]:
-    """Keeps a core busy with what gives way to anything else that wants it.
+def busy(core: int, gives_way: bool = True) -> Iterator[None]:
+    """Keeps a core busy, by default with what gives way to anything else that wants it.
 
     Cores that share their execution units are slower when both are busy: a limit that is
     measured beside an idle core would be out of reach for what has work on both.
     """
+    scheduler = "SCHED_IDLE" if gives_way else "SCHED_OTHER"
     spin = (
         "import os\n"
         f"os.sched_setaffinity(0, {{{_CORES[min(core, len(_CORES) - 1)]}}})\n"
-        "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n"
+        f"os.sched_setscheduler(0, os.{scheduler}, os.sched_param(0))\n"
         "parent = os.getppid()\n"
         "while os.getppid() == parent:\n"
         "    sum(range(100000))\n"

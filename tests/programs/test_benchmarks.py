@@ -35,7 +35,7 @@ def rows_of(name, path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["replay", "learner", "inference"])
+@pytest.mark.parametrize("name", ["replay", "learner", "inference", "shared_core"])
 def test_benchmarks_run(name, tmp_path):
     pytest.importorskip("launchpad")
     rows_of(name, tmp_path / "rows.jsonl")
