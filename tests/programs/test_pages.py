@@ -1,0 +1,85 @@
+"""What docs/own_environment.md and docs/own_agent.md tell people to write does what they say."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs.forked import run_program
+
+ROOT = Path(__file__).parents[2]
+SHORT = (
+    "--max_actor_steps=700",
+    "--config.run.evaluation_episodes=2",
+    "--config.run.log_period=50",
+)
+PENALTY = "--config.agent.penalty=0.001"
+
+
+def blocks_of(page):
+    """The Python of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
+def write(folder, page, name):
+    """Writes the file of a page into a folder, as a reader would."""
+    text = (ROOT / "docs" / page).read_text()
+    (code,) = re.findall(rf"`{name}`[^\n]*\n+```python\n(.*?)```", text, re.DOTALL)
+    (folder / name).write_text(code)
+    return folder / name
+
+
+def run_block(code, folder):
+    return subprocess.check_output(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    "page, name, flags, column",
+    [
+        ("own_environment.md", "catch.py", ("--config.environment.size=5",), "policy_loss"),
+        ("own_agent.md", "double_dqn.py", ("--config.agent.width=16",), "loss"),
+        ("own_agent.md", "small_weights.py", (PENALTY,), "penalty"),
+    ],
+)
+def test_the_file_of_a_page_trains_and_is_evaluated(tmp_path, page, name, flags, column):
+    config, workdir = write(tmp_path, page, name), tmp_path / "run"
+    result = run_program("launch.py", f"--config={config}", f"--workdir={workdir}", *SHORT, *flags)
+    assert result.returncode == 0, result.stderr
+    header, *rows = (workdir / "logs" / "learner.csv").read_text().splitlines()
+    assert rows and column in header.split(",")
+    result = run_program("evaluate.py", f"--workdir={workdir}", "--episodes=3")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["episodes"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.launchpad
+def test_the_agent_of_the_page_is_a_program(tmp_path):
+    pytest.importorskip("launchpad")
+    config, workdir = write(tmp_path, "own_agent.md", "double_dqn.py"), tmp_path / "run"
+    layout = ("--layout=distributed", "--lp_launch_type=local_mp")
+    result = run_program("launch.py", f"--config={config}", f"--workdir={workdir}", *layout, *SHORT)
+    assert result.returncode == 0, result.stderr
+    assert list((workdir / "checkpoints" / "latest").iterdir())
+
+
+def test_the_environment_of_the_page_steps_in_python(tmp_path):
+    write(tmp_path, "own_environment.md", "catch.py")
+    printed = run_block(blocks_of("own_environment.md")[-1], tmp_path)
+    # 20 steps of 2 environments, of which each episode takes 5 and a first one.
+    assert printed.count("EpisodeResult") == 6
+
+
+def test_the_search_of_the_page_finds_its_way(tmp_path):
+    """From 7 up to 10, from 12 down to it."""
+    assert run_block(blocks_of("own_agent.md")[-1], tmp_path).startswith("[1 0]")
