@@ -36,6 +36,8 @@ def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, s
         # Reverb's TensorFlow only moves data.
         "TF_NUM_INTEROP_THREADS": "2",
         "TF_NUM_INTRAOP_THREADS": "1",
+        # With an arena for each of gRPC's threads the memory of a server grows with its requests.
+        "MALLOC_ARENA_MAX": "2",
     }
     if cpu_only:
         environment["JAX_PLATFORMS"] = "cpu"

@@ -24,6 +24,7 @@ def test_threads_and_devices(monkeypatch):
     environment = process_environment(threads=1, cpu_only=True)
     assert environment["NPROC"] == environment["OMP_NUM_THREADS"] == "1"
     assert environment["JAX_PLATFORMS"] == "cpu"
+    assert environment["MALLOC_ARENA_MAX"] == "2"
     assert environment["XLA_FLAGS"].split() == [
         "--xla_dump_to=x",
         "--xla_backend_optimization_level=1",
