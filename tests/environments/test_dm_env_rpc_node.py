@@ -1,6 +1,7 @@
 """A server that is written in another language: `node_server`, with gRPC's own tooling."""
 
 import contextlib
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -30,16 +31,22 @@ def server_files():
     sources = [SOURCE / name for name in ("package.json", "package-lock.json", "server.js")]
     content = b"".join(path.read_bytes() for path in sources)
     folder = CACHE / hashlib.sha256(content).hexdigest()[:16]
-    if not (folder / "descriptors.pb").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in sources:
-            shutil.copy(path, folder)
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-        if result.returncode:
-            pytest.skip(f"npm ci could not fetch the packages: {result.stderr[-300:]}")
-        (folder / "descriptors.pb").write_bytes(descriptors())
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Other workers want them, too.
+        if not (folder / "descriptors.pb").exists():
+            fetch_packages(sources, folder)
+            (folder / "descriptors.pb").write_bytes(descriptors())
     return folder
+
+
+def fetch_packages(sources, folder):
+    for path in sources:
+        shutil.copy(path, folder)
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    if result.returncode:
+        pytest.skip(f"npm ci could not fetch the packages: {result.stderr[-300:]}")
 
 
 def descriptors():

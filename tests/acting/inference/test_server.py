@@ -24,6 +24,7 @@ from tests.acting.inference.tiny_policy import (
     observations,
     running,
 )
+from tests.real_programs import wait_for
 
 ONES = np.ones((2, 2), np.float32)
 FIRST = np.ones(2, bool)
@@ -156,7 +157,8 @@ def test_the_host_prepares_a_batch_while_the_device_computes_the_one_before(monk
             on_batch(record),
         )
         requests = [server.submit("a", [one], first)]
-        time.sleep(0.02)  # Alone at its deadline; the others fill batches meanwhile.
+        # Alone at its deadline; the others fill batches meanwhile.
+        wait_for(lambda: filled, 5, 0.005)
         requests += [server.submit(name, [one], first) for name in "bcdefg"]
         for request in requests:
             request.result(10)
