@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,36 +67,37 @@ def restarts() -> int:
 
 
 def start_heartbeat() -> None:
-    """Tells the supervisor once a second, from a thread, that this process is not stopped."""
+    """Tells the supervisor now and then every second, from a thread, that this process lives."""
     if any(thread.name == "heartbeat" for thread in threading.enumerate()):
         return
     descriptor, file = os.environ.get(HEARTBEAT_VARIABLE), os.environ.get(HEARTBEAT_FILE_VARIABLE)
     if descriptor is not None:
         os.set_blocking(int(descriptor), False)
-        beat = functools.partial(_beat, int(descriptor))
+        beat = functools.partial(_say_beat, int(descriptor))
     elif file is not None:
         beat = functools.partial(_touch, Path(file))
     else:
         return
-    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+    beat()
+    threading.Thread(target=_repeat, args=(beat,), name="heartbeat", daemon=True).start()
+
+
+def _repeat(beat: Callable[[], None]) -> None:
+    while True:
+        time.sleep(_BEAT_SECONDS)
+        beat()
 
 
 def _touch(file: Path) -> None:
-    while True:
-        with contextlib.suppress(OSError):  # a full disk
-            file.touch()
-        time.sleep(_BEAT_SECONDS)
+    with contextlib.suppress(OSError):  # a full disk
+        file.touch()
 
 
-def _beat(descriptor: int) -> None:
-    while True:
-        # A supervisor that is stopped itself reads nothing, and the pipe fills.
-        with contextlib.suppress(BlockingIOError):
-            try:
-                os.write(descriptor, BEAT)
-            except BrokenPipeError:
-                return
-        time.sleep(_BEAT_SECONDS)
+def _say_beat(descriptor: int) -> None:
+    # A supervisor that is stopped itself reads nothing, and the pipe fills; one that is dead
+    # takes this process along.
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        os.write(descriptor, BEAT)
 
 
 def ask_for_stop() -> None:
