@@ -13,11 +13,16 @@ from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]
 SHORT = (
-    "--max_actor_steps=700",
+    "--max_actor_steps=600",
     "--config.run.evaluation_episodes=2",
     "--config.run.log_period=50",
 )
-PENALTY = "--config.agent.penalty=0.001"
+# Compiles sooner.
+SMALL = (
+    "--config.agent.search.num_simulations=2",
+    "--config.agent.loss.unroll_steps=2",
+    "--config.agent.network.width=8",
+)
 
 
 def blocks_of(page):
@@ -46,9 +51,19 @@ def run_block(code, folder):
 @pytest.mark.parametrize(
     "page, name, flags, column",
     [
-        ("own_environment.md", "catch.py", ("--config.environment.size=5",), "policy_loss"),
+        (
+            "own_environment.md",
+            "catch.py",
+            ("--config.environment.size=5", *SMALL),
+            "policy_loss",
+        ),
         ("own_agent.md", "double_dqn.py", ("--config.agent.width=16",), "loss"),
-        ("own_agent.md", "small_weights.py", (PENALTY,), "penalty"),
+        (
+            "own_agent.md",
+            "small_weights.py",
+            ("--config.agent.penalty=0.001", *SMALL),
+            "penalty",
+        ),
     ],
 )
 def test_the_file_of_a_page_trains_and_is_evaluated(tmp_path, page, name, flags, column):
