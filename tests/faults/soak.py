@@ -63,7 +63,13 @@ def run(workdir: Path) -> None:
             counts = program.counts()
             assert program.process.poll() is None, program.output
             assert counts["actor_steps"] >= actor_steps, (counts, actor_steps)
-            assert counts["learner_steps"] >= checkpoint, (counts, checkpoint)
+            # A counter that is dead does not hear what is saved meanwhile.
+            program.wait_for(
+                lambda checkpoint=checkpoint: (
+                    program.counts().get("learner_steps", 0) >= checkpoint
+                ),
+                60,
+            )
             actor_steps, checkpoint = counts["actor_steps"], program.checkpoint()
             if now >= next_kill:
                 next_kill += KILL_SECONDS.value

@@ -1,11 +1,16 @@
-"""How an actor's environments are divided."""
+"""How an actor's environments are divided, and what a counter knows that was started again."""
 
 import dataclasses
+import json
 
+import launchpad as lp
+import numpy as np
 import pytest
 
-from mukoe.layouts.distributed.nodes import _parts
+from mukoe.layouts.distributed.nodes import CounterNode, NodeContext, _parts
 from mukoe.layouts.experiment import DistributedConfig, ExperimentConfig, RunConfig
+from mukoe.layouts.supervision import supervised
+from mukoe.learning.checkpoint import Checkpointer
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,27 @@ def test_two_parts_where_they_take_turns(num_envs, double_buffering, served, par
         distributed=dataclasses.replace(DistributedConfig(), double_buffering=double_buffering),
     )
     assert _parts(experiment, served) == parts
+
+
+@pytest.mark.parametrize(
+    ("stored", "saved", "known"),
+    [
+        ({"learner_steps": 10, "actor_steps": 7}, 12, {"learner_steps": 12, "actor_steps": 7}),
+        ({"learner_steps": 14, "actor_steps": 7}, 12, {"learner_steps": 14, "actor_steps": 7}),
+        (None, 12, {"learner_steps": 12, "actor_steps": 5}),
+        ({"actor_steps": 7}, None, {"learner_steps": 0, "actor_steps": 7}),
+    ],
+)
+def test_a_counter_comes_back_with_its_counts_or_those_of_a_later_checkpoint(
+    stored, saved, known, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lp, "stop_event", lambda: None)
+    monkeypatch.setenv(supervised.RESTARTS_VARIABLE, "1")
+    if stored:
+        (tmp_path / "counts.json").write_text(json.dumps(stored))
+    if saved:
+        checkpointer = Checkpointer(tmp_path / "checkpoints")
+        checkpointer.save(saved, {"weight": np.ones(1)})
+        checkpointer.close()
+    context = NodeContext(None, None, tmp_path, {"actor_steps": 5})
+    assert CounterNode(context, replay=None).get_counts() == known
