@@ -37,6 +37,7 @@ MIB = 2**20
 
 def main(_) -> None:
     workdir = Path(WORKDIR.value)
+    workdir.parent.mkdir(parents=True, exist_ok=True)
     if FIGURE.value is None:
         run(workdir)
     else:
