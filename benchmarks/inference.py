@@ -45,7 +45,7 @@ from mukoe.configuration import run_main
 from mukoe.types import Nest, Policy, PolicyParams
 
 SOAK_SECONDS = flags.DEFINE_integer("soak_seconds", 0, "Only 800 clients, for so long.")
-CLIENTS_AT = flags.DEFINE_integer("clients_at", 0, "Be the clients of the server at this port.")
+BE_CLIENTS = flags.DEFINE_bool("be_clients", False, "Be the clients.")
 
 CONFIG = "configs/atari.py"
 FRAME = (64, 64, 1)
@@ -111,8 +111,8 @@ class Load(NamedTuple):
 
 
 @contextmanager
-def serve(policy: Policy, params: Any, loads: Sequence[Load]) -> Iterator[int]:
-    """Serves a policy over courier, with room for all loads; gives the port."""
+def serve(policy: Policy, params: Any, load: Load) -> Iterator[int]:
+    """Serves a policy over courier, with room for a load; gives the port."""
     observations = specs.Array(FRAME, np.uint8, "observation")
     variables = VariableClient(Parameters(params))
     variables.update(wait=True)
@@ -121,37 +121,37 @@ def serve(policy: Policy, params: Any, loads: Sequence[Load]) -> Iterator[int]:
         observations,
         variables,
         jax.random.PRNGKey(0),
-        InferenceConfig(max_batch_size=max(load.batch_size for load in loads)),
-        max_environments=sum(load.clients * load.envs for load in loads),
+        InferenceConfig(max_batch_size=load.batch_size),
+        max_environments=load.clients * load.envs,
+        smallest_batch=load.envs,
     )
     with over_courier(server) as port:
         yield port
 
 
 class Clients(LineProcess):
-    """Clients in a process of their own; a context manager."""
+    """Clients of any server, in a process of their own; a context manager."""
 
-    def __init__(self, port: int):
-        super().__init__([__file__, f"--clients_at={port}"], "the process of the clients")
+    def __init__(self) -> None:
+        super().__init__([__file__, "--be_clients"], "the process of the clients")
 
-    def run(self, load: Load, seconds: float) -> Window:
+    def run(self, port: int, load: Load, seconds: float) -> Window:
         """Lets the clients of a load ask for so long."""
-        return Window(*self.ask(json.dumps([*load, seconds])))
+        return Window(*self.ask(json.dumps([port, *load, seconds])))
 
 
-def be_clients(port: int) -> None:
+def be_clients() -> None:
     """The process of the clients: runs a window for each line that it reads."""
     import sys
 
     import courier
 
-    stub = courier.Client(f"localhost:{port}")
-
     @functools.cache
-    def runners_of(load: Load) -> list[RemoteRunner]:
+    def runners_of(port: int, load: Load) -> list[RemoteRunner]:
+        stub = courier.Client(f"localhost:{port}")
         runners = []
         for index in range(load.clients):
-            name = f"{load}: client {index}"
+            name = f"client_{index}"
             connection = ServerConnection([stub], name, load.envs, InferenceConfig())
             connection.open()
             runners.append(RemoteRunner(connection))
@@ -160,10 +160,10 @@ def be_clients(port: int) -> None:
     with futures.ThreadPoolExecutor(MOST_THREADS) as pool:
         print("ready", flush=True)
         for line in sys.stdin:
-            *numbers, seconds = json.loads(line)
+            port, *numbers, seconds = json.loads(line)
             load = Load(*numbers)
             num_threads = min(load.clients, MOST_THREADS)
-            parts = [runners_of(load)[i::num_threads] for i in range(num_threads)]
+            parts = [runners_of(port, load)[i::num_threads] for i in range(num_threads)]
             start = time.monotonic()
             ask = functools.partial(ask_for, envs_per_client=load.envs, until=start + seconds)
             results = list(pool.map(ask, parts))
@@ -211,33 +211,33 @@ def bare_loop(policy: Policy, params: Any, batch_size: int):
 
 
 def rates_of(
-    clients: Clients, load: Load, functions: Mapping[str, Callable[[], float]]
+    port: int, clients: Clients, load: Load, functions: Mapping[str, Callable[[], float]]
 ) -> tuple[dict[str, list[float]], list[Window]]:
     """Returns environments/s of the server in turns with `functions`, and its windows."""
     windows: list[Window] = []
     seconds = 0.2 if TINY.value else WINDOW_SECONDS
 
     def server() -> float:
-        windows.append(clients.run(load, seconds))
+        windows.append(clients.run(port, load, seconds))
         return windows[-1].requests * load.envs / windows[-1].seconds
 
     with busy(OTHER_CORE):
-        server()  # The clients of the load before count as lively until now.
+        server()
         windows.clear()
         return interleaved({"server": server, **functions}), windows
 
 
-def measure(report: Report, name: str, policy: Policy, params: Any, loads: Sequence[Load]) -> None:
-    """Adds a row for each load; the limit is the policy alone, unless it costs nothing."""
-    step_of = functools.cache(functools.partial(bare_loop, policy, params))
-    with serve(policy, params, loads) as port, Clients(port) as clients:
-        for load in loads:
-            functions: dict[str, Callable[[], float]] = {}
-            if params:
-                step = step_of(load.batch_size)
-                functions["bare"] = functools.partial(bare_rate, step, load.batch_size)
-            rates, windows = rates_of(clients, load, functions)
-            report.add(row_of(f"{name}, {load}", load, rates, windows))
+def measure(
+    report: Report, clients: Clients, name: str, policy: Policy, params: Any, load: Load
+) -> None:
+    """Adds the row of a load; the limit is the policy alone, unless it costs nothing."""
+    functions: dict[str, Callable[[], float]] = {}
+    if params:
+        step = bare_loop(policy, params, load.batch_size)
+        functions["bare"] = functools.partial(bare_rate, step, load.batch_size)
+    with serve(policy, params, load) as port:
+        rates, windows = rates_of(port, clients, load, functions)
+    report.add(row_of(f"{name}, {load}", load, rates, windows))
 
 
 def bare_rate(step: Callable[[], None], batch_size: int) -> float:
@@ -267,9 +267,9 @@ def row_of(
 def soak(report: Report, load: Load, seconds: int) -> None:
     """Adds the row of a long run: is every request answered, does memory grow?"""
     process, sizes, windows = psutil.Process(), [], []
-    with serve(free_policy(), {}, [load]) as port, Clients(port) as clients:
+    with serve(free_policy(), {}, load) as port, Clients() as clients:
         while sum(window.seconds for window in windows) < seconds:
-            windows.append(clients.run(load, min(5.0, seconds / 5)))
+            windows.append(clients.run(port, load, min(5.0, seconds / 5)))
             sizes.append(process.memory_info().rss / 1e6)
     times = np.cumsum([window.seconds for window in windows])
     late = len(sizes) // 4  # Buffers fill up at first.
@@ -287,24 +287,30 @@ def soak(report: Report, load: Load, seconds: int) -> None:
     )
 
 
-def main() -> None:
-    if CLIENTS_AT.value:
-        prepare(OTHER_CORE)
-        be_clients(CLIENTS_AT.value)
-        return
-    prepare(MEASURED_CORE)
-    report = Report()
-    many = Load(8 if TINY.value else 800)
-    if SOAK_SECONDS.value:
-        soak(report, many, SOAK_SECONDS.value)
-    else:
+def measure_all(report: Report, many: Load) -> None:
+    """Adds the rows of all loads."""
+    with Clients() as clients:
         if not TINY.value:
             setup = load_setup(CONFIG)
             params = setup.builder.make_networks(setup.spec).init(jax.random.PRNGKey(0))
-            loads = (Load(1), Load(4, 4), Load(16, 4), Load(64, 4), Load(64))
-            measure(report, "small Atari network", setup.policy, params, loads)
-        loads = (Load(4),) if TINY.value else (Load(1), Load(64), many)
-        measure(report, "free policy", free_policy(), {}, loads)
+            for load in (Load(1), Load(4, 4), Load(16, 4), Load(64, 4), Load(64)):
+                measure(report, clients, "small Atari network", setup.policy, params, load)
+        for load in (many,) if TINY.value else (Load(1), Load(64), many):
+            measure(report, clients, "free policy", free_policy(), {}, load)
+
+
+def main() -> None:
+    if BE_CLIENTS.value:
+        prepare(OTHER_CORE)
+        be_clients()
+        return
+    prepare(MEASURED_CORE)
+    report = Report()
+    many = Load(4 if TINY.value else 800)
+    if SOAK_SECONDS.value:
+        soak(report, many, SOAK_SECONDS.value)
+    else:
+        measure_all(report, many)
     report.close()
 
 
