@@ -30,8 +30,6 @@ _ENVIRONMENT = {
 HAS_COMPILATION_CACHE = not importlib.metadata.version("jax").startswith(("0.4.", "0.5."))
 if not HAS_COMPILATION_CACHE:
     _ENVIRONMENT["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    # Without optimisation the older runtime compiles an update in half of the time.
-    _ENVIRONMENT["XLA_FLAGS"] += " --xla_cpu_use_thunk_runtime=false"
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
