@@ -185,16 +185,20 @@ def serve(setup: Setup, split: bool) -> Iterator[int]:
         yield port
 
 
+def actor_flags() -> list[str]:
+    """What the actor's process is told of this one's flags."""
+    numbers = (flags.FLAGS[name] for name in ("num_envs", "seconds", "tiny"))
+    return [
+        f"--config={CONFIG.filename}",
+        *(f"--{flag.name}={flag.value}" for flag in numbers),
+    ]
+
+
 class ActorClient(LineProcess):
     """The actor's process, seen from here; a context manager."""
 
     def __init__(self, ports: dict[str, int]):
-        flags_ = [
-            f"--{flag.name}={flag.value}"
-            for flag in (flags.FLAGS["num_envs"], flags.FLAGS["seconds"], flags.FLAGS["tiny"])
-        ]
-        arguments = [__file__, f"--config={CONFIG.filename}", f"--ports={json.dumps(ports)}"]
-        super().__init__([*arguments, *flags_], "the actor")
+        super().__init__([__file__, *actor_flags(), f"--ports={json.dumps(ports)}"], "the actor")
         self.shares: dict[str, dict[str, float]] = {}
 
     def rate(self, case: str) -> float:

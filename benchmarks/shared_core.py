@@ -8,11 +8,9 @@ many actors, and with one for each core, as in the layout `local`. The other pro
 core 1 with the same priority.
 """
 
-from typing import Any
-
 from absl import flags
-from actor import CONFIG, NUM_ENVS, REPEATS, SECONDS, ActorProcess, make_setup
-from measure import OTHER_CORE, TINY, Report, Row, busy, interleaved, prepare
+from actor import REPEATS, ActorProcess, actor_flags, make_setup
+from measure import OTHER_CORE, Report, Row, busy, interleaved, prepare
 from serving import LineProcess
 
 from mukoe.configuration import run_main
@@ -25,10 +23,7 @@ TARGET = 0.5
 
 def start_actor(threads: int) -> LineProcess:
     """Starts the actor's process."""
-    numbers = (NUM_ENVS, SECONDS, TINY)
-    flags_: list[Any] = [f"--{holder.name}={holder.value}" for holder in numbers]
-    arguments = [__file__, f"--config={CONFIG.filename}", f"--threads={threads}"]
-    return LineProcess([*arguments, *flags_], "the actor")
+    return LineProcess([__file__, *actor_flags(), f"--threads={threads}"], "the actor")
 
 
 def measure(report: Report, case: str) -> None:
