@@ -16,6 +16,9 @@ HUGE = 10**18
 # Refused, if at all, by arithmetic, when it is known which environment it is about: see
 # tests/layouts/test_required_memory.py.
 MAY_BE_HUGE = {
+    "AlphaZeroNetworkConfig.head_channels",
+    "AlphaZeroNetworkConfig.head_sizes",
+    "AlphaZeroNetworkConfig.width",
     "ChanceConfig.codebook_size",
     "DistributedConfig.num_actors",
     "DistributedConfig.num_inference_servers",

@@ -23,6 +23,8 @@ MAY_BE_NEGATIVE = {
 }
 
 MAY_BE_ZERO = MAY_BE_NEGATIVE | {
+    "AlphaZeroLossConfig.value_weight",
+    "AlphaZeroNetworkConfig.blocks",
     "AtariConfig.noop_max",
     "AtariConfig.sticky_actions",
     "ChanceConfig.afterstate_value_weight",

@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 
+from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.configuration import apply_overrides
-from mukoe.environments import GymnasiumConfig
+from mukoe.environments import GymnasiumConfig, PgxConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local, sebulba
 from mukoe.layouts.experiment import RunConfig, TrainingConfig
@@ -31,25 +32,35 @@ _MUESLI = MuesliConfig(
     loss=MuesliLossConfig(sequence_length=4, unroll_steps=2, num_samples=2),
     replay=MuesliReplayConfig(batch_size=8),
 )
+_ALPHAZERO = AlphaZeroConfig(
+    game="tic_tac_toe",
+    network=AlphaZeroNetworkConfig(width=8, blocks=1, head_sizes=(8,)),
+    search=SearchConfig(num_simulations=2),
+    replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+)
 AGENTS = {
     "muzero": (local, MuZeroConfig(**_SEARCHING)),
     "muzero on devices": (sebulba, MuZeroConfig(**_SEARCHING)),
     "stochastic muzero": (local, StochasticMuZeroConfig(**_SEARCHING)),
+    "alphazero": (local, _ALPHAZERO),
     "muesli": (local, _MUESLI),
     "ppo": (sebulba, PPOConfig()),
 }
-# What this environment has no use for: it has no pictures, and PPO no rounds of a length.
+# What these environments have no use for: CartPole has no pictures, and PPO no rounds of a length.
 UNUSED = {
     "muzero": {"network.head_channels"},
     "muzero on devices": {"network.head_channels"},
     "stochastic muzero": {"network.head_channels"},
+    "alphazero": set(),
     "muesli": {"network.head_channels"},
     "ppo": {"network.channels", "network.width", "sebulba.round_steps"},
 }
 
 
 def experiment_of(agent, **run):
-    return TrainingConfig(GymnasiumConfig("CartPole-v1"), agent, RunConfig(**run))
+    is_alphazero = isinstance(agent, AlphaZeroConfig)
+    environment = PgxConfig(agent.game) if is_alphazero else GymnasiumConfig("CartPole-v1")
+    return TrainingConfig(environment, agent, RunConfig(**run))
 
 
 def huge_fields(name):

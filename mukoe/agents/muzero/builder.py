@@ -105,8 +105,13 @@ class SearchBuilder(ActorLearnerBuilder[Networks]):
         simulations = config.search.num_simulations
         return MemoryUse(
             acting=tree_bytes(root, simulations) if simulations else 0,
-            learning=(config.loss.unroll_steps + 1) * (num_bytes(root.embedding) + 4 * bins),
+            learning=(self._unroll_steps + 1) * (num_bytes(root.embedding) + 4 * bins),
         )
+
+    @property
+    def _unroll_steps(self) -> int:
+        """K, steps of the model behind the first state of a sample."""
+        return self._config.loss.unroll_steps
 
     @property
     def _observed_states(self) -> int:
@@ -122,9 +127,8 @@ class SearchBuilder(ActorLearnerBuilder[Networks]):
     @property
     def replay(self) -> ReplayDeclaration:
         config = self._config.replay
-        loss = self._config.loss
         return ReplayDeclaration(
-            sequence_length=loss.unroll_steps + loss.td_steps + 1,
+            sequence_length=self._unroll_steps + self._config.loss.td_steps + 1,
             history=self._config.history.frames - 1,
             observed_rows=self._observed_rows,
             capacity=config.capacity,

@@ -1,0 +1,37 @@
+"""AlphaZero on Connect Four by self-play."""
+
+from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
+from mukoe.agents.muzero.config import MuZeroReplayConfig
+from mukoe.environments.pgx_games import PgxConfig
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.search.config import SearchConfig
+
+
+def get_config() -> TrainingConfig:
+    """A small residual tower, Gumbel's search with few simulations, and random openings."""
+    return TrainingConfig(
+        environment=PgxConfig("connect_four", opponent="rollout", random_opening_moves=8),
+        agent=AlphaZeroConfig(
+            game="connect_four",
+            network=AlphaZeroNetworkConfig(width=32, blocks=4, head_channels=8, head_sizes=(64,)),
+            search=SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0),
+            replay=MuZeroReplayConfig(
+                capacity=100_000,
+                min_size=4_000,
+                batch_size=256,
+                samples_per_insert=4.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(
+                learning_rate=2e-3, schedule="cosine", decay_steps=12_000, weight_decay=1e-4
+            ),
+        ),
+        run=RunConfig(
+            max_actor_steps=800_000,
+            envs_per_actor=128,
+            evaluation_episodes=50,
+            evaluation_period=50_000,
+            log_period=10_000,
+        ),
+    )

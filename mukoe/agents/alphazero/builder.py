@@ -1,0 +1,90 @@
+"""The builder of AlphaZero."""
+
+import functools
+
+from mukoe.agents.alphazero.config import AlphaZeroConfig
+from mukoe.agents.alphazero.losses import make_loss
+from mukoe.agents.alphazero.model import alphazero_model
+from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
+from mukoe.agents.muzero.builder import SearchBuilder
+from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
+from mukoe.environments.game_functions import Rules, load_rules
+from mukoe.environments.shown_games import SHOWN_GAMES
+from mukoe.errors import UserError
+from mukoe.networks.models import NetworkConfig
+from mukoe.search import SearchModel
+from mukoe.types import EnvironmentSpec, LossFunction, Params, split_legal_actions
+
+
+class AlphaZeroBuilder(SearchBuilder[AlphaZeroNetworks]):
+    """AlphaZero (arXiv:1712.01815): MuZero's search and targets, the rules in place of a model."""
+
+    def __init__(self, config: AlphaZeroConfig):
+        super().__init__(_as_muzero(config))
+        self._alphazero = config
+        self._shown = SHOWN_GAMES[config.game]
+
+    @functools.cached_property
+    def _rules(self) -> Rules:
+        return load_rules(self._alphazero.game, max_steps=None)
+
+    @property
+    def _unroll_steps(self) -> int:
+        return 0
+
+    def make_networks(self, environment_spec: EnvironmentSpec) -> AlphaZeroNetworks:
+        """Makes the network.
+
+        Raises:
+          UserError: the environment is not the game of the config, or pgx is not installed.
+        """
+        _check_same_game(self._rules, environment_spec)
+        features, _ = split_legal_actions(environment_spec.observations)
+        num_actions = int(environment_spec.actions.num_values)
+        return make_alphazero_networks(features, num_actions, self._config.network)
+
+    def _make_model(
+        self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        del environment_spec
+        return alphazero_model(networks, self._rules, self._config.search.discount)
+
+    def _make_loss(self, networks: AlphaZeroNetworks) -> LossFunction:
+        value_weight = self._alphazero.loss.value_weight
+        return make_loss(networks, self._config, value_weight, self._shown.mirrored_actions)
+
+    def _search_params(self, params: Params) -> Params:
+        return params
+
+
+def _as_muzero(config: AlphaZeroConfig) -> MuZeroConfig:
+    """What the machines for all who search read of the config."""
+    network = config.network
+    return MuZeroConfig(
+        network=NetworkConfig(
+            torso="board",
+            width=network.width,
+            representation_blocks=network.blocks,
+            head_channels=network.head_channels,
+            head_sizes=network.head_sizes,
+            value_support=network.value_support,
+            scale_hidden_state=False,
+        ),
+        search=config.search,
+        loss=MuZeroLossConfig(td_steps=SHOWN_GAMES[config.game].longest),
+        replay=config.replay,
+        optimizer=config.optimizer,
+    )
+
+
+def _check_same_game(rules: Rules, environment_spec: EnvironmentSpec) -> None:
+    def shapes(spec: EnvironmentSpec) -> tuple:
+        features, legal_actions = split_legal_actions(spec.observations)
+        shown = getattr(features, "shape", None)
+        return shown, legal_actions is not None, getattr(spec.actions, "num_values", None)
+
+    if shapes(environment_spec) != shapes(rules.spec):
+        raise UserError(
+            f"agent.game is '{rules.name}', but the environment is not: AlphaZero searches the "
+            "rules of the game that it plays"
+        )

@@ -1,0 +1,73 @@
+"""The configuration of AlphaZero.
+
+Paper: Silver et al., "A general reinforcement learning algorithm that masters chess, shogi, and
+Go through self-play", Science 2018, arXiv:1712.01815.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from mukoe.agents.muzero.config import MuZeroReplayConfig
+from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
+from mukoe.environments.shown_games import check_shown
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+
+if TYPE_CHECKING:
+    from mukoe.agents.alphazero.builder import AlphaZeroBuilder
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaZeroNetworkConfig:
+    """The network: a tower of residual blocks on the board, and two heads."""
+
+    # Channels of the tower. Paper: 256.
+    width: int = 32
+    # Residual blocks of the tower. Paper: 19.
+    blocks: int = 4
+    # Channels of the 1x1 convolution of a head. Paper (AlphaGo Zero): policy 2, value 1.
+    head_channels: int = 8
+    # Hidden layers of a head. Paper (AlphaGo Zero): value 256, policy none.
+    head_sizes: tuple[int, ...] = (64,)
+    # Bins of the value: loss, draw and win. Paper: one number, by its squared error.
+    value_support: SupportConfig = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
+
+    def __post_init__(self) -> None:
+        group = "network."
+        sizes = ("width", "head_channels", "head_sizes")
+        check_numbers(self, *sizes, at_least=1, group=group)
+        check_numbers(self, "blocks", at_least=0, at_most=MOST_COMPILED, group=group)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaZeroLossConfig:
+    """The loss: the search's policy and the outcome of the game."""
+
+    # Weight of the value's loss; that of the policy is 1. Paper: 1.
+    value_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "value_weight", at_least=0, group="loss.")
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaZeroConfig:
+    """AlphaZero; with `search.algorithm='gumbel'` Gumbel AlphaZero."""
+
+    # Whose rules are searched: the game of the environment, one of `SHOWN_GAMES`.
+    game: str
+    network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
+    search: SearchConfig = SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0)
+    loss: AlphaZeroLossConfig = AlphaZeroLossConfig()
+    replay: MuZeroReplayConfig = MuZeroReplayConfig(sampler="uniform")
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    def __post_init__(self) -> None:
+        check_shown(self.game)
+
+    def make_builder(self) -> "AlphaZeroBuilder":
+        """Returns the agent's builder."""
+        from mukoe.agents.alphazero.builder import AlphaZeroBuilder
+
+        return AlphaZeroBuilder(self)

@@ -1,0 +1,89 @@
+"""The loss of AlphaZero (arXiv:1712.01815, equation 1), from stored rows.
+
+A sample holds the rows from a position to the end of its game. The network looks at the first,
+or at its mirror image, and answers for the search's policy there and for the game's outcome.
+"""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+from optax import softmax_cross_entropy as cross_entropy
+
+from mukoe.agents.alphazero.networks import AlphaZeroNetworks
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.muzero.losses import (
+    Unrolled,
+    network_inputs,
+    policy_entropy,
+    sample_targets,
+    total_loss,
+)
+from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
+
+
+def make_loss(
+    networks: AlphaZeroNetworks,
+    config: MuZeroConfig,
+    value_weight: float,
+    mirrored_actions: tuple[int, ...],
+) -> LossFunction:
+    """Returns the pure loss function of a learner.
+
+    Args:
+      networks: the network.
+      config: replay, and how returns are made; without an unroll.
+      value_weight: of the value's loss beside the policy's.
+      mirrored_actions: see `ShownGame`.
+    """
+    return functools.partial(_loss, networks, config, value_weight, mirrored_actions)
+
+
+def mirror(
+    features: Array, policy: Array, mirrored: Array, mirrored_actions: tuple[int, ...]
+) -> tuple[jax.Array, jax.Array]:
+    """Returns positions and policies, turned left to right where `mirrored` `[B]` says so.
+
+    Args:
+      features: `[B, H, W, C]`.
+      policy: `[B, A]`.
+      mirrored: `[B]` bool.
+      mirrored_actions: `[A]`, see `ShownGame`.
+    """
+    actions = jnp.array(mirrored_actions)
+    return (
+        jnp.where(mirrored[:, None, None, None], features[:, :, ::-1], features),
+        jnp.where(mirrored[:, None], policy[:, actions], policy),
+    )
+
+
+def _loss(
+    networks: AlphaZeroNetworks,
+    config: MuZeroConfig,
+    value_weight: float,
+    mirrored_actions: tuple[int, ...],
+    params: Params,
+    target_params: Params,
+    sample: Sample,
+    key: chex.PRNGKey,
+) -> tuple[Array, LossExtra]:
+    targets_key, mirror_key = jax.random.split(key)
+    targets = sample_targets(networks, config, target_params, sample, targets_key)
+    features = network_inputs(networks, config, sample.rows, steps=1)[:, 0]
+    mirrored = jax.random.bernoulli(mirror_key, shape=features.shape[:1])
+    features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
+    prediction = networks.prediction(params, networks.representation(params, features))
+    value_probs = networks.value_encoding.to_probs(targets.values[:, 0])
+    losses = {
+        "policy_loss": targets.masks.acted[:, 0] * cross_entropy(prediction.policy_logits, policy),
+        "value_loss": targets.masks.known[:, 0]
+        * cross_entropy(prediction.value_logits, value_probs),
+    }
+    root_value = networks.value_encoding.to_scalar(prediction.value_logits)
+    metrics = {
+        "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
+        "root_value": jnp.mean(root_value),
+    }
+    weights = {"policy_loss": 1.0, "value_loss": value_weight}
+    return total_loss(config, weights, sample, targets, Unrolled(losses, root_value, metrics))

@@ -1,0 +1,50 @@
+"""The true rules as the model that a search needs."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.agents.alphazero.networks import AlphaZeroNetworks
+from mukoe.environments.game_functions import Rules
+from mukoe.environments.shown_games import shown_position
+from mukoe.search import SearchModel
+from mukoe.search.root import complete_mask, mask_logits
+from mukoe.types import Array, Params
+
+
+def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) -> SearchModel:
+    """Returns the rules, in which the network says what a position is worth.
+
+    Its embedding is what the player to move sees of a position.
+
+    Args:
+      networks: the network.
+      rules: of one of `SHOWN_GAMES`.
+      discount: the agent's discount of a move.
+    """
+
+    def predict(params: Params, features: Array) -> tuple[jax.Array, jax.Array]:
+        prediction = networks.prediction(params, networks.representation(params, features))
+        return prediction.policy_logits, networks.value_encoding.to_scalar(prediction.value_logits)
+
+    def root(params: Params, features: Array) -> mctx.RootFnOutput:
+        prior_logits, value = predict(params, features)
+        return mctx.RootFnOutput(prior_logits=prior_logits, value=value, embedding=features)
+
+    def recurrent(
+        params: Params, key: chex.PRNGKey, action: Array, features: Array
+    ) -> tuple[mctx.RecurrentFnOutput, Array]:
+        before = shown_position(rules, features)
+        game = rules.step(before, action, jax.random.split(key, action.shape[0]))
+        logits, value = predict(params, game.observation)
+        legal = complete_mask(game.legal_action_mask, logits)
+        output = mctx.RecurrentFnOutput(
+            reward=game.rewards[:, 0],
+            discount=jnp.where(game.terminated, 0.0, -discount),
+            prior_logits=mask_logits(logits, legal),
+            value=jnp.where(game.terminated, 0.0, value),
+        )
+        return output, game.observation
+
+    return SearchModel(root, recurrent)

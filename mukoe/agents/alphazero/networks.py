@@ -1,0 +1,64 @@
+"""AlphaZero's network: MuZero's representation and prediction, without a dynamics."""
+
+import dataclasses
+from collections.abc import Callable
+
+import chex
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from dm_env import specs
+
+from mukoe.networks import NetworkConfig, Prediction, ValueEncoding
+from mukoe.networks.models import REPRESENTATION, PredictionHeads, Representation
+from mukoe.types import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaZeroNetworks:
+    """The network as pure functions of one tree of parameters.
+
+    init: `key -> params`.
+    representation: `(params, features [B, H, W, C]) -> state [B, H, W, width]`.
+    prediction: `(params, state) -> Prediction`.
+    value_encoding: decodes `value_logits`.
+    num_actions: `A`.
+    """
+
+    init: Callable[[chex.PRNGKey], Params]
+    representation: Callable[[Params, jax.Array], jax.Array]
+    prediction: Callable[[Params, jax.Array], Prediction]
+    value_encoding: ValueEncoding
+    num_actions: int
+
+
+def make_alphazero_networks(
+    features: specs.Array, num_actions: int, config: NetworkConfig
+) -> AlphaZeroNetworks:
+    """Builds the network.
+
+    Args:
+      features: what is seen of a position, `[H, W, C]`.
+      num_actions: `A`.
+      config: of representation and prediction.
+    """
+    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(config, num_actions)))
+    representation, prediction = model.apply
+
+    def init(key: chex.PRNGKey) -> Params:
+        return model.init(key, jnp.zeros((1, *features.shape), features.dtype))
+
+    return AlphaZeroNetworks(
+        init=init,
+        representation=representation,
+        prediction=prediction,
+        value_encoding=ValueEncoding(config.value_support),
+        num_actions=num_actions,
+    )
+
+
+def _model(config: NetworkConfig, num_actions: int):
+    """Returns what `hk.multi_transform` takes: a function for init, and the two functions."""
+    representation = Representation(config, name=REPRESENTATION)
+    prediction = PredictionHeads(config, num_actions, name="prediction")
+    return lambda inputs: prediction(representation(inputs)), (representation, prediction)

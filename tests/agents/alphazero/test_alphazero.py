@@ -1,0 +1,180 @@
+"""AlphaZero: its model against perfect play, its loss against NumPy, and all of it together."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("pgx")
+
+from mukoe.agents.alphazero import AlphaZeroConfig, AlphaZeroNetworkConfig, alphazero_model
+from mukoe.agents.alphazero.losses import mirror
+from mukoe.agents.alphazero.networks import AlphaZeroNetworks
+from mukoe.agents.muzero import MuZeroReplayConfig
+from mukoe.environments import PgxConfig
+from mukoe.environments.exact_solver import board_index, solve_tic_tac_toe
+from mukoe.environments.game_functions import load_rules, with_random_opening
+from mukoe.errors import UserError
+from mukoe.layouts import local
+from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.networks import Prediction, ValueEncoding
+from mukoe.search import SearchConfig, make_search
+from mukoe.types import PolicyParams
+
+AGENT = AlphaZeroConfig(
+    game="tic_tac_toe",
+    network=AlphaZeroNetworkConfig(width=8, blocks=1, head_channels=2, head_sizes=(8,)),
+    search=SearchConfig(algorithm="gumbel", num_simulations=4, discount=1.0),
+    replay=MuZeroReplayConfig(
+        min_size=64, batch_size=32, samples_per_insert=2.0, sampler="uniform"
+    ),
+)
+CONFIG = TrainingConfig(
+    environment=PgxConfig("tic_tac_toe", random_opening_moves=3),
+    agent=AGENT,
+    run=RunConfig(max_actor_steps=600, envs_per_actor=8, evaluation_episodes=2),
+)
+
+
+def uniform_networks(value_encoding=AGENT.network.value_support):
+    """A network that knows nothing."""
+    encoding = ValueEncoding(value_encoding)
+
+    def prediction(params, state):
+        nothing = jnp.zeros((state.shape[0], 9))
+        return Prediction(nothing, nothing[:, : encoding.config.num_bins])
+
+    return AlphaZeroNetworks(
+        init=lambda key: {},
+        representation=lambda params, features: features,
+        prediction=prediction,
+        value_encoding=encoding,
+        num_actions=9,
+    )
+
+
+@pytest.mark.parametrize(("algorithm", "simulations"), [("muzero", 300), ("gumbel", 128)])
+def test_without_any_knowledge_the_rules_alone_are_played_perfectly(algorithm, simulations):
+    """At enough simulations, where five moves are left at most: no learning is involved."""
+    rules = load_rules("tic_tac_toe", None)
+    init = jax.jit(with_random_opening(rules, 7).init)
+    positions = init(jax.random.split(jax.random.PRNGKey(0), 200))
+    positions = jax.tree.map(lambda leaf: leaf[positions._step_count >= 4], positions)
+    config = SearchConfig(algorithm=algorithm, num_simulations=simulations, discount=1.0)
+    search = make_search(config, alphazero_model(uniform_networks(), rules, 1.0), evaluation=True)
+    output = jax.jit(search)(
+        {}, jax.random.PRNGKey(0), positions.observation, positions.legal_action_mask, 0
+    )
+    cells = np.asarray(positions.observation).reshape(-1, 9, 2).astype(int)
+    index, solved = board_index(cells[..., 0], cells[..., 1]), solve_tic_tac_toe()
+    assert len(index) > 60
+    assert {-1, 0, 1} == set(solved.values[index])
+    assert np.take_along_axis(solved.best_actions[index], output.action[:, None], 1).all()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run of some seconds, and the folder of its logs."""
+    workdir = tmp_path_factory.mktemp("run")
+    experiment = CONFIG.make_experiment()
+    run = local.LocalRun(experiment, local.check(experiment), workdir, {})
+    while not run.ended:
+        run.step()
+    run.close()
+    return run, workdir
+
+
+def test_it_trains_in_one_process(trained):
+    run, workdir = trained
+    assert run._learner.steps > 10
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run._learner.save().params))
+    header = (workdir / "logs" / "learner.csv").read_text().splitlines()[0].split(",")
+    assert {"policy_loss", "value_loss", "policy_entropy"} <= set(header)
+
+
+def test_an_item_is_a_position_and_the_rest_of_its_game(trained):
+    run, _ = trained
+    rows = run._replay.sample().rows
+    assert rows.reward.shape[1] == 10
+    # The network looks at the first position alone, so no other is kept.
+    assert rows.observation.features.shape[1] == 1
+    assert (rows.mask[:, 0] == 1).all()
+
+
+def cross_entropy(logits, probs):
+    logits = logits - logits.max(-1, keepdims=True)
+    return -(probs * (logits - np.log(np.exp(logits).sum(-1, keepdims=True)))).sum(-1)
+
+
+def test_the_loss_is_that_of_the_paper(trained):
+    """Equation 1 by hand: the outcome for the player to move, and the search's policy."""
+    run, _ = trained
+    builder = AGENT.make_builder()
+    spec = CONFIG.make_experiment().environment_factory(0, 1, False).spec
+    networks = builder.make_networks(spec)
+    sample = run._replay.sample()
+    params = run._learner.save().params
+    key = jax.random.PRNGKey(3)
+    _, extra = builder._make_loss(networks)(params, params, sample, key)
+    mirrored = jax.random.bernoulli(jax.random.split(key)[1], shape=(32,))
+    features, policy = mirror(
+        sample.rows.observation.features[:, 0],
+        sample.rows.extras["search_policy"][:, 0],
+        mirrored,
+        (2, 1, 0, 5, 4, 3, 8, 7, 6),
+    )
+    prediction = networks.prediction(params, networks.representation(params, features))
+    outcomes = []
+    for reward, mask, discount in zip(
+        sample.rows.reward, sample.rows.mask, sample.rows.discount, strict=True
+    ):
+        (last,) = np.flatnonzero(mask * (discount == 0))
+        # Who moves last wins or draws; an even number of moves before, it is the same player.
+        outcomes.append(reward[last] * (-1.0) ** last)
+    assert set(outcomes) >= {-1.0, 1.0}
+    value_probs = np.eye(3)[np.array(outcomes, int) + 1]
+    losses = cross_entropy(np.asarray(prediction.value_logits), value_probs)
+    policy_losses = cross_entropy(np.asarray(prediction.policy_logits), np.asarray(policy))
+    np.testing.assert_allclose(extra.metrics["policy_loss"], policy_losses.mean(), rtol=1e-4)
+    np.testing.assert_allclose(extra.metrics["value_loss"], losses.mean(), rtol=1e-4)
+
+
+def test_a_mirror_turns_positions_and_policies_together():
+    features = np.arange(2 * 6 * 7 * 2).reshape(2, 6, 7, 2)
+    policy = np.arange(14.0).reshape(2, 7)
+    seen, probs = mirror(features, policy, np.array([True, False]), tuple(range(6, -1, -1)))
+    np.testing.assert_array_equal(seen[0], features[0][:, ::-1])
+    np.testing.assert_array_equal(probs[0], policy[0][::-1])
+    np.testing.assert_array_equal(seen[1], features[1])
+    np.testing.assert_array_equal(probs[1], policy[1])
+
+
+def test_the_search_needs_the_whole_network():
+    builder = AGENT.make_builder()
+    spec = CONFIG.make_experiment().environment_factory(0, 1, False).spec
+    networks = builder.make_networks(spec)
+    params = PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0))
+    policy = builder.make_policy(networks, spec)
+    environment = CONFIG.make_experiment().environment_factory(0, 2, False)
+    observation = environment.reset().observation
+    root = policy.split.represent(params, observation, ())
+    key = jax.random.PRNGKey(1)
+    action, _ = jax.jit(policy.split.search)(
+        policy.split.search_params(params), key, root, observation.legal_actions
+    )
+    whole_action, extras, _ = jax.jit(policy.apply)(params, key, observation, ())
+    np.testing.assert_array_equal(action, whole_action)
+    assert (np.asarray(extras["search_policy"])[~observation.legal_actions] == 0).all()
+
+
+def test_another_game_than_the_environment_is_refused():
+    config = dataclasses.replace(CONFIG, environment=PgxConfig("connect_four"))
+    with pytest.raises(UserError, match="agent.game is 'tic_tac_toe', but the environment is not"):
+        local.check(config.make_experiment())
+
+
+def test_a_game_whose_position_cannot_be_seen_is_refused():
+    with pytest.raises(UserError, match="'othello' cannot be searched from what is seen"):
+        AlphaZeroConfig(game="othello")
