@@ -155,7 +155,7 @@ class CounterNode(Counter):
 
     def __init__(self, context: NodeContext, replay: Any):
         self._path = context.workdir / _COUNTS_FILE
-        super().__init__(_known_counts(context) if supervised.restarts() else context.counts)
+        super().__init__(self._known_counts(context) if supervised.restarts() else context.counts)
         self._context = context
         self._replay = replay
         self._stop = lp.stop_event()
@@ -179,6 +179,17 @@ class CounterNode(Counter):
                     stopped = True
             linger(lambda: self.snapshot()[1].get("learner_ended", False))
 
+    def _known_counts(self, context: NodeContext) -> dict[str, int]:
+        """What a counter that has died has stored, and no less than what is saved.
+
+        The learner may have saved while there was no counter that could be told.
+        """
+        counts = dict(context.counts)
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            counts = json.loads(self._path.read_text())
+        saved = Checkpointer(context.workdir / "checkpoints").latest_step() or 0
+        return counts | {"learner_steps": max(saved, counts.get("learner_steps", 0))}
+
     def _store_counts(self) -> None:
         with self._storing, contextlib.suppress(OSError):  # a full disk
             write_atomically(self._path, json.dumps(self.get_counts()))
@@ -193,18 +204,6 @@ class CounterNode(Counter):
                 replay_size=info.current_size,
                 samples_per_insert=sampled / inserted if inserted else 0.0,
             )
-
-
-def _known_counts(context: NodeContext) -> dict[str, int]:
-    """What a counter that has died has stored, and no less than what is saved.
-
-    The learner may have saved while there was no counter that could be told.
-    """
-    counts = dict(context.counts)
-    with contextlib.suppress(OSError, json.JSONDecodeError):
-        counts = json.loads((context.workdir / _COUNTS_FILE).read_text())
-    saved = Checkpointer(context.workdir / "checkpoints").latest_step() or 0
-    return counts | {"learner_steps": max(saved, counts.get("learner_steps", 0))}
 
 
 class LearnerNode:
