@@ -1,8 +1,6 @@
-"""MuZero on games of two players: targets of whole games, and the search that plays them."""
+"""MuZero on games of two players: the targets of whole games."""
 
 import jax
-import jax.numpy as jnp
-import mctx
 import numpy as np
 import pytest
 
@@ -18,10 +16,8 @@ from mukoe.agents.muzero import (
     make_targets,
 )
 from mukoe.environments import PgxConfig
-from mukoe.environments.exact_solver import board_index, solve_tic_tac_toe
-from mukoe.environments.game_functions import load_rules, with_random_opening
 from mukoe.networks.models import NetworkConfig
-from mukoe.search import SearchConfig, SearchModel, make_search
+from mukoe.search import SearchConfig
 
 LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
 
@@ -100,50 +96,3 @@ def test_search_policies_are_those_of_legal_moves(items):
     assert np.take_along_axis(rows.observation.legal_actions, rows.action[..., None], -1)[
         acted
     ].all()
-
-
-def true_model(rules) -> SearchModel:
-    """The rules themselves: uniform priors, and every position that goes on is worth 0."""
-
-    def root(params, game):
-        del params
-        return mctx.RootFnOutput(
-            prior_logits=jnp.zeros(game.legal_action_mask.shape),
-            value=jnp.zeros(game.current_player.shape),
-            embedding=game,
-        )
-
-    def recurrent(params, key, action, game):
-        del params
-        mover = game.current_player[:, None]
-        game = rules.step(game, action, jax.random.split(key, action.shape[0]))
-        output = mctx.RecurrentFnOutput(
-            reward=jnp.take_along_axis(game.rewards, mover, axis=1)[:, 0],
-            discount=jnp.where(game.terminated, 0.0, -1.0),
-            prior_logits=jnp.where(game.legal_action_mask, 0.0, -1e9),
-            value=jnp.zeros(action.shape),
-        )
-        return output, game
-
-    return SearchModel(root, recurrent)
-
-
-@pytest.mark.parametrize(("algorithm", "simulations"), [("muzero", 300), ("gumbel", 128)])
-def test_a_search_on_the_true_model_plays_perfectly(algorithm, simulations):
-    """At enough simulations, from positions where five moves are left at most."""
-    rules = load_rules("tic_tac_toe", None)
-    init = jax.jit(with_random_opening(rules, 7).init)
-    positions = init(jax.random.split(jax.random.PRNGKey(0), 200))
-    positions = jax.tree.map(lambda leaf: leaf[positions._step_count >= 4], positions)
-    config = SearchConfig(algorithm=algorithm, num_simulations=simulations, discount=1.0)
-    search = make_search(config, true_model(rules), evaluation=True)
-    output = jax.jit(lambda game: search(None, None, game, game.legal_action_mask, 0))(positions)
-    cells = np.asarray(positions.observation).reshape(-1, 9, 2).astype(int)
-    index, solved = board_index(cells[..., 0], cells[..., 1]), solve_tic_tac_toe()
-    assert len(index) > 60
-    assert {-1, 0, 1} == set(solved.values[index])
-    assert np.take_along_axis(solved.best_actions[index], output.action[:, None], 1).all()
-    decided = solved.values[index] != 0
-    np.testing.assert_array_equal(
-        np.sign(output.search_value)[decided], solved.values[index][decided]
-    )

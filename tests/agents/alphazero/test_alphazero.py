@@ -72,6 +72,10 @@ def test_without_any_knowledge_the_rules_alone_are_played_perfectly(algorithm, s
     assert len(index) > 60
     assert {-1, 0, 1} == set(solved.values[index])
     assert np.take_along_axis(solved.best_actions[index], output.action[:, None], 1).all()
+    decided = solved.values[index] != 0
+    np.testing.assert_array_equal(
+        np.sign(output.search_value)[decided], solved.values[index][decided]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -152,21 +156,22 @@ def test_a_mirror_turns_positions_and_policies_together():
 
 
 def test_the_search_needs_the_whole_network():
+    """An actor that searches by itself, from roots of a server: by shapes alone."""
     builder = AGENT.make_builder()
-    spec = CONFIG.make_experiment().environment_factory(0, 1, False).spec
-    networks = builder.make_networks(spec)
-    params = PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0))
-    policy = builder.make_policy(networks, spec)
     environment = CONFIG.make_experiment().environment_factory(0, 2, False)
+    networks = builder.make_networks(environment.spec)
+    params = PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0))
+    policy = builder.make_policy(networks, environment.spec)
     observation = environment.reset().observation
-    root = policy.split.represent(params, observation, ())
-    key = jax.random.PRNGKey(1)
-    action, _ = jax.jit(policy.split.search)(
-        policy.split.search_params(params), key, root, observation.legal_actions
-    )
-    whole_action, extras, _ = jax.jit(policy.apply)(params, key, observation, ())
-    np.testing.assert_array_equal(action, whole_action)
-    assert (np.asarray(extras["search_policy"])[~observation.legal_actions] == 0).all()
+
+    def act(params, key):
+        root = policy.split.represent(params, observation, ())
+        few = policy.split.search_params(params)
+        return policy.split.search(few, key, root, observation.legal_actions)
+
+    action, extras = jax.eval_shape(act, params, jax.random.PRNGKey(1))
+    assert action.shape == (2,)
+    assert extras["search_policy"].shape == (2, 9)
 
 
 def test_another_game_than_the_environment_is_refused():
