@@ -152,16 +152,16 @@ def agent_scores(config, agent, num_envs):
 
 
 def test_rollout_beats_random_from_both_seats():
-    config = PgxConfig("connect_four", opponent="rollout", rollout_simulations=16)
+    config = PgxConfig("connect_four", opponent="rollout", rollout_simulations=24)
     random = make_opponent("random", "connect_four", 0)
-    for scores in agent_scores(config, random, num_envs=16):
-        assert len(scores) == 8
+    for scores in agent_scores(config, random, num_envs=32):
+        assert len(scores) == 16
         assert scores.mean() < -0.6
 
 
 def test_rollout_cannot_beat_exact():
-    config = PgxConfig("tic_tac_toe", opponent="rollout", rollout_simulations=16)
-    for scores in agent_scores(config, make_opponent("exact", "tic_tac_toe", 0), num_envs=16):
+    config = PgxConfig("tic_tac_toe", opponent="rollout", rollout_simulations=24)
+    for scores in agent_scores(config, make_opponent("exact", "tic_tac_toe", 0), num_envs=32):
         assert (scores >= 0).all()
 
 

@@ -37,8 +37,8 @@ MIB = 2**20
 
 def main(_) -> None:
     workdir = Path(WORKDIR.value)
-    workdir.parent.mkdir(parents=True, exist_ok=True)
     if FIGURE.value is None:
+        workdir.parent.mkdir(parents=True, exist_ok=True)
         run(workdir)
     else:
         lives = read_lives(workdir)

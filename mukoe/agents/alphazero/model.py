@@ -1,11 +1,14 @@
 """The true rules as the model that a search needs."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
+from mukoe.agents.muzero.model import root_of
 from mukoe.environments.game_functions import Rules
 from mukoe.environments.shown_games import shown_position
 from mukoe.search import SearchModel
@@ -23,27 +26,23 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
       rules: of one of `SHOWN_GAMES`.
       discount: the agent's discount of a move.
     """
-
-    def predict(params: Params, features: Array) -> tuple[jax.Array, jax.Array]:
-        prediction = networks.prediction(params, networks.representation(params, features))
-        return prediction.policy_logits, networks.value_encoding.to_scalar(prediction.value_logits)
+    look = root_of(networks)
 
     def root(params: Params, features: Array) -> mctx.RootFnOutput:
-        prior_logits, value = predict(params, features)
-        return mctx.RootFnOutput(prior_logits=prior_logits, value=value, embedding=features)
+        return dataclasses.replace(look(params, features), embedding=features)
 
     def recurrent(
         params: Params, key: chex.PRNGKey, action: Array, features: Array
     ) -> tuple[mctx.RecurrentFnOutput, Array]:
         before = shown_position(rules, features)
         game = rules.step(before, action, jax.random.split(key, action.shape[0]))
-        logits, value = predict(params, game.observation)
-        legal = complete_mask(game.legal_action_mask, logits)
+        seen = look(params, game.observation)
+        legal = complete_mask(game.legal_action_mask, seen.prior_logits)
         output = mctx.RecurrentFnOutput(
             reward=game.rewards[:, 0],
             discount=jnp.where(game.terminated, 0.0, -discount),
-            prior_logits=mask_logits(logits, legal),
-            value=jnp.where(game.terminated, 0.0, value),
+            prior_logits=mask_logits(seen.prior_logits, legal),
+            value=jnp.where(game.terminated, 0.0, seen.value),
         )
         return output, game.observation
 
