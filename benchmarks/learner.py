@@ -93,7 +93,7 @@ def main() -> None:
         count = f"--xla_force_host_platform_device_count={NUM_DEVICES.value}"
         os.environ["JAX_PLATFORMS"] = "cpu"
         os.environ["XLA_FLAGS"] = f"{flags_before} {count}"
-        from mukoe.layouts.resources import process_environment
+        from mukoe.system import process_environment
 
         # Already set, so that nothing but this adds to it.
         os.environ["XLA_FLAGS"] = process_environment(threads=1)["XLA_FLAGS"]

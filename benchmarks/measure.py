@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.system import process_environment, set_process_environment
 
 TINY = flags.DEFINE_bool("tiny", False, "As little as runs everything once: numbers mean nothing.")
 OUTPUT = flags.DEFINE_string("output", None, "File that the rows are appended to, as JSON lines.")

@@ -19,7 +19,7 @@ from serving import LineProcess
 
 from mukoe.configuration import DEFINE_config, run_main
 from mukoe.environments import EnvironmentFactory
-from mukoe.environments.dm_env_rpc_adapter import DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.environment import DmEnvRpcConfig
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 SECONDS = flags.DEFINE_float("seconds", 1.0, "Of each measurement.")
@@ -31,7 +31,7 @@ NUM_ENVS = (1, 8)
 
 def serve() -> None:
     """Serves until the input ends; answers every line by the port."""
-    from mukoe.environments.dm_env_rpc_server import Server, single_environments
+    from mukoe.environments.dm_env_rpc.server import Server, single_environments
 
     make_environment = single_environments(CONFIG.load().environment.make_factory())
     server = Server(make_environment, "127.0.0.1", 0, 2 * sum(NUM_ENVS), "served")

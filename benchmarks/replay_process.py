@@ -18,7 +18,7 @@ from serving import LineProcess
 
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import load_config_file, run_main
-from mukoe.layouts.experiment import TrainingConfig
+from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.types import EnvironmentSpec, Policy
 
 CORE = flags.DEFINE_integer("core", 1, "Core of this process.")

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from measure import TINY, Report, Row, prepare
 
 from mukoe.configuration import load_config_file, run_main
-from mukoe.layouts.experiment import SebulbaConfig, TrainingConfig, check_experiment
+from mukoe.layouts.common.experiment import SebulbaConfig, TrainingConfig, check_experiment
 from mukoe.networks.history import input_spec
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -40,7 +40,7 @@ def make_config(name: str, envs_per_actor: int, **agent) -> TrainingConfig:
         checkpoint_seconds=1e6,
         log_seconds=1e6,
     )
-    agent = dataclasses.replace(config.agent, anneal=False, **agent)
+    agent = dataclasses.replace(config.agent, anneal_lr=False, **agent)
     threads = config.sebulba.threads_per_device
     devices = dataclasses.replace(DEVICES, threads_per_device=threads)
     return dataclasses.replace(config, agent=agent, run=run, sebulba=devices)

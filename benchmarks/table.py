@@ -9,8 +9,9 @@ from pathlib import Path
 from absl import flags
 from measure import table
 
-from mukoe.configuration import run_main, write_atomically
+from mukoe.configuration import run_main
 from mukoe.errors import UserError
+from mukoe.system import write_atomically
 
 ROWS = flags.DEFINE_string("rows", "runs/benchmarks.jsonl", "JSON lines of the benchmarks.")
 PAGE = flags.DEFINE_string("page", "docs/performance.md", "The page with marks in it.")

@@ -6,7 +6,7 @@ server run; with TPUs: --cluster.learner.gpus=0 --cluster.learner.tpus=4, and th
 inference.
 """
 
-from mukoe.layouts.distributed.ray_cluster import GroupResources, RayClusterConfig
+from mukoe.layouts.distributed.ray.cluster import GroupResources, RayClusterConfig
 
 
 def get_config() -> RayClusterConfig:

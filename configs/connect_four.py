@@ -2,8 +2,8 @@
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
 from mukoe.agents.muzero.config import MuZeroReplayConfig
-from mukoe.environments.pgx_games import PgxConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.search.config import SearchConfig
 

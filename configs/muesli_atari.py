@@ -7,8 +7,8 @@ that we could find; where nothing is said the comment is "silent". Needs an acce
 """
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.atari import AtariConfig
-from mukoe.layouts.experiment import DistributedConfig, RunConfig, TrainingConfig
+from mukoe.environments.atari.environment import AtariConfig
+from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
@@ -42,7 +42,7 @@ def get_config() -> TrainingConfig:
                 sequence_length=30,  # [2] table 5
                 unroll_steps=5,  # [2] table 5
                 discount=0.995,  # [2] table 5
-                trace_decay=0.95,  # [2] table 6
+                gae_lambda=0.95,  # [2] table 6
                 advantage_clip=1.0,  # [1] section 4.1
                 regularizer_weight=1.0,  # [1] figure 3b
                 num_samples=16,  # [2] table 5; table 6, large network: exact
@@ -60,7 +60,7 @@ def get_config() -> TrainingConfig:
                 min_size=500,  # silent
                 batch_size=96,  # [2] table 5
                 samples_per_insert=4.0,  # what a fresh share of 25% makes
-                fresh_fraction=0.25,  # [1] figure 1: 75% replay with the IMPALA network
+                online_fraction=0.25,  # [1] figure 1: 75% replay with the IMPALA network
             ),
             optimizer=OptimizerConfig(
                 learning_rate=3e-4,  # second hand; the code of [2] takes 2.5e-4

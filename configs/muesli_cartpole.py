@@ -1,8 +1,8 @@
 """Muesli on CartPole-v1, for two CPU cores."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.gymnasium_adapter import GymnasiumConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -28,7 +28,7 @@ def get_config() -> TrainingConfig:
                 min_size=32,
                 batch_size=32,
                 samples_per_insert=16.0,
-                fresh_fraction=1 / 16,
+                online_fraction=1 / 16,
             ),
             optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
             evaluation="mode",

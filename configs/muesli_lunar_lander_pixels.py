@@ -1,8 +1,8 @@
 """Muesli on LunarLander-v3 from four gray pictures of 64x64 instead of its vector."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.gymnasium_pixels import GymnasiumPixelsConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.gymnasium.pixels import GymnasiumPixelsConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
@@ -34,7 +34,7 @@ def get_config() -> TrainingConfig:
                 min_size=32,
                 batch_size=16,
                 samples_per_insert=8.0,
-                fresh_fraction=1 / 8,
+                online_fraction=1 / 8,
             ),
             optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
             evaluation="mode",

@@ -1,8 +1,8 @@
 """Muesli on MinAtar's Breakout."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.pgx_games import PgxConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -28,7 +28,7 @@ def get_config() -> TrainingConfig:
                 min_size=128,
                 batch_size=32,
                 samples_per_insert=8.0,
-                fresh_fraction=0.125,
+                online_fraction=0.125,
             ),
             optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
         ),

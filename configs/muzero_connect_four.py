@@ -1,8 +1,8 @@
 """MuZero on Connect Four by self-play."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.pgx_games import PgxConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig

@@ -6,8 +6,8 @@ actions, with which ALE's own vector environment does not step.
 """
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
-from mukoe.environments.atari import AtariConfig
-from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.environments.atari.environment import AtariConfig
+from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
 
@@ -28,8 +28,8 @@ def get_config() -> TrainingConfig:
             history=HistoryConfig(frames=4),  # [2] Atari 6
             loss=PPOLossConfig(
                 discount=0.99,
-                trace_decay=0.95,
-                clip=0.1,
+                gae_lambda=0.95,
+                clip_epsilon=0.1,
                 clip_values=False,  # [3]; [2]: yes
                 entropy_weight=0.01,
                 value_weight=0.5,
@@ -40,7 +40,7 @@ def get_config() -> TrainingConfig:
             optimizer=OptimizerConfig(
                 learning_rate=2.5e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
             ),  # [2], [3]
-            anneal=True,  # [2], [3]
+            anneal_lr=True,  # [2], [3]
         ),
         run=RunConfig(
             max_actor_steps=50_000_000,  # [3]

@@ -1,8 +1,8 @@
 """PPO on CartPole-v1, for two CPU cores: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
-from mukoe.environments.gymnasium_adapter import GymnasiumConfig
-from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 
 
@@ -12,7 +12,7 @@ def get_config() -> TrainingConfig:
         environment=GymnasiumConfig("CartPole-v1"),
         agent=PPOConfig(
             loss=PPOLossConfig(
-                discount=0.98, trace_decay=0.8, entropy_weight=0.0, clip_values=False
+                discount=0.98, gae_lambda=0.8, entropy_weight=0.0, clip_values=False
             ),
             rollout_steps=32,
             epochs=20,

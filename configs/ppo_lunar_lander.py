@@ -1,8 +1,8 @@
 """PPO on LunarLander-v3, for two CPU cores: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
-from mukoe.environments.gymnasium_adapter import GymnasiumConfig
-from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 
 
@@ -12,7 +12,7 @@ def get_config() -> TrainingConfig:
         environment=GymnasiumConfig("LunarLander-v3"),
         agent=PPOConfig(
             loss=PPOLossConfig(
-                discount=0.999, trace_decay=0.98, entropy_weight=0.01, clip_values=False
+                discount=0.999, gae_lambda=0.98, entropy_weight=0.01, clip_values=False
             ),
             rollout_steps=1024,
             epochs=4,
@@ -21,7 +21,7 @@ def get_config() -> TrainingConfig:
             optimizer=OptimizerConfig(
                 learning_rate=3e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
             ),
-            anneal=False,
+            anneal_lr=False,
             evaluation="mode",
         ),
         run=RunConfig(

@@ -1,8 +1,8 @@
 """PPO on MinAtar's Breakout, which is played on the device itself: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
-from mukoe.environments.pgx_games import PgxConfig
-from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 
 
@@ -12,7 +12,7 @@ def get_config() -> TrainingConfig:
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=PPOConfig(
             network=PPONetworkConfig(hidden_sizes=(128, 128)),
-            loss=PPOLossConfig(discount=0.99, trace_decay=0.95, entropy_weight=0.01),
+            loss=PPOLossConfig(discount=0.99, gae_lambda=0.95, entropy_weight=0.01),
             rollout_steps=128,
             epochs=4,
             minibatches=8,

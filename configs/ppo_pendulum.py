@@ -1,8 +1,8 @@
 """PPO on Pendulum-v1, with continuous actions, for two CPU cores: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
-from mukoe.environments.gymnasium_adapter import GymnasiumConfig
-from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 
 
@@ -11,9 +11,7 @@ def get_config() -> TrainingConfig:
     return TrainingConfig(
         environment=GymnasiumConfig("Pendulum-v1"),
         agent=PPOConfig(
-            loss=PPOLossConfig(
-                discount=0.9, trace_decay=0.95, entropy_weight=0.0, reward_scale=0.1
-            ),
+            loss=PPOLossConfig(discount=0.9, gae_lambda=0.95, entropy_weight=0.0, reward_scale=0.1),
             rollout_steps=128,
             epochs=10,
             minibatches=8,

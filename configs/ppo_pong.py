@@ -1,8 +1,8 @@
 """PPO on Pong, for two CPU cores: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
-from mukoe.environments.atari import AtariConfig
-from mukoe.layouts.experiment import RunConfig, SebulbaConfig, TrainingConfig
+from mukoe.environments.atari.environment import AtariConfig
+from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
 
@@ -16,7 +16,7 @@ def get_config() -> TrainingConfig:
         agent=PPOConfig(
             network=PPONetworkConfig(torso="nature", width=512),
             history=HistoryConfig(frames=4),
-            loss=PPOLossConfig(clip=0.1),
+            loss=PPOLossConfig(clip_epsilon=0.1),
             optimizer=OptimizerConfig(
                 learning_rate=2.5e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
             ),

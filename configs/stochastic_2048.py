@@ -2,8 +2,8 @@
 
 from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
-from mukoe.environments.pgx_games import PgxConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig

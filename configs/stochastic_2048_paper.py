@@ -7,8 +7,8 @@ does not say is marked.
 
 from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
-from mukoe.environments.pgx_games import PgxConfig
-from mukoe.layouts.experiment import DistributedConfig, RunConfig, TrainingConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig

@@ -94,12 +94,12 @@ class SplitPolicy:
 
         root = represent(params, observation, state)
         action, extras = search(search_params(params), key, root, legal_actions)
-        state = remember(observation, action, state)
+        state = update_state(observation, action, state)
 
     represent: `(params, observation [B, ...], state [B, ...]) -> root [B, ...]`, a tree of
         dicts and arrays.
     search: `(params, key, root, legal_actions [B, A] or None) -> (action [B] int32, extras)`.
-    remember: `(observation, action, state) -> state`, what the next step remembers.
+    update_state: `(observation, action, state) -> state`, what the next step remembers.
     search_params: the part of the parameters that `search` needs.
     """
 
@@ -107,7 +107,7 @@ class SplitPolicy:
     search: Callable[
         [PolicyParams, chex.PRNGKey, Nest, Array | None], tuple[Array, Mapping[str, Array]]
     ]
-    remember: Callable[[Nest, Array, Nest], Nest]
+    update_state: Callable[[Nest, Array, Nest], Nest]
     search_params: Callable[[PolicyParams], PolicyParams]
 
 

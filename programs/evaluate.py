@@ -13,7 +13,7 @@ from absl import flags
 
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.system import process_environment, set_process_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation, not the latest.")

@@ -14,7 +14,7 @@ from absl import flags
 
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.system import process_environment, set_process_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 GAMES = flags.DEFINE_integer("games", 40, "Games of each pair, half of them from each seat.")

@@ -12,7 +12,7 @@ from absl import flags
 
 from mukoe.configuration import DEFINE_config
 from mukoe.errors import UserError
-from mukoe.layouts.experiment import TrainingConfig
+from mukoe.layouts.common.experiment import TrainingConfig
 
 flags.adopt_module_key_flags(training)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from absl import flags
 
-from mukoe.configuration import run_main, write_atomically
+from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.observability.report import load_run, make_page
+from mukoe.system import write_atomically
 
 WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; give it for each run.")
 OUTPUT = flags.DEFINE_string("output", "report.html", "The page.")

@@ -10,9 +10,10 @@ from pathlib import Path
 import gymnasium
 from absl import flags
 
-from mukoe.configuration import run_main, write_atomically
+from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.observability.report import Run, make_results
+from mukoe.system import write_atomically
 
 ROOTS = flags.DEFINE_multi_string("runs", [], "Folder with workdirs in it; may be given again.")
 OUTPUT = flags.DEFINE_string("output", "docs/results.md", "The page; its notes are kept.")

@@ -18,8 +18,8 @@ from absl import flags
 
 from mukoe.configuration import DEFINE_config, prepare_workdir
 from mukoe.errors import UserError
-from mukoe.layouts.experiment import ACCELERATED_GROUPS
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.layouts.common.experiment import ACCELERATED_GROUPS
+from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
@@ -40,7 +40,7 @@ def main() -> int:
     threads = config.distributed.threads_of(group)
     set_process_environment(process_environment(threads, group not in ACCELERATED_GROUPS))
 
-    from mukoe.layouts.distributed import cluster_spec
+    from mukoe.layouts.distributed.runtimes.launchpad import cluster_spec
 
     spec = cluster_spec.from_environment(os.environ)
     workdir = Path(training.WORKDIR.value or "").expanduser().resolve()

@@ -18,11 +18,11 @@ from typing import Any
 from absl import flags
 
 from mukoe.configuration import DEFINE_config, apply_overrides, load_config_file, run_main
-from mukoe.environments.dm_env_rpc_adapter import require_dm_env_rpc
-from mukoe.environments.named import named_environment
+from mukoe.environments.dm_env_rpc.environment import require_dm_env_rpc
+from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
-from mukoe.layouts.endings import STATUS_INTERRUPTED, collected_signals
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, collected_signals
+from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config(None)
 ENV = flags.DEFINE_string(
@@ -61,7 +61,7 @@ def main() -> int:
     quiet = {"GRPC_VERBOSITY": "NONE"}
     set_process_environment(process_environment(threads=1, cpu_only=True) | quiet)
 
-    from mukoe.environments.dm_env_rpc_server import Server, single_environments
+    from mukoe.environments.dm_env_rpc.server import Server, single_environments
 
     if not HOST.value:
         raise UserError("--host is empty; give an interface, such as --host=127.0.0.1")

@@ -15,7 +15,7 @@ from absl import flags
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_SEED
 from mukoe.errors import UserError
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.system import process_environment, set_process_environment
 
 PLAYER = flags.DEFINE_string("player", None, "random, greedy_score or greedy_empty.")
 GAMES = flags.DEFINE_integer("games", 100, "Games that the player plays.", lower_bound=1)

@@ -15,10 +15,10 @@ from mukoe.configuration import (
     prepare_workdir,
     run_main,
 )
-from mukoe.environments.named import named_environment
+from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
-from mukoe.layouts.experiment import TrainingConfig
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.layouts.common.experiment import TrainingConfig
+from mukoe.system import process_environment, set_process_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Where logs and checkpoints go.")
 RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir.")
@@ -126,31 +126,32 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
     try:
-        from mukoe.layouts import distributed
+        from mukoe.layouts.distributed.runtimes.launchpad import launcher
+        from mukoe.layouts.distributed.runtimes.launchpad import program as graph
     except ImportError as error:
         raise UserError(
             "--layout=distributed needs the extra 'distributed' (Linux, Python 3.10): "
             f"pip install 'mukoe[distributed]' ({error})"
         ) from error
     if LAUNCHER.value == "ray":
-        distributed.leave(_launch_on_ray(config, config_filename))
+        launcher.leave(_launch_on_ray(config, config_filename))
     if flags.FLAGS.lp_launch_type == "vertex_ai":
-        distributed.leave(_launch_on_vertex(config, config_filename))
+        launcher.leave(_launch_on_vertex(config, config_filename))
     experiment = config.make_experiment()
-    spec = distributed.check(experiment)
-    distributed.allow_connections(experiment)
+    spec = graph.check(experiment)
+    launcher.allow_connections(experiment)
     workdir = _prepare(config, config_filename)
-    program, counter = distributed.make_program(experiment, spec, workdir, RESUME.value)
-    status = distributed.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
-    distributed.leave(status)
+    program, counter = graph.make_program(experiment, spec, workdir, RESUME.value)
+    status = launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
+    launcher.leave(status)
 
 
 def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
-    from mukoe.layouts import distributed
-    from mukoe.layouts.distributed.ray_cluster import RayClusterConfig
+    from mukoe.layouts.distributed.ray.cluster import RayClusterConfig
+    from mukoe.layouts.distributed.runtimes.launchpad import program as graph
 
     try:
-        from mukoe.layouts.distributed import ray_launcher
+        from mukoe.layouts.distributed.ray import launcher as ray_launcher
     except ImportError as error:
         raise UserError(
             f"--launcher=ray needs the extra 'ray': pip install 'mukoe[ray]' ({error})"
@@ -159,14 +160,12 @@ def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
         cluster = _load(CLUSTER, RayClusterConfig)
     else:
         cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
-    experiment = distributed.place_inference(
-        config.make_experiment(), cluster.inference.has_accelerator
-    )
-    spec = distributed.check(experiment, cluster.memory_of)
+    experiment = graph.place_inference(config.make_experiment(), cluster.inference.has_accelerator)
+    spec = graph.check(experiment, cluster.memory_of)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_filename)
-        program, counter = distributed.make_program(experiment, spec, workdir, RESUME.value)
+        program, counter = graph.make_program(experiment, spec, workdir, RESUME.value)
         return ray_launcher.launch(program, counter, experiment, workdir, cluster)
 
 

@@ -13,11 +13,11 @@ from absl import flags
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.errors import UserError
-from mukoe.layouts.resources import process_environment, set_process_environment
+from mukoe.system import process_environment, set_process_environment
 
 if TYPE_CHECKING:
     from mukoe.environments import VectorEnvironment
-    from mukoe.layouts.runs import StoredRun
+    from mukoe.layouts.common.stored_run import StoredRun
     from mukoe.viewing import BoardGame, Moment, WatchedAgent
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the run to look at.")
@@ -137,7 +137,7 @@ def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
 
 
 def _write_tree(run: "StoredRun", agent: "WatchedAgent") -> int:
-    from mukoe.configuration import write_atomically
+    from mukoe.system import write_atomically
     from mukoe.viewing import action_names
     from mukoe.viewing.tree_svg import draw_tree
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mukoe.acting.rollouts import Rollout, RolloutDeclaration
 from mukoe.acting.runners import reset_state
-from mukoe.environments.game_functions import GameFunctions, GameStep, Streams
+from mukoe.environments.pgx.games import GameFunctions, GameStep, Streams
 from mukoe.observability.timings import Timings
 from mukoe.types import Array, EpisodeResult, Nest, Policy, PolicyParams, Row
 

@@ -1,6 +1,6 @@
 """Settings of experiments: typed fields, the command line, the workdir."""
 
-from mukoe.configuration.door import DEFINE_config, load_config_file, run_main
+from mukoe.configuration.cli import DEFINE_config, load_config_file, run_main
 from mukoe.configuration.fields import (
     apply_overrides,
     from_dict,
@@ -9,7 +9,7 @@ from mukoe.configuration.fields import (
     to_json,
     with_values,
 )
-from mukoe.configuration.workdir import load_config, prepare_workdir, write_atomically
+from mukoe.configuration.workdir import load_config, prepare_workdir
 
 __all__ = [
     "DEFINE_config",
@@ -23,5 +23,4 @@ __all__ = [
     "to_dict",
     "to_json",
     "with_values",
-    "write_atomically",
 ]

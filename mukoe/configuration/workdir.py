@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mukoe.configuration.door import load_config_file
+from mukoe.configuration.cli import load_config_file
 from mukoe.configuration.fields import from_dict, to_dict, to_json, with_values
 from mukoe.errors import UserError
+from mukoe.system import write_atomically
 
 _CONFIG_FILE = "config.json"
 _CONFIG_COPY = "config.py"
@@ -156,16 +157,3 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it, so that it is never half there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -1,16 +1,16 @@
 """Environments: everything is a vector of dm_env environments in the end."""
 
-from mukoe.environments.atari import AtariConfig, AtariEnvironment, games, make_atari
-from mukoe.environments.atari_scores import ATARI_57, human_normalised_score
-from mukoe.environments.game_functions import PGX_GAMES, GameFunctions, GameStep, Opponent, Streams
-from mukoe.environments.gymnasium_adapter import (
+from mukoe.environments.atari.environment import AtariConfig, AtariEnvironment, games, make_atari
+from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
+from mukoe.environments.gymnasium.environment import (
     GymnasiumConfig,
     GymnasiumEnvironment,
     make_gymnasium,
 )
-from mukoe.environments.gymnasium_pixels import GymnasiumPixelsConfig, RenderedObservation
-from mukoe.environments.opponents import OPPONENTS, make_opponent
-from mukoe.environments.pgx_games import MatchEnvironment, PgxConfig, SelfPlayEnvironment
+from mukoe.environments.gymnasium.pixels import GymnasiumPixelsConfig, RenderedObservation
+from mukoe.environments.pgx.environment import MatchEnvironment, PgxConfig, SelfPlayEnvironment
+from mukoe.environments.pgx.games import PGX_GAMES, GameFunctions, GameStep, Opponent, Streams
+from mukoe.environments.pgx.opponents import OPPONENTS, make_opponent
 from mukoe.environments.vector import (
     EnvironmentFactory,
     SyncVectorEnvironment,

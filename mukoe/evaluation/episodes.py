@@ -10,10 +10,10 @@ import numpy as np
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
 from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
-from mukoe.environments.atari import AtariConfig
-from mukoe.environments.atari_scores import ATARI_57, human_normalised_score
-from mukoe.environments.game_functions import MOST_OPENING_MOVES, match
-from mukoe.environments.pgx_games import MatchEnvironment
+from mukoe.environments.atari.environment import AtariConfig
+from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
+from mukoe.environments.pgx.environment import MatchEnvironment
+from mukoe.environments.pgx.games import MOST_OPENING_MOVES, match
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
@@ -24,8 +24,8 @@ from mukoe.evaluation.players import (
     two_player_game,
 )
 from mukoe.evaluation.statistics import ScoreStatistics, score_statistics
-from mukoe.layouts.required_memory import RequiredMemory
-from mukoe.layouts.runs import StoredRun
+from mukoe.layouts.common.required_memory import RequiredMemory
+from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.types import EpisodeResult, PolicyParams
 
 SEATS = ("first", "second")

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
-from mukoe.environments.game_functions import MOST_OPENING_MOVES
-from mukoe.environments.opponents import OPPONENTS
+from mukoe.environments.pgx.games import MOST_OPENING_MOVES
+from mukoe.environments.pgx.opponents import OPPONENTS
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo
 from mukoe.evaluation.matches import Matches
@@ -26,8 +26,8 @@ from mukoe.evaluation.players import (
     rules_with_opening,
     two_player_game,
 )
-from mukoe.layouts.required_memory import RequiredMemory
-from mukoe.layouts.runs import StoredRun
+from mukoe.layouts.common.required_memory import RequiredMemory
+from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.learning.checkpoint import Checkpointer
 
 NEIGHBOURS = 2

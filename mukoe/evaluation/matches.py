@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.environments.game_functions import GameState, Opponent, Rules
+from mukoe.environments.pgx.games import GameState, Opponent, Rules
 from mukoe.evaluation.players import Player
 from mukoe.types import Nest
 

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.acting.runners import reset_state
-from mukoe.environments.game_functions import GameState, Opponent, Rules, load_rules
-from mukoe.environments.opponents import OPPONENTS, make_opponent, random_opponent
-from mukoe.environments.pgx_games import PgxConfig
+from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.games import GameState, Opponent, Rules, load_rules
+from mukoe.environments.pgx.opponents import OPPONENTS, make_opponent, random_opponent
 from mukoe.errors import UserError
-from mukoe.layouts.runs import StoredRun, open_run
+from mukoe.layouts.common.stored_run import StoredRun, open_run
 from mukoe.types import Array, MaskedObservation, Nest, Policy, PolicyParams
 
 

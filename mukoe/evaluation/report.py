@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mukoe.configuration import write_atomically
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import SEATS, Evaluation, environment_name, summary
 from mukoe.observability.progress import Progress, ProgressLine
+from mukoe.system import write_atomically
 
 _QUIET_SECONDS = 3.0
 

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.environments.game_functions import GameState, Rules, load_rules
+from mukoe.environments.pgx.games import GameState, Rules, load_rules
 from mukoe.errors import UserError
-from mukoe.replay.memory import check_fits
+from mukoe.system import check_fits
 
 PLAYERS = ("random", "greedy_score", "greedy_empty")
 """`random`: uniform over the legal moves. `greedy_score`: the move that scores most at once.

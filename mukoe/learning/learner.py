@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.errors import UserError
-from mukoe.learning.poison import NonFiniteUpdatesError
+from mukoe.learning.non_finite import NonFiniteUpdatesError
 from mukoe.learning.prefetch import Prefetcher
 from mukoe.observability.timings import Timings, time_columns
 from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample

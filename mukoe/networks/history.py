@@ -128,7 +128,7 @@ def network_input(
     return stack(history, features, config, num_actions)
 
 
-def remember(observation: Nest, action: Array, history: Nest) -> Nest:
+def update_state(observation: Nest, action: Array, history: Nest) -> Nest:
     """Returns `push` of an environment's whole observation, legal actions and all."""
     features, _ = split_legal_actions(observation)
     return push(history, features, action)

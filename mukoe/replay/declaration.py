@@ -56,7 +56,7 @@ class ReplayDeclaration:
     period: int = 1
     # Share of a sample that is fresh: the newest of the items that were not fresh before. A
     # sample waits until there are enough of them.
-    fresh_fraction: float = 0.0
+    online_fraction: float = 0.0
     # How often an item is sampled on average; None lets both sides run freely.
     samples_per_insert: float | None = None
     # How far samples may run ahead of or behind `samples_per_insert`, as a fraction of the
@@ -120,9 +120,9 @@ class ReplayDeclaration:
             "None when the sampler is 'uniform'",
         )
         _check(
-            self.fresh_fraction >= 0 and self.fresh_items < self.batch_size,
-            "fresh_fraction",
-            self.fresh_fraction,
+            self.online_fraction >= 0 and self.fresh_items < self.batch_size,
+            "online_fraction",
+            self.online_fraction,
             "0 or more, and leave room for replayed items",
         )
         most = self.batch_size / max(self.fresh_items, 1)
@@ -149,7 +149,7 @@ class ReplayDeclaration:
     @property
     def fresh_items(self) -> int:
         """Items of a sample that are fresh."""
-        return round(self.fresh_fraction * self.batch_size)
+        return round(self.online_fraction * self.batch_size)
 
     @property
     def fresh_capacity(self) -> int:

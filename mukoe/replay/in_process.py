@@ -19,8 +19,8 @@ import dm_env
 import jax
 import numpy as np
 
+from mukoe import system as memory
 from mukoe.errors import UserError
-from mukoe.replay import memory
 from mukoe.replay.declaration import ReplayDeclaration, check_final_extras
 from mukoe.replay.row_pool import PADDING, RowPool
 from mukoe.replay.sum_tree import SumTree

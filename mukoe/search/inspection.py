@@ -13,14 +13,14 @@ from mukoe.types import Array, Nest, PolicyParams
 class Inspector:
     """A policy taken apart: its search with the tree, and its memory.
 
-    Acting goes `inspect`, then `remember` with the action that was taken, be it the search's
+    Acting goes `inspect`, then `update_state` with the action that was taken, be it the search's
     own or, in a game, that of an opponent. Batched over `B` environments as `Policy` is.
 
     inspect: `(params, key, observation [B, ...], state [B, ...]) -> (output, tree)`.
-    remember: `(observation [B, ...], action [B], state [B, ...]) -> state`.
+    update_state: `(observation [B, ...], action [B], state [B, ...]) -> state`.
     initial_state: the memory `[B, ...]` at the start of an episode, given `B`.
     """
 
     inspect: Callable[[PolicyParams, chex.PRNGKey, Nest, Nest], tuple[SearchOutput, mctx.Tree]]
-    remember: Callable[[Nest, Array, Nest], Nest]
+    update_state: Callable[[Nest, Array, Nest], Nest]
     initial_state: Callable[[int], Nest]

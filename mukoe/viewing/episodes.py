@@ -76,7 +76,7 @@ def take(
     action: Array,
 ) -> dm_env.TimeStep:
     """Takes an action in a vector of one, lets the agent know, and returns the next step."""
-    agent.remember(timestep.observation, action)
+    agent.update_state(timestep.observation, action)
     return environment.step(batch_of_one(action))
 
 

@@ -56,7 +56,7 @@ def batch_of_one(action: Array) -> np.ndarray:
 class WatchedAgent:
     """The evaluation policy of an agent in one environment, with its search where it has one.
 
-    The calls of an episode are `start`, then `decide` and `remember` in turn.
+    The calls of an episode are `start`, then `decide` and `update_state` in turn.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class WatchedAgent:
         decision, self._own_next = self._look.decide(self._params, key, observation, self._memory)
         return decision
 
-    def remember(self, observation: Nest, action: Array) -> None:
+    def update_state(self, observation: Nest, action: Array) -> None:
         """Takes note of what was done, by whomever, after `decide`."""
-        self._memory = self._look.remember(
+        self._memory = self._look.update_state(
             observation, batch_of_one(action), self._memory, self._own_next
         )
 
@@ -117,7 +117,7 @@ class _PolicyWithSearch:
     def __init__(self, inspector: Inspector):
         self.initial_state = inspector.initial_state
         self._inspect = jax.jit(inspector.inspect)
-        self._remember = jax.jit(inspector.remember)
+        self._remember = jax.jit(inspector.update_state)
 
     def decide(
         self, params: PolicyParams, key: chex.PRNGKey, observation: Nest, memory: Nest
@@ -126,7 +126,7 @@ class _PolicyWithSearch:
         action, value = int(output.action[0]), float(output.search_value[0])
         return Decision(action, value, output.search_policy[0], from_mctx(tree)), memory
 
-    def remember(
+    def update_state(
         self, observation: Nest, actions: np.ndarray, memory: Nest, own_next: Nest
     ) -> Nest:
         del own_next
@@ -149,7 +149,7 @@ class _PolicyAlone:
         own = int(action[0]) if action.ndim == 1 else np.asarray(action[0])
         return Decision(own, None if value is None else float(value), policy, None), own_next
 
-    def remember(
+    def update_state(
         self, observation: Nest, actions: np.ndarray, memory: Nest, own_next: Nest
     ) -> Nest:
         del observation, actions, memory

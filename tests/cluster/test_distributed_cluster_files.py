@@ -11,7 +11,7 @@ pytest.importorskip("ray")
 pytest.importorskip("launchpad")
 
 from mukoe.configuration import load_config_file  # noqa: E402
-from mukoe.layouts.distributed.ray_cluster import check_resources, machines_for  # noqa: E402
+from mukoe.layouts.distributed.ray.cluster import check_resources, machines_for  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 GCP = yaml.safe_load((ROOT / "cluster" / "gcp.yaml").read_text())

@@ -14,7 +14,7 @@ HUGE = 10**18
 
 
 # Refused, if at all, by arithmetic, when it is known which environment it is about: see
-# tests/layouts/test_required_memory.py.
+# tests/layouts/common/test_required_memory.py.
 MAY_BE_HUGE = {
     "AlphaZeroNetworkConfig.head_channels",
     "AlphaZeroNetworkConfig.head_sizes",

@@ -8,7 +8,7 @@ import pytest
 
 from mukoe.configuration import load_config_file
 from mukoe.environments.coin_flip import CoinFlipConfig
-from mukoe.environments.dm_env_rpc_adapter import DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.environment import DmEnvRpcConfig
 from tests.configuration.fuzzed import HUGE, MAY_BE_ENDLESS, MAY_BE_HUGE, leaves, refusal
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -53,9 +53,9 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "MuesliLossConfig.prior_uniform",
     "MuesliLossConfig.regularizer_weight",
     "MuesliLossConfig.reward_weight",
-    "MuesliLossConfig.trace_decay",
+    "MuesliLossConfig.gae_lambda",
     "MuesliLossConfig.value_weight",
-    "MuesliReplayConfig.fresh_fraction",
+    "MuesliReplayConfig.online_fraction",
     "NetworkConfig.dynamics_blocks",
     "NetworkConfig.dynamics_gradient_scale",
     "NetworkConfig.representation_blocks",
@@ -66,7 +66,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "OptimizerConfig.weight_decay",
     "PPOLossConfig.discount",
     "PPOLossConfig.entropy_weight",
-    "PPOLossConfig.trace_decay",
+    "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
     "PgxConfig.random_opening_moves",
     "RunConfig.checkpoint_period",

@@ -6,8 +6,8 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from mukoe.environments.dm_env_rpc_adapter import DmEnvRpcConfig
-from mukoe.environments.dm_env_rpc_server import Server, single_environments
+from mukoe.environments.dm_env_rpc.environment import DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.server import Server, single_environments
 
 
 @contextlib.contextmanager

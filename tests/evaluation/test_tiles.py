@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.environments import PgxConfig
-from mukoe.environments.game_functions import load_rules
+from mukoe.environments.pgx.games import load_rules
 from mukoe.errors import UserError
 from mukoe.evaluation.tiles import choose, play, read_games, shares
 

@@ -1,8 +1,8 @@
 """A run of a few seconds."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.gymnasium_adapter import GymnasiumConfig
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
 

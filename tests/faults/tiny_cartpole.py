@@ -1,8 +1,8 @@
 """A program that starts soon, learns a little, and saves often."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.gymnasium_adapter import GymnasiumConfig
-from mukoe.layouts.experiment import DistributedConfig, RunConfig, TrainingConfig
+from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
 

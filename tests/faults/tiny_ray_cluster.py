@@ -1,6 +1,6 @@
 """Little of each machine; `replay` and `actor` say on which machine a node comes to be."""
 
-from mukoe.layouts.distributed.ray_cluster import GroupResources, RayClusterConfig
+from mukoe.layouts.distributed.ray.cluster import GroupResources, RayClusterConfig
 
 _SMALL = GroupResources(cpus=0.1)
 

@@ -5,7 +5,7 @@ import pytest
 
 from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig
 from mukoe.errors import UserError
-from mukoe.learning.targets import n_step_returns, td_lambda_returns
+from mukoe.learning.returns import n_step_returns, td_lambda_returns
 
 DISCOUNT = 0.5
 

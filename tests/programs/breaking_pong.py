@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mukoe.configuration import load_config_file
 from mukoe.environments import AtariConfig, vectorize
-from mukoe.environments.atari import AtariEnvironment
+from mukoe.environments.atari.environment import AtariEnvironment
 
 CONFIG = Path(__file__).parents[2] / "configs" / "atari.py"
 

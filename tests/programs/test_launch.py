@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mukoe.layouts.reporting import counts_to_resume
+from mukoe.layouts.common.reporting import counts_to_resume
 from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]

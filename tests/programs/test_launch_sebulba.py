@@ -1,6 +1,6 @@
 """The layout sebulba as a person starts it."""
 
-from mukoe.layouts.reporting import counts_to_resume
+from mukoe.layouts.common.reporting import counts_to_resume
 from tests.programs.forked import run_program
 
 TINY = (

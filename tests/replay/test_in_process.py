@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from mukoe import system as memory
 from mukoe.errors import UserError
-from mukoe.replay import in_process, memory
+from mukoe.replay import in_process
 from mukoe.replay.in_process import InProcessReplay, ReplayTimeoutError, bytes_required
 from tests.replay.episodes import (
     ROW_SPEC,
@@ -454,7 +455,7 @@ def test_with_a_period_rows_are_freed_with_their_items():
 
 
 def test_fresh_items_are_the_newest_and_come_once():
-    replay = make(min_size=4, batch_size=8, fresh_fraction=0.25)
+    replay = make(min_size=4, batch_size=8, online_fraction=0.25)
     adder = replay.make_adder()
     record(adder, 0, 0, 5)
     assert replay.sample().keys[-2:].tolist() == [4, 3]
@@ -473,7 +474,7 @@ def test_fresh_items_are_the_newest_and_come_once():
 
 
 def test_fresh_items_leave_with_the_oldest():
-    replay = make(min_size=4, batch_size=8, fresh_fraction=0.25, capacity=4, sequence_length=2)
+    replay = make(min_size=4, batch_size=8, online_fraction=0.25, capacity=4, sequence_length=2)
     adder = replay.make_adder()
     for episode in range(6):
         record(adder, 0, episode, 1)
@@ -486,7 +487,7 @@ def test_fresh_items_leave_with_the_oldest():
 @pytest.mark.parametrize("burst", [1, 5])
 def test_fresh_items_and_the_limiter_never_block_each_other(burst):
     """Samples whenever they are allowed, also where items come in bursts: exactly the ratio."""
-    replay = make(min_size=6, batch_size=8, fresh_fraction=0.25, samples_per_insert=4.0)
+    replay = make(min_size=6, batch_size=8, online_fraction=0.25, samples_per_insert=4.0)
     adder = replay.make_adder()
     for episode in range(300):
         assert replay.can_insert()
@@ -498,7 +499,7 @@ def test_fresh_items_and_the_limiter_never_block_each_other(burst):
 
 def test_a_restored_replay_remembers_what_was_fresh():
     def fresh():
-        return make(min_size=4, batch_size=8, fresh_fraction=0.25, period=2)
+        return make(min_size=4, batch_size=8, online_fraction=0.25, period=2)
 
     one, other = fresh(), fresh()
     calls = steps(0, 0, 9)

@@ -290,7 +290,7 @@ def test_with_a_period_items_start_at_its_multiples(make):
 
 
 def test_fresh_items_are_the_newest_and_come_once(make):
-    replay = make(batch_size=8, fresh_fraction=0.25, min_size=2)
+    replay = make(batch_size=8, online_fraction=0.25, min_size=2)
     adder = replay.make_adder()
     record(adder, 0, 0, 6)
     replay.send()

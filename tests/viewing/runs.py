@@ -4,7 +4,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from mukoe.layouts.runs import open_run
+from mukoe.layouts.common.stored_run import open_run
 from mukoe.viewing import WatchedAgent
 from tests.trained_runs import train_once
 

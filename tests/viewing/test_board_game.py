@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("pgx")
 
-from mukoe.environments.pgx_games import PgxConfig  # noqa: E402
+from mukoe.environments.pgx.environment import PgxConfig  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.viewing import BoardGame, find_board  # noqa: E402
 from mukoe.viewing.browser import GameServer  # noqa: E402

@@ -103,7 +103,7 @@ def _make_represent(policy: Policy, split: SplitPolicy) -> Callable:
         if not jax.tree.leaves(memory):
             return split.represent(params, observation, memory), memory
         state, previous_observation = memory
-        state = split.remember(previous_observation, previous_action, state)
+        state = split.update_state(previous_observation, previous_action, state)
         state = reset_state(state, policy.initial_state(is_first.shape[0]), is_first)
         return split.represent(params, observation, state), (state, observation)
 

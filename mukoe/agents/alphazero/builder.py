@@ -8,8 +8,8 @@ from mukoe.agents.alphazero.model import alphazero_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
 from mukoe.agents.muzero.builder import SearchBuilder
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
-from mukoe.environments.game_functions import Rules, load_rules
-from mukoe.environments.shown_games import SHOWN_GAMES
+from mukoe.environments.pgx.fully_observed import SHOWN_GAMES
+from mukoe.environments.pgx.games import Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.networks.models import NetworkConfig
 from mukoe.search import SearchModel

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mukoe.agents.muzero.config import MuZeroReplayConfig
 from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
-from mukoe.environments.shown_games import check_shown
+from mukoe.environments.pgx.fully_observed import check_shown
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig

@@ -14,7 +14,7 @@ from optax import softmax_cross_entropy as cross_entropy
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import (
-    Unrolled,
+    UnrollLosses,
     network_inputs,
     policy_entropy,
     sample_targets,
@@ -86,4 +86,4 @@ def _loss(
         "root_value": jnp.mean(root_value),
     }
     weights = {"policy_loss": 1.0, "value_loss": value_weight}
-    return total_loss(config, weights, sample, targets, Unrolled(losses, root_value, metrics))
+    return total_loss(config, weights, sample, targets, UnrollLosses(losses, root_value, metrics))

@@ -9,8 +9,8 @@ import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero.model import root_of
-from mukoe.environments.game_functions import Rules
-from mukoe.environments.shown_games import shown_position
+from mukoe.environments.pgx.fully_observed import shown_position
+from mukoe.environments.pgx.games import Rules
 from mukoe.search import SearchModel
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Params

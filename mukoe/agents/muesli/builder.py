@@ -49,7 +49,7 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
             min_size=config.min_size,
             batch_size=config.batch_size,
             samples_per_insert=config.samples_per_insert,
-            fresh_fraction=config.fresh_fraction,
+            online_fraction=config.online_fraction,
         )
 
     def memory_use(

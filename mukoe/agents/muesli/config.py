@@ -35,13 +35,13 @@ class MuesliReplayConfig:
     samples_per_insert: float | None = 4.0
     # Share of a batch that was never sampled before. [1] figure 1: 75% are replayed with the
     # IMPALA network, 95% with the large one ([2] table 6, too).
-    fresh_fraction: float = 0.25
+    online_fraction: float = 0.25
 
     def __post_init__(self) -> None:
         group = "replay."
         check_numbers(self, "capacity", "min_size", "batch_size", at_least=1, group=group)
         check_numbers(self, "samples_per_insert", above=0, at_most=LARGEST_COUNT, group=group)
-        check_numbers(self, "fresh_fraction", at_least=0, below=1, group=group)
+        check_numbers(self, "online_fraction", at_least=0, below=1, group=group)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class MuesliLossConfig:
     # Discount per step, γ. [2] table 5, discount: 0.995.
     discount: float = 0.995
     # λ of Retrace. [2] table 6, Retrace λ: 0.95.
-    trace_decay: float = 0.95
+    gae_lambda: float = 0.95
     # c, advantages in the regulariser are clipped to ±c. [1] section 4.1, its end: 1.
     advantage_clip: float = 1.0
     # λ, weight of KL(π_CMPO, π) beside the policy gradient. [1] figure 3b: 1.
@@ -87,7 +87,7 @@ class MuesliLossConfig:
         group = "loss."
         check_numbers(self, "sequence_length", at_least=2, group=group)
         check_numbers(self, "unroll_steps", at_least=1, at_most=MOST_COMPILED, group=group)
-        shares = ("discount", "trace_decay", "prior_behavior", "prior_uniform")
+        shares = ("discount", "gae_lambda", "prior_behavior", "prior_uniform")
         check_numbers(self, *shares, at_least=0, at_most=1, group=group)
         check_numbers(self, "moment_decay", at_least=0, below=1, group=group)
         check_numbers(self, "advantage_clip", "moment_epsilon", above=0, group=group)

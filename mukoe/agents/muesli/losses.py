@@ -28,7 +28,7 @@ from mukoe.agents.muesli.action_space import make_action_space
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import ActionSpace, LookAhead, PolicyTarget, flat
-from mukoe.learning.targets import UnrollMasks, retrace_returns, unroll_masks
+from mukoe.learning.returns import UnrollMasks, retrace_returns, unroll_masks
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks
@@ -94,7 +94,7 @@ def make_targets(
         look.taken_values,
         look.values,
         look.ratios,
-        loss.trace_decay,
+        loss.gae_lambda,
         loss.discount,
     )
     masks = jax.tree.map(lambda x: x[:, :-1], unroll_masks(rows.discount, rows.mask))

@@ -6,7 +6,7 @@ import chex
 
 from mukoe.agents.muesli.action_space import make_action_space
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.networks.history import initial_history, network_input, remember
+from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
 
@@ -40,7 +40,7 @@ def make_policy(
             "value": networks.value_encoding.to_scalar(prediction.value_logits),
             "policy_entropy": policy.entropy(),
         }
-        return action, extras, remember(observation, action, state)
+        return action, extras, update_state(observation, action, state)
 
     def initial_state(batch_size: int) -> Nest:
         return initial_history(features_spec, config.history, batch_size, environment_spec.actions)

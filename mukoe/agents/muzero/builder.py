@@ -15,7 +15,7 @@ from mukoe.agents.muzero.model import muzero_model
 from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
-from mukoe.learning.targets import td_lambda_returns
+from mukoe.learning.returns import td_lambda_returns
 from mukoe.networks.history import input_spec
 from mukoe.networks.models import (
     MuZeroNetworks,

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
-from mukoe.learning.targets import UnrollMasks, td_lambda_returns, unroll_masks
+from mukoe.learning.returns import UnrollMasks, td_lambda_returns, unroll_masks
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks, Prediction
 from mukoe.networks.value_encoding import ValueEncoding
@@ -44,7 +44,7 @@ class UnrollTargets(NamedTuple):
     masks: UnrollMasks
 
 
-class Unrolled(NamedTuple):
+class UnrollLosses(NamedTuple):
     """What an unrolled model has to answer for.
 
     losses: `[B]` each, by name.
@@ -161,7 +161,7 @@ def total_loss(
     weights: Mapping[str, float],
     sample: Sample,
     targets: UnrollTargets,
-    unrolled: Unrolled,
+    unrolled: UnrollLosses,
 ) -> tuple[Array, LossExtra]:
     """Weighs losses by name and by importance; the priorities are those of appendix G."""
     importance = importance_weights(sample.probabilities, config.replay.importance_exponent)
@@ -187,7 +187,7 @@ def _unroll_losses(
     params: Params,
     root: Array,
     targets: UnrollTargets,
-) -> Unrolled:
+) -> UnrollLosses:
     """Unrolls the model and compares it with the targets.
 
     The root counts fully, each of the K states behind it by 1/K (appendix G).
@@ -220,7 +220,7 @@ def _unroll_losses(
         value_loss += known[:, k] * value / steps
         reward_loss += known[:, k - 1] * reward / steps
     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "reward_loss": reward_loss}
-    return Unrolled(losses, root_value, metrics)
+    return UnrollLosses(losses, root_value, metrics)
 
 
 def network_inputs(

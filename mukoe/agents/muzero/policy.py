@@ -13,7 +13,7 @@ from dm_env import specs
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
-from mukoe.networks.history import initial_history, network_input, remember
+from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.networks.models import MuZeroNetworks, without_representation
 from mukoe.search import Inspector, SearchModel, make_root_search, make_tree_search
 from mukoe.types import (
@@ -68,7 +68,7 @@ def make_search_policy(
         _, legal_actions = split_legal_actions(observation)
         root = split.represent(params, observation, state)
         action, extras = split.search(params, key, root, legal_actions)
-        return action, extras, split.remember(observation, action, state)
+        return action, extras, split.update_state(observation, action, state)
 
     return Policy(
         apply=apply,
@@ -116,7 +116,7 @@ def _split(
     return SplitPolicy(
         represent=represent,
         search=search,
-        remember=remember,
+        update_state=update_state,
         search_params=lambda params: params._replace(network=search_params(params.network)),
     )
 
@@ -140,7 +140,7 @@ def make_inspector(
 
     return Inspector(
         inspect=inspect,
-        remember=remember,
+        update_state=update_state,
         initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
     )
 

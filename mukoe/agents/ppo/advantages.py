@@ -11,7 +11,7 @@ def generalized_advantages(
     discounts: Array,
     mask: Array,
     values: Array,
-    trace_decay: float,
+    gae_lambda: float,
     discount: float,
 ) -> jax.Array:
     """Returns the generalised advantage estimates `[B, T]` of the steps of a rollout.
@@ -37,7 +37,7 @@ def generalized_advantages(
         turn passes to the opponent, whose value and advantage count with the other sign.
       mask: `[B, T]`, 1 where an action was taken; 0 on final observations.
       values: `[B, T + 1]`, of the observation of each row and of the one behind the last.
-      trace_decay: `λ`.
+      gae_lambda: `λ`.
       discount: the agent's discount per step, `γ`.
     """
     weights = discount * discounts
@@ -48,6 +48,6 @@ def generalized_advantages(
         advantage = error + weight * following
         return advantage, advantage
 
-    rows = (errors.T, (trace_decay * mask * weights).T)
+    rows = (errors.T, (gae_lambda * mask * weights).T)
     _, advantages = jax.lax.scan(back, jnp.zeros_like(values[:, 0]), rows, reverse=True)
     return advantages.T

@@ -39,10 +39,11 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
 
     def for_updates(self, num_updates: int) -> "PPOBuilder":
         steps = num_updates * self._config.epochs * self._config.minibatches
-        if self._config.anneal and steps > LARGEST_COUNT:
+        if self._config.anneal_lr and steps > LARGEST_COUNT:
             raise UserError(
                 f"the learning rate cannot fall over {steps} gradient steps: at most "
-                f"{LARGEST_COUNT} are counted; lower run.max_actor_steps, or set agent.anneal=false"
+                f"{LARGEST_COUNT} are counted; lower run.max_actor_steps, or set "
+                "agent.anneal_lr=false"
             )
         return PPOBuilder(self._config, num_updates)
 
@@ -50,7 +51,7 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
     def optimizer(self) -> OptimizerConfig:
         """The optimiser; its schedule counts gradient steps, several for each update."""
         config = self._config
-        if not config.anneal or self._num_updates is None:
+        if not config.anneal_lr or self._num_updates is None:
             return config.optimizer
         steps = self._num_updates * config.epochs * config.minibatches
         return dataclasses.replace(config.optimizer, schedule="linear", decay_steps=steps)

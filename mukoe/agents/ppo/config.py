@@ -52,9 +52,9 @@ class PPOLossConfig:
     # Discount per step, γ. [2], [3]: 0.99.
     discount: float = 0.99
     # λ of the generalised advantage estimates. [1] table 3; [2] core 5; [3]: 0.95.
-    trace_decay: float = 0.95
+    gae_lambda: float = 0.95
     # ε of the clipped surrogate. [1] table 5, [2] core 8, [3]: 0.1 on Atari, 0.2 elsewhere.
-    clip: float = 0.2
+    clip_epsilon: float = 0.2
     # Whether values are clipped by the same ε. [2] core 9: yes, though it may hurt; [3]: no.
     clip_values: bool = True
     # Weight of the entropy. [1] table 5, [2] core 10, [3]: 0.01 with discrete actions; [2]
@@ -68,8 +68,8 @@ class PPOLossConfig:
     reward_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_numbers(self, "discount", "trace_decay", at_least=0, at_most=1, group="loss.")
-        check_numbers(self, "clip", "reward_scale", above=0, group="loss.")
+        check_numbers(self, "discount", "gae_lambda", at_least=0, at_most=1, group="loss.")
+        check_numbers(self, "clip_epsilon", "reward_scale", above=0, group="loss.")
         check_numbers(self, "entropy_weight", "value_weight", at_least=0, group="loss.")
 
 
@@ -93,7 +93,7 @@ class PPOConfig:
         learning_rate=2.5e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
     )
     # Whether the learning rate falls linearly, to 0 at the end of the run. [2] core 4; [3]: yes.
-    anneal: bool = True
+    anneal_lr: bool = True
     # How evaluation chooses: a 'sample' of the policy, or its 'mode'. [2], [3]: sample.
     evaluation: Literal["sample", "mode"] = "sample"
 
@@ -105,10 +105,10 @@ class PPOConfig:
                 f"agent.rollout_steps ({self.rollout_steps}) must be a multiple of "
                 f"agent.minibatches ({self.minibatches}), each of which gets as many steps"
             )
-        if self.anneal and self.optimizer.schedule != "constant":
+        if self.anneal_lr and self.optimizer.schedule != "constant":
             raise UserError(
-                "agent.anneal sets the schedule of the learning rate; with "
-                f"optimizer.schedule={self.optimizer.schedule!r} set agent.anneal=false"
+                "agent.anneal_lr sets the schedule of the learning rate; with "
+                f"optimizer.schedule={self.optimizer.schedule!r} set agent.anneal_lr=false"
             )
 
     def make_builder(self) -> "PPOBuilder":

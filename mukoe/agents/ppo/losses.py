@@ -59,7 +59,7 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
             steps.discount,
             steps.mask,
             values,
-            config.loss.trace_decay,
+            config.loss.gae_lambda,
             config.loss.discount,
         )
         return PPOBatch(
@@ -94,7 +94,9 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
         if config.normalize_advantages:
             advantage = normalize(advantage, batch.mask)
         parts = {
-            "policy_loss": _mean(clipped_surrogate(log_ratio, advantage, config.clip), batch.mask),
+            "policy_loss": _mean(
+                clipped_surrogate(log_ratio, advantage, config.clip_epsilon), batch.mask
+            ),
             "value_loss": _mean(_value_loss(value, batch, config), batch.mask),
             "entropy": _mean(policy.entropy(), batch.mask),
         }
@@ -109,7 +111,7 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
             **parts,
             # An estimate of KL(π_old, π) without bias and of a low variance ([2] core 12).
             "approximate_kl": _mean(ratio - 1.0 - log_ratio, batch.mask),
-            "clipped": _mean(jnp.abs(ratio - 1.0) > config.clip, batch.mask),
+            "clipped": _mean(jnp.abs(ratio - 1.0) > config.clip_epsilon, batch.mask),
             "value": _mean(value, batch.mask),
         }
         return total, LossExtra(metrics, None)
@@ -117,10 +119,11 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
     return loss
 
 
-def clipped_surrogate(log_ratio: Array, advantage: Array, clip: float) -> jax.Array:
+def clipped_surrogate(log_ratio: Array, advantage: Array, clip_epsilon: float) -> jax.Array:
     """Returns `-min(r A, clip(r, 1 - ε, 1 + ε) A)`, `[...]`; equation 7 as a loss."""
     ratio = jnp.exp(log_ratio)
-    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
+    clipped = jnp.clip(ratio, 1.0 - clip_epsilon, 1.0 + clip_epsilon)
+    return -jnp.minimum(ratio * advantage, clipped * advantage)
 
 
 def normalize(advantage: Array, mask: Array) -> jax.Array:
@@ -134,7 +137,9 @@ def _value_loss(value: Array, batch: PPOBatch, config: PPOLossConfig) -> jax.Arr
     target = batch.value + batch.advantage
     error = (value - target) ** 2
     if config.clip_values:
-        clipped = batch.value + jnp.clip(value - batch.value, -config.clip, config.clip)
+        clipped = batch.value + jnp.clip(
+            value - batch.value, -config.clip_epsilon, config.clip_epsilon
+        )
         error = jnp.maximum(error, (clipped - target) ** 2)
     return 0.5 * error
 

@@ -8,7 +8,7 @@ from dm_env import specs
 
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.networks import PPONetworks
-from mukoe.networks.history import initial_history, network_input, remember
+from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
 
 EXTRAS_SPEC = {
@@ -41,7 +41,7 @@ def make_policy(
             "value": value,
             "policy_entropy": policy.entropy(),
         }
-        return action, extras, remember(observation, action, state)
+        return action, extras, update_state(observation, action, state)
 
     def initial_state(batch_size: int) -> Nest:
         return initial_history(features_spec, config.history, batch_size, environment_spec.actions)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muzero.losses import (
-    Unrolled,
+    UnrollLosses,
     UnrollTargets,
     loss_weights,
     network_inputs,
@@ -122,7 +122,7 @@ def _unroll_losses(
     root: Array,
     targets: UnrollTargets,
     codes: Codes,
-) -> Unrolled:
+) -> UnrollLosses:
     """Unrolls the model and compares it with the targets.
 
     The root counts fully, each of the K afterstates and states behind it by 1/K, as in MuZero.
@@ -175,7 +175,7 @@ def _unroll_losses(
     errors = jnp.abs(networks.value_encoding.to_scalar(value_logits) - targets.values[:, :steps])
     metrics |= chance_metrics(chance_logits, codes.targets, acted[:, :steps])
     metrics["afterstate_value_error"] = _mean(errors, known[:, :steps])
-    return Unrolled(losses, root_value, metrics)
+    return UnrollLosses(losses, root_value, metrics)
 
 
 def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str, Array]:

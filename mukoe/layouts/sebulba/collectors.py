@@ -14,7 +14,7 @@ from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.rollouts import Rollout, RolloutCollector, make_rollout_functions
 from mukoe.acting.runners import LocalRunner, jit_with_memory, make_act
 from mukoe.agents.builder import ActorLearnerBuilder
-from mukoe.environments.game_functions import GameFunctions
+from mukoe.environments.pgx.games import GameFunctions
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
@@ -47,7 +47,7 @@ def make_collector_factory(
     rollout = builder.rollout
     if rollout is None:
         act = jit_with_memory(make_act(policy), "state")
-        return lambda environment, key: TapingCollector(
+        return lambda environment, key: BufferingCollector(
             builder, environment_spec, policy, environment, key, steps, act
         )
     functions = make_rollout_functions(policy)
@@ -63,7 +63,7 @@ def make_collector_factory(
     return make
 
 
-class Tape:
+class BufferedAdder:
     """An adder that plays what it was told to another one, later and in another thread."""
 
     def __init__(self) -> None:
@@ -84,9 +84,9 @@ class Tape:
     def reset(self, timeout_ms: int | None = None) -> None:
         self._calls.append(("reset", (timeout_ms,)))
 
-    def take(self) -> "Tape":
+    def take(self) -> "BufferedAdder":
         """Returns a tape of what was told since the last time."""
-        taken = Tape()
+        taken = BufferedAdder()
         taken._calls, self._calls = self._calls, []
         return taken
 
@@ -96,8 +96,8 @@ class Tape:
             getattr(adder, name)(*arguments)
 
 
-class TapingCollector:
-    """Makes steps for replay; the rows of its rollouts are a `Tape` for each environment."""
+class BufferingCollector:
+    """Makes steps for replay; a rollout holds a `BufferedAdder` for each environment."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class TapingCollector:
         """Acts in `environment`, `steps` steps a round; `act` is the jitted policy."""
         num_envs = environment.num_envs
         self._variables = _RoundParameters()
-        self._tapes = [Tape() for _ in range(num_envs)]
+        self._tapes = [BufferedAdder() for _ in range(num_envs)]
         runner = LocalRunner(policy, self._variables, random_key, num_envs, act)
         actor = builder.make_actor(
             random_key, policy, environment_spec, runner, self._tapes, num_envs

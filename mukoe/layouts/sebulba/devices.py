@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import jax
 
 from mukoe.errors import UserError
-from mukoe.layouts.experiment import ExperimentConfig, SebulbaConfig, check_experiment
-from mukoe.layouts.required_memory import RequiredMemory
-from mukoe.replay.memory import check_fits
+from mukoe.layouts.common.experiment import ExperimentConfig, SebulbaConfig, check_experiment
+from mukoe.layouts.common.required_memory import RequiredMemory
+from mukoe.system import check_fits
 from mukoe.types import EnvironmentSpec
 
 # Which the stack of a thread may grow to.

@@ -15,18 +15,18 @@ import numpy as np
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.vector import VectorEnvironment
-from mukoe.layouts.counting import Counter
-from mukoe.layouts.endings import collected_signals, passed, tell_end
-from mukoe.layouts.evaluator import Evaluator
-from mukoe.layouts.experiment import ExperimentConfig, random_seed, saves_replay
-from mukoe.layouts.reporting import make_network_timer, make_progress, time_line
-from mukoe.layouts.run_state import pack, unpack
+from mukoe.layouts.common.counting import Counter
+from mukoe.layouts.common.evaluator import Evaluator
+from mukoe.layouts.common.experiment import ExperimentConfig, random_seed, saves_replay
+from mukoe.layouts.common.reporting import make_network_timer, make_progress, time_line
+from mukoe.layouts.common.run_state import pack, unpack
+from mukoe.layouts.common.shutdown import collected_signals, passed, tell_end
 from mukoe.layouts.sebulba.collectors import Collector, make_collector_factory
 from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
 from mukoe.layouts.sebulba.exchange import ClosedError, Exchange
-from mukoe.layouts.sebulba.journal import Journal
+from mukoe.layouts.sebulba.run_logger import RunLogger
 from mukoe.learning.checkpoint import Checkpointer
-from mukoe.learning.poison import saving_bad_batches
+from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability import progress
 from mukoe.observability.progress import ProgressLine
 from mukoe.replay.in_process import InProcessReplay, bytes_required
@@ -242,7 +242,7 @@ class SebulbaRun:
         network_timer = make_network_timer(
             self.experiment, self._spec, self._variables, run.envs_per_actor
         )
-        self._journal = Journal(
+        self._journal = RunLogger(
             workdir, run.log_seconds, self.counter, self._collectors, self._learner, network_timer
         )
 

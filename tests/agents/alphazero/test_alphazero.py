@@ -14,11 +14,11 @@ from mukoe.agents.alphazero.losses import mirror
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero import MuZeroReplayConfig
 from mukoe.environments import PgxConfig
-from mukoe.environments.exact_solver import board_index, solve_tic_tac_toe
-from mukoe.environments.game_functions import load_rules, with_random_opening
+from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
+from mukoe.environments.pgx.games import load_rules, with_random_opening
 from mukoe.errors import UserError
-from mukoe.layouts import local
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
+from mukoe.layouts.local import run as local
 from mukoe.networks import Prediction, ValueEncoding
 from mukoe.search import SearchConfig, make_search
 from mukoe.types import PolicyParams

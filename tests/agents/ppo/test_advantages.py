@@ -6,9 +6,9 @@ import pytest
 from mukoe.agents.ppo.advantages import generalized_advantages
 
 
-def advantages(rewards, discounts, mask, values, trace_decay=0.5, discount=0.5):
+def advantages(rewards, discounts, mask, values, gae_lambda=0.5, discount=0.5):
     rows = [np.array([row], np.float32) for row in (rewards, discounts, mask, values)]
-    return np.asarray(generalized_advantages(*rows, trace_decay, discount))[0]
+    return np.asarray(generalized_advantages(*rows, gae_lambda, discount))[0]
 
 
 def test_a_rollout_within_an_episode():
@@ -47,8 +47,8 @@ def test_the_opponent_s_advantage_counts_with_the_other_sign():
     np.testing.assert_allclose(got, [-0.5 * 0.25 - 0.5 - 0.25 * second, second], rtol=1e-6)
 
 
-@pytest.mark.parametrize("trace_decay", [0.0, 0.7, 1.0])
-def test_random_episodes_against_sums_of_errors(trace_decay):
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.7, 1.0])
+def test_random_episodes_against_sums_of_errors(gae_lambda):
     """Equation 16 episode by episode: `A_t = Σ_l (γλ)^l δ_{t+l}`."""
     random, discount, length = np.random.default_rng(0), 0.9, 40
     mask = (random.random(length) > 0.2).astype(np.float32)
@@ -64,6 +64,6 @@ def test_random_episodes_against_sums_of_errors(trace_decay):
                 break
             error = rewards[i] + discount * discounts[i] * values[i + 1] - values[i]
             expected[t] += weight * error
-            weight *= discount * trace_decay * discounts[i]
-    got = advantages(rewards, discounts, mask, values, trace_decay, discount)
+            weight *= discount * gae_lambda * discounts[i]
+    got = advantages(rewards, discounts, mask, values, gae_lambda, discount)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

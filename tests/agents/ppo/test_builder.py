@@ -86,7 +86,7 @@ def test_the_learning_rate_is_the_schedule_s_at_every_gradient_step_and_never_be
 
 
 def test_without_annealing_the_learning_rate_stays():
-    config = dataclasses.replace(CONFIG, anneal=False)
+    config = dataclasses.replace(CONFIG, anneal_lr=False)
     optimizer = config.make_builder().for_updates(2).optimizer
     assert float(learning_rate_schedule(optimizer)(100)) == pytest.approx(0.01)
 

@@ -88,10 +88,10 @@ def slow_loss(networks, params, batch, config):
         target = batch.value[i, t] + advantage
         if config.normalize_advantages:
             advantage = (advantage - mean) / (std + 1e-8)
-        limited = min(max(ratio, 1 - config.clip), 1 + config.clip)
+        limited = min(max(ratio, 1 - config.clip_epsilon), 1 + config.clip_epsilon)
         policy_losses.append(max(-ratio * advantage, -limited * advantage))
         old = batch.value[i, t]
-        near = old + min(max(value - old, -config.clip), config.clip)
+        near = old + min(max(value - old, -config.clip_epsilon), config.clip_epsilon)
         errors = [(value - target) ** 2] + [(near - target) ** 2] * config.clip_values
         value_losses.append(0.5 * max(errors))
         entropies.append(entropy)
@@ -120,7 +120,7 @@ def policy_numbers(networks, outputs, batch, i, t):
 CASES = [
     {},
     {"clip_values": False, "normalize_advantages": False},
-    {"clip": 0.01, "entropy_weight": 0.3, "value_weight": 2.0},
+    {"clip_epsilon": 0.01, "entropy_weight": 0.3, "value_weight": 2.0},
 ]
 
 

@@ -9,8 +9,8 @@ from mukoe.agents.muzero import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import CoinFlipConfig
 from mukoe.errors import UserError
-from mukoe.layouts import local
-from mukoe.layouts.experiment import RunConfig, TrainingConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
+from mukoe.layouts.local import run as local
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search import SearchConfig

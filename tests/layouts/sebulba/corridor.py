@@ -11,7 +11,7 @@ from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliRep
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.environments.vector import SyncVectorEnvironment
-from mukoe.layouts.experiment import ExperimentConfig, RunConfig, SebulbaConfig
+from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig, SebulbaConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
 

@@ -10,7 +10,7 @@ import sys, dataclasses, pathlib, tempfile; sys.path.insert(0, "tests/layouts/se
 import jax, numpy as np
 import corridor as case
 from mukoe.layouts import sebulba
-from mukoe.layouts.experiment import SebulbaConfig
+from mukoe.layouts.common.experiment import SebulbaConfig
 
 def run(config, **options):
     made = dataclasses.replace(case.experiment(envs_per_actor=4, **options), sebulba=config)

@@ -13,9 +13,9 @@ import pytest
 from mukoe.environments.vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 from mukoe.layouts import sebulba
-from mukoe.layouts.experiment import SebulbaConfig
-from mukoe.layouts.reporting import counts_to_resume
-from mukoe.layouts.sebulba.journal import Journal
+from mukoe.layouts.common.experiment import SebulbaConfig
+from mukoe.layouts.common.reporting import counts_to_resume
+from mukoe.layouts.sebulba.run_logger import RunLogger
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import LABELS, assert_same_state, rows_of
 from tests.layouts.sebulba.corridor import (
@@ -152,14 +152,14 @@ def test_a_learner_that_fails_ends_the_run_with_its_own_error(tmp_path, monkeypa
 
 
 def test_a_log_that_fails_ends_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(Journal, "write", lambda self: _fail())
+    monkeypatch.setattr(RunLogger, "write", lambda self: _fail())
     with pytest.raises(BrokenError, match="cannot be done"):
         train(tmp_path, max_actor_steps=10**9)
 
 
 def test_a_slow_log_and_a_slow_evaluation_slow_nobody(tmp_path, monkeypatch):
     """Both take a second; meanwhile hundreds of rounds go on."""
-    write = Journal.write
+    write = RunLogger.write
     busy = []
 
     def slowly(self):
@@ -168,7 +168,7 @@ def test_a_slow_log_and_a_slow_evaluation_slow_nobody(tmp_path, monkeypatch):
         busy.append(self._counter.get_counts().get("learner_steps", 0))
         write(self)
 
-    monkeypatch.setattr(Journal, "write", slowly)
+    monkeypatch.setattr(RunLogger, "write", slowly)
 
     def factory(seed, num_envs, evaluation):
         pause = 0.2 if evaluation else 0.0

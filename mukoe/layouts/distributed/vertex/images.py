@@ -16,7 +16,7 @@ from xmanager import xm
 import mukoe
 from mukoe.errors import UserError
 from mukoe.layouts.distributed.vertex.cluster import VertexClusterConfig
-from mukoe.layouts.resources import process_environment
+from mukoe.system import process_environment
 
 BASE_IMAGE = "python:3.10-slim-bookworm"
 

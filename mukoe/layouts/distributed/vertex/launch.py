@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mukoe.configuration import prepare_workdir
-from mukoe.layouts.distributed.graph import check, make_program, place_inference
-from mukoe.layouts.distributed.lone_node import lone_nodes
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.distributed.runtimes.launchpad.program import (
+    check,
+    make_program,
+    place_inference,
+)
+from mukoe.layouts.distributed.runtimes.launchpad.standalone_node import standalone_nodes
 from mukoe.layouts.distributed.vertex import account as accounts
 from mukoe.layouts.distributed.vertex.cluster import (
     VertexClusterConfig,
@@ -16,7 +21,6 @@ from mukoe.layouts.distributed.vertex.cluster import (
 )
 from mukoe.layouts.distributed.vertex.images import code_folder, locks_folder
 from mukoe.layouts.distributed.vertex.pools import Pool, make_pools, submit, write_pools
-from mukoe.layouts.experiment import ExperimentConfig
 
 _TITLE = "mukoe"
 
@@ -95,7 +99,7 @@ def _pools(
         mounted,
         name=_TITLE,
     )
-    nodes = lone_nodes(program, counter, mounted, files)
+    nodes = standalone_nodes(program, counter, mounted, files)
     with code_folder(cluster) as code:
         resources = xm_resources(cluster, program.groups, code, locks_folder())
         return make_pools(program, nodes, resources)

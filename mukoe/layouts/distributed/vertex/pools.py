@@ -16,7 +16,7 @@ from xmanager import xm, xm_local
 from xmanager.cloud import build_image, docker_lib, vertex
 
 from mukoe.errors import UserError
-from mukoe.layouts.distributed.lone_node import LoneNode
+from mukoe.layouts.distributed.runtimes.launchpad.standalone_node import StandaloneNode
 from mukoe.layouts.distributed.vertex.images import with_instructions
 
 JOB_FILE = "job.json"
@@ -33,7 +33,7 @@ class Pool:
     """
 
     name: str
-    nodes: tuple[LoneNode, ...]
+    nodes: tuple[StandaloneNode, ...]
     container: xm.PythonContainer
     requirements: xm.JobRequirements
 
@@ -72,7 +72,7 @@ class Pool:
 
 def make_pools(
     program: lp.Program,
-    nodes: Mapping[str, Sequence[LoneNode]],
+    nodes: Mapping[str, Sequence[StandaloneNode]],
     resources: Mapping[str, lp.DockerConfig],
 ) -> list[Pool]:
     """Has Launchpad make the worker pools of a program, and checks them; sends nothing.
@@ -81,7 +81,7 @@ def make_pools(
 
     Args:
       program: of `make_program`.
-      nodes: of `lone_nodes`.
+      nodes: of `standalone_nodes`.
       resources: of `xm_resources`.
 
     Raises:
@@ -100,7 +100,7 @@ def make_pools(
 
 
 @contextlib.contextmanager
-def _collecting(pools: list[Pool], nodes: Mapping[str, Sequence[LoneNode]]) -> Iterator[None]:
+def _collecting(pools: list[Pool], nodes: Mapping[str, Sequence[StandaloneNode]]) -> Iterator[None]:
     """Has Launchpad hand over what it makes instead of sending it."""
     known = {id(lone.node): lone for group in nodes.values() for lone in group}
     containers, experiments = xm_docker.to_docker_executables, xm_local.create_experiment

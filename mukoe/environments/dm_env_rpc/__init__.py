@@ -1,0 +1,1 @@
+"""Environments in other processes, machines and languages, through dm_env_rpc."""

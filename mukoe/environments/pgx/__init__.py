@@ -1,0 +1,1 @@
+"""Board games, 2048 and MinAtar of pgx."""

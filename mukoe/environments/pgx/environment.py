@@ -1,0 +1,300 @@
+"""Board games and MinAtar of pgx: all environments of a vector in one jitted call per step."""
+
+import dataclasses
+import difflib
+import functools
+from typing import Any, Literal
+
+import dm_env
+import jax
+import numpy as np
+
+from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
+from mukoe.environments.pgx import board_drawing
+from mukoe.environments.pgx.games import (
+    MOST_OPENING_MOVES,
+    PGX_GAMES,
+    GameFunctions,
+    GameStep,
+    Opponent,
+    Rules,
+    Streams,
+    load_rules,
+    match,
+    require_pgx,
+    seat_to_move,
+    self_play,
+    with_random_opening,
+)
+from mukoe.environments.pgx.opponents import MOST_ROLLOUTS, check_opponent, make_opponent
+from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment, environment_seed
+from mukoe.errors import UserError
+from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
+
+
+@dataclasses.dataclass(frozen=True)
+class PgxConfig:
+    """A game of pgx. MinAtar has the sticky actions (0.1) and the minimal actions of pgx."""
+
+    # One of `PGX_GAMES`.
+    game: str
+    # Whom evaluations of a two-player game are played against; see `OPPONENTS`.
+    opponent: Literal["random", "exact", "rollout"] = "random"
+    # Simulations per move of the opponent 'rollout'.
+    rollout_simulations: int = 64
+    # Agent steps after which an episode of a single-player game is truncated. None: 10,000 in
+    # MinAtar, without limit in 2048.
+    max_steps: int | None = None
+    # Games of self-play begin after 0 to so many random moves, any number as often, so that
+    # the agent sees more than the positions it likes; evaluations begin at the start.
+    random_opening_moves: int = 0
+
+    def __post_init__(self) -> None:
+        if self.game not in PGX_GAMES:
+            near = difflib.get_close_matches(self.game, PGX_GAMES, n=3, cutoff=0.5)
+            hint = (
+                f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(PGX_GAMES)}"
+            )
+            raise UserError(f"there is no game '{self.game}' of pgx; {hint}")
+        if self.two_players:
+            check_opponent(self.opponent, self.game, self.rollout_simulations)
+        if self.max_steps is not None and self.two_players:
+            raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
+        check_numbers(self, "max_steps", at_least=1, at_most=LARGEST_COUNT)
+        check_numbers(self, "rollout_simulations", at_least=1, at_most=MOST_ROLLOUTS)
+        check_numbers(self, "random_opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
+        if self.random_opening_moves and not self.two_players:
+            raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
+
+    @property
+    def two_players(self) -> bool:
+        """Whether two players take turns."""
+        return PGX_GAMES[self.game].players == 2
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns a factory: self-play, and for evaluation matches against `opponent`.
+
+        Raises:
+            UserError: pgx is not installed.
+        """
+        require_pgx(self.game)
+
+        def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+            if not (evaluation and self.two_players):
+                _check_vector(self.game, seed, num_envs)
+                opening = 0 if evaluation else self.random_opening_moves
+                functions = _self_play(self.game, self._max_steps, num_envs, opening)
+                return SelfPlayEnvironment(functions, seed, evaluation)
+            opponent = make_opponent(self.opponent, self.game, self.rollout_simulations)
+            return self.make_match_factory(opponent)(seed, num_envs, evaluation)
+
+        return factory
+
+    def make_match_factory(self, opponent: Opponent) -> EnvironmentFactory:
+        """Returns a factory of matches against any opponent, whatever it is used for.
+
+        Raises:
+            UserError: the game has one player, or pgx is not installed.
+        """
+        if not self.two_players:
+            raise UserError(f"'{self.game}' has one player, so there are no matches in it")
+        require_pgx(self.game)
+
+        def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+            _check_vector(self.game, seed, num_envs)
+            functions = match(_rules(self.game, None), num_envs, opponent)
+            return MatchEnvironment(functions, seed, evaluation)
+
+        return factory
+
+    @property
+    def _max_steps(self) -> int | None:
+        return self.max_steps or PGX_GAMES[self.game].max_steps
+
+
+@functools.cache
+def _rules(game: str, max_steps: int | None) -> Rules:
+    return load_rules(game, max_steps)
+
+
+@functools.cache
+def _self_play(
+    game: str, max_steps: int | None, num_envs: int, random_opening_moves: int
+) -> GameFunctions:
+    """Shared, so that the vectors of one process are compiled once."""
+    rules = _rules(game, max_steps)
+    if random_opening_moves:
+        rules = with_random_opening(rules, random_opening_moves)
+    return self_play(rules, num_envs)
+
+
+def _check_vector(game: str, seed: int, num_envs: int) -> None:
+    if seed < 0:
+        raise UserError(f"{game}: the seed must not be negative; got {seed}")
+    if num_envs < 1:
+        raise UserError(f"{game}: a vector needs at least 1 environment; got {num_envs}")
+
+
+class _GameEnvironment:
+    """A vector of games: what happens on the host around the pure functions.
+
+    functions: the environment as pure functions.
+    """
+
+    def __init__(self, functions: GameFunctions, seed: int, evaluation: bool):
+        """Takes the functions.
+
+        Args:
+            functions: the environment as pure functions.
+            seed: everything random follows from it, and from `evaluation`.
+            evaluation: gives other games than the same seed in training.
+        """
+        self.functions = functions
+        self._key = jax.random.PRNGKey(environment_seed(seed, 0, evaluation))
+        self._calls = 0
+        self._streams: Streams | None = None
+        self._legal: np.ndarray | None = None
+        self._ended = np.ones(functions.num_envs, bool)
+        self._finished: list[EpisodeResult] = []
+
+    @property
+    def num_envs(self) -> int:
+        """`B`."""
+        return self.functions.num_envs
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """The spec of one environment."""
+        return self.functions.rules.spec
+
+    @property
+    def action_repeat(self) -> int:
+        """1: a step is a step of the game."""
+        return 1
+
+    def reset(self) -> dm_env.TimeStep:
+        """Starts a new episode in every stream; unfinished ones are dropped.
+
+        The seat of a dropped match is taken again, so that finished ones alternate.
+        """
+        seats = np.arange(self.num_envs, dtype=np.int32) % 2
+        if self._streams is not None:
+            seats = np.asarray(self._streams.seat) ^ self._ended
+        key = jax.random.fold_in(self._key, self._count())
+        self._streams, step = self.functions.jitted_init(key, seats)
+        return self._to_host(step)
+
+    def step(self, actions: np.ndarray) -> dm_env.TimeStep:
+        """Takes one action `[B]` in every stream; the first step of all is a reset.
+
+        Raises:
+            UserError: an action that does not exist or is not legal.
+        """
+        actions = self._check_actions(np.asarray(actions))
+        if self._streams is None:
+            return self.reset()
+        self._streams, step = self.functions.jitted_step(
+            self._streams, actions, self._key, self._count()
+        )
+        timestep = self._to_host(step)
+        if self._ended.any():
+            self._finish()
+        return timestep
+
+    def finished_episodes(self) -> list[EpisodeResult]:
+        """Returns, once each, the episodes that ended since the last call."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def render(self, index: int = 0) -> np.ndarray:
+        """Returns the picture `[H, W, 3]` uint8 of one environment."""
+        return board_drawing.draw(self._view(index))
+
+    def render_text(self, index: int = 0) -> str:
+        """Returns the board of one environment as text."""
+        return board_drawing.write(self._view(index))
+
+    def close(self) -> None:
+        """Forgets the games."""
+        self._streams = None
+
+    def _count(self) -> np.uint32:
+        self._calls += 1
+        return np.uint32(self._calls)
+
+    def _to_host(self, step: GameStep) -> dm_env.TimeStep:
+        step = jax.device_get(step)
+        self._ended = step.step_type == dm_env.StepType.LAST
+        if isinstance(step.observation, MaskedObservation):
+            self._legal = step.observation.legal_actions
+        return dm_env.TimeStep(*step)
+
+    def _finish(self) -> None:
+        assert self._streams is not None
+        returns, lengths, seats = jax.device_get(
+            (self._streams.episode_return, self._streams.length, self._streams.seat)
+        )
+        milestones = jax.device_get(self.functions.rules.milestone(self._streams.game))
+        for index in np.flatnonzero(self._ended):
+            length = int(lengths[index])
+            self._finished.append(
+                EpisodeResult(
+                    float(returns[index]),
+                    length,
+                    length,
+                    int(index),
+                    seat=int(seats[index]),
+                    milestone=int(milestones[index]),
+                )
+            )
+
+    def _check_actions(self, actions: np.ndarray) -> np.ndarray:
+        name, count = self.functions.rules.name, self.spec.actions.num_values
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise UserError(
+                f"{name}: actions must be {self.num_envs} integers; "
+                f"got shape {actions.shape}, dtype {actions.dtype}"
+            )
+        known = (actions >= 0) & (actions < count)
+        safe = np.where(known, actions, 0).astype(np.int32)
+        legal = known if self._legal is None else known & self._legal[np.arange(len(safe)), safe]
+        for index in np.flatnonzero(~legal & ~self._ended):
+            options = (
+                np.arange(count) if self._legal is None else np.flatnonzero(self._legal[index])
+            )
+            raise UserError(
+                f"{name}, environment {index} of the vector: action {actions[index]} is illegal; "
+                f"legal here: {', '.join(map(str, options))}"
+            )
+        return safe
+
+    def _view(self, index: int) -> board_drawing.View:
+        if self._streams is None:
+            raise UserError(f"{self.functions.rules.name}: nothing to draw before reset()")
+        streams: Any = jax.tree.map(lambda leaf: leaf[index : index + 1], self._streams)
+        game = streams.game
+        first, players = int(streams.first_player[0]), self.functions.rules.players
+        return board_drawing.View(
+            game=self.functions.rules.name,
+            features=np.asarray(game.observation[0]),
+            seat_to_move=int(seat_to_move(streams)[0]),
+            score=float(game.rewards[0, first])
+            if players == 2
+            else float(streams.episode_return[0]),
+            ended=bool(streams.ended[0]),
+        )
+
+
+class SelfPlayEnvironment(_GameEnvironment):
+    """The agent plays every move; see `game_functions.self_play`.
+
+    An episode's return is the score of the player who moved first.
+    """
+
+
+class MatchEnvironment(_GameEnvironment):
+    """The agent plays one seat against an opponent; see `game_functions.match`.
+
+    An episode's return is 1 for a win of the agent, 0 for a draw, -1 for a loss; its `seat`
+    says where the agent sat.
+    """

@@ -1,0 +1,1 @@
+"""Parts of a run that all layouts share: seeds, counts, checkpoints, evaluation, reports."""

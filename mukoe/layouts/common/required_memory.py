@@ -1,0 +1,105 @@
+"""Whether an experiment fits into memory: by arithmetic, before anything is made.
+
+What is counted is needed, whatever the compiler makes of it. What passes may still be too much.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from mukoe.agents.builder import MemoryUse
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import bytes_required
+from mukoe.system import check_fits
+from mukoe.types import EnvironmentSpec, Nest, Params, num_bytes
+
+# Of an environment: its state, and what holds it.
+_ENVIRONMENT_BYTES = 1 << 10
+# Online, target, gradient, and a moment of the optimiser.
+_COPIES_OF_PARAMETERS = 4
+
+
+class RequiredMemory:
+    """What the parts of an experiment need.
+
+    Every check raises a UserError that says what to lower; `available` are the bytes that there
+    are, None for those of this machine.
+    """
+
+    def __init__(self, experiment: ExperimentConfig, environment_spec: EnvironmentSpec):
+        """Makes the networks, which computes nothing."""
+        self._experiment = experiment
+        self._spec = environment_spec
+        self._networks = experiment.builder.make_networks(environment_spec)
+        self._policy = experiment.builder.make_policy(self._networks, environment_spec)
+        self._rows = row_spec(environment_spec, self._policy.extras_spec)
+
+    @functools.cached_property
+    def _params(self) -> Params:
+        """Shapes and types of the parameters."""
+        return jax.eval_shape(self._networks.init, jax.ShapeDtypeStruct((2,), np.uint32))
+
+    @functools.cached_property
+    def _use(self) -> MemoryUse:
+        return self._experiment.builder.memory_use(self._networks, self._params, self._spec)
+
+    def replay_bytes(self, num_streams: int) -> int:
+        """Bytes of a full replay to which so many environments write."""
+        return bytes_required(self._experiment.builder.replay, self._rows, num_streams)
+
+    def check_replay(self, required: int, available: int | None = None) -> None:
+        """Checks a replay of `required` bytes."""
+        what = f"replay of {self._experiment.builder.replay.capacity} items"
+        check_fits(required, what, "lower the capacity, or the number of environments", available)
+
+    def check_acting(self, num_envs: int, remedy: str, available: int | None = None) -> None:
+        """Checks so many environments side by side."""
+        memory = jax.eval_shape(lambda: self._policy.initial_state(1))
+        each = num_bytes((self._spec.observations, memory)) + self._use.acting
+        required = num_envs * (each + _ENVIRONMENT_BYTES)
+        check_fits(required, f"acting in {num_envs} environments", remedy, available)
+
+    def check_evaluation(self, available: int | None = None) -> None:
+        """Checks the episodes of an evaluation."""
+        run = self._experiment.run
+        if run.evaluation_period:
+            remedy = "lower run.evaluation_episodes or the simulations"
+            self.check_acting(run.evaluation_episodes, remedy, available)
+
+    def check_parameters(self, available: int | None = None) -> None:
+        """Checks the parameters that a learner has."""
+        parameters = num_bytes(self._params)
+        what = f"learning {parameters / 1e6:.1f} MB of parameters"
+        required = _COPIES_OF_PARAMETERS * parameters
+        check_fits(required, what, "make the layers of agent.network smaller", available)
+
+    def check_batches(self, num_envs: int, batches: int = 1, available: int | None = None) -> None:
+        """Checks what a learner learns from.
+
+        Args:
+          num_envs: that make a batch, for agents without a replay.
+          batches: that are there at the same time.
+          available: see above.
+        """
+        builder = self._experiment.builder
+        size = num_envs if builder.rollout else builder.replay.batch_size
+        required = size * (batches * self._sequence_bytes() + self._use.learning)
+        what = f"learning from {batches} x {size} sequences"
+        check_fits(required, what, "make them fewer or shorter", available)
+
+    def check_rounds(self, rounds: int, steps: int) -> None:
+        """Checks so many rounds of so many steps, on their way to a replay."""
+        remedy = "lower sebulba.round_steps or sebulba.staleness"
+        check_fits(rounds * steps * num_bytes(self._rows), f"{rounds} x {steps} steps", remedy)
+
+    def _sequence_bytes(self) -> int:
+        """Bytes of a sequence of a batch."""
+        builder = self._experiment.builder
+        if rollout := builder.rollout:
+            return (rollout.history + rollout.length + 1) * num_bytes(self._rows)
+        replay = builder.replay
+        observed = replay.observed_rows or replay.item_length
+        others: Nest = self._rows._replace(observation=())
+        return replay.item_length * num_bytes(others) + observed * num_bytes(self._rows.observation)

@@ -1,0 +1,92 @@
+"""A run on the disk, opened to look at its agent."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from mukoe.configuration import apply_overrides, load_config
+from mukoe.environments.registry import NAMED_KINDS
+from mukoe.errors import UserError
+from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
+from mukoe.layouts.common.required_memory import RequiredMemory
+from mukoe.learning.checkpoint import Checkpointer
+from mukoe.types import EnvironmentSpec, Policy, PolicyParams
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRun:
+    """A checkpoint of a run and what is needed to act with it.
+
+    workdir: of the run.
+    config: that it was started with, with the overrides of whoever opened it.
+    experiment: of `config`.
+    environment_spec: of one environment.
+    params: the parameters.
+    counts: of the run, when they were saved.
+    """
+
+    workdir: Path
+    config: TrainingConfig
+    experiment: ExperimentConfig
+    environment_spec: EnvironmentSpec
+    params: PolicyParams
+    counts: Mapping[str, int]
+
+    def make_networks(self) -> Any:
+        """The agent's networks."""
+        return self.experiment.builder.make_networks(self.environment_spec)
+
+    def make_policy(self, evaluation: bool = True) -> Policy:
+        """The agent's policy."""
+        return self.experiment.builder.make_policy(
+            self.make_networks(), self.environment_spec, evaluation
+        )
+
+
+def open_run(
+    workdir: Path,
+    *,
+    best: bool = False,
+    step: int | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> StoredRun:
+    """Opens a checkpoint of a run.
+
+    Args:
+      workdir: of the run.
+      best: the one with the best evaluation instead of the latest.
+      step: of which learner step; the newest by default.
+      overrides: config fields as they are typed, such as
+        `{"agent.search.num_simulations": "50"}`.
+
+    Raises:
+      UserError: there is no run, no such checkpoint, or an override does not fit.
+    """
+    config = load_config(workdir, {"environment": NAMED_KINDS})
+    if not isinstance(config, TrainingConfig):
+        raise UserError(f"the config file of {workdir} gives no TrainingConfig")
+    config = apply_overrides(config, overrides or {})
+    experiment = config.make_experiment()
+    spec = check_experiment(experiment)
+    if overrides:
+        RequiredMemory(experiment, spec).check_acting(1, "lower the simulations")
+    params, counts = _read_params(workdir, experiment, spec, best, step)
+    return StoredRun(Path(workdir), config, experiment, spec, params, counts)
+
+
+def _read_params(
+    workdir: Path, experiment: ExperimentConfig, spec: EnvironmentSpec, best: bool, step: int | None
+) -> tuple[PolicyParams, Mapping[str, int]]:
+    """A `latest` checkpoint holds the learner's state, a `best` one what was evaluated."""
+    builder = experiment.builder
+    learner = builder.make_learner(
+        jax.random.PRNGKey(0), builder.make_networks(spec), iter(()), None, spec
+    )
+    like = learner.get_variables(("policy",))[0] if best else learner.save()
+    checkpointer = Checkpointer(Path(workdir) / "checkpoints")
+    state, metadata = checkpointer.restore(like, best=best, step=step)
+    params = state if best else PolicyParams(state.params, state.steps)
+    return params, metadata.get("counts", {})

@@ -1,0 +1,1 @@
+"""The distributed layout on a Ray cluster."""

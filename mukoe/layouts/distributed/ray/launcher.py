@@ -1,0 +1,287 @@
+"""Runs the Launchpad program on a Ray cluster.
+
+Each node is a process of its own, under an actor of Ray that reserves its resources. A supervisor
+in the launcher starts again what dies, as on one machine; addresses are known when Ray has found
+a machine for each node.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+# Both are read when Ray is imported: it tells nobody that it is used, and prints no messages of
+# its raylets on the terminal, where the supervisor says what they are about.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+
+import cloudpickle  # noqa: E402
+import launchpad as lp  # noqa: E402
+import ray  # noqa: E402
+from launchpad import context as lp_context  # noqa: E402
+from launchpad.launch import serialization  # noqa: E402
+from ray.exceptions import GetTimeoutError, RayError  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+
+from mukoe.errors import UserError  # noqa: E402
+from mukoe.layouts.common.experiment import ExperimentConfig  # noqa: E402
+from mukoe.layouts.distributed.ray import addresses as ray_addresses  # noqa: E402
+from mukoe.layouts.distributed.ray import host as ray_host  # noqa: E402
+from mukoe.layouts.distributed.ray.cluster import (  # noqa: E402
+    RayClusterConfig,
+    check_resources,
+    describe_amounts,
+    group_sizes,
+    machines_for,
+)
+from mukoe.layouts.distributed.ray.process import RayNode, RayProcess  # noqa: E402
+from mukoe.layouts.distributed.runtimes.launchpad.launcher import Processes, run_to_end  # noqa: E402
+from mukoe.layouts.distributed.supervision import supervised  # noqa: E402
+from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor, label_of  # noqa: E402
+from mukoe.observability.progress import ProgressLine  # noqa: E402
+
+_CONNECT_SECONDS = 10.0
+_LOOK_SECONDS = 180.0
+# A node that has had no machine for so long is named.
+_SAY_SECONDS = 60.0
+
+
+def launch(
+    program: lp.Program,
+    counter: lp.CourierHandle,
+    experiment: ExperimentConfig,
+    workdir: Path,
+    cluster: RayClusterConfig,
+) -> int:
+    """Runs a program to its end and returns the exit status, as `launchpad.launcher.launch` does.
+
+    This process is `connected`, and the experiment `check`ed.
+
+    Args:
+      program: of `make_program`.
+      counter: of `make_program`.
+      experiment: the run.
+      workdir: in a folder that all machines have.
+      cluster: what each group gets.
+
+    Raises:
+      UserError: a machine of the cluster has not the workdir or mukoe.
+    """
+    _check_workdir(workdir, [m for m in _machines() if _is_of_use(m, program, cluster)])
+    nodes = make_nodes(program, experiment, cluster)
+    start = functools.partial(_RayProcesses, workdir, nodes, experiment, cluster)
+    return run_to_end(start, counter, experiment, workdir)
+
+
+def check(experiment: ExperimentConfig, cluster: RayClusterConfig) -> None:
+    """Raises a `UserError` where the cluster has not what the program asks for."""
+    has = {_name(machine): machine["Resources"] for machine in _machines()}
+    check_resources(cluster, group_sizes(experiment), has)
+
+
+@contextlib.contextmanager
+def connected(ray_address: str | None) -> Iterator[None]:
+    """Connects this process to a Ray cluster for a while.
+
+    Args:
+      ray_address: `HOST:PORT` of the cluster's head; `local` starts one in this machine, which
+        ends with the connection; None for RAY_ADDRESS, or the cluster that this machine is in.
+
+    Raises:
+      UserError: there is none, or it cannot be used.
+    """
+    if ray_address and "://" in ray_address:
+        raise UserError(
+            f"--ray_address={ray_address} is not HOST:PORT: start the program on a machine of "
+            "the cluster (Ray's client is not supported)"
+        )
+    address = ray_address or os.environ.get("RAY_ADDRESS") or "auto"
+    try:
+        if ":" in address:
+            # Ray alone would try for minutes.
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"cannot use the Ray cluster at {address}: {reason}. Start one by `ray start --head`, "
+            "or give --ray_address=HOST:PORT of its head"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def make_nodes(
+    program: lp.Program, experiment: ExperimentConfig, cluster: RayClusterConfig
+) -> list[RayNode]:
+    """Pickles the nodes of a program as they are to run; the program is bound to Ray by this."""
+    names = ray_addresses.bind(program)
+    for node in program.get_all_nodes():
+        launch_type = lp_context.LaunchType.LOCAL_MULTI_PROCESSING
+        node.launch_context.initialize(launch_type, None, supervised.ask_for_stop)
+    serialization.enable_lru_cache_pickling_once()
+    nodes = []
+    for title, node in ray_addresses.titled_nodes(program):
+        group = title.partition("/")[0]
+        nodes.append(
+            RayNode(
+                title=title,
+                functions=cloudpickle.dumps([node.function]),
+                own_addresses=names[title],
+                needed_addresses=ray_addresses.needed_by(node),
+                resources=cluster.of(group),
+                threads=experiment.distributed.threads_of(group),
+            )
+        )
+    return nodes
+
+
+class _RayProcesses(Processes):
+    """A program of processes on the machines of a cluster."""
+
+    def __init__(
+        self,
+        workdir: Path,
+        nodes: list[RayNode],
+        experiment: ExperimentConfig,
+        cluster: RayClusterConfig,
+        line: ProgressLine,
+    ):
+        self._nodes = nodes
+        self._cluster = cluster
+        self._addresses: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+        self._announced: dict[str, str] = {}
+        self._processes: dict[str, RayProcess] = {}
+        self._waiting: set[str] = set()
+        config = experiment.distributed
+
+        def supervise(on_restart: Callable[[Restart], None]) -> Supervisor:
+            return Supervisor(
+                workdir,
+                nodes,
+                config.max_restarts,
+                config.hang_seconds,
+                on_restart,
+                start_process=self._start,
+            )
+
+        super().__init__(workdir, line, supervise)
+
+    def poll(self, actor_steps: int) -> None:
+        """Also looks what has come from the machines."""
+        for process in self._processes.values():
+            process.poll()
+        if self._addresses != self._known:
+            self._announce()
+        if any(process.wants_stop for process in self._processes.values()):
+            self.stop()
+        if not self._supervisor.stopping:
+            self._check_patience()
+        super().poll(actor_steps)
+
+    def _start(self, node: Any, environment: Mapping[str, str], log_path: Path) -> RayProcess:
+        process = RayProcess(node, self._addresses, self._cluster, environment, log_path)
+        self._processes[node.title] = process
+        return process
+
+    def _announce(self) -> None:
+        """Tells the launcher's own clients of new addresses, and the person when all are known."""
+        self._known = dict(self._addresses)
+        os.environ.update(ray_addresses.to_environment(self._addresses))
+        complete = len(self._known) == sum(len(node.own_addresses) for node in self._nodes)
+        if complete and self._known != self._announced:
+            self._announced = self._known
+            self._line.message(
+                f"{', '.join(self._addresses.values())} are open to whoever reaches these "
+                "machines: see docs/reliability.md"
+            )
+
+    def _check_patience(self) -> None:
+        """Says which nodes have no machine yet, and ends the program where they never get one."""
+        patience = self._cluster.placement_seconds
+        for node in self._nodes:
+            process, label = self._processes[node.title], label_of(node.title)
+            if not process.wants_place:
+                self._waiting.discard(label)
+                continue
+            waited = time.monotonic() - process.waiting_since
+            if waited > _SAY_SECONDS and label not in self._waiting:
+                self._waiting.add(label)
+                asked = describe_amounts(node.resources.amounts)
+                self._line.message(f"node {label} has no place yet; it asks for {asked}")
+            if waited > patience:
+                asked = describe_amounts(node.resources.amounts)
+                text = f"node {label} found no machine with {asked} free in {patience:g} s"
+                failure = {"node": label, "error": f"UserError: {text}", "traceback": text}
+                return self._supervisor.fail({**failure, "is_user_error": True})
+
+
+def _machines() -> list[dict[str, Any]]:
+    return [machine for machine in ray.nodes() if machine["Alive"]]
+
+
+def _name(machine: dict[str, Any]) -> str:
+    """For people; several of Ray's nodes may be on one machine."""
+    return f"{machine['NodeManagerAddress']} (Ray node {machine['NodeID'][:6]})"
+
+
+def _is_of_use(machine: dict[str, Any], program: lp.Program, cluster: RayClusterConfig) -> bool:
+    """Whether a node of the program can come to be on the machine."""
+    has = {"": machine["Resources"]}
+    return any(machines_for(cluster.of(group).amounts, has) for group in program.groups)
+
+
+def _check_workdir(workdir: Path, machines: list[dict[str, Any]]) -> None:
+    """Raises a `UserError` where a machine has not the workdir, or not mukoe."""
+    token = workdir / f".shared-{uuid.uuid4().hex}"
+    token.touch()
+    try:
+        looks = {
+            _name(machine): ray.remote(ray_host.sees)
+            .options(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False),
+            )
+            .remote(token)
+            for machine in machines
+        }
+        ray.wait(list(looks.values()), num_returns=len(looks), timeout=_LOOK_SECONDS)
+        blind = [name for name, look in looks.items() if not _answer(name, look)]
+    finally:
+        token.unlink(missing_ok=True)
+    if blind:
+        raise UserError(
+            f"the workdir {workdir} is not shared: {', '.join(blind)} cannot see what is written "
+            "here; give a --workdir in a folder that all machines mount at the same path"
+        )
+
+
+def _answer(name: str, look: Any) -> bool:
+    try:
+        return ray.get(look, timeout=0)
+    except GetTimeoutError as error:
+        raise UserError(
+            f"the machine {name} of the Ray cluster has not started a worker in {_LOOK_SECONDS:g} s"
+        ) from error
+    except (RayError, ImportError) as error:
+        reason = " ".join(str(error).split())[-300:]
+        raise UserError(
+            f"the machine {name} of the Ray cluster cannot run mukoe: {reason}; install the same "
+            "versions as here on all machines"
+        ) from error

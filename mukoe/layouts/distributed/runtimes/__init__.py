@@ -1,0 +1,1 @@
+"""Runtimes of the distributed layout: they name, place, connect, start and supervise nodes."""

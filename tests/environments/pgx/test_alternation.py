@@ -1,0 +1,68 @@
+"""Backgammon with waiting players, against pgx's own game."""
+
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip("pgx")
+
+import pgx
+
+from mukoe.environments import PgxConfig
+from mukoe.environments.pgx.alternation import PASS
+from mukoe.environments.pgx.games import load_rules
+
+
+def select(condition, if_true, if_false):
+    def where(left, right):
+        return np.where(condition.reshape((-1,) + (1,) * (left.ndim - 1)), left, right)
+
+    return jax.tree.map(where, if_true, if_false)
+
+
+def test_turns_alternate_and_the_game_is_that_of_pgx():
+    """Games of random moves, side by side with pgx's, which no player waits in."""
+    rules = load_rules("backgammon", max_steps=None)
+    games = 4
+    step = jax.jit(rules.step)
+    inner_step = jax.jit(jax.vmap(pgx.make("backgammon").step))
+    random = np.random.default_rng(0)
+    keys = jax.random.split(jax.random.PRNGKey(0), games)
+    position = jax.jit(rules.init)(keys)
+    inner = position.inner
+    waited = 0
+    for count in range(60):
+        legal = np.asarray(position.legal_action_mask)
+        waits = np.asarray(position.waits)
+        waited += waits.sum()
+        np.testing.assert_array_equal(legal[waits].sum(-1), 1)
+        assert legal[waits][:, PASS].all()
+        action = np.where(legal, random.random(legal.shape), -1).argmax(-1)
+        keys = jax.random.split(jax.random.PRNGKey(count + 1), games)
+        moved = inner_step(inner, action, keys)
+        inner = select(waits, inner, moved)
+        before = np.asarray(position.current_player)
+        position = step(position, action, keys)
+        # Every action passes the turn, be it that of a player who waits.
+        np.testing.assert_array_equal(position.current_player, 1 - before)
+        np.testing.assert_array_equal(position.inner._board, inner._board)
+        whose = np.where(position.waits, 1 - position.current_player, position.current_player)
+        np.testing.assert_array_equal(whose, inner.current_player)
+        # The dice of the other one are seen by who waits.
+        dice = np.asarray(position.observation)[:, 28:]
+        signs = np.where(position.waits, -1, 1)
+        np.testing.assert_array_equal(dice * signs[:, None], np.asarray(inner.observation)[:, 28:])
+    assert waited > 20
+
+
+def test_self_play_changes_the_sign_with_every_step():
+    environment = PgxConfig("backgammon").make_factory()(0, 2, False)
+    assert environment.spec.observations.features.shape == (34,)
+    assert environment.spec.observations.features.dtype == np.int32
+    timestep = environment.reset()
+    for _ in range(5):
+        action = timestep.observation.legal_actions.argmax(-1)
+        timestep = environment.step(action.astype(np.int32))
+        assert timestep.discount.tolist() == [-1.0, -1.0]
+    assert "points" in environment.render_text()
+    assert environment.render().shape[-1] == 3

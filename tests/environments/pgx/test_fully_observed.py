@@ -1,0 +1,79 @@
+"""Positions made from what is seen of them, and mirror images, against the games themselves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("pgx")
+
+from mukoe.environments.pgx.fully_observed import SHOWN_GAMES, check_shown, shown_position
+from mukoe.environments.pgx.games import load_rules, with_random_opening
+from mukoe.errors import UserError
+
+
+def positions_of(game, count=1_000):
+    """The rules, and positions from all stages of random games."""
+    rules = load_rules(game, None)
+    # A move that would end a game is not made, so it takes some more to fill a board.
+    init = jax.jit(with_random_opening(rules, 2 * SHOWN_GAMES[game].longest).init)
+    return rules, init(jax.random.split(jax.random.PRNGKey(0), count))
+
+
+def legal_move(positions, key):
+    logits = jnp.where(positions.legal_action_mask, 0.0, -jnp.inf)
+    return jax.random.categorical(key, logits)
+
+
+@pytest.mark.parametrize("game", SHOWN_GAMES)
+def test_a_position_that_was_seen_goes_on_like_the_game(game):
+    rules, positions = positions_of(game)
+    keys = jax.random.split(jax.random.PRNGKey(1), len(positions.terminated))
+    action = legal_move(positions, jax.random.PRNGKey(2))
+
+    @jax.jit
+    def compare(positions):
+        seen = shown_position(rules, positions.observation)
+        return seen, rules.step(seen, action, keys), rules.step(positions, action, keys)
+
+    seen, after, expected = compare(positions)
+    np.testing.assert_array_equal(seen.legal_action_mask, positions.legal_action_mask)
+    np.testing.assert_array_equal(seen._step_count, positions._step_count)
+    for field in ("observation", "legal_action_mask", "terminated", "_step_count"):
+        np.testing.assert_array_equal(getattr(after, field), getattr(expected, field))
+    mover = np.asarray(positions.current_player)
+    rewards = np.asarray(expected.rewards)[np.arange(len(mover)), mover]
+    np.testing.assert_array_equal(after.rewards[:, 0], rewards)
+    assert {0.0, 1.0} <= set(rewards), "no game ended, or all did"
+    assert np.asarray(expected.terminated).sum() > (rewards > 0).sum(), "no draw was seen"
+
+
+@pytest.mark.parametrize("game", SHOWN_GAMES)
+def test_no_game_is_longer_than_the_longest(game):
+    spec = load_rules(game, None).spec.observations.features
+    assert SHOWN_GAMES[game].longest == spec.shape[0] * spec.shape[1]
+
+
+@pytest.mark.parametrize("game", SHOWN_GAMES)
+def test_the_mirrored_move_in_the_mirrored_position_leads_to_the_mirror(game):
+    rules, positions = positions_of(game)
+    keys = jax.random.split(jax.random.PRNGKey(1), len(positions.terminated))
+    action = legal_move(positions, jax.random.PRNGKey(3))
+    mirrored_actions = np.array(SHOWN_GAMES[game].mirrored_actions)
+
+    @jax.jit
+    def step(features, action):
+        return rules.step(shown_position(rules, features), action, keys)
+
+    after = step(positions.observation, action)
+    mirrored = step(positions.observation[:, :, ::-1], mirrored_actions[action])
+    np.testing.assert_array_equal(mirrored.observation, after.observation[:, :, ::-1])
+    np.testing.assert_array_equal(mirrored.rewards, after.rewards)
+    np.testing.assert_array_equal(
+        mirrored.legal_action_mask, after.legal_action_mask[:, mirrored_actions]
+    )
+
+
+def test_a_game_that_shows_too_little_is_refused_by_name():
+    with pytest.raises(UserError, match="'go_9x9' cannot be searched.*tic_tac_toe, connect_four"):
+        check_shown("go_9x9")

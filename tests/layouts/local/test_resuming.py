@@ -1,0 +1,187 @@
+"""A run of one process that was interrupted equals one that was not, bit for bit."""
+
+import dataclasses
+import os
+import shutil
+
+import dm_env
+import jax
+import numpy as np
+import pytest
+from dm_env import specs
+
+from mukoe.environments import vectorize
+from mukoe.layouts.local import run as local
+from mukoe.learning.checkpoint import Checkpointer
+from tests.layouts.finished import logged
+from tests.layouts.tiny import tiny
+from tests.layouts.tiny import train as train_config
+
+STEPS, MIDDLE = 240, 121
+
+
+@dataclasses.dataclass(frozen=True)
+class ClockConfig:
+    """An environment whose observations never come again."""
+
+    def make_factory(self):
+        return vectorize(lambda seed, evaluation: Clock())
+
+
+class Clock(dm_env.Environment):
+    starts = 0
+
+    def reset(self):
+        Clock.starts += 1
+        self.steps = 0
+        return dm_env.restart(np.float32([Clock.starts]))
+
+    def step(self, action):
+        self.steps += 1
+        observation = np.float32([Clock.starts + 0.01 * self.steps])
+        if self.steps == 5:
+            return dm_env.termination(1.0, observation)
+        return dm_env.transition(1.0, observation)
+
+    def observation_spec(self):
+        return specs.Array((1,), np.float32, "clock")
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+
+def longer(**settings):
+    periods = {"max_actor_steps": STEPS, "evaluation_period": 50, "log_period": 30}
+    return tiny(**{**periods, **settings})
+
+
+def train(workdir, resume=False, **settings):
+    return train_config(longer(**settings), workdir, resume)
+
+
+def interrupt(workdir, steps, **settings):
+    """A run that is told to stop after so many agent steps, wherever that is."""
+    workdir.mkdir(exist_ok=True)
+    experiment = longer(**settings).make_experiment()
+    run = local.LocalRun(experiment, local.check(experiment), workdir)
+    while run.counter.get_counts().get("actor_steps", 0) < steps:
+        run.step()
+    run.close()
+    return run
+
+
+def everything(workdir):
+    leaves, arrays, metadata = Checkpointer(workdir / "checkpoints")._runs.read(None)
+    return {leaf.path: array for leaf, array in zip(leaves, arrays, strict=True)}, metadata
+
+
+def assert_same_run(left, right):
+    assert logged(left) == logged(right)
+    (state, metadata), (other, other_metadata) = everything(left), everything(right)
+    assert metadata == other_metadata
+    assert state.keys() == other.keys()
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted") / "run"
+    train(workdir)
+    return workdir
+
+
+# Before learning begins, and in the middle of episodes, log periods and updates.
+@pytest.mark.parametrize("steps", [pytest.param(15, marks=pytest.mark.slow), MIDDLE])
+def test_a_resumed_run_equals_the_uninterrupted_one(uninterrupted, tmp_path, steps):
+    workdir = tmp_path / "run"
+    interrupt(workdir, steps)
+    train(workdir, resume=True)
+    assert_same_run(workdir, uninterrupted)
+
+
+def test_after_a_kill_the_run_goes_back_to_its_checkpoint_and_is_the_same(uninterrupted, tmp_path):
+    workdir = tmp_path / "run"
+    run = interrupt(workdir, 100)
+    kept = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
+    while run.counter.get_counts()["actor_steps"] < 150:
+        run.step()  # It goes on, logs, evaluates, and dies: nobody saves.
+    run._checkpointer.wait()
+    for part in (run._actor_log, run._learner_log, run._evaluator):
+        part.close()
+    shutil.rmtree(workdir / "checkpoints" / "run")
+    shutil.copytree(kept / "run", workdir / "checkpoints" / "run")
+    train(workdir, resume=True)
+    assert_same_run(workdir, uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_damaged_run_falls_back_to_the_one_before(uninterrupted, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    run = interrupt(workdir, 60)
+    while run.counter.get_counts()["actor_steps"] < MIDDLE:
+        run.step()
+    run.close()
+    newest = max((workdir / "checkpoints" / "run").iterdir(), key=lambda path: int(path.name))
+    files = [path for path in (newest / "arrays").rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    os.truncate(largest, largest.stat().st_size // 2)
+    train(workdir, resume=True)
+    assert f"run/{newest.name} is damaged" in capsys.readouterr().err
+    assert_same_run(workdir, uninterrupted)
+
+
+def test_a_resumed_run_collects_nothing_again(tmp_path):
+    run = interrupt(tmp_path / "run", MIDDLE)
+    experiment = longer().make_experiment()
+    resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
+    assert resumed._replay.inserted == run._replay.inserted > 20
+    assert resumed._replay.size == run._replay.size
+    assert resumed.counter.get_counts() == run.counter.get_counts()
+    jax.tree.map(np.testing.assert_array_equal, run._learner.save(), resumed._learner.save())
+    # Acting is one step behind learning, and stays so.
+    assert int(resumed._variables.params.learner_steps) == int(run._variables.params.learner_steps)
+    # It learns at once.
+    steps = resumed._learner.steps
+    for _ in range(4):
+        resumed.step()
+    assert resumed._learner.steps > steps
+
+
+@pytest.mark.slow
+def test_beyond_the_limit_new_episodes_begin_and_the_replay_stays(tmp_path):
+    run = interrupt(tmp_path / "run", MIDDLE, exact_resume_steps=100)
+    experiment = longer(exact_resume_steps=100).make_experiment()
+    resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
+    assert resumed._replay.inserted == run._replay.inserted
+    assert resumed._start_counts == run.counter.get_counts()
+    resumed.step()
+    assert resumed._environment.state()["resets"].tolist() == [0]
+
+
+@pytest.mark.slow
+def test_environments_that_cannot_be_brought_back_begin_new_episodes(tmp_path, capsys):
+    run = interrupt(tmp_path / "run", MIDDLE, environment=ClockConfig())
+    experiment = longer(environment=ClockConfig()).make_experiment()
+    resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
+    assert "answer differently to the same actions" in capsys.readouterr().err
+    assert resumed._replay.inserted == run._replay.inserted
+    for _ in range(8):
+        resumed.step()
+    assert resumed._replay.inserted > run._replay.inserted
+
+
+def test_a_replay_that_is_too_large_is_not_saved_and_says_so(tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train(workdir, max_actor_steps=60, replay_checkpoint_gib=1e-6)
+    assert "above run.replay_checkpoint_gib (1e-06)" in capsys.readouterr().err
+    assert not (workdir / "checkpoints" / "run").exists()
+    assert Checkpointer(workdir / "checkpoints").latest_step() > 0
+
+
+@pytest.mark.slow
+def test_a_run_that_is_no_longer_saved_is_removed(tmp_path):
+    workdir = tmp_path / "run"
+    train(workdir, max_actor_steps=60)
+    train(workdir, resume=True, max_actor_steps=80, replay_checkpoint_seconds=0.0)
+    assert not (workdir / "checkpoints" / "run").exists()

@@ -1,0 +1,98 @@
+"""The layout of one process: turns, reproducibility, resuming, ends."""
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from mukoe.errors import UserError
+from mukoe.layouts.common.reporting import counts_to_resume
+from mukoe.layouts.local import run as local
+from mukoe.learning.checkpoint import Checkpointer
+from tests.layouts.finished import assert_same_state, logged
+from tests.layouts.tiny import tiny
+from tests.layouts.tiny import train as train_config
+
+
+def train(workdir, resume=False, **run):
+    return train_config(tiny(**run), workdir, resume)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    assert train(workdir) == 0
+    return workdir
+
+
+def test_actor_and_learner_take_turns_at_the_ratio_of_the_config(trained):
+    counts = Checkpointer(trained / "checkpoints").read_metadata()["counts"]
+    assert 200 <= counts["actor_steps"] < 204
+    # After 20 items, 2 samples for each item, 8 to a batch; two batches may be ahead.
+    replay = tiny().agent.replay
+    due = (counts["actor_steps"] - replay.min_size) * replay.samples_per_insert / 8
+    assert due - 3 <= counts["learner_steps"] <= due + 2
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit(trained, tmp_path):
+    train(tmp_path / "again")
+    assert logged(tmp_path / "again") == logged(trained)
+    assert_same_state(tmp_path / "again", trained)
+
+
+def test_another_seed_gives_another_run(trained, tmp_path):
+    train(tmp_path / "other", seed=1)
+    assert logged(tmp_path / "other")["learner"] != logged(trained)["learner"]
+
+
+def test_logs_have_a_row_for_each_period(trained):
+    rows = logged(trained)
+    assert [int(row["actor_steps"]) // 50 for row in rows["actor_0"]] == [1, 2, 3, 4]
+    assert [int(row["actor_steps"]) // 100 for row in rows["evaluator"]] == [1, 2]
+    assert Checkpointer(trained / "checkpoints").best_score() == max(
+        float(row["episode_return"]) for row in rows["evaluator"]
+    )
+
+
+def test_resuming_goes_on_with_counts_and_logs(tmp_path):
+    train(tmp_path)
+    before = logged(tmp_path)
+    steps = counts_to_resume(tmp_path)["learner_steps"]
+    train(tmp_path, resume=True, max_actor_steps=400)
+    counts = counts_to_resume(tmp_path)
+    assert 400 <= counts["actor_steps"] < 404 and counts["learner_steps"] > steps
+    after = logged(tmp_path)
+    assert after["learner"][: len(before["learner"])] == before["learner"]
+    assert len(after["learner"]) > len(before["learner"])
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
+    log = tmp_path / "logs" / "learner.csv"
+    before = signal.getsignal(signal.SIGINT)
+
+    def send_when_learning():
+        while not log.exists():
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send_when_learning, daemon=True).start()
+    assert train(tmp_path, max_actor_steps=10_000_000) == status
+    assert Checkpointer(tmp_path / "checkpoints").latest_step() > 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_target_return_ends_the_run(tmp_path):
+    train(tmp_path, max_actor_steps=10_000, target_return=5.0)
+    assert counts_to_resume(tmp_path)["actor_steps"] < 200
+
+
+def test_the_ratio_is_needed():
+    config = tiny()
+    replay = dataclasses.replace(config.agent.replay, samples_per_insert=None)
+    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, replay=replay))
+    with pytest.raises(UserError, match="samples_per_insert"):
+        local.check(config.make_experiment())

@@ -1,0 +1,133 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mukoe.learning.returns import n_step_returns, retrace_returns, unroll_masks
+
+
+def random_rows(rng, ending, length, size):
+    """An episode of `length` actions (or one that does not end) in a window of `size` rows."""
+    mask = np.zeros(size)
+    discounts = np.zeros(size)
+    rewards = np.zeros(size)
+    values = np.zeros(size)
+    acted = min(length, size)
+    mask[:acted] = 1
+    discounts[:acted] = rng.choice([1.0, 0.5, -1.0], acted)
+    rewards[:acted] = rng.normal(size=acted)
+    values[: min(length + 1, size)] = rng.normal(size=min(length + 1, size))
+    if ending == "termination" and length <= size:
+        discounts[length - 1] = 0
+    return rewards, discounts, mask, values
+
+
+def naive(t, n, rewards, discounts, mask, values, discount):
+    """`z = r + γ d z'`, n times, down to the value of the observation that is reached."""
+    if n == 0 or not mask[t]:
+        return values[t]
+    rest = naive(t + 1, n - 1, rewards, discounts, mask, values, discount)
+    return rewards[t] + discount * discounts[t] * rest
+
+
+@pytest.mark.parametrize("ending", ["termination", "truncation"])
+@pytest.mark.parametrize("numpy", [np, jnp])
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_n_step_returns_equal_the_recursion(ending, numpy, n):
+    rng = np.random.default_rng(n)
+    size = 9
+    # Lengths 1 to 8 end in the window, the others go on past it.
+    episodes = [random_rows(rng, ending, length, size) for length in range(1, 13)]
+    arrays = [np.stack(parts).astype(np.float32) for parts in zip(*episodes, strict=True)]
+    rewards, discounts, mask, values = (numpy.asarray(array) for array in arrays)
+    returns = n_step_returns(rewards, discounts, mask, values, n, 0.9)
+    assert isinstance(returns, np.ndarray if numpy is np else jnp.ndarray)
+    assert returns.shape == (len(episodes), size - n)
+    compared = 0
+    for got, episode in zip(np.asarray(returns), episodes, strict=True):
+        for t in range(size - n):
+            if episode[2][t]:
+                np.testing.assert_allclose(got[t], naive(t, n, *episode, 0.9), atol=1e-5)
+                compared += 1
+    assert compared > 40
+
+
+def test_n_step_returns_of_one_sequence_in_numbers():
+    # 1 + 0.5 * 2 + 0.25 * 8 = 4; then 2 + 0.5 * (the turn passes: -1) * 8 = -2, which is
+    # bootstrapped one step early because the episode is truncated there.
+    rewards = np.array([1.0, 2.0, 0.0, 0.0])
+    mask = np.array([1.0, 1.0, 0.0, 0.0])
+    values = np.array([5.0, 6.0, 8.0, 0.0])
+    returns = n_step_returns(rewards, np.array([1.0, 1.0, 0, 0]), mask, values, 2, 0.5)
+    np.testing.assert_array_equal(returns, [4, 6])
+    returns = n_step_returns(rewards, np.array([1.0, -1.0, 0, 0]), mask, values, 2, 0.5)
+    np.testing.assert_array_equal(returns, [0, -2])
+
+
+@pytest.mark.parametrize("numpy", [np, jnp])
+def test_unroll_masks(numpy):
+    mask = numpy.asarray([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+    discounts = numpy.asarray([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
+    masks = unroll_masks(discounts, mask)
+    np.testing.assert_array_equal(masks.acted, mask)
+    np.testing.assert_array_equal(
+        masks.absorbing, [[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    )
+    np.testing.assert_array_equal(
+        masks.known, [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
+    )
+
+
+def naive_retrace(t, rewards, discounts, mask, q, v, traces, discount):
+    """`G_t` by recursion; the last row and the final observation end it."""
+    if t == len(rewards) - 1 or not mask[t]:
+        return v[t]
+    follow = v[t + 1]
+    if t + 2 < len(rewards) and mask[t + 1]:
+        rest = naive_retrace(t + 1, rewards, discounts, mask, q, v, traces, discount)
+        follow += traces[t + 1] * (rest - q[t + 1])
+    return rewards[t] + discount * discounts[t] * follow
+
+
+@pytest.mark.parametrize("ending", ["termination", "truncation"])
+@pytest.mark.parametrize("numpy", [np, jnp])
+def test_retrace_equals_the_recursion(ending, numpy):
+    rng = np.random.default_rng(5)
+    size, compared = 7, 0
+    for length in range(1, 10):
+        rewards, discounts, mask, v = random_rows(rng, ending, length, size)
+        q, ratios = rng.normal(size=size), rng.uniform(0.2, 3.0, size)
+        arrays = [numpy.asarray(x) for x in (rewards, discounts, mask, q, v, ratios)]
+        returns = retrace_returns(*arrays, gae_lambda=0.8, discount=0.9)
+        assert returns.shape == (size - 1,)
+        traces = 0.8 * np.minimum(ratios, 1.0)
+        for t in range(size - 1):
+            if mask[t]:
+                expected = naive_retrace(t, rewards, discounts, mask, q, v, traces, 0.9)
+                np.testing.assert_allclose(returns[t], expected, atol=1e-5)
+                compared += 1
+    assert compared > 30
+
+
+def test_retrace_on_policy_with_decay_1_is_the_n_step_return():
+    """On average over the actions: where q is v, as for a policy of one action."""
+    rng = np.random.default_rng(6)
+    rewards, discounts, mask, v = random_rows(rng, "truncation", 20, 6)
+    returns = retrace_returns(
+        rewards, discounts, mask, v, v, np.ones(6), gae_lambda=1.0, discount=0.9
+    )
+    for t in range(5):
+        (expected,) = n_step_returns(rewards[t:], discounts[t:], mask[t:], v[t:], 5 - t, 0.9)
+        np.testing.assert_allclose(returns[t], expected, rtol=1e-10)
+    # Action values that are not state values change nothing in expectation: with two equally
+    # likely actions of q = v ± 1 in the middle, the mean over both is the n-step return.
+    middle = []
+    for sign in (1, -1):
+        q = v.copy()
+        q[2] += sign
+        middle.append(
+            retrace_returns(
+                rewards, discounts, mask, q, v, np.ones(6), gae_lambda=1.0, discount=0.9
+            )
+        )
+    assert abs(middle[0][0] - returns[0]) > 0.1
+    np.testing.assert_allclose(np.mean(middle, axis=0), returns, rtol=1e-10)
