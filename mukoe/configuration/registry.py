@@ -1,0 +1,73 @@
+"""Named parts that a configuration chooses, open to parts from a user's own module."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from mukoe.errors import UserError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Parts of one kind by name.
+
+    A name without a colon is one of the registered names. A name with a colon is the import path
+    of a part from any module, `package.module:attribute`.
+    """
+
+    def __init__(self, kind: str, parts: Mapping[str, T]):
+        """Makes a registry.
+
+        Args:
+          kind: noun for error messages, such as `torso`.
+          parts: registered parts by name.
+        """
+        self._kind = kind
+        self._parts = dict(parts)
+
+    def __getitem__(self, name: str) -> T:
+        """Returns the part of a name.
+
+        Raises:
+          UserError: the name is not registered, or its module or attribute cannot be imported.
+        """
+        if ":" in name:
+            return self._imported(name)
+        if name not in self._parts:
+            near = difflib.get_close_matches(name, self._parts, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"unknown {self._kind} {name!r}: {hint}known are {', '.join(self.names)}, and "
+                f"{self._kind}s of other modules as package.module:attribute"
+            )
+        return self._parts[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Registered names."""
+        return tuple(self._parts)
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Returns a decorator that registers a part under `name`."""
+
+        def decorate(part: T) -> T:
+            if name in self._parts:
+                raise ValueError(f"the {self._kind} {name!r} is registered twice")
+            self._parts[name] = part
+            return part
+
+        return decorate
+
+    def _imported(self, name: str) -> T:
+        module_name, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except ImportError as error:
+            raise UserError(f"cannot import {self._kind} {name!r}: {error}") from error
+        except AttributeError as error:
+            raise UserError(
+                f"cannot import {self._kind} {name!r}: module {module_name} has no attribute "
+                f"{attribute!r}"
+            ) from error
