@@ -42,7 +42,7 @@ from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import DEFINE_config, run_main
-from mukoe.environments import EnvironmentFactory
+from mukoe.environments.vector import EnvironmentFactory
 from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy
 

@@ -18,8 +18,8 @@ from measure import MEASURED_CORE, OTHER_CORE, TINY, Report, Row, interleaved, p
 from serving import LineProcess
 
 from mukoe.configuration import DEFINE_config, run_main
-from mukoe.environments import EnvironmentFactory
-from mukoe.environments.dm_env_rpc.environment import DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
+from mukoe.environments.vector import EnvironmentFactory
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 SECONDS = flags.DEFINE_float("seconds", 1.0, "Of each measurement.")

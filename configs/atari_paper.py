@@ -7,7 +7,7 @@ settings for learning from 2 samples per state. Needs accelerators and many acto
 """
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.atari.environment import AtariConfig
+from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig

@@ -1,7 +1,7 @@
 """MuZero on CartPole-v1, for two CPU cores."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig

@@ -2,7 +2,7 @@
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
 from mukoe.agents.muzero.config import MuZeroReplayConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.search.config import SearchConfig

@@ -7,7 +7,7 @@ that we could find; where nothing is said the comment is "silent". Needs an acce
 """
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.atari.environment import AtariConfig
+from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig

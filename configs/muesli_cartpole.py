@@ -1,7 +1,7 @@
 """Muesli on CartPole-v1, for two CPU cores."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig

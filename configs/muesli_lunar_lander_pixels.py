@@ -1,7 +1,7 @@
 """Muesli on LunarLander-v3 from four gray pictures of 64x64 instead of its vector."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.gymnasium.pixels import GymnasiumPixelsConfig
+from mukoe.environments.gymnasium.config import GymnasiumPixelsConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig

@@ -1,7 +1,7 @@
 """PPO on CartPole-v1, for two CPU cores: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 

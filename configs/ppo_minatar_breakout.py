@@ -1,7 +1,7 @@
 """PPO on MinAtar's Breakout, which is played on the device itself: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 

@@ -1,7 +1,7 @@
 """PPO on Pong, for two CPU cores: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
-from mukoe.environments.atari.environment import AtariConfig
+from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig

@@ -2,7 +2,7 @@
 
 from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig

@@ -7,7 +7,7 @@ does not say is marked.
 
 from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig

@@ -6,7 +6,7 @@ searches with 1,600 simulations; here every die is an action of its own.
 
 from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig

@@ -2,7 +2,7 @@
 
 from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig

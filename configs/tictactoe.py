@@ -1,7 +1,7 @@
 """MuZero on tic-tac-toe by self-play."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.models import NetworkConfig

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from mukoe.configuration import DEFINE_config, apply_overrides, load_config_file, run_main
-from mukoe.environments.dm_env_rpc.environment import require_dm_env_rpc
+from mukoe.environments.dm_env_rpc.config import require_dm_env_rpc
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, collected_signals

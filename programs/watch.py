@@ -16,9 +16,11 @@ from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 if TYPE_CHECKING:
-    from mukoe.environments import VectorEnvironment
+    from mukoe.environments.vector import VectorEnvironment
     from mukoe.layouts.common.stored_run import StoredRun
-    from mukoe.viewing import BoardGame, Moment, WatchedAgent
+    from mukoe.viewing.board_game import BoardGame
+    from mukoe.viewing.episodes import Moment
+    from mukoe.viewing.watched_agent import WatchedAgent
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the run to look at.")
 BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation.")
@@ -52,7 +54,7 @@ def main() -> int:
     _check_outputs()
 
     from mukoe.evaluation.players import Reference, open_agent
-    from mukoe.viewing import WatchedAgent
+    from mukoe.viewing.watched_agent import WatchedAgent
 
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
     run = open_agent(reference, SIMULATIONS.value)
@@ -101,7 +103,7 @@ def _environment(run: "StoredRun", evaluation: bool, drawn: bool = False) -> "Ve
 def _episodes(
     agent: "WatchedAgent", environment: "VectorEnvironment", count: int
 ) -> Iterator["Moment"]:
-    from mukoe.viewing import watch_episode
+    from mukoe.viewing.episodes import watch_episode
 
     for episode in range(count):
         seed = SEED.value if episode == 0 else None
@@ -109,7 +111,7 @@ def _episodes(
 
 
 def _print(run: "StoredRun", agent: "WatchedAgent") -> int:
-    from mukoe.viewing import action_names
+    from mukoe.viewing.board import action_names
     from mukoe.viewing.terminal import print_episode
 
     environment = _environment(run, evaluation=not SELF_PLAY.value)
@@ -119,7 +121,8 @@ def _print(run: "StoredRun", agent: "WatchedAgent") -> int:
 
 
 def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
-    from mukoe.viewing import action_names, find_board, render
+    from mukoe.viewing.board import action_names, find_board
+    from mukoe.viewing.episodes import render
     from mukoe.viewing.panel import Panel
     from mukoe.viewing.video import write_video
 
@@ -138,7 +141,7 @@ def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
 
 def _write_tree(run: "StoredRun", agent: "WatchedAgent") -> int:
     from mukoe.system import write_atomically
-    from mukoe.viewing import action_names
+    from mukoe.viewing.board import action_names
     from mukoe.viewing.tree_svg import draw_tree
 
     environment = _environment(run, evaluation=not SELF_PLAY.value)
@@ -155,7 +158,8 @@ def _write_tree(run: "StoredRun", agent: "WatchedAgent") -> int:
 
 
 def _play(run: "StoredRun", agent: "WatchedAgent") -> int:
-    from mukoe.viewing import BoardGame, find_board
+    from mukoe.viewing.board import find_board
+    from mukoe.viewing.board_game import BoardGame
 
     board = find_board(run.environment_spec, _game_of(run))
     if board is None:

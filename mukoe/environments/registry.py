@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any
 
-from mukoe.environments.dm_env_rpc.environment import SCHEME, DmEnvRpcConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.dm_env_rpc.config import SCHEME, DmEnvRpcConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.errors import UserError
 

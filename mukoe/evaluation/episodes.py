@@ -10,7 +10,7 @@ import numpy as np
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
 from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
-from mukoe.environments.atari.environment import AtariConfig
+from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
 from mukoe.environments.pgx.environment import MatchEnvironment
 from mukoe.environments.pgx.games import MOST_OPENING_MOVES, match

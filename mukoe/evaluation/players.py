@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.acting.runners import reset_state
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.games import GameState, Opponent, Rules, load_rules
 from mukoe.environments.pgx.opponents import OPPONENTS, make_opponent, random_opponent
 from mukoe.errors import UserError

@@ -8,7 +8,7 @@ from dm_env import specs
 
 from mukoe.acting.device_rollouts import DeviceRolloutCollector
 from mukoe.acting.rollouts import RolloutCollector, RolloutDeclaration
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.vector import SyncVectorEnvironment
 from mukoe.types import Policy, PolicyParams, split_legal_actions
 

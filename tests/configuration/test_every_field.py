@@ -8,7 +8,7 @@ import pytest
 
 from mukoe.configuration import load_config_file
 from mukoe.environments.coin_flip import CoinFlipConfig
-from mukoe.environments.dm_env_rpc.environment import DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
 from tests.configuration.fuzzed import HUGE, MAY_BE_ENDLESS, MAY_BE_HUGE, leaves, refusal
 
 CONFIGS = Path(__file__).parents[2] / "configs"

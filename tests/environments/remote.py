@@ -6,7 +6,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from mukoe.environments.dm_env_rpc.environment import DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
 from mukoe.environments.dm_env_rpc.server import Server, single_environments
 
 

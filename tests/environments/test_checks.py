@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.environments import SyncVectorEnvironment
 from mukoe.environments.checks import EnvironmentFailedError, find_not_finite
+from mukoe.environments.vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tree
 
-from mukoe.environments import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.recording import RecordedVector
 
 B = 3

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mukoe.environments.atari.environment import AtariConfig
+from mukoe.environments.atari.config import AtariConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, _human_normalised, evaluate, summary
 from mukoe.evaluation.players import Reference, open_agent

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
     Reference,

@@ -1,7 +1,7 @@
 """A run of a few seconds."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig

@@ -1,7 +1,7 @@
 """A run of self-play of a few seconds, with four checkpoints."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig

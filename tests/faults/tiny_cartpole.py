@@ -1,7 +1,7 @@
 """A program that starts soon, learns a little, and saves often."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig

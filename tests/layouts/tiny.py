@@ -1,7 +1,7 @@
 """A run of one process that takes seconds."""
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.layouts.local import run as local
 from mukoe.networks.models import NetworkConfig

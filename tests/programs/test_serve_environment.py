@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("dm_env_rpc")
 
-from mukoe.environments import GymnasiumConfig  # noqa: E402
+from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from tests.environments.remote import remote, serving  # noqa: E402
 from tests.programs.forked import run_program  # noqa: E402
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from mukoe.layouts.common.stored_run import open_run
-from mukoe.viewing import WatchedAgent
+from mukoe.viewing.watched_agent import WatchedAgent
 from tests.trained_runs import train_once
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="mukoe-runs-")

@@ -13,9 +13,10 @@ import pytest
 
 pytest.importorskip("pgx")
 
-from mukoe.environments.pgx.environment import PgxConfig  # noqa: E402
+from mukoe.environments.pgx.config import PgxConfig  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
-from mukoe.viewing import BoardGame, find_board  # noqa: E402
+from mukoe.viewing.board import find_board  # noqa: E402
+from mukoe.viewing.board_game import BoardGame  # noqa: E402
 from mukoe.viewing.browser import GameServer  # noqa: E402
 from mukoe.viewing.terminal import play_in_terminal  # noqa: E402
 from tests.viewing.runs import opened_run  # noqa: E402

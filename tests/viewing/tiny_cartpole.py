@@ -1,5 +1,5 @@
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.gymnasium.environment import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig

@@ -1,5 +1,5 @@
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
-from mukoe.environments.pgx.environment import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig

@@ -5,11 +5,6 @@ Machado et al. 2018 (arXiv:1709.06009: sticky actions, whole games, all actions)
 Schrittwieser et al. 2020 (arXiv:1911.08265, MuZero).
 """
 
-import dataclasses
-import difflib
-import functools
-from typing import Literal
-
 import ale_py
 import cv2
 import dm_env
@@ -17,100 +12,12 @@ import numpy as np
 from ale_py import roms
 from dm_env import specs
 
-from mukoe.configuration.bounds import LARGEST_COUNT, LONGEST_SIDE, check_numbers
-from mukoe.environments.vector import (
-    EnvironmentFactory,
-    SyncFactory,
-    VectorEnvironment,
-    environment_seeds,
-    vectorize,
-)
+from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.atari.roms import rom_id
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult
 
-INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
-
-# These cartridges have no mode for a single player.
-_MULTIPLAYER_ROMS = frozenset({"combat", "joust", "maze_craze", "warlords"})
-
-
-@dataclasses.dataclass(frozen=True)
-class AtariConfig:
-    """Every choice about how a game is presented to an agent."""
-
-    # Name as ALE spells it, such as MsPacman; `games()` lists them all.
-    game: str
-    # Frames that each action is held. MuZero and Nature DQN: 4. The observation is the maximum
-    # of the last two, against flicker (Nature DQN); with 1 there is no maximum.
-    frame_skip: int = 4
-    # One luminance channel instead of three colours. MuZero: colours. Nature DQN: luminance.
-    grayscale: bool = False
-    # Rows of the observation. MuZero 96, Nature DQN 84, raw screen 210.
-    height: int = 96
-    # Columns of the observation. MuZero 96, Nature DQN 84, raw screen 160.
-    width: int = 96
-    # How the screen is resized: 'area' (mean of the pixels covered) or 'linear' (several times
-    # faster, skips pixels). MuZero: not said.
-    resize: str = "area"
-    # Probability, at each emulator frame, that the previous action is played instead.
-    # Machado 0.25, Nature DQN 0; MuZero speaks of none.
-    sticky_actions: float = 0.25
-    # All 18 actions instead of only those that the game tells apart. MuZero (whose action
-    # planes are a / 18) and Machado: all. Nature DQN: the minimal set.
-    full_action_set: bool = False
-    # Rewards clipped to [-1, 1]. Nature DQN: yes. MuZero: no (it scales values by h). The
-    # reported return of an episode is never clipped.
-    reward_clip: bool = False
-    # A lost life ends the episode for the learner (discount 0) while the game goes on; off in
-    # evaluation. Nature DQN: yes. Machado: advises against. MuZero: not said.
-    life_loss: bool = False
-    # A game starts with 1 to this many no-op frames, drawn uniformly; 0 for none.
-    # MuZero and Nature DQN 30; Machado 0 (sticky actions instead).
-    noop_max: int = 0
-    # Emulator frames, no-ops included, after which a game is truncated (discount 1).
-    # MuZero 108,000 (30 minutes); Machado and Nature DQN's evaluation 18,000 (5 minutes).
-    max_frames: int = 108_000
-    # Who steps the games of an actor: 'ale' is ALE's vector environment, 'python' this
-    # module, 'auto' the first, which is faster, wherever it does the same.
-    backend: Literal["auto", "ale", "python"] = "auto"
-
-    def make_factory(self) -> EnvironmentFactory:
-        """Returns the environment factory of the game."""
-        return make_atari(self)
-
-    def __post_init__(self):
-        """Checks every field.
-
-        Raises:
-            UserError: a field has a value that makes no sense.
-        """
-        if self.game not in _rom_ids():
-            near = difflib.get_close_matches(self.game, games(), n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(games())}"
-            raise UserError(f"there is no Atari game '{self.game}'; {hint}")
-        check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
-        check_numbers(self, "frame_skip", "max_frames", at_least=1, at_most=LARGEST_COUNT)
-        check_numbers(self, "noop_max", at_least=0, at_most=LARGEST_COUNT)
-        check_numbers(self, "sticky_actions", at_least=0, below=1)
-        if self.max_frames <= self.noop_max:
-            raise UserError(
-                f"max_frames must be more than noop_max ({self.noop_max}), not {self.max_frames}"
-            )
-        if self.resize not in INTERPOLATIONS:
-            raise UserError(
-                f"Atari resize must be one of {', '.join(INTERPOLATIONS)}; got '{self.resize}'"
-            )
-
-
-@functools.cache
-def _rom_ids() -> dict[str, str]:
-    ids = sorted(set(roms.get_all_rom_ids()) - _MULTIPLAYER_ROMS)
-    return {rom.title().replace("_", ""): rom for rom in ids}
-
-
-def games() -> list[str]:
-    """Returns the name of every game, as `AtariConfig.game` takes it."""
-    return list(_rom_ids())
+_INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 
 
 class AtariEnvironment(dm_env.Environment):
@@ -255,7 +162,7 @@ class AtariEnvironment(dm_env.Environment):
             resized = screen.copy()
         else:
             resized = cv2.resize(
-                screen, (width, height), interpolation=INTERPOLATIONS[self._config.resize]
+                screen, (width, height), interpolation=_INTERPOLATIONS[self._config.resize]
             )
         return resized.reshape(height, width, -1)
 
@@ -266,63 +173,13 @@ def ale_seed(seed: int) -> int:
     return int(sequence.generate_state(1)[0] % (2**31 - 1))
 
 
-def rom_name(game: str) -> str:
-    """Returns what ALE calls the ROM of a game, such as ms_pacman."""
-    return _rom_ids()[game]
-
-
 def _load(config: AtariConfig, seed: int) -> ale_py.ALEInterface:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", seed)
     ale.setFloat("repeat_action_probability", config.sticky_actions)
-    path = roms.get_rom_path(rom_name(config.game))
+    path = roms.get_rom_path(rom_id(config.game))
     if path is None:
         raise UserError(f"ale-py has no ROM of the Atari game '{config.game}'; install it again")
     ale.loadROM(path)
     return ale
-
-
-@dataclasses.dataclass(frozen=True)
-class _AleFactory(SyncFactory):
-    """ALE steps the games, but for those of evaluations, which can be drawn."""
-
-    config: AtariConfig
-
-    def __call__(self, seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-        """Makes `num_envs` games."""
-        from mukoe.environments.atari import vector as atari_vector  # It builds on this module.
-
-        if evaluation:
-            return super().__call__(seed, num_envs, evaluation)
-        seeds = environment_seeds(self.name, seed, num_envs, False)
-        return atari_vector.AtariVector(self.config, seeds)
-
-
-def make_atari(config: AtariConfig) -> EnvironmentFactory:
-    """Makes the environment factory of a game; `life_loss` is switched off in evaluation.
-
-    Evaluations are stepped by `AtariEnvironment`, which can be drawn; see
-    `mukoe.environments.atari.vector.fits` for when ALE steps the others.
-
-    Raises:
-        UserError: ALE shall step games that it presents otherwise than `config`.
-    """
-    from mukoe.environments.atari import vector as atari_vector  # It builds on this module.
-
-    name = f"Atari {config.game}"
-    fits = atari_vector.fits(config)
-    if config.backend == "ale" and not fits:
-        raise UserError(
-            "Atari backend 'ale' needs resize 'area', no life_loss, noop_max 0 and max_frames "
-            "that frame_skip divides; use 'auto', or change those"
-        )
-
-    def make_environment(seed: int, evaluation: bool) -> AtariEnvironment:
-        life_loss = config.life_loss and not evaluation
-        return AtariEnvironment(dataclasses.replace(config, life_loss=life_loss), seed)
-
-    if not fits or config.backend == "python":
-        return vectorize(make_environment, name)
-
-    return _AleFactory(make_environment, name, config)

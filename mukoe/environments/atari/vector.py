@@ -6,7 +6,9 @@ import dm_env
 import numpy as np
 from ale_py import vector_env
 
-from mukoe.environments.atari.environment import AtariConfig, AtariEnvironment, ale_seed, rom_name
+from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.atari.environment import AtariEnvironment, ale_seed
+from mukoe.environments.atari.roms import rom_id
 from mukoe.environments.vector import environment_spec
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult
@@ -15,7 +17,7 @@ from mukoe.types import EnvironmentSpec, EpisodeResult
 _NO_FRAME_LIMIT = 2**31 - 1
 
 
-def fits(config: AtariConfig) -> bool:
+def is_supported(config: AtariConfig) -> bool:
     """Whether ALE's vector environment presents games as `config` wants them.
 
     It does not where
@@ -48,14 +50,14 @@ class AtariVector:
         """Loads the games.
 
         Args:
-            config: one that `fits`.
+            config: configuration for which `is_supported` is True.
             seeds: of each environment, as `AtariEnvironment` takes it.
         """
         self._config = config
         self._spec = environment_spec(AtariEnvironment(config, seeds[0]))
         self._seeds: np.ndarray | None = np.array([ale_seed(seed) for seed in seeds])
         self._environment = vector_env.AtariVectorEnv(
-            rom_name(config.game),
+            rom_id(config.game),
             len(seeds),
             num_threads=min(_threads(), len(seeds)),
             max_num_frames_per_episode=_NO_FRAME_LIMIT,

@@ -1,101 +1,29 @@
 """Environments in another process, machine or language, behind dm_env_rpc."""
 
 import contextlib
-import dataclasses
-import importlib.util
-import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dm_env
 import numpy as np
 from absl import logging
 from dm_env import specs
+from dm_env_rpc.v1 import dm_env_rpc_pb2, error, tensor_utils
 
-from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers
-from mukoe.environments.vector import (
-    EnvironmentFactory,
-    SyncVectorEnvironment,
-    VectorEnvironment,
-    environment_seeds,
+from mukoe.environments.dm_env_rpc.config import SCHEME, DmEnvRpcConfig
+from mukoe.environments.dm_env_rpc.connection import (
+    Connection,
+    ConnectionLostError,
+    closing_after_failure,
+    describe,
 )
+from mukoe.environments.dm_env_rpc.specs import Step, Translation
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult, Nest
 
-if TYPE_CHECKING:
-    from mukoe.environments.dm_env_rpc.connection import Connection
-    from mukoe.environments.dm_env_rpc.specs import Step, Translation
-
-SCHEME = "dm_env_rpc://"
-_ADDRESS = re.compile(r"dm_env_rpc://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})")
 _LONGEST_PAUSE = 5.0
 _LEAVE_SECONDS = 2.0
-
-
-def require_dm_env_rpc() -> None:
-    """Raises a UserError unless dm_env_rpc is installed; does not import it."""
-    if importlib.util.find_spec("dm_env_rpc") is None:
-        raise UserError(
-            "environments behind dm_env_rpc need the package dm-env-rpc; install it by "
-            "pip install 'mukoe[dm_env_rpc]'"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class DmEnvRpcConfig:
-    """An environment that a dm_env_rpc server has."""
-
-    # dm_env_rpc://HOST:PORT.
-    address: str
-    # Names of the observations that are observed, in this order; empty for all, by name.
-    observations: tuple[str, ...] = ()
-    # Several observations, of at most one axis, become one float32 vector; else a dict.
-    concatenate: bool = True
-    # The setting of the world that takes the seed of the environment; None where there is none.
-    seed_setting: str | None = "seed"
-    # The setting of the world that is true in evaluations; None where there is none.
-    evaluation_setting: str | None = "evaluation"
-    # Seconds that a server may take to be reached when the run starts.
-    connect_seconds: float = 10.0
-    # Seconds that an answer may take; then the server counts as lost.
-    answer_seconds: float = 60.0
-    # Seconds for which a lost server is looked for before the run ends.
-    reconnect_seconds: float = 120.0
-    # Losses of one environment without an ended episode in between, after which the run ends.
-    max_losses: int = 10
-
-    def __post_init__(self) -> None:
-        found = _ADDRESS.fullmatch(self.address)
-        if not found or not 1 <= int(found.group(2)) <= 65535:
-            raise UserError(
-                f"'{self.address}' is no address of a dm_env_rpc server; give "
-                "dm_env_rpc://HOST:PORT, such as dm_env_rpc://localhost:5555"
-            )
-        seconds = ("connect_seconds", "answer_seconds", "reconnect_seconds")
-        check_numbers(self, *seconds, above=0, at_most=LONGEST_WAIT)
-        check_numbers(self, "max_losses", at_least=1)
-
-    def make_factory(self) -> EnvironmentFactory:
-        """Returns `factory(seed, num_envs, evaluation)`.
-
-        Raises:
-            UserError: dm_env_rpc is not installed, the server cannot be reached, or what it
-                offers is of no use here.
-        """
-        require_dm_env_rpc()
-        once = dataclasses.replace(self, reconnect_seconds=self.connect_seconds)
-        first = DmEnvRpcEnvironment(once, 0, False)
-        first.close()
-        # The factory goes to other processes: no messages of dm_env_rpc in it.
-        offered, tells_results = first.translation.offered, first.translation.tells_results
-
-        def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-            make = _ReportingEnvironment if tells_results else DmEnvRpcEnvironment
-            seeds = environment_seeds(self.address, seed, num_envs, evaluation)
-            return DmEnvRpcVector([make(self, s, evaluation, offered) for s in seeds], self.address)
-
-        return factory
 
 
 class DmEnvRpcEnvironment(dm_env.Environment):
@@ -165,8 +93,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
 
     def begin_reset(self) -> None:
         """Asks for a new episode."""
-        from dm_env_rpc.v1 import dm_env_rpc_pb2
-
         if not self._ended:
             self._send(dm_env_rpc_pb2.ResetRequest(), "reset")
             self._ended = True
@@ -185,8 +111,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         Raises:
             UserError: the server was looked for in vain, or is lost again and again.
         """
-        from mukoe.environments.dm_env_rpc.connection import ConnectionLostError
-
         until, lost = 0.0, False
         while self._awaited:
             try:
@@ -219,11 +143,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
             self._connection.close()
             self._connection = None
 
-    def _leave(self, connection: "Connection") -> None:
-        from dm_env_rpc.v1 import dm_env_rpc_pb2, error
-
-        from mukoe.environments.dm_env_rpc.connection import ConnectionLostError
-
+    def _leave(self, connection: Connection) -> None:
         destroy = dm_env_rpc_pb2.DestroyWorldRequest(world_name=self._world)
         with contextlib.suppress(ConnectionLostError, error.DmEnvRpcError, ValueError):
             connection.send(dm_env_rpc_pb2.LeaveWorldRequest())
@@ -241,8 +161,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         return dm_env.TimeStep(answer.step_type, answer.reward, answer.discount, answer.observation)
 
     def _send_step(self, actions: Any) -> None:
-        from dm_env_rpc.v1 import dm_env_rpc_pb2
-
         requested = self.translation.requested
         request = dm_env_rpc_pb2.StepRequest(requested_observations=requested, actions=actions)
         self._send(request, "step")
@@ -253,10 +171,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         self._awaited.append(kind)
 
     def _receive(self) -> None:
-        from dm_env_rpc.v1 import error
-
-        from mukoe.environments.dm_env_rpc.connection import describe
-
         assert self._connection is not None, "the environment was closed"
         kind = self._awaited[0]
         try:
@@ -288,8 +202,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
 
     def _connect_until(self, until: float) -> None:
         """Makes a connection and a world, and tries again until it has to be there."""
-        from mukoe.environments.dm_env_rpc.connection import ConnectionLostError
-
         pause = 0.1
         while True:
             self.close()
@@ -306,9 +218,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _connect(self, connect_seconds: float) -> None:
-        from mukoe.environments.dm_env_rpc.connection import Connection, closing_after_failure
-        from mukoe.environments.dm_env_rpc.specs import Translation
-
         config = self._config
         connection = Connection(config.address.removeprefix(SCHEME), connect_seconds)
         with closing_after_failure(connection):
@@ -323,11 +232,8 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         self._awaited, self._answer, self._ended = [], None, True
         self._worlds += 1
 
-    def _join(self, connection: "Connection") -> Any:
+    def _join(self, connection: Connection) -> Any:
         """Creates a world and joins it; returns what it offers."""
-        from dm_env_rpc.v1 import dm_env_rpc_pb2, error
-
-        from mukoe.environments.dm_env_rpc.connection import describe
 
         def ask(kind: str, request: Any) -> Any:
             connection.send(request)
@@ -348,8 +254,6 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         return ask("join_world", join).specs
 
     def _settings(self) -> dict[str, Any]:
-        from dm_env_rpc.v1 import tensor_utils
-
         settings, config = {}, self._config
         if config.seed_setting is not None:
             seed = self._seed
@@ -362,7 +266,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         return settings
 
 
-class _ReportingEnvironment(DmEnvRpcEnvironment):
+class ReportingEnvironment(DmEnvRpcEnvironment):
     """One whose server counts the episodes."""
 
     _result: EpisodeResult | None = None
@@ -375,35 +279,3 @@ class _ReportingEnvironment(DmEnvRpcEnvironment):
         answer = self._answer
         self._result = None if answer is None or isinstance(answer, Exception) else answer.result
         return super()._take()
-
-
-class DmEnvRpcVector(SyncVectorEnvironment):
-    """Environments behind dm_env_rpc, all of which are asked before any is waited for.
-
-    Where a server was lost in the middle of an episode, that stream goes on with the FIRST step
-    of a new one: the lost action has no outcome, and there is no LAST step.
-    """
-
-    environments: tuple[DmEnvRpcEnvironment, ...]
-
-    def reset(self) -> dm_env.TimeStep:
-        """Starts a new episode in every stream; unfinished ones are dropped."""
-        for environment in self.environments:
-            environment.begin_reset()
-        for environment in self.environments:
-            environment.wait()
-        return super().reset()
-
-    def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action in every stream; see `SyncVectorEnvironment.step`.
-
-        Raises:
-            UserError: the server was looked for in vain, or is lost again and again.
-        """
-        actions = self._check_actions(np.asarray(actions))
-        for environment, action in zip(self.environments, actions, strict=True):
-            environment.begin_step(action)
-        for index, environment in enumerate(self.environments):
-            if not environment.wait():
-                self._restart[index] = True
-        return super().step(actions)

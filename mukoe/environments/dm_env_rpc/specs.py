@@ -62,7 +62,7 @@ class Translation:
     offered: what the server offers, in words by name.
     requested: the uids of the observations that an answer has to have.
     action_repeat: frames of each step.
-    tells_results: whether an ended episode has an `EpisodeResult` of its own.
+    reports_results: whether an ended episode has an `EpisodeResult` of its own.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Translation:
         self._actions = Actions(offered.actions, name)
         self._check_reward()
         self._masked = LEGAL_ACTIONS in self._observations.names()
-        self.tells_results = EPISODE_RESULT in self._observations.names()
+        self.reports_results = EPISODE_RESULT in self._observations.names()
         self.action_repeat = self._read_action_repeat()
         self._observed = self._choose(wanted)
         self._concatenated = concatenate and len(self._observed) > 1

@@ -1,7 +1,5 @@
 """Gymnasium environments as they look: what they draw is the observation."""
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -9,9 +7,6 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from mukoe.configuration.bounds import LONGEST_SIDE, check_numbers
-from mukoe.environments.gymnasium.environment import make_gymnasium
-from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
 
@@ -78,41 +73,3 @@ class RenderedObservation(gymnasium.Wrapper):
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         resized = cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA)
         return resized.reshape(self.observation_space.shape or ())
-
-
-@dataclasses.dataclass(frozen=True)
-class GymnasiumPixelsConfig:
-    """A registered Gymnasium environment that is seen as a picture."""
-
-    # As `gymnasium.make` takes it, such as LunarLander-v3.
-    env: str
-    # Further arguments of `gymnasium.make`.
-    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    # Rows of the observation.
-    height: int = 64
-    # Columns of the observation.
-    width: int = 64
-    # One luminance channel instead of three colours.
-    grayscale: bool = True
-    # Steps of the environment for each action and each picture.
-    action_repeat: int = 1
-
-    def __post_init__(self) -> None:
-        if "render_mode" in self.arguments:
-            raise UserError("arguments.render_mode is 'rgb_array' for pictures: leave it out")
-        check_numbers(self, "action_repeat", at_least=1)
-        check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
-
-    def make_factory(self) -> EnvironmentFactory:
-        """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
-        return make_gymnasium(
-            self.env,
-            self._wrap,
-            render_mode="rgb_array",
-            **self.arguments,
-        )
-
-    def _wrap(self, environment: gymnasium.Env) -> RenderedObservation:
-        return RenderedObservation(
-            environment, self.height, self.width, self.grayscale, self.action_repeat
-        )

@@ -1,138 +1,16 @@
 """Board games and MinAtar of pgx: all environments of a vector in one jitted call per step."""
 
-import dataclasses
-import difflib
-import functools
-from typing import Any, Literal
+from typing import Any
 
 import dm_env
 import jax
 import numpy as np
 
-from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.environments.pgx import board_drawing
-from mukoe.environments.pgx.games import (
-    MOST_OPENING_MOVES,
-    PGX_GAMES,
-    GameFunctions,
-    GameStep,
-    Opponent,
-    Rules,
-    Streams,
-    load_rules,
-    match,
-    require_pgx,
-    seat_to_move,
-    self_play,
-    with_random_opening,
-)
-from mukoe.environments.pgx.opponents import MOST_ROLLOUTS, check_opponent, make_opponent
-from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment, environment_seed
+from mukoe.environments.pgx.games import GameFunctions, GameStep, Streams, seat_to_move
+from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
-
-
-@dataclasses.dataclass(frozen=True)
-class PgxConfig:
-    """A game of pgx. MinAtar has the sticky actions (0.1) and the minimal actions of pgx."""
-
-    # One of `PGX_GAMES`.
-    game: str
-    # Whom evaluations of a two-player game are played against; see `OPPONENTS`.
-    opponent: Literal["random", "exact", "rollout"] = "random"
-    # Simulations per move of the opponent 'rollout'.
-    rollout_simulations: int = 64
-    # Agent steps after which an episode of a single-player game is truncated. None: 10,000 in
-    # MinAtar, without limit in 2048.
-    max_steps: int | None = None
-    # Games of self-play begin after 0 to so many random moves, any number as often, so that
-    # the agent sees more than the positions it likes; evaluations begin at the start.
-    random_opening_moves: int = 0
-
-    def __post_init__(self) -> None:
-        if self.game not in PGX_GAMES:
-            near = difflib.get_close_matches(self.game, PGX_GAMES, n=3, cutoff=0.5)
-            hint = (
-                f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(PGX_GAMES)}"
-            )
-            raise UserError(f"there is no game '{self.game}' of pgx; {hint}")
-        if self.two_players:
-            check_opponent(self.opponent, self.game, self.rollout_simulations)
-        if self.max_steps is not None and self.two_players:
-            raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
-        check_numbers(self, "max_steps", at_least=1, at_most=LARGEST_COUNT)
-        check_numbers(self, "rollout_simulations", at_least=1, at_most=MOST_ROLLOUTS)
-        check_numbers(self, "random_opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
-        if self.random_opening_moves and not self.two_players:
-            raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
-
-    @property
-    def two_players(self) -> bool:
-        """Whether two players take turns."""
-        return PGX_GAMES[self.game].players == 2
-
-    def make_factory(self) -> EnvironmentFactory:
-        """Returns a factory: self-play, and for evaluation matches against `opponent`.
-
-        Raises:
-            UserError: pgx is not installed.
-        """
-        require_pgx(self.game)
-
-        def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-            if not (evaluation and self.two_players):
-                _check_vector(self.game, seed, num_envs)
-                opening = 0 if evaluation else self.random_opening_moves
-                functions = _self_play(self.game, self._max_steps, num_envs, opening)
-                return SelfPlayEnvironment(functions, seed, evaluation)
-            opponent = make_opponent(self.opponent, self.game, self.rollout_simulations)
-            return self.make_match_factory(opponent)(seed, num_envs, evaluation)
-
-        return factory
-
-    def make_match_factory(self, opponent: Opponent) -> EnvironmentFactory:
-        """Returns a factory of matches against any opponent, whatever it is used for.
-
-        Raises:
-            UserError: the game has one player, or pgx is not installed.
-        """
-        if not self.two_players:
-            raise UserError(f"'{self.game}' has one player, so there are no matches in it")
-        require_pgx(self.game)
-
-        def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-            _check_vector(self.game, seed, num_envs)
-            functions = match(_rules(self.game, None), num_envs, opponent)
-            return MatchEnvironment(functions, seed, evaluation)
-
-        return factory
-
-    @property
-    def _max_steps(self) -> int | None:
-        return self.max_steps or PGX_GAMES[self.game].max_steps
-
-
-@functools.cache
-def _rules(game: str, max_steps: int | None) -> Rules:
-    return load_rules(game, max_steps)
-
-
-@functools.cache
-def _self_play(
-    game: str, max_steps: int | None, num_envs: int, random_opening_moves: int
-) -> GameFunctions:
-    """Shared, so that the vectors of one process are compiled once."""
-    rules = _rules(game, max_steps)
-    if random_opening_moves:
-        rules = with_random_opening(rules, random_opening_moves)
-    return self_play(rules, num_envs)
-
-
-def _check_vector(game: str, seed: int, num_envs: int) -> None:
-    if seed < 0:
-        raise UserError(f"{game}: the seed must not be negative; got {seed}")
-    if num_envs < 1:
-        raise UserError(f"{game}: a vector needs at least 1 environment; got {num_envs}")
 
 
 class _GameEnvironment:
@@ -286,14 +164,14 @@ class _GameEnvironment:
 
 
 class SelfPlayEnvironment(_GameEnvironment):
-    """The agent plays every move; see `game_functions.self_play`.
+    """The agent plays every move; see `games.self_play`.
 
     An episode's return is the score of the player who moved first.
     """
 
 
 class MatchEnvironment(_GameEnvironment):
-    """The agent plays one seat against an opponent; see `game_functions.match`.
+    """The agent plays one seat against an opponent; see `games.match`.
 
     An episode's return is 1 for a win of the agent, 0 for a draw, -1 for a loss; its `seat`
     says where the agent sat.

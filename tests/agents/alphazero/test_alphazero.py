@@ -13,7 +13,7 @@ from mukoe.agents.alphazero import AlphaZeroConfig, AlphaZeroNetworkConfig, alph
 from mukoe.agents.alphazero.losses import mirror
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero import MuZeroReplayConfig
-from mukoe.environments import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.games import load_rules, with_random_opening
 from mukoe.errors import UserError

@@ -9,15 +9,17 @@ import numpy as np
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.muesli import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments import GymnasiumConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.layouts.local import run as local
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.types import PolicyParams
-from mukoe.viewing import WatchedAgent, action_names, watch_episode
+from mukoe.viewing.board import action_names
+from mukoe.viewing.episodes import watch_episode
 from mukoe.viewing.terminal import describe
+from mukoe.viewing.watched_agent import WatchedAgent
 
 CONFIG = TrainingConfig(
     environment=GymnasiumConfig("CartPole-v1"),

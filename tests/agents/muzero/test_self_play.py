@@ -15,7 +15,7 @@ from mukoe.agents.muzero import (
     MuZeroReplayConfig,
     make_targets,
 )
-from mukoe.environments import PgxConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search import SearchConfig
 

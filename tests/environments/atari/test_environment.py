@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from mukoe.environments import (
-    ATARI_57,
-    AtariConfig,
-    AtariEnvironment,
-    games,
-    human_normalised_score,
-    make_atari,
-)
+from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.atari.environment import AtariEnvironment
+from mukoe.environments.atari.factory import make_atari
+from mukoe.environments.atari.roms import game_names
+from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult
 
@@ -308,7 +305,7 @@ def test_unknown_games_name_their_neighbours():
         AtariConfig("MsPackman")
     with pytest.raises(UserError, match="known: Adventure, "):
         AtariConfig("###")
-    assert {"MsPacman", "Breakout", "Pong"} < set(games())
+    assert {"MsPacman", "Breakout", "Pong"} < set(game_names())
 
 
 @pytest.mark.parametrize(
@@ -330,7 +327,7 @@ def test_senseless_choices(choice, message):
 
 def test_human_normalised_scores():
     assert len(ATARI_57) == 57
-    assert set(ATARI_57) < set(games())
+    assert set(ATARI_57) < set(game_names())
     # (15.0 - -20.7) / (14.6 - -20.7)
     assert human_normalised_score("Pong", 15.0) == pytest.approx(35.7 / 35.3)
     assert human_normalised_score("Breakout", 1.7) == 0.0

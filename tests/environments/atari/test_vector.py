@@ -4,8 +4,10 @@ import dm_env
 import numpy as np
 import pytest
 
-from mukoe.environments import AtariConfig, SyncVectorEnvironment, make_atari
+from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.atari.factory import make_atari
 from mukoe.environments.atari.vector import AtariVector
+from mukoe.environments.vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 
 SMALL = {"height": 21, "width": 16, "grayscale": True, "sticky_actions": 0.0}

@@ -6,7 +6,7 @@ pytest.importorskip("dm_env_rpc")
 
 from dm_env_rpc.v1 import compliance, connection, dm_env_rpc_pb2, tensor_utils  # noqa: E402
 
-from mukoe.environments import GymnasiumConfig  # noqa: E402
+from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from tests.environments.remote import serving  # noqa: E402
 
 

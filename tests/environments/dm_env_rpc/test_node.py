@@ -20,7 +20,7 @@ from mukoe.errors import UserError  # noqa: E402
 from tests.environments.remote import remote  # noqa: E402
 
 SOURCE = Path(__file__).parent / "node_server"
-CACHE = Path(__file__).parents[2] / ".cache" / "node_server"
+CACHE = Path(__file__).parents[3] / ".cache" / "node_server"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from mukoe.environments import GymnasiumEnvironment, make_gymnasium
+from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
+from mukoe.environments.gymnasium.factory import make_gymnasium
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from mukoe.environments import GymnasiumPixelsConfig, RenderedObservation
+from mukoe.environments.gymnasium.config import GymnasiumPixelsConfig
+from mukoe.environments.gymnasium.pixels import RenderedObservation
 from mukoe.errors import UserError
 
 

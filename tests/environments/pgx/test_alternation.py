@@ -8,8 +8,8 @@ pytest.importorskip("pgx")
 
 import pgx
 
-from mukoe.environments import PgxConfig
 from mukoe.environments.pgx.alternation import PASS
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.games import load_rules
 
 

@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("pgx")
 
-from mukoe.environments import PgxConfig, make_opponent
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.exact_solver import NUM_BOARDS, board_index, solve_tic_tac_toe
+from mukoe.environments.pgx.opponents import make_opponent
 from mukoe.errors import UserError
 from mukoe.types import MaskedObservation
 

@@ -11,7 +11,8 @@ from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroRep
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.configuration import apply_overrides
-from mukoe.environments import GymnasiumConfig, PgxConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local, sebulba
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig

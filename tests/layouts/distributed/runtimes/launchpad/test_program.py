@@ -11,7 +11,7 @@ from mukoe import system as memory  # noqa: E402
 from mukoe.acting.inference import InferenceConfig  # noqa: E402
 from mukoe.agents.muzero.builder import MuZeroBuilder  # noqa: E402
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroReplayConfig  # noqa: E402
-from mukoe.environments import GymnasiumConfig  # noqa: E402
+from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import (  # noqa: E402
     DistributedConfig,

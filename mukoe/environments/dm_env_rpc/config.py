@@ -1,0 +1,68 @@
+"""Settings of environments behind dm_env_rpc."""
+
+import dataclasses
+import importlib.util
+import re
+
+from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers
+from mukoe.environments.vector import EnvironmentFactory
+from mukoe.errors import UserError
+
+SCHEME = "dm_env_rpc://"
+_ADDRESS = re.compile(r"dm_env_rpc://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})")
+
+
+def require_dm_env_rpc() -> None:
+    """Raises a UserError unless dm_env_rpc is installed; does not import it."""
+    if importlib.util.find_spec("dm_env_rpc") is None:
+        raise UserError(
+            "environments behind dm_env_rpc need the package dm-env-rpc; install it by "
+            "pip install 'mukoe[dm_env_rpc]'"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DmEnvRpcConfig:
+    """An environment that a dm_env_rpc server has."""
+
+    # dm_env_rpc://HOST:PORT.
+    address: str
+    # Names of the observations that are observed, in this order; empty for all, by name.
+    observations: tuple[str, ...] = ()
+    # Several observations, of at most one axis, become one float32 vector; else a dict.
+    concatenate: bool = True
+    # The setting of the world that takes the seed of the environment; None where there is none.
+    seed_setting: str | None = "seed"
+    # The setting of the world that is true in evaluations; None where there is none.
+    evaluation_setting: str | None = "evaluation"
+    # Seconds that a server may take to be reached when the run starts.
+    connect_seconds: float = 10.0
+    # Seconds that an answer may take; then the server counts as lost.
+    answer_seconds: float = 60.0
+    # Seconds for which a lost server is looked for before the run ends.
+    reconnect_seconds: float = 120.0
+    # Losses of one environment without an ended episode in between, after which the run ends.
+    max_losses: int = 10
+
+    def __post_init__(self) -> None:
+        found = _ADDRESS.fullmatch(self.address)
+        if not found or not 1 <= int(found.group(2)) <= 65535:
+            raise UserError(
+                f"'{self.address}' is no address of a dm_env_rpc server; give "
+                "dm_env_rpc://HOST:PORT, such as dm_env_rpc://localhost:5555"
+            )
+        seconds = ("connect_seconds", "answer_seconds", "reconnect_seconds")
+        check_numbers(self, *seconds, above=0, at_most=LONGEST_WAIT)
+        check_numbers(self, "max_losses", at_least=1)
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns `factory(seed, num_envs, evaluation)`; see `make_dm_env_rpc`.
+
+        Raises:
+            UserError: dm_env_rpc is not installed, the server is unreachable, or its specs are
+                not supported.
+        """
+        require_dm_env_rpc()
+        from mukoe.environments.dm_env_rpc.factory import make_dm_env_rpc
+
+        return make_dm_env_rpc(self)

@@ -1,0 +1,76 @@
+"""Settings of the Gymnasium environments."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mukoe.configuration.bounds import LONGEST_SIDE, check_numbers
+from mukoe.environments.vector import EnvironmentFactory
+from mukoe.errors import UserError
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from mukoe.environments.gymnasium.pixels import RenderedObservation
+
+
+@dataclasses.dataclass(frozen=True)
+class GymnasiumConfig:
+    """A registered Gymnasium environment."""
+
+    # As `gymnasium.make` takes it, such as CartPole-v1 or module:Name-v0.
+    env: str
+    # Further arguments of `gymnasium.make`.
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
+        from mukoe.environments.gymnasium.factory import make_gymnasium
+
+        return make_gymnasium(self.env, **self.arguments)
+
+    def with_rendering(self) -> "GymnasiumConfig":
+        """Returns the same environment, ready to be drawn."""
+        return dataclasses.replace(self, arguments={**self.arguments, "render_mode": "rgb_array"})
+
+
+@dataclasses.dataclass(frozen=True)
+class GymnasiumPixelsConfig:
+    """A registered Gymnasium environment that is seen as a picture."""
+
+    # As `gymnasium.make` takes it, such as LunarLander-v3.
+    env: str
+    # Further arguments of `gymnasium.make`.
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Rows of the observation.
+    height: int = 64
+    # Columns of the observation.
+    width: int = 64
+    # One luminance channel instead of three colours.
+    grayscale: bool = True
+    # Steps of the environment for each action and each picture.
+    action_repeat: int = 1
+
+    def __post_init__(self) -> None:
+        if "render_mode" in self.arguments:
+            raise UserError("arguments.render_mode is 'rgb_array' for pictures: leave it out")
+        check_numbers(self, "action_repeat", at_least=1)
+        check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
+        from mukoe.environments.gymnasium.factory import make_gymnasium
+
+        return make_gymnasium(
+            self.env,
+            self._wrap,
+            render_mode="rgb_array",
+            **self.arguments,
+        )
+
+    def _wrap(self, environment: "gymnasium.Env") -> "RenderedObservation":
+        from mukoe.environments.gymnasium.pixels import RenderedObservation
+
+        return RenderedObservation(
+            environment, self.height, self.width, self.grayscale, self.action_repeat
+        )

@@ -1,0 +1,86 @@
+"""Environment factories of the games of pgx."""
+
+import functools
+
+from mukoe.environments.pgx.config import PgxConfig
+from mukoe.environments.pgx.environment import MatchEnvironment, SelfPlayEnvironment
+from mukoe.environments.pgx.games import (
+    PGX_GAMES,
+    GameFunctions,
+    Opponent,
+    Rules,
+    load_rules,
+    match,
+    require_pgx,
+    self_play,
+    with_random_opening,
+)
+from mukoe.environments.pgx.opponents import make_opponent
+from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment
+from mukoe.errors import UserError
+
+
+def make_pgx(config: PgxConfig) -> EnvironmentFactory:
+    """Returns the environment factory of a game.
+
+    Training environments are self-play. Evaluation environments of a two-player game are
+    matches against `config.opponent`, and those of a single-player game are the same as in
+    training.
+
+    Raises:
+        UserError: pgx is not installed.
+    """
+    require_pgx(config.game)
+
+    def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+        if evaluation and config.two_players:
+            opponent = make_opponent(config.opponent, config.game, config.rollout_simulations)
+            return make_match_factory(config.game, opponent)(seed, num_envs, evaluation)
+        _check_vector(config.game, seed, num_envs)
+        opening = 0 if evaluation else config.random_opening_moves
+        max_steps = config.max_steps or PGX_GAMES[config.game].max_steps
+        functions = _self_play(config.game, max_steps, num_envs, opening)
+        return SelfPlayEnvironment(functions, seed, evaluation)
+
+    return factory
+
+
+def make_match_factory(game: str, opponent: Opponent) -> EnvironmentFactory:
+    """Returns a factory of matches against `opponent`, in training and in evaluation.
+
+    Raises:
+        UserError: the game has one player, or pgx is not installed.
+    """
+    if PGX_GAMES[game].players != 2:
+        raise UserError(f"'{game}' has one player, so there are no matches in it")
+    require_pgx(game)
+
+    def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+        _check_vector(game, seed, num_envs)
+        functions = match(_rules(game, None), num_envs, opponent)
+        return MatchEnvironment(functions, seed, evaluation)
+
+    return factory
+
+
+@functools.cache
+def _rules(game: str, max_steps: int | None) -> Rules:
+    return load_rules(game, max_steps)
+
+
+@functools.cache
+def _self_play(
+    game: str, max_steps: int | None, num_envs: int, random_opening_moves: int
+) -> GameFunctions:
+    """Shared, so that the vectors of one process are compiled once."""
+    rules = _rules(game, max_steps)
+    if random_opening_moves:
+        rules = with_random_opening(rules, random_opening_moves)
+    return self_play(rules, num_envs)
+
+
+def _check_vector(game: str, seed: int, num_envs: int) -> None:
+    if seed < 0:
+        raise UserError(f"{game}: the seed must not be negative; got {seed}")
+    if num_envs < 1:
+        raise UserError(f"{game}: a vector needs at least 1 environment; got {num_envs}")
