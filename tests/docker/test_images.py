@@ -17,7 +17,7 @@ yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 PLATFORMS = ("cpu", "cuda12", "tpu")
-HEALTH = ROOT / "mukoe" / "layouts" / "supervision" / "health.py"
+HEALTH = ROOT / "mukoe" / "layouts" / "distributed" / "supervision" / "health.py"
 UV = Path(sys.executable).with_name("uv")
 
 needs_uv = pytest.mark.skipif(not UV.exists(), reason="uv is not in this environment")

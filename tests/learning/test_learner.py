@@ -54,9 +54,9 @@ def make_learner(dataset=None, **changes):
 
 
 _DEVICES = """
-import sys; sys.path.insert(0, "tests/agents")
+import sys; sys.path.insert(0, "tests/agents/muzero")
 import jax, numpy as np, itertools
-import test_muzero_losses as case
+import test_losses as case
 from mukoe.errors import UserError
 from mukoe.agents.muzero import make_loss
 from mukoe.learning.learner import Learner, TargetUpdateConfig

@@ -22,7 +22,7 @@ from mukoe.layouts.distributed.ray.cluster import (
 from mukoe.layouts.distributed.runtimes.launchpad.program import place_inference
 from tests.configuration.fuzzed import leaves, refusal
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 SIZES = {"replay": 1, "learner": 1, "actor": 4}
 CLUSTER = RayClusterConfig(
