@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.acting.rollouts import Rollout, RolloutDeclaration
-from mukoe.acting.runners import reset_state
-from mukoe.environments.pgx.games import GameFunctions, GameStep, Streams
+from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams
+from mukoe.nests import tree_where
 from mukoe.observability.timings import Timings
 from mukoe.types import Array, EpisodeResult, Nest, Policy, PolicyParams, Row
 
@@ -104,7 +104,7 @@ def make_collect(
         game_key, action_key = jax.random.split(jax.random.fold_in(key, carry.count))
         first = now.step_type == dm_env.StepType.FIRST
         initial = policy.initial_state(functions.num_envs)
-        memory = reset_state(carry.memory, initial, first)
+        memory = tree_where(first, initial, carry.memory)
         action, extras, memory = policy.apply(params, action_key, now.observation, memory)
         streams, then = functions.step(carry.streams, action, game_key)
         acted = (now.step_type != dm_env.StepType.LAST).astype(jnp.float32)

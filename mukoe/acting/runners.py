@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mukoe.nests import tree_where
 from mukoe.types import Array, Nest, Policy, PolicyParams
 
 Actions = tuple[np.ndarray, Mapping[str, np.ndarray]]
@@ -46,15 +47,6 @@ class PolicyRunner(Protocol):
         """The updates that made the parameters of the last actions."""
 
 
-def reset_state(state: Nest, initial: Nest, is_first: Array) -> Nest:
-    """Puts the initial policy state `[B, ...]` where an episode starts."""
-
-    def reset(current: Array, first: Array) -> Array:
-        return jnp.where(is_first.reshape((-1,) + (1,) * (current.ndim - 1)), first, current)
-
-    return jax.tree.map(reset, state, initial)
-
-
 def jit_with_memory(function: Callable, name: str) -> Callable:
     """Jits a function that returns its argument `name` anew, without keeping two of it.
 
@@ -81,7 +73,7 @@ def make_act(policy: Policy) -> Callable:
         state: Nest,
     ) -> tuple[Array, Mapping[str, Array], Nest]:
         initial = policy.initial_state(is_first.shape[0])
-        state = reset_state(state, initial, is_first)
+        state = tree_where(is_first, initial, state)
         return policy.apply(params, jax.random.fold_in(key, step), observation, state)
 
     return act

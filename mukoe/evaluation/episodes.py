@@ -13,7 +13,8 @@ from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
 from mukoe.environments.pgx.environment import MatchEnvironment
-from mukoe.environments.pgx.games import MOST_OPENING_MOVES, match
+from mukoe.environments.pgx.match import match
+from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
@@ -55,7 +56,7 @@ class EvaluationConfig:
         check_numbers(self, "episodes", "num_envs", at_least=1)
         check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED)
         check_numbers(self, "opponent_simulations", at_least=0)
-        check_numbers(self, "opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
+        check_numbers(self, "opening_moves", at_least=0, at_most=MAX_OPENING_MOVES)
 
 
 @dataclasses.dataclass(frozen=True)

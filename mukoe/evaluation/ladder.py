@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
-from mukoe.environments.pgx.games import MOST_OPENING_MOVES
+from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
 from mukoe.environments.pgx.opponents import OPPONENTS
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo
@@ -62,7 +62,7 @@ class LadderConfig:
             raise UserError(f"games must be even, not {self.games}")
         check_numbers(self, "checkpoints", at_least=1)
         check_numbers(self, "simulations", "opponent_simulations", at_least=0)
-        check_numbers(self, "opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
+        check_numbers(self, "opening_moves", at_least=0, at_most=MAX_OPENING_MOVES)
         check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED)
         for name in self.opponents:
             if name not in OPPONENTS:

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.environments.pgx.games import GameState, Opponent, Rules
+from mukoe.environments.pgx.opponents import Opponent
+from mukoe.environments.pgx.rules import GameState, Rules
 from mukoe.evaluation.players import Player
 from mukoe.types import Nest
 

@@ -10,12 +10,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mukoe.acting.runners import reset_state
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.environments.pgx.games import GameState, Opponent, Rules, load_rules
-from mukoe.environments.pgx.opponents import OPPONENTS, make_opponent, random_opponent
+from mukoe.environments.pgx.openings import with_random_opening
+from mukoe.environments.pgx.opponents import OPPONENTS, Opponent, make_opponent
+from mukoe.environments.pgx.rules import GameState, Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.layouts.common.stored_run import StoredRun, open_run
+from mukoe.nests import tree_where
 from mukoe.types import Array, MaskedObservation, Nest, Policy, PolicyParams
 
 
@@ -87,7 +88,7 @@ def agent_opponent(policy: Policy, params: PolicyParams) -> Opponent:
         is_first: Array,
     ) -> tuple[jax.Array, Nest]:
         del game
-        memory = reset_state(memory, policy.initial_state(is_first.shape[0]), is_first)
+        memory = tree_where(is_first, policy.initial_state(is_first.shape[0]), memory)
         action, _, memory = policy.apply(params, key, observation, memory)
         return jnp.asarray(action), memory
 
@@ -95,32 +96,15 @@ def agent_opponent(policy: Policy, params: PolicyParams) -> Opponent:
 
 
 def rules_with_opening(game: str, moves: int) -> Rules:
-    """The rules of a game whose first moves are random.
+    """Returns the rules of a game with initial positions after a random opening.
 
-    Agents that are evaluated do not explore: from one position they play one game only. An
-    opening that would end the game is taken back.
+    Evaluated agents do not explore, so that from one initial position they play a single game.
 
     Args:
-      game: of two players.
-      moves: that each side makes at random, uniformly over the legal ones.
+      game: name of a two-player game.
+      moves: number of random moves of each side.
     """
-    rules = load_rules(game, max_steps=None)
-    mover = random_opponent()
-
-    def init(keys: chex.PRNGKey) -> GameState:
-        begin = rules.init(keys)
-        is_first = jnp.zeros(keys.shape[0], bool)
-
-        def move(ply: Array, position: GameState) -> GameState:
-            ply_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, ply)
-            observation = rules.observe(position)
-            action, _ = mover.act(ply_keys[0], position, observation, (), is_first)
-            return rules.step(position, action, ply_keys)
-
-        position = jax.lax.fori_loop(0, 2 * moves, move, begin)
-        return reset_state(position, begin, position.terminated | position.truncated)
-
-    return dataclasses.replace(rules, init=init)
+    return with_random_opening(load_rules(game, max_steps=None), 2 * moves, min_moves=2 * moves)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.environments.pgx.games import GameState, Rules, load_rules
+from mukoe.environments.pgx.rules import GameState, Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.system import check_fits
 

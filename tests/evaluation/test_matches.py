@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mukoe.environments.pgx.games import Opponent, load_rules
+from mukoe.environments.pgx.opponents import Opponent
+from mukoe.environments.pgx.rules import load_rules
 from mukoe.evaluation.matches import Matches
 from mukoe.evaluation.players import Player, make_fixed_player, rules_with_opening
 

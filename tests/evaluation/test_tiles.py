@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.environments.pgx.games import load_rules
+from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.evaluation.tiles import choose, play, read_games, shares
 

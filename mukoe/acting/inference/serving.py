@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from dm_env import specs
 
-from mukoe.acting.runners import make_act, reset_state
+from mukoe.acting.runners import make_act
+from mukoe.nests import tree_where
 from mukoe.types import Array, Nest, Policy, PolicyParams, SplitPolicy
 
 
@@ -104,7 +105,7 @@ def _make_represent(policy: Policy, split: SplitPolicy) -> Callable:
             return split.represent(params, observation, memory), memory
         state, previous_observation = memory
         state = split.update_state(previous_observation, previous_action, state)
-        state = reset_state(state, policy.initial_state(is_first.shape[0]), is_first)
+        state = tree_where(is_first, policy.initial_state(is_first.shape[0]), state)
         return split.represent(params, observation, state), (state, observation)
 
     return represent

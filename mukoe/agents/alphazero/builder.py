@@ -8,8 +8,8 @@ from mukoe.agents.alphazero.model import alphazero_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
 from mukoe.agents.muzero.builder import SearchBuilder
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
-from mukoe.environments.pgx.fully_observed import SHOWN_GAMES
-from mukoe.environments.pgx.games import Rules, load_rules
+from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES
+from mukoe.environments.pgx.rules import Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.networks.models import NetworkConfig
 from mukoe.search import SearchModel
@@ -22,7 +22,7 @@ class AlphaZeroBuilder(SearchBuilder[AlphaZeroNetworks]):
     def __init__(self, config: AlphaZeroConfig):
         super().__init__(_as_muzero(config))
         self._alphazero = config
-        self._shown = SHOWN_GAMES[config.game]
+        self._shown = FULLY_OBSERVED_GAMES[config.game]
 
     @functools.cached_property
     def _rules(self) -> Rules:
@@ -71,7 +71,7 @@ def _as_muzero(config: AlphaZeroConfig) -> MuZeroConfig:
             scale_hidden_state=False,
         ),
         search=config.search,
-        loss=MuZeroLossConfig(td_steps=SHOWN_GAMES[config.game].longest),
+        loss=MuZeroLossConfig(td_steps=FULLY_OBSERVED_GAMES[config.game].max_moves),
         replay=config.replay,
         optimizer=config.optimizer,
     )

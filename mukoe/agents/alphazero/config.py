@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mukoe.agents.muzero.config import MuZeroReplayConfig
 from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
-from mukoe.environments.pgx.fully_observed import check_shown
+from mukoe.environments.pgx.fully_observed import check_fully_observed
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
@@ -55,7 +55,7 @@ class AlphaZeroLossConfig:
 class AlphaZeroConfig:
     """AlphaZero; with `search.algorithm='gumbel'` Gumbel AlphaZero."""
 
-    # Whose rules are searched: the game of the environment, one of `SHOWN_GAMES`.
+    # Whose rules are searched: the game of the environment, one of `FULLY_OBSERVED_GAMES`.
     game: str
     network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
     search: SearchConfig = SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0)
@@ -64,7 +64,7 @@ class AlphaZeroConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
 
     def __post_init__(self) -> None:
-        check_shown(self.game)
+        check_fully_observed(self.game)
 
     def make_builder(self) -> "AlphaZeroBuilder":
         """Returns the agent's builder."""

@@ -9,8 +9,8 @@ import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero.model import root_of
-from mukoe.environments.pgx.fully_observed import shown_position
-from mukoe.environments.pgx.games import Rules
+from mukoe.environments.pgx.fully_observed import rebuild_positions
+from mukoe.environments.pgx.rules import Rules
 from mukoe.search import SearchModel
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Params
@@ -23,7 +23,7 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
 
     Args:
       networks: the network.
-      rules: of one of `SHOWN_GAMES`.
+      rules: of one of `FULLY_OBSERVED_GAMES`.
       discount: the agent's discount of a move.
     """
     look = root_of(networks)
@@ -34,7 +34,7 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
     def recurrent(
         params: Params, key: chex.PRNGKey, action: Array, features: Array
     ) -> tuple[mctx.RecurrentFnOutput, Array]:
-        before = shown_position(rules, features)
+        before = rebuild_positions(rules, features)
         game = rules.step(before, action, jax.random.split(key, action.shape[0]))
         seen = look(params, game.observation)
         legal = complete_mask(game.legal_action_mask, seen.prior_logits)

@@ -1,8 +1,8 @@
-"""Games in which a turn may be several moves, as games in which every move passes the turn.
+"""Backgammon with strictly alternating turns.
 
-In Backgammon a player moves once for each die. Everything else here takes for granted that the
-other player is next: values change their sign with every action. So the other player waits, in
-a position where the only legal action is to pass:
+In Backgammon a turn has one move per die. mukoe assumes that turns alternate, because values
+change their sign with every action. Hence the other player passes between the moves of a turn,
+in a position where the only legal action is `PASS`:
 
     to move      X        O        X        O
     action       die 1    passes   die 2    die 1 of O's own roll
@@ -17,15 +17,15 @@ import jax.numpy as jnp
 from mukoe.types import Array
 
 PASS = 0
-"""The action of the player who waits."""
+"""The only legal action of the waiting player."""
 
 
 @chex.dataclass(frozen=True)
 class AlternatingPosition:
-    """A position with the fields of a `pgx.State` that matter outside of the game.
+    """Position with the fields of a `pgx.State` that are used outside of pgx.
 
-    inner: of the game itself.
-    waits: `[]` bool, whether the player to move waits for the other to finish a turn.
+    inner: `pgx.State` of Backgammon.
+    waits: `[]` bool, True if the player to move waits for the other player to finish a turn.
     """
 
     inner: Any
@@ -40,31 +40,32 @@ class AlternatingPosition:
 
 
 class AlternatingBackgammon:
-    """`pgx`'s Backgammon with waiting players; unbatched, as a `pgx.Env` is.
+    """Backgammon of pgx with passing players; unbatched, like a `pgx.Env`.
 
-    The observation is pgx's `[34]`: checkers on 24 points, bar and off of both, own ones
-    positive, then the dice that are left. Who waits sees what the other sees, dice negative.
+    The observation is that of pgx, `[34]`: checkers on 24 points, bar and off of both players, own
+    ones positive, then the remaining dice. The waiting player has the observation of the other
+    player, with negated dice.
     """
 
     def __init__(self, environment: Any):
-        """Takes pgx's game."""
+        """Wraps Backgammon of pgx."""
         self._environment = environment
         self.num_players = environment.num_players
         self.num_actions = environment.num_actions
 
     def init(self, key: chex.PRNGKey) -> AlternatingPosition:
-        """Returns the first position."""
+        """Returns the initial position."""
         return _wrap(self._environment.init(key), jnp.bool_(False), jnp.int32(0))
 
     def step(
         self, position: AlternatingPosition, action: Array, key: chex.PRNGKey
     ) -> AlternatingPosition:
-        """Moves, or passes where the player waits."""
+        """Applies a move, or passes where the player to move waits."""
         before, waited = position.inner, position.waits
         moved = self._environment.step(before, action, key)
         inner = jax.tree.map(lambda old, new: jnp.where(waited, old, new), before, moved)
-        goes_on = moved.current_player == before.current_player
-        waits = ~waited & goes_on & ~moved.terminated
+        same_player = moved.current_player == before.current_player
+        waits = ~waited & same_player & ~moved.terminated
         return _wrap(inner, waits, position._step_count + 1)
 
 

@@ -5,27 +5,28 @@ import difflib
 from typing import Literal
 
 from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
-from mukoe.environments.pgx.games import MOST_OPENING_MOVES, PGX_GAMES, Opponent
-from mukoe.environments.pgx.opponents import MOST_ROLLOUTS, check_opponent
+from mukoe.environments.pgx.games import PGX_GAMES
+from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
+from mukoe.environments.pgx.opponents import MAX_ROLLOUTS, Opponent, check_opponent
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class PgxConfig:
-    """A game of pgx. MinAtar has the sticky actions (0.1) and the minimal actions of pgx."""
+    """A game of pgx. MinAtar has pgx's sticky actions (probability 0.1) and minimal action set."""
 
-    # One of `PGX_GAMES`.
+    # Name of the game, one of `PGX_GAMES`.
     game: str
-    # Whom evaluations of a two-player game are played against; see `OPPONENTS`.
+    # Opponent in evaluations of a two-player game; see `OPPONENTS`.
     opponent: Literal["random", "exact", "rollout"] = "random"
     # Simulations per move of the opponent 'rollout'.
     rollout_simulations: int = 64
     # Agent steps after which an episode of a single-player game is truncated. None: 10,000 in
-    # MinAtar, without limit in 2048.
+    # MinAtar, no limit in 2048.
     max_steps: int | None = None
-    # Games of self-play begin after 0 to so many random moves, any number as often, so that
-    # the agent sees more than the positions it likes; evaluations begin at the start.
+    # Maximum number of random moves before a game of self-play, drawn uniformly from 0 to this
+    # number, which diversifies the positions. Evaluations start from the initial position.
     random_opening_moves: int = 0
 
     def __post_init__(self) -> None:
@@ -40,14 +41,14 @@ class PgxConfig:
         if self.max_steps is not None and self.two_players:
             raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
         check_numbers(self, "max_steps", at_least=1, at_most=LARGEST_COUNT)
-        check_numbers(self, "rollout_simulations", at_least=1, at_most=MOST_ROLLOUTS)
-        check_numbers(self, "random_opening_moves", at_least=0, at_most=MOST_OPENING_MOVES)
+        check_numbers(self, "rollout_simulations", at_least=1, at_most=MAX_ROLLOUTS)
+        check_numbers(self, "random_opening_moves", at_least=0, at_most=MAX_OPENING_MOVES)
         if self.random_opening_moves and not self.two_players:
             raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
 
     @property
     def two_players(self) -> bool:
-        """Whether two players take turns."""
+        """True if two players take turns."""
         return PGX_GAMES[self.game].players == 2
 
     def make_factory(self) -> EnvironmentFactory:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from mukoe.environments.pgx import board_drawing
-from mukoe.environments.pgx.games import GameFunctions, GameStep, Streams, seat_to_move
+from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams, seat_to_move
 from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
@@ -164,14 +164,14 @@ class _GameEnvironment:
 
 
 class SelfPlayEnvironment(_GameEnvironment):
-    """The agent plays every move; see `games.self_play`.
+    """The agent plays every move; see `self_play`.
 
     An episode's return is the score of the player who moved first.
     """
 
 
 class MatchEnvironment(_GameEnvironment):
-    """The agent plays one seat against an opponent; see `games.match`.
+    """The agent plays one seat against an opponent; see `match`.
 
     An episode's return is 1 for a win of the agent, 0 for a draw, -1 for a loss; its `seat`
     says where the agent sat.

@@ -1,4 +1,4 @@
-"""Tic-tac-toe solved."""
+"""Exact solution of tic-tac-toe."""
 
 import functools
 from typing import NamedTuple
@@ -10,18 +10,18 @@ from mukoe.types import Array
 NUM_BOARDS = 3**9
 
 POWERS = 3 ** np.arange(9)
-"""The index of a board is the sum of `POWERS` times 1 on own and 2 on the opponent's cells."""
+"""Weights of the cells in a board index, times 1 for own and 2 for the opponent's stones."""
 
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 
 
 class Solution(NamedTuple):
-    """The value and the best moves of every board, for the player to move.
+    """Values and optimal moves of all boards, for the player to move.
 
     values: `[3**9]` int8, 1 for a win, 0 for a draw, -1 for a loss under perfect play; 0 on
-        boards that no game reaches.
-    best_actions: `[3**9, 9]` bool, True on each move that keeps the value; all False on boards
-        where the game is over and on those that no game reaches.
+        unreachable boards.
+    best_actions: `[3**9, 9]` bool, True for each move that keeps the value; all False on
+        finished and unreachable boards.
     """
 
     values: np.ndarray
@@ -35,7 +35,7 @@ def board_index(own: Array, opponent: Array) -> Array:
 
 @functools.cache
 def solve_tic_tac_toe() -> Solution:
-    """Returns the solution, by negamax over all boards that games reach."""
+    """Solves the game by negamax over all reachable boards."""
     values = np.zeros(NUM_BOARDS, np.int8)
     best_actions = np.zeros((NUM_BOARDS, 9), bool)
     visited: set[int] = set()

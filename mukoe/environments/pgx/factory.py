@@ -4,18 +4,13 @@ import functools
 
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.environment import MatchEnvironment, SelfPlayEnvironment
-from mukoe.environments.pgx.games import (
-    PGX_GAMES,
-    GameFunctions,
-    Opponent,
-    Rules,
-    load_rules,
-    match,
-    require_pgx,
-    self_play,
-    with_random_opening,
-)
-from mukoe.environments.pgx.opponents import make_opponent
+from mukoe.environments.pgx.games import PGX_GAMES, require_pgx
+from mukoe.environments.pgx.match import match
+from mukoe.environments.pgx.openings import with_random_opening
+from mukoe.environments.pgx.opponents import Opponent, make_opponent
+from mukoe.environments.pgx.rules import Rules, load_rules
+from mukoe.environments.pgx.self_play import self_play
+from mukoe.environments.pgx.streams import GameFunctions
 from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment
 from mukoe.errors import UserError
 
@@ -72,7 +67,7 @@ def _rules(game: str, max_steps: int | None) -> Rules:
 def _self_play(
     game: str, max_steps: int | None, num_envs: int, random_opening_moves: int
 ) -> GameFunctions:
-    """Shared, so that the vectors of one process are compiled once."""
+    """Returns self-play functions; cached, so that equal vectors share one compilation."""
     rules = _rules(game, max_steps)
     if random_opening_moves:
         rules = with_random_opening(rules, random_opening_moves)

@@ -1,6 +1,8 @@
-"""Opponents to evaluate against: random, perfect, and a tree search on the true rules."""
+"""Fixed opponents for evaluation: random play, perfect play, and tree search with the rules."""
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import chex
 import jax
@@ -8,22 +10,39 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
-from mukoe.environments.pgx.games import PGX_GAMES, GameState, Opponent, Rules, load_rules
+from mukoe.environments.pgx.games import PGX_GAMES
+from mukoe.environments.pgx.rules import GameState, Rules, load_rules, player_rewards
 from mukoe.errors import UserError
 from mukoe.types import Array, MaskedObservation, Nest
 
-OPPONENTS = ("random", "exact", "rollout")
-"""`random`: uniform over the legal moves. `exact`: perfect play. `rollout`: tree search."""
 
-MOST_ROLLOUTS = 100_000
-"""Simulations per move of `rollout`; as many random games of a board take minutes."""
+class Opponent(NamedTuple):
+    """Policy of an opponent as pure, jittable functions.
+
+    initial_state: function `B -> state [B, ...]` at the start of a game; `()` for a stateless
+        policy.
+    act: function `(key, game, observation, state, is_first [B] bool) -> (action [B] int32,
+        state)`, where `game` is the batched pgx state and `observation` the `MaskedObservation`,
+        both `[B, ...]`. Where `is_first`, the state belongs to an earlier game and must be reset.
+        Actions in finished games are ignored.
+    """
+
+    initial_state: Callable[[int], Nest]
+    act: Callable[[chex.PRNGKey, GameState, MaskedObservation, Nest, Array], tuple[jax.Array, Nest]]
+
+
+OPPONENTS = ("random", "exact", "rollout")
+"""Names: `random` is uniform over the legal moves, `exact` perfect play, `rollout` tree search."""
+
+MAX_ROLLOUTS = 100_000
+"""Upper bound of the simulations per move of `rollout`, which take minutes."""
 
 SOLVED_GAMES = ("tic_tac_toe",)
-"""Games that `exact` plays."""
+"""Games with an `exact` opponent."""
 
 
 def check_opponent(name: str, game: str, simulations: int) -> None:
-    """Raises a UserError unless there is such an opponent for the game."""
+    """Raises a UserError unless the game has this opponent."""
     if name not in OPPONENTS:
         raise UserError(f"unknown opponent '{name}'; known are {', '.join(OPPONENTS)}")
     if PGX_GAMES[game].players != 2:
@@ -33,23 +52,23 @@ def check_opponent(name: str, game: str, simulations: int) -> None:
             f"opponent 'exact' plays {', '.join(SOLVED_GAMES)} only, not '{game}'; "
             "'rollout' plays every game"
         )
-    if name == "rollout" and not 1 <= simulations <= MOST_ROLLOUTS:
+    if name == "rollout" and not 1 <= simulations <= MAX_ROLLOUTS:
         raise UserError(
-            f"opponent 'rollout' needs from 1 to {MOST_ROLLOUTS} simulations, not {simulations}"
+            f"opponent 'rollout' needs from 1 to {MAX_ROLLOUTS} simulations, not {simulations}"
         )
 
 
 @functools.cache
 def make_opponent(name: str, game: str, simulations: int) -> Opponent:
-    """Returns an opponent.
+    """Returns a fixed opponent.
 
     Args:
       name: one of `OPPONENTS`.
       game: a two-player game of `PGX_GAMES`.
-      simulations: simulations per move of 'rollout'; the others do not look at it.
+      simulations: simulations per move of 'rollout'; ignored by the others.
 
     Raises:
-      UserError: there is no such opponent for the game.
+      UserError: the game does not have this opponent.
     """
     check_opponent(name, game, simulations)
     if name == "random":
@@ -60,53 +79,53 @@ def make_opponent(name: str, game: str, simulations: int) -> Opponent:
 
 
 def random_opponent() -> Opponent:
-    """Uniform over the legal moves."""
+    """Returns an opponent that is uniform over the legal moves."""
 
     def act(
-        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, memory: Nest, is_first
+        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, state: Nest, is_first
     ) -> tuple[jax.Array, Nest]:
         del game, is_first
-        return _random_action(key, observation.legal_actions), memory
+        return _random_action(key, observation.legal_actions), state
 
-    return Opponent(_no_memory, act)
+    return Opponent(_stateless, act)
 
 
 def exact_opponent() -> Opponent:
-    """Perfect tic-tac-toe; uniform over the moves that keep the value of the position."""
+    """Returns perfect tic-tac-toe play, uniform over the moves that keep the position's value."""
     best_actions = solve_tic_tac_toe().best_actions
 
     def act(
-        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, memory: Nest, is_first
+        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, state: Nest, is_first
     ) -> tuple[jax.Array, Nest]:
         del game, is_first
         cells = observation.features.reshape(-1, 9, 2).astype(jnp.int32)
         index = board_index(cells[..., 0], cells[..., 1])
-        return _random_action(key, jnp.asarray(best_actions)[index]), memory
+        return _random_action(key, jnp.asarray(best_actions)[index]), state
 
-    return Opponent(_no_memory, act)
+    return Opponent(_stateless, act)
 
 
 def rollout_opponent(rules: Rules, simulations: int) -> Opponent:
-    """MCTS on the true rules, a position being worth what one random game from there gives.
+    """Returns MCTS with the rules of the game, in which a random playout evaluates a position.
 
-    The search is that of AlphaZero (arXiv:1712.01815) with a uniform prior and without noise;
-    the most visited move is played, ties broken at random.
+    The search is that of AlphaZero (arXiv:1712.01815) with a uniform prior and without noise. It
+    plays the most visited move, with ties broken at random.
 
     Args:
-      rules: of a two-player game.
-      simulations: per move.
+      rules: rules of a two-player game.
+      simulations: simulations per move.
     """
 
     def expand(
         params: Nest, key: chex.PRNGKey, action: jax.Array, game: GameState
     ) -> tuple[mctx.RecurrentFnOutput, GameState]:
         del params
-        mover = game.current_player[:, None]
+        mover = game.current_player
         step_key, playout_key = jax.random.split(key)
         game = rules.step(game, action, jax.random.split(step_key, action.shape[0]))
         over = game.terminated | game.truncated
         output = mctx.RecurrentFnOutput(
-            reward=jnp.take_along_axis(game.rewards, mover, axis=1)[:, 0],
+            reward=player_rewards(game, mover),
             discount=jnp.where(over, 0.0, -1.0),
             prior_logits=_uniform_logits(game.legal_action_mask),
             value=random_playout(rules, game, playout_key),
@@ -114,7 +133,7 @@ def rollout_opponent(rules: Rules, simulations: int) -> Opponent:
         return output, game
 
     def act(
-        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, memory: Nest, is_first
+        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, state: Nest, is_first
     ) -> tuple[jax.Array, Nest]:
         del is_first
         root_key, search_key = jax.random.split(key)
@@ -134,19 +153,18 @@ def rollout_opponent(rules: Rules, simulations: int) -> Opponent:
             dirichlet_fraction=0.0,
             temperature=0.0,
         )
-        return jnp.asarray(output.action, jnp.int32), memory
+        return jnp.asarray(output.action, jnp.int32), state
 
-    return Opponent(_no_memory, act)
+    return Opponent(_stateless, act)
 
 
 def random_playout(rules: Rules, game: GameState, key: chex.PRNGKey) -> jax.Array:
-    """Plays random legal moves to the end.
+    """Plays random legal moves to the end of the game.
 
     Returns:
-      `[B]` float32, the sum of the rewards of the player to move in `game`; 0 where the game
-      is over already.
+      `[B]` float32, the sum of the rewards of the player to move in `game`; 0 in finished games.
     """
-    player = game.current_player[:, None]
+    player = game.current_player
 
     def running(carry: tuple) -> jax.Array:
         game, _, _ = carry
@@ -156,26 +174,26 @@ def random_playout(rules: Rules, game: GameState, key: chex.PRNGKey) -> jax.Arra
         game, total, key = carry
         key, action_key, step_key = jax.random.split(key, 3)
         action = _random_action(action_key, game.legal_action_mask)
-        # A position where the game is over stays as it is and gives no more rewards.
+        # A step in a finished game has no effect and reward 0.
         game = rules.step(game, action, jax.random.split(step_key, action.shape[0]))
-        return game, total + jnp.take_along_axis(game.rewards, player, axis=1)[:, 0], key
+        return game, total + player_rewards(game, player), key
 
     total = jnp.zeros(player.shape[0], jnp.float32)
     return jax.lax.while_loop(running, move, (game, total, key))[1]
 
 
 def _scaled_values(tree: mctx.Tree, node_index: Array) -> jax.Array:
-    """Returns `[A]` values from [-1, 1] as [0, 1]; the node's own where nothing was tried.
+    """Returns Q-values `[A]` rescaled from [-1, 1] to [0, 1]; the node's value if unvisited.
 
-    Playouts are noisy: scaled by the least and greatest of few of them, as for learned values
-    on an unknown scale, the first loss would rule a move out.
+    The fixed scale matters because playouts are noisy: with the minimum and maximum of a few
+    playouts, as for learned values of unknown scale, one loss would exclude a move.
     """
     visited = jnp.asarray(tree.children_visits)[node_index] > 0
     own_value = jnp.asarray(tree.node_values)[node_index]
     return (jnp.where(visited, tree.qvalues(node_index), own_value) + 1) / 2
 
 
-def _no_memory(batch_size: int) -> tuple[()]:
+def _stateless(batch_size: int) -> tuple[()]:
     del batch_size
     return ()
 
@@ -185,6 +203,6 @@ def _uniform_logits(legal_actions: Array) -> jax.Array:
 
 
 def _random_action(key: chex.PRNGKey, candidates: Array) -> jax.Array:
-    """Returns `[B]` int32, uniform over the True of `candidates` `[B, A]`; 0 without any."""
+    """Samples `[B]` int32 uniformly from `candidates` `[B, A]` bool; 0 in rows without any."""
     noise = jax.random.uniform(key, candidates.shape)
     return jnp.argmax(jnp.where(candidates, noise, -1.0), axis=-1).astype(jnp.int32)

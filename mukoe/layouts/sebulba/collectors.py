@@ -14,7 +14,7 @@ from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.rollouts import Rollout, RolloutCollector, make_rollout_functions
 from mukoe.acting.runners import LocalRunner, jit_with_memory, make_act
 from mukoe.agents.builder import ActorLearnerBuilder
-from mukoe.environments.pgx.games import GameFunctions
+from mukoe.environments.pgx.streams import GameFunctions
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams

@@ -15,7 +15,8 @@ from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero import MuZeroReplayConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
-from mukoe.environments.pgx.games import load_rules, with_random_opening
+from mukoe.environments.pgx.openings import with_random_opening
+from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.layouts.local import run as local
@@ -181,5 +182,5 @@ def test_another_game_than_the_environment_is_refused():
 
 
 def test_a_game_whose_position_cannot_be_seen_is_refused():
-    with pytest.raises(UserError, match="'othello' cannot be searched from what is seen"):
+    with pytest.raises(UserError, match="'othello' cannot be rebuilt from its observation"):
         AlphaZeroConfig(game="othello")

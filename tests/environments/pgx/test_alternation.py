@@ -10,7 +10,7 @@ import pgx
 
 from mukoe.environments.pgx.alternation import PASS
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.environments.pgx.games import load_rules
+from mukoe.environments.pgx.rules import load_rules
 
 
 def select(condition, if_true, if_false):

@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("pgx")
 
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.environments.pgx.games import PGX_GAMES, Opponent
-from mukoe.environments.pgx.opponents import make_opponent
+from mukoe.environments.pgx.games import PGX_GAMES
+from mukoe.environments.pgx.opponents import Opponent, make_opponent
 from mukoe.errors import UserError
 from mukoe.learning.returns import n_step_returns
 from mukoe.types import EpisodeResult, MaskedObservation, plays_in_turns

@@ -7,8 +7,13 @@ import pytest
 
 pytest.importorskip("pgx")
 
-from mukoe.environments.pgx.fully_observed import SHOWN_GAMES, check_shown, shown_position
-from mukoe.environments.pgx.games import load_rules, with_random_opening
+from mukoe.environments.pgx.fully_observed import (
+    FULLY_OBSERVED_GAMES,
+    check_fully_observed,
+    rebuild_positions,
+)
+from mukoe.environments.pgx.openings import with_random_opening
+from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 
 
@@ -16,7 +21,7 @@ def positions_of(game, count=1_000):
     """The rules, and positions from all stages of random games."""
     rules = load_rules(game, None)
     # A move that would end a game is not made, so it takes some more to fill a board.
-    init = jax.jit(with_random_opening(rules, 2 * SHOWN_GAMES[game].longest).init)
+    init = jax.jit(with_random_opening(rules, 2 * FULLY_OBSERVED_GAMES[game].max_moves).init)
     return rules, init(jax.random.split(jax.random.PRNGKey(0), count))
 
 
@@ -25,7 +30,7 @@ def legal_move(positions, key):
     return jax.random.categorical(key, logits)
 
 
-@pytest.mark.parametrize("game", SHOWN_GAMES)
+@pytest.mark.parametrize("game", FULLY_OBSERVED_GAMES)
 def test_a_position_that_was_seen_goes_on_like_the_game(game):
     rules, positions = positions_of(game)
     keys = jax.random.split(jax.random.PRNGKey(1), len(positions.terminated))
@@ -33,7 +38,7 @@ def test_a_position_that_was_seen_goes_on_like_the_game(game):
 
     @jax.jit
     def compare(positions):
-        seen = shown_position(rules, positions.observation)
+        seen = rebuild_positions(rules, positions.observation)
         return seen, rules.step(seen, action, keys), rules.step(positions, action, keys)
 
     seen, after, expected = compare(positions)
@@ -48,22 +53,22 @@ def test_a_position_that_was_seen_goes_on_like_the_game(game):
     assert np.asarray(expected.terminated).sum() > (rewards > 0).sum(), "no draw was seen"
 
 
-@pytest.mark.parametrize("game", SHOWN_GAMES)
+@pytest.mark.parametrize("game", FULLY_OBSERVED_GAMES)
 def test_no_game_is_longer_than_the_longest(game):
     spec = load_rules(game, None).spec.observations.features
-    assert SHOWN_GAMES[game].longest == spec.shape[0] * spec.shape[1]
+    assert FULLY_OBSERVED_GAMES[game].max_moves == spec.shape[0] * spec.shape[1]
 
 
-@pytest.mark.parametrize("game", SHOWN_GAMES)
+@pytest.mark.parametrize("game", FULLY_OBSERVED_GAMES)
 def test_the_mirrored_move_in_the_mirrored_position_leads_to_the_mirror(game):
     rules, positions = positions_of(game)
     keys = jax.random.split(jax.random.PRNGKey(1), len(positions.terminated))
     action = legal_move(positions, jax.random.PRNGKey(3))
-    mirrored_actions = np.array(SHOWN_GAMES[game].mirrored_actions)
+    mirrored_actions = np.array(FULLY_OBSERVED_GAMES[game].mirrored_actions)
 
     @jax.jit
     def step(features, action):
-        return rules.step(shown_position(rules, features), action, keys)
+        return rules.step(rebuild_positions(rules, features), action, keys)
 
     after = step(positions.observation, action)
     mirrored = step(positions.observation[:, :, ::-1], mirrored_actions[action])
@@ -75,5 +80,5 @@ def test_the_mirrored_move_in_the_mirrored_position_leads_to_the_mirror(game):
 
 
 def test_a_game_that_shows_too_little_is_refused_by_name():
-    with pytest.raises(UserError, match="'go_9x9' cannot be searched.*tic_tac_toe, connect_four"):
-        check_shown("go_9x9")
+    with pytest.raises(UserError, match="'go_9x9' cannot be rebuilt.*tic_tac_toe, connect_four"):
+        check_fully_observed("go_9x9")

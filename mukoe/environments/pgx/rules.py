@@ -1,0 +1,111 @@
+"""Rules of the games of pgx as batched, pure functions."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from dm_env import specs
+
+from mukoe.environments.pgx.alternation import AlternatingBackgammon
+from mukoe.environments.pgx.games import PGX_GAMES, require_pgx
+from mukoe.types import Array, EnvironmentSpec, MaskedObservation, Nest
+
+GameState = Any
+"""Batched `pgx.State`, `[B, ...]`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """Rules of a game.
+
+    name: key of the game in `PGX_GAMES`.
+    players: number of players, 1 or 2.
+    spec: specs of one stream.
+    init: function `keys [B] -> initial positions`.
+    step: function `(positions, actions [B], keys [B]) -> next positions`.
+    milestone: function `final positions -> [B] int32`, see `EpisodeResult.milestone`.
+    """
+
+    name: str
+    players: int
+    spec: EnvironmentSpec
+    init: Callable[[chex.PRNGKey], GameState]
+    step: Callable[[GameState, Array, chex.PRNGKey], GameState]
+    milestone: Callable[[GameState], Array]
+
+    def observe(self, game: GameState) -> Nest:
+        """Returns the observation `[B, ...]` of the player to move."""
+        if isinstance(self.spec.observations, MaskedObservation):
+            return MaskedObservation(game.observation, game.legal_action_mask)
+        return game.observation
+
+
+def load_rules(game: str, max_steps: int | None) -> Rules:
+    """Returns the rules of one of `PGX_GAMES`.
+
+    Args:
+      game: name of the game.
+      max_steps: number of steps after which an episode is truncated, or None.
+
+    Raises:
+      UserError: pgx is not installed.
+    """
+    require_pgx(game)
+    import pgx
+
+    environment: Any = pgx.make(game)  # type: ignore[arg-type]
+    if game == "backgammon":
+        environment = AlternatingBackgammon(environment)
+
+    def init(key: chex.PRNGKey) -> GameState:
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), environment.init(key))
+
+    def step(position: GameState, action: Array, key: chex.PRNGKey) -> GameState:
+        position = environment.step(position, action, key)
+        if max_steps is None:
+            return position
+        late = position._step_count >= max_steps
+        return position.replace(truncated=late & ~position.terminated)
+
+    return Rules(
+        name=game,
+        players=environment.num_players,
+        spec=_make_spec(game, environment),
+        init=jax.vmap(init),
+        step=jax.vmap(step),
+        milestone=_highest_tile if game == "2048" else _no_milestone,
+    )
+
+
+def player_rewards(game: GameState, player: jax.Array) -> jax.Array:
+    """Returns the rewards `[B]` float32 of the players `[B]` (numbers of pgx, 0 or 1)."""
+    return jnp.take_along_axis(game.rewards, player[:, None], axis=1)[:, 0]
+
+
+def _highest_tile(position: GameState) -> jax.Array:
+    return 2 ** position._board.max(axis=-1)
+
+
+def _no_milestone(position: GameState) -> jax.Array:
+    return jnp.zeros(position.terminated.shape, jnp.int32)
+
+
+def _make_spec(game: str, environment: Any) -> EnvironmentSpec:
+    traits = PGX_GAMES[game]
+    num_actions = environment.num_actions
+    features = jax.eval_shape(environment.init, jax.random.PRNGKey(0)).observation
+    observations: Nest = specs.Array(features.shape, np.dtype(features.dtype), name="features")
+    if traits.masked:
+        legal_actions = specs.Array((num_actions,), np.bool_, name="legal_actions")
+        observations = MaskedObservation(observations, legal_actions)
+    min_discount = -1.0 if traits.players == 2 else 0.0
+    return EnvironmentSpec(
+        observations=observations,
+        actions=specs.DiscreteArray(num_actions, np.int32, name="action"),
+        rewards=specs.Array((), np.float32, name="reward"),
+        discounts=specs.BoundedArray((), np.float32, min_discount, 1.0, name="discount"),
+    )

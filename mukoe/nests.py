@@ -1,0 +1,24 @@
+"""Operations on nests of arrays."""
+
+import jax
+import jax.numpy as jnp
+
+from mukoe.types import Array, Nest
+
+
+def tree_where(condition: Array, on_true: Nest, on_false: Nest) -> Nest:
+    """Selects each batch entry from one of two nests.
+
+    Args:
+      condition: `[B]` bool.
+      on_true: nest of arrays `[B, ...]`, selected where `condition` is True.
+      on_false: nest of the same structure, selected elsewhere.
+
+    Returns:
+      Nest of arrays `[B, ...]`.
+    """
+
+    def select(left: Array, right: Array) -> Array:
+        return jnp.where(jnp.reshape(condition, (-1,) + (1,) * (left.ndim - 1)), left, right)
+
+    return jax.tree.map(select, on_true, on_false)
