@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from mukoe.evaluation.ladder import Ladder
 from mukoe.evaluation.report import rows_csv, text_table, write_files
-from mukoe.observability.progress import warn
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def ladder_summary(ladder: Ladder) -> dict[str, Any]:
@@ -134,6 +136,6 @@ def write_ladder(ladder: Ladder, directory: Path) -> list[Path]:
     try:
         files[directory / "ladder.svg"] = ladder_svg(ladder)
     except ImportError:
-        warn("matplotlib is not installed, so there is no picture of the ladder")
+        _LOGGER.warning("matplotlib is not installed, so there is no picture of the ladder")
     write_files(files)
     return list(files)

@@ -7,6 +7,7 @@ and numbers comes back bit for bit, and damage and mismatches are found by name.
 """
 
 import dataclasses
+import logging
 import os
 import shutil
 import threading
@@ -23,8 +24,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.path import atomicity
 
 from mukoe.errors import UserError
-from mukoe.observability import progress
 from mukoe.types import Nest
+
+_LOGGER = logging.getLogger(__name__)
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 _PYTHON = {"bool": bool, "int": int, "float": float}
@@ -184,7 +186,7 @@ class Checkpointer:
         try:
             leaves, arrays, metadata = self._runs.read(None)
         except UserError as error:
-            progress.warn(f"{error}: going on from the learner's checkpoint")
+            _LOGGER.warning(f"{error}: going on from the learner's checkpoint")
             return None
         pairs = list(zip(leaves, arrays, strict=True))
         parts = {
@@ -234,7 +236,7 @@ class Checkpointer:
         thread.start()
         thread.join(timeout)
         if not finished:
-            progress.warn(f"the last checkpoint was not written within {timeout:.0f} s")
+            _LOGGER.warning(f"the last checkpoint was not written within {timeout:.0f} s")
         return finished == [True]
 
     def _wait_and_warn(self) -> bool:
@@ -296,7 +298,7 @@ class _Series:
                 self._start(step, arrays, header)
             except _UNREADABLE as error:
                 self._writer = None
-                progress.warn(_failure(self._directory / str(step), error))
+                _LOGGER.warning(_failure(self._directory / str(step), error))
                 return
             self._pending, self._pending_score = step, metadata.get("score")
 
@@ -327,7 +329,7 @@ class _Series:
         try:
             self.wait()
         except UserError as error:
-            progress.warn(str(error))
+            _LOGGER.warning(str(error))
             return False
         return True
 
@@ -388,7 +390,9 @@ class _Series:
                 return self._read_whole(candidate)
             except (*_UNREADABLE, _DamagedError) as error:
                 reason = " ".join(str(error).split())[:200]
-                progress.warn(f"checkpoint {self._directory / str(candidate)} is damaged: {reason}")
+                _LOGGER.warning(
+                    f"checkpoint {self._directory / str(candidate)} is damaged: {reason}"
+                )
         tried = ", ".join(map(str, [step] if step is not None else steps))
         raise UserError(f"no checkpoint in {self._directory} can be read (tried {tried})")
 

@@ -1,25 +1,8 @@
-"""What people look at: logs, the living line on the terminal."""
+"""Logs, progress, metrics and reports.
 
-from mukoe.observability.loggers import (
-    CsvLogger,
-    Dispatcher,
-    Logger,
-    TensorBoardLogger,
-    TimeFilter,
-    WallTime,
-    make_logger,
-)
-from mukoe.observability.progress import Progress, ProgressLine, warn
+Importing the package installs the handler that prints the warnings of `mukoe`.
+"""
 
-__all__ = [
-    "CsvLogger",
-    "Dispatcher",
-    "Logger",
-    "Progress",
-    "ProgressLine",
-    "TensorBoardLogger",
-    "TimeFilter",
-    "WallTime",
-    "make_logger",
-    "warn",
-]
+from mukoe.observability.log_handler import install_handler
+
+install_handler()

@@ -196,13 +196,13 @@ class ProgressLine:
 _active: ProgressLine | None = None
 
 
-def warn(text: str) -> None:
-    """Prints a warning, above the living line of this process if there is one."""
+def print_line(text: str) -> None:
+    """Prints a line on the standard error, above the progress line of this process."""
     line = _active
     if line is not None:
-        line.message(f"warning: {text}")
+        line.message(text)
     else:
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mukoe.configuration import prepare_workdir
-from mukoe.observability.loggers import CsvLogger, WallTime
+from mukoe.observability.loggers.csv_logger import CsvLogger
+from mukoe.observability.loggers.wall_time import WallTime
 
 BATCH_SIZE = 32
 SECONDS_PER_STEP = 0.3

@@ -1,6 +1,7 @@
 """The living line: its text, its width, and what a terminal and a file get."""
 
 import io
+import logging
 import os
 import pty
 import re
@@ -198,9 +199,9 @@ def test_warnings_go_above_the_line(width, capsys):
     stream = FakeTerminal()
     with ProgressLine(stream) as line:
         line.update(Progress(learner_steps=1))
-        progress.warn("disk full")
+        logging.getLogger("mukoe.replay").warning("disk full")
     assert screen(stream.getvalue())[0] == "warning: disk full"
-    progress.warn("afterwards")
+    logging.getLogger("mukoe.replay").warning("afterwards")
     assert capsys.readouterr().err == "warning: afterwards\n"
 
 

@@ -16,7 +16,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.reporting import summarise
 from mukoe.layouts.common.run_state import Parts, pack, unpack
 from mukoe.learning.checkpoint import Checkpointer
-from mukoe.observability.loggers import make_logger
+from mukoe.observability.loggers.factory import make_logger
 from mukoe.types import EnvironmentSpec
 
 

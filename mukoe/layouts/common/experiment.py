@@ -1,6 +1,7 @@
 """What a layout takes: an agent, an environment, and how to run them."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -11,8 +12,9 @@ from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration.bounds import LARGEST_SEED, LONGEST_WAIT, check_numbers
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
-from mukoe.observability import progress
 from mukoe.types import EnvironmentSpec
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +269,7 @@ def saves_replay(experiment: ExperimentConfig, num_bytes: int) -> bool:
     if run.replay_checkpoint_seconds == 0:
         return False
     if gib > run.replay_checkpoint_gib:
-        progress.warn(
+        _LOGGER.warning(
             f"a full replay of {gib:.1f} GiB is above run.replay_checkpoint_gib "
             f"({run.replay_checkpoint_gib:g}): a resumed run will fill it anew"
         )

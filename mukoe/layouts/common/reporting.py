@@ -13,7 +13,7 @@ from mukoe.acting.network_share import divide_policy, network_seconds
 from mukoe.acting.variables import VariableClient
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.learning.checkpoint import Checkpointer
-from mukoe.observability.loggers import Logger
+from mukoe.observability.loggers.base import Logger
 from mukoe.observability.progress import Progress
 from mukoe.observability.timings import time_columns
 from mukoe.types import EnvironmentSpec, EpisodeResult

@@ -4,6 +4,7 @@ No servers, and nothing that depends on the speed of the machine: the same seed 
 same run, bit for bit.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,12 +45,13 @@ from mukoe.layouts.common.run_state import (
 from mukoe.layouts.common.shutdown import collected_signals, passed, tell_end
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.observability import progress
-from mukoe.observability.loggers import make_logger
+from mukoe.observability.loggers.factory import make_logger
 from mukoe.observability.progress import ProgressLine
 from mukoe.observability.timings import time_columns
 from mukoe.replay.in_process import bytes_required
 from mukoe.types import EnvironmentSpec
+
+_LOGGER = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.5
 _CLOSE_SECONDS = 60.0
@@ -289,7 +291,7 @@ class LocalRun:
         """Brings the environments and the actor back to where they were."""
         timestep = self._environment.repeat(environment_state)
         if timestep is None:
-            progress.warn(
+            _LOGGER.warning(
                 "the environments answer differently to the same actions: new episodes begin, "
                 "and the run is not the one that it would have been"
             )

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,10 +28,11 @@ from mukoe.layouts.sebulba.exchange import ClosedError, Exchange
 from mukoe.layouts.sebulba.run_logger import RunLogger
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.observability import progress
 from mukoe.observability.progress import ProgressLine
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.types import EnvironmentSpec, PolicyParams, Row, Sample
+
+_LOGGER = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.5
 _POLL_SECONDS = 0.1
@@ -145,7 +147,7 @@ class SebulbaRun:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                progress.warn(f"{thread.name} did not end within {_JOIN_SECONDS:.0f} s")
+                _LOGGER.warning(f"{thread.name} did not end within {_JOIN_SECONDS:.0f} s")
         if not self._failures:
             self._save(with_replay=True)
             self._journal.write()

@@ -13,7 +13,7 @@ from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.reporting import ActorLog
 from mukoe.layouts.sebulba.collectors import Collector
 from mukoe.learning.learner import Learner
-from mukoe.observability.loggers import make_logger
+from mukoe.observability.loggers.factory import make_logger
 from mukoe.observability.timings import Timings, time_columns
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import EpisodeResult

@@ -13,7 +13,7 @@ import numpy as np
 
 from mukoe.configuration.workdir import flatten, stored_config
 from mukoe.errors import UserError
-from mukoe.observability.loggers import read_rows
+from mukoe.observability.loggers.csv_logger import read_rows
 
 SEED_FIELD = "run.seed"
 ABSENT = "absent"

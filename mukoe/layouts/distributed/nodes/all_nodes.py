@@ -46,7 +46,7 @@ from mukoe.layouts.distributed.runtimes.launchpad.replay_server import (
 from mukoe.layouts.distributed.supervision import supervised
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.observability.loggers import make_logger
+from mukoe.observability.loggers.factory import make_logger
 from mukoe.observability.prometheus import ALL_INTERFACES, LOOPBACK, Exporter
 from mukoe.observability.timings import Timings
 from mukoe.system import write_atomically

@@ -30,7 +30,7 @@ from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.forking import ForkingStarter
 from mukoe.layouts.distributed.supervision.supervised import FAILURE_FILE
 from mukoe.layouts.distributed.supervision.supervisor import Command, Restart, Supervisor
-from mukoe.observability.loggers import make_logger
+from mukoe.observability.loggers.factory import make_logger
 from mukoe.observability.progress import ProgressLine
 from mukoe.system import allow_open_files, process_environment, write_atomically
 

@@ -1,6 +1,7 @@
 """The Reverb server of a program, and its checkpoints."""
 
 import contextlib
+import logging
 import os
 import shutil
 import threading
@@ -10,7 +11,8 @@ from typing import Any
 
 import reverb
 
-from mukoe.observability import progress
+_LOGGER = logging.getLogger(__name__)
+
 
 # A process that dies while it reads a checkpoint may have been killed by chance.
 _MAX_TRIES = 2
@@ -78,7 +80,7 @@ def _count_try(tries: Path, checkpoint: Path) -> int:
 
 
 def _fall_back(folder: Path, checkpoint: Path, reason: str) -> None:
-    progress.warn(f"replay checkpoint {checkpoint} cannot be read: {reason}")
+    _LOGGER.warning(f"replay checkpoint {checkpoint} cannot be read: {reason}")
     aside = folder.with_name(f"{folder.name}_damaged")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.move(checkpoint, aside)
@@ -110,7 +112,7 @@ class ReplaySaver:
         if self._thread is not None:
             self._thread.join(seconds)
             if self._thread.is_alive():
-                progress.warn(f"the replay was not saved within {seconds:g} s")
+                _LOGGER.warning(f"the replay was not saved within {seconds:g} s")
 
     def _save(self) -> None:
         with contextlib.suppress(OSError):  # such as a folder on another machine
@@ -119,7 +121,7 @@ class ReplaySaver:
             self._client.checkpoint()
         except Exception as error:  # whatever the server has, such as a full disk
             reason = " ".join(str(error).split())[:200]
-            progress.warn(f"the replay could not be saved: {reason}")
+            _LOGGER.warning(f"the replay could not be saved: {reason}")
 
     def _keep_newest(self) -> None:
         before = _folder_before(self._folder)

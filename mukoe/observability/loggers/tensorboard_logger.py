@@ -1,0 +1,93 @@
+"""Logger that writes TensorBoard event files."""
+
+import itertools
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mukoe.observability.loggers.base import WriteGuard, to_scalar
+
+
+class TensorBoardLogger:
+    """Writes scalars to TensorBoard's event files, without TensorFlow.
+
+    Each logger starts a new event file, as TensorBoard expects. In a directory that has event
+    files, the first event marks the step at which the run resumes; TensorBoard then hides
+    earlier events beyond that step.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], steps_key: str = "steps"):
+        """Makes a logger; the first write makes the file.
+
+        Args:
+          directory: directory of the event files; it is made if missing.
+          steps_key: entry that is the horizontal axis.
+        """
+        self._directory = Path(directory)
+        self._steps_key = steps_key
+        self._writer: Any = None
+        self._step = 0
+        self._guard = WriteGuard(str(self._directory))
+
+    def write(self, data: Mapping[str, Any]) -> None:
+        """Writes the numbers of the entry as one event and flushes it.
+
+        An entry without `steps_key` gets the step of the previous entry.
+        """
+        scalars = {name: to_scalar(value) for name, value in data.items()}
+        self._step = int(scalars.get(self._steps_key, self._step))
+        if not self._guard.run(lambda: self._append(scalars)):
+            self._guard.run(self._release)
+
+    def close(self) -> None:
+        """Closes the event file."""
+        self._guard.run(self._release)
+
+    def _release(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _append(self, scalars: Mapping[str, Any]) -> None:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+
+        if self._writer is None:
+            self._open()
+        values = [
+            summary_pb2.Summary.Value(tag=name, simple_value=float(value))
+            for name, value in scalars.items()
+            if isinstance(value, bool | int | float) and name != self._steps_key
+        ]
+        summary = summary_pb2.Summary(value=values)
+        self._record(event_pb2.Event(wall_time=time.time(), step=self._step, summary=summary))
+
+    def _open(self) -> None:
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._directory.mkdir(parents=True, exist_ok=True)
+        resumed = any(self._directory.glob("events.out.tfevents.*"))
+        name = _event_file_name(self._directory)
+        file = open(self._directory / name, "xb")
+        self._writer = RecordWriter(file)
+        self._record(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if resumed:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._record(event_pb2.Event(wall_time=time.time(), step=self._step, session_log=start))
+
+    def _record(self, event: Any) -> None:
+        self._writer.write(event.SerializeToString())
+        self._writer.flush()
+
+
+def _event_file_name(directory: Path) -> str:
+    """Returns an unused name that sorts last; TensorBoard reads files in the order of names."""
+    stem = f"events.out.tfevents.{int(time.time()):010d}"
+    end = f"{socket.gethostname()}.{os.getpid()}"
+    names = (f"{stem}.{number:04d}.{end}" for number in itertools.count())
+    taken = {path.name for path in directory.iterdir()}
+    earlier = sum(name.startswith(stem) for name in taken)
+    return next(name for name in itertools.islice(names, earlier, None) if name not in taken)
