@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.environments.vector import vectorize
+from mukoe.environments.sync_vector import vectorize
 from mukoe.layouts.local import run as local
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import logged
