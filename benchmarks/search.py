@@ -23,7 +23,7 @@ from mukoe.agents.muzero.model import muzero_model
 from mukoe.configuration import load_config_file, run_main
 from mukoe.networks.history import input_spec
 from mukoe.networks.models import make_muzero_networks
-from mukoe.search import SearchConfig, SearchModel, make_search
+from mukoe.search import SearchConfig, SearchModel, plan
 
 ALL_SIZES = flags.DEFINE_bool("all_sizes", False, "Every batch size with every depth: minutes.")
 
@@ -33,7 +33,7 @@ NETWORKS = {"MLP": "configs/cartpole.py", "small Atari network": "configs/atari.
 
 
 class Problem(NamedTuple):
-    """What is searched: a model, its parameters, and `make_inputs(batch_size)`."""
+    """Search problem: a model, its parameters, and `make_inputs(batch_size)`."""
 
     model: SearchModel
     params: Any
@@ -131,10 +131,11 @@ def network_alone(config: SearchConfig, model: SearchModel) -> Callable:
 
 def measure(report: Report, name: str, problem: Problem, config: SearchConfig, batch: int) -> None:
     """Adds the row of one search."""
-    search = make_search(config, problem.model)
 
     def ours(params, key, inputs):
-        return search(params, key, inputs, None, 0)
+        root = problem.model.root(params, inputs)
+        output, _ = plan(config, problem.model, params, key, root, None, 0)
+        return output
 
     functions = {
         "ours": ours,

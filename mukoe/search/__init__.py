@@ -1,32 +1,19 @@
-"""Acting by search with mctx: action choice, noise, masks, temperature."""
+"""Tree search with a model: PUCT, Gumbel MuZero, chance nodes."""
 
+from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.config import SearchConfig
 from mukoe.search.inspection import Inspector
-from mukoe.search.policies import (
-    RootSearchFunction,
-    SearchFunction,
-    SearchModel,
-    SearchOutput,
-    TreeSearchFunction,
-    make_root_search,
-    make_search,
-    make_tree_search,
-)
+from mukoe.search.plan import plan
+from mukoe.search.q_normalization import QNormalizationConfig
 from mukoe.search.stochastic import StochasticModel, stochastic_search_model
-from mukoe.search.temperature import scheduled_temperature
 
 __all__ = [
     "Inspector",
-    "RootSearchFunction",
+    "QNormalizationConfig",
     "SearchConfig",
-    "SearchFunction",
     "SearchModel",
     "SearchOutput",
     "StochasticModel",
-    "TreeSearchFunction",
-    "make_root_search",
-    "make_search",
-    "make_tree_search",
-    "scheduled_temperature",
+    "plan",
     "stochastic_search_model",
 ]

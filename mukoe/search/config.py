@@ -1,4 +1,4 @@
-"""The knobs of the search."""
+"""Settings of the search."""
 
 import dataclasses
 import itertools
@@ -6,8 +6,7 @@ import math
 
 from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
 from mukoe.errors import UserError
-
-ALGORITHMS = ("muzero", "gumbel")
+from mukoe.search.q_normalization import QNormalizationConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +17,8 @@ class SearchConfig:
     (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO).
     """
 
-    # 'muzero' (PUCT with Dirichlet noise) or 'gumbel' (sequential halving with Gumbel noise).
+    # 'muzero' (PUCT with Dirichlet noise), 'gumbel' (sequential halving with Gumbel noise), or
+    # package.module:attribute of a `mukoe.search.base.SearchAlgorithm`.
     algorithm: str = "muzero"
     # Model steps per decision; 0 acts from the prior alone. MuZero: 50 on Atari, 800 in board
     # games. Gumbel MuZero learns with as few as 2.
@@ -29,6 +29,9 @@ class SearchConfig:
     # model can end an episode (0) or pass the turn (-1); this is what agents build models and
     # targets with. MuZero: 0.997 on Atari, 1 in board games.
     discount: float = 0.997
+
+    # Range of the Q-values that counts as [0, 1].
+    q_normalization: QNormalizationConfig = QNormalizationConfig()
 
     # 'muzero': concentration of the noise at the root. MuZero: 0.25 on Atari; chess 0.3,
     # shogi 0.15, Go 0.03.
@@ -53,10 +56,9 @@ class SearchConfig:
     gumbel_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.algorithm not in ALGORITHMS:
-            raise UserError(
-                f"unknown search algorithm {self.algorithm!r}; known are {', '.join(ALGORITHMS)}"
-            )
+        from mukoe.search.plan import ALGORITHMS
+
+        ALGORITHMS[self.algorithm]  # Raises for an unknown name.
         group = "search."
         check_numbers(self, "num_simulations", at_least=0, at_most=LARGEST_COUNT - 1, group=group)
         check_numbers(self, "max_depth", at_least=1, at_most=LARGEST_COUNT - 1, group=group)

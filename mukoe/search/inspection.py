@@ -5,7 +5,7 @@ from collections.abc import Callable
 import chex
 import mctx
 
-from mukoe.search.policies import SearchOutput
+from mukoe.search.base import SearchOutput
 from mukoe.types import Array, Nest, PolicyParams
 
 

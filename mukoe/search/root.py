@@ -1,4 +1,4 @@
-"""The prior at the root: legal actions and exploration noise."""
+"""Prior of the root: legal-action mask and exploration noise."""
 
 import chex
 import jax
@@ -14,15 +14,24 @@ def mask_logits(logits: Array, legal_actions: Array) -> Array:
 
 
 def complete_mask(legal_actions: Array | None, logits: Array) -> Array:
-    """Returns legal actions `[B, A]`: all of them for None, and where a row has none.
+    """Returns legal actions `[B, A]` bool with at least one legal action per row.
 
-    The final observation of a game has no legal action; its search means nothing, and must
-    not be NaN.
+    All actions count as legal for None and in rows without a legal action. The final observation
+    of a game is such a row: its search result is unused, but must not be NaN.
+
+    Args:
+      legal_actions: `[B, A]`, or None.
+      logits: `[B, A]`.
     """
     if legal_actions is None:
         return jnp.ones(logits.shape, bool)
     legal_actions = legal_actions.astype(bool)
     return legal_actions | ~jnp.any(legal_actions, axis=-1, keepdims=True)
+
+
+def invalid_actions(legal_actions: Array) -> Array:
+    """Returns mctx's mask `[B, A]` float32: 1 on illegal actions."""
+    return 1.0 - legal_actions.astype(jnp.float32)
 
 
 def add_dirichlet_noise(
@@ -34,8 +43,15 @@ def add_dirichlet_noise(
 ) -> Array:
     """Returns `(1 - fraction) probs + fraction noise`, `[B, A]`.
 
-    The noise is Dirichlet over the legal actions alone, so that its share is `fraction` no
-    matter how many there are (AlphaZero, Silver et al. 2018, methods, "Search").
+    The noise is Dirichlet over the legal actions alone, so that its share is `fraction` for any
+    number of them (AlphaZero, Silver et al. 2018, methods, "Search").
+
+    Args:
+      key: random key.
+      probs: `[B, A]` prior.
+      legal_actions: `[B, A]` bool.
+      alpha: concentration of the noise.
+      fraction: share of the noise.
     """
     # Logarithms of gamma variables: their normalised exponentials are Dirichlet.
     log_gamma = jax.random.loggamma(key, alpha, probs.shape, probs.dtype)

@@ -29,7 +29,8 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.search import tree_search
-from mukoe.search.policies import SearchModel
+from mukoe.search.base import SearchModel
+from mukoe.shapes import check_shape
 from mukoe.types import Array, Nest, Params
 
 _PER_EDGE = (
@@ -134,6 +135,16 @@ def _recurrent(
     outcome = jnp.maximum(edge - model.num_actions, 0)
     decision, afterstate = model.decision(params, decision_key, action, state)
     chance, next_state = model.chance(params, chance_key, outcome, state)
+    batch_size = edge.shape[:1]
+    for name, output, shape in (
+        ("chance_logits [B, M]", decision, (*batch_size, model.num_outcomes)),
+        ("afterstate_value [B]", decision, batch_size),
+        ("action_logits [B, A]", chance, (*batch_size, model.num_actions)),
+        ("value [B]", chance, batch_size),
+        ("reward [B]", chance, batch_size),
+        ("discount [B]", chance, batch_size),
+    ):
+        check_shape(f"the model's {name}", getattr(output, name.split()[0]), shape)
     at_afterstate = mctx.RecurrentFnOutput(
         prior_logits=_pad(decision.chance_logits, before=model.num_actions),
         value=decision.afterstate_value,
@@ -204,6 +215,7 @@ def _search(
         max_depth=None if max_depth is None else 2 * max_depth,
         invalid_actions=jnp.pad(invalid_actions, padding, constant_values=1),
         extra_data=extra_data,
+        num_actions=num_actions,
     )
     return _decisions(tree, num_actions)
 

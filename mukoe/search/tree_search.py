@@ -10,6 +10,7 @@ Here all numbers of a node are one row of one array, written once:
     update       one pass over the nodes: node n is on the path if path[level(n)] is n
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.search.q_normalization import SearchExtraData, range_of
+from mukoe.shapes import check_shape
 from mukoe.types import Array, Nest, Params, num_bytes
 
 # A batch of one has nothing to wait for, and up to about here mctx's own tree costs less.
@@ -81,27 +84,35 @@ def search(
     max_depth: int | None = None,
     invalid_actions: Array | None = None,
     extra_data: Any = None,
+    num_actions: int | None = None,
 ) -> mctx.Tree:
-    """Searches as `mctx.search` does, with its arguments, and returns its tree.
+    """Searches with the arguments of `mctx.search`, and returns the same tree.
 
-    The functions that select actions may look at the node that they are asked about, and not
-    at its embedding: what they see is a tree of that node alone, in which it has index 0.
+    A selection function may read the node that it selects at, but not its embedding: its tree
+    consists of that node alone, with index 0. A `SearchExtraData` is shown with the `q_range` of
+    the whole tree.
 
     Args:
-      params: for `recurrent_fn`.
+      params: network parameters, forwarded to `recurrent_fn`.
       rng_key: random key.
       root: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`.
-      recurrent_fn: the model, see `mctx.search`.
+      recurrent_fn: model, see `mctx.search`.
       root_action_selection_fn: `(key, tree, node_index) -> action`, unbatched.
       interior_action_selection_fn: `(key, tree, node_index, depth) -> action`, unbatched.
-      num_simulations: model calls, at least 1.
-      max_depth: actions from the root at most; None for no limit.
-      invalid_actions: `[B, A]`, 1 for those that are not to be taken at the root.
-      extra_data: `[B, ...]` for the functions that select actions.
+      num_simulations: number of model calls, at least 1.
+      max_depth: limit of actions from the root; None for no limit.
+      invalid_actions: `[B, A]` mask of the root, 1 on invalid actions.
+      extra_data: `[B, ...]` data of the selection functions.
+      num_actions: number of edges per node whose Q-values are in `q_range`, the first ones;
+        None for all.
+
+    Raises:
+      UserError: an output of `recurrent_fn` has the wrong shape.
     """
     # No walk is longer than there are simulations.
     depth_limit = min(num_simulations, max_depth or num_simulations)
-    batch_size = root.value.shape[0]
+    batch_size, num_edges = root.prior_logits.shape
+    recurrent_fn = _with_checked_shapes(recurrent_fn, root)
     if invalid_actions is None:
         invalid_actions = jnp.zeros_like(root.prior_logits)
     if batch_size == 1 and num_simulations < _MANY_SIMULATIONS:
@@ -120,7 +131,12 @@ def search(
     # Without a limit that matters a walk always ends at a new node.
     always_new = depth_limit >= num_simulations
 
-    def view(nodes: _Nodes, node: Array) -> mctx.Tree:
+    def extra_data_of(nodes: _Nodes) -> Any:
+        if not isinstance(extra_data, SearchExtraData):
+            return extra_data
+        return dataclasses.replace(extra_data, q_range=_q_range(nodes, num_actions or num_edges))
+
+    def view(nodes: _Nodes, extra_data: Any, node: Array) -> mctx.Tree:
         return jax.vmap(_view)(nodes._replace(embeddings=()), node, invalid_actions, extra_data)
 
     def simulate(simulation: Array, carry: tuple[chex.PRNGKey, _Nodes]):
@@ -128,7 +144,7 @@ def search(
         key, walk_key, model_key = jax.random.split(key, 3)
         walk = _walk(
             jax.random.split(walk_key, batch_size),
-            functools.partial(view, nodes),
+            functools.partial(view, nodes, extra_data_of(nodes)),
             root_action_selection_fn,
             interior_action_selection_fn,
             depth_limit,
@@ -158,6 +174,42 @@ def tree_bytes(root: mctx.RootFnOutput, num_simulations: int) -> int:
     numbers, links = 5, 3
     num_floats = root.prior_logits.size * 2 + root.value.size * (numbers + links)
     return (num_simulations + 1) * (4 * num_floats + num_bytes(root.embedding))
+
+
+def _with_checked_shapes(
+    recurrent_fn: mctx.RecurrentFn, root: mctx.RootFnOutput
+) -> mctx.RecurrentFn:
+    """Returns a model whose outputs are checked to have the shapes of the root's."""
+
+    def checked(params: Params, key: chex.PRNGKey, action: Array, embedding: Nest):
+        step, embedding = recurrent_fn(params, key, action, embedding)
+        for name, shape in (
+            ("reward [B]", root.value.shape),
+            ("discount [B]", root.value.shape),
+            ("prior_logits [B, A]", root.prior_logits.shape),
+            ("value [B]", root.value.shape),
+        ):
+            check_shape(f"the model's {name}", getattr(step, name.split()[0]), shape)
+        jax.tree.map(
+            lambda new, old: check_shape("the model's embedding [B, ...]", new, old.shape),
+            embedding,
+            root.embedding,
+        )
+        return step, embedding
+
+    return checked
+
+
+def _q_range(nodes: _Nodes, num_actions: int) -> jax.Array:
+    """Returns the extremes `[B, 2]` of the Q-values of the actions that have been visited.
+
+    The Q-value of an action is that of the edge to its node.
+    """
+    edge = nodes.links[..., _ACTION]
+    visited = (edge != _NONE) & (edge < num_actions)
+    numbers = nodes.numbers
+    qvalues = numbers[..., _REWARD] + numbers[..., _DISCOUNT] * numbers[..., _VALUE]
+    return jax.vmap(range_of)(qvalues, visited)
 
 
 def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:

@@ -7,13 +7,14 @@ expectimax. One JSON line for each setting: the share of states in which the act
 what the action gave away on average (`regret`), and the error of the root's Q-value of it.
 """
 
+import functools
 import json
 
 import jax
 import numpy as np
 from stochastic_problems import Process
 
-from mukoe.search import SearchConfig, make_tree_search, stochastic_search_model
+from mukoe.search import SearchConfig, plan, stochastic_search_model
 
 NUM_STATES, HORIZON = 400, 4
 
@@ -32,8 +33,9 @@ def main():
                     dirichlet_fraction=0.0,
                     temperature_schedule=((0, 0.0),),
                 )
-                search = jax.jit(make_tree_search(config, search_model))
-                output, tree = search(None, jax.random.PRNGKey(0), process.observations(), None, 0)
+                search = jax.jit(functools.partial(plan, config, search_model))
+                root = search_model.root(None, process.observations())
+                output, tree = search(None, jax.random.PRNGKey(0), root, None, 0)
                 action = np.asarray(output.action)
                 found = np.asarray(tree.summary().qvalues)[rows, action]
                 regret = qvalues.max(-1) - qvalues[rows, action]

@@ -1,20 +1,48 @@
-"""Small problems with exact solutions, and the search models that know them."""
+"""Small problems with exact solutions, their search models, and searches from observations."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
 
-from mukoe.search import SearchModel
+from mukoe.search import SearchConfig, SearchModel, plan
 
 DISCOUNT = 0.9
 HORIZON = 3
 NUM_STATES = 6
 NUM_ACTIONS = 3
 
+KEY = jax.random.PRNGKey(3)
+ALL_STATES = jnp.stack([jnp.arange(NUM_STATES), jnp.full(NUM_STATES, HORIZON)], axis=-1)  # [S, 2]
+
 _RNG = np.random.default_rng(7)
 NEXT_STATE = _RNG.integers(0, NUM_STATES, (NUM_STATES, NUM_ACTIONS))
 REWARD = _RNG.uniform(-1, 1, (NUM_STATES, NUM_ACTIONS)).round(2)
+
+
+def search_tree(config, model, params, key, observation, legal_actions, steps, evaluation=False):
+    """Returns output and tree of a search from observations."""
+    root = model.root(params, observation)
+    return plan(config, model, params, key, root, legal_actions, steps, evaluation=evaluation)
+
+
+def search_output(*args, **kwargs):
+    """Returns the output alone, so that a jitted search keeps no tree."""
+    return search_tree(*args, **kwargs)[0]
+
+
+def jitted(model, evaluation=False, **settings):
+    """Returns `(params, key, observation, legal_actions, learner_steps) -> SearchOutput`."""
+    config = SearchConfig(**settings)
+    return jax.jit(functools.partial(search_output, config, model, evaluation=evaluation))
+
+
+def jitted_tree(model, evaluation=False, **settings):
+    """Returns the same function with the tree, as `(output, tree)`."""
+    config = SearchConfig(**settings)
+    return jax.jit(functools.partial(search_tree, config, model, evaluation=evaluation))
 
 
 def solve_mdp():

@@ -1,5 +1,6 @@
 """Trees of decisions and chance: against mctx's, and against expectimax."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,7 +9,9 @@ import mctx
 import numpy as np
 import pytest
 
-from mukoe.search import SearchConfig, make_search, make_tree_search, stochastic_search_model
+from mukoe.errors import UserError
+from mukoe.search import stochastic_search_model
+from tests.search.problems import jitted, jitted_tree
 from tests.search.stochastic_problems import NUM_ACTIONS, NUM_OUTCOMES, NUM_STATES, Process
 
 EXACT = ("node_visits", "parents", "action_from_parent", "children_index", "children_visits")
@@ -50,8 +53,7 @@ def test_the_tree_is_that_of_mctx():
     model, observation = process.model(knows_values=True), process.observations()
     legal = np.ones((NUM_STATES, NUM_ACTIONS), bool)
     legal[1, 0] = legal[2, 1] = False
-    config = SearchConfig(num_simulations=40)
-    ours = jax.jit(make_tree_search(config, stochastic_search_model(model), evaluation=True))
+    ours = jitted_tree(stochastic_search_model(model), evaluation=True, num_simulations=40)
     output, tree = ours(None, None, observation, jnp.asarray(legal), 0)
     # Scores that tie are decided by the key, which in an evaluation is always this one.
     key = jax.random.split(jax.random.key(0), 3)[1]
@@ -131,9 +133,9 @@ def test_a_chance_node_is_visited_as_its_probabilities_say():
 )
 def test_the_search_is_expectimax(algorithm, horizon, knows_values, simulations, tolerance):
     process = Process(seed=3, horizon=horizon)
-    config = SearchConfig(algorithm=algorithm, num_simulations=simulations)
     model = stochastic_search_model(process.model(knows_values))
-    search = jax.jit(make_tree_search(config, model, evaluation=True))
+    settings = {"algorithm": algorithm, "num_simulations": simulations}
+    search = jitted_tree(model, evaluation=True, **settings)
     output, tree = search(None, None, process.observations(), None, 0)
     qvalues, best = process.qvalues[horizon], process.qvalues[horizon].argmax(-1)
     np.testing.assert_array_equal(output.action, best)
@@ -146,7 +148,7 @@ def test_the_search_is_expectimax(algorithm, horizon, knows_values, simulations,
 def test_outcomes_can_be_drawn():
     process = Process(seed=4, horizon=1)
     model = stochastic_search_model(process.model(knows_values=True), sample_outcomes=True)
-    search = jax.jit(make_search(SearchConfig(num_simulations=400), model))
+    search = jitted(model, num_simulations=400)
     values = [
         np.asarray(search(None, jax.random.PRNGKey(seed), process.observations(), None, 0)[2])
         for seed in range(2)
@@ -167,7 +169,7 @@ def test_outcomes_can_be_drawn():
 def test_depth_counts_actions(batch):
     process = Process(seed=5, horizon=9)
     model = stochastic_search_model(process.model(knows_values=True))
-    search = jax.jit(make_search(SearchConfig(num_simulations=60, max_depth=2), model, True))
+    search = jitted(model, evaluation=True, num_simulations=60, max_depth=2)
     output = search(None, None, process.observations()[:batch], None, 0)
     # Two actions and two outcomes.
     np.testing.assert_array_equal(output.statistics["search_depth_max"], 4)
@@ -176,7 +178,22 @@ def test_depth_counts_actions(batch):
 def test_without_simulations_the_prior_acts():
     process = Process(seed=6, horizon=2)
     model = stochastic_search_model(process.model(knows_values=True))
-    output = make_search(SearchConfig(num_simulations=0), model, True)(
-        None, None, process.observations(), None, 0
-    )
+    search = jitted(model, evaluation=True, num_simulations=0)
+    output = search(None, None, process.observations(), None, 0)
     np.testing.assert_allclose(output.search_policy, 1 / NUM_ACTIONS, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("part, field", [("decision", "afterstate_value"), ("chance", "value")])
+def test_a_model_with_wrong_shapes_is_refused(part, field, batch):
+    process = Process(seed=6, horizon=2)
+    model = process.model(knows_values=True)
+
+    def wrong(*inputs):
+        output, embedding = getattr(model, part)(*inputs)
+        column = getattr(output, field)[:, None]
+        return dataclasses.replace(output, **{field: column}), embedding
+
+    search = jitted(stochastic_search_model(model._replace(**{part: wrong})), num_simulations=2)
+    with pytest.raises(UserError, match=rf"model's {field} \[B\] must have shape \({batch},\)"):
+        search(None, jax.random.PRNGKey(0), process.observations()[:batch], None, 0)

@@ -8,8 +8,9 @@ import mctx
 import numpy as np
 import pytest
 
-from mukoe.search import SearchConfig, SearchModel, make_tree_search
+from mukoe.search import SearchModel
 from mukoe.search.tree_search import search
+from tests.search.problems import jitted_tree
 
 BATCH, ACTIONS, WIDTH = 5, 4, 3
 EXACT = ("node_visits", "parents", "action_from_parent", "children_index", "children_visits")
@@ -24,8 +25,8 @@ CLOSE = (
 )
 
 
-def random_model(seed) -> SearchModel:
-    """A linear model with all that a model can say, episode ends and turns included."""
+def random_model(seed, noise=0.1) -> SearchModel:
+    """A linear model with noisy rewards, episode ends and passing turns."""
     random = np.random.default_rng(seed)
     move = jnp.float32(random.normal(size=(ACTIONS, WIDTH, WIDTH)))
     prior = jnp.float32(2 * random.normal(size=(WIDTH, ACTIONS)))
@@ -44,7 +45,7 @@ def random_model(seed) -> SearchModel:
         chance = jax.random.normal(key, action.shape)
         turn = jnp.where(state @ weights[2] > 0, 0.9, -0.9)
         output = mctx.RecurrentFnOutput(
-            reward=state @ weights[1] + 0.1 * chance,
+            reward=state @ weights[1] + noise * chance,
             discount=jnp.where(jnp.abs(state[:, 0]) > 0.97, 0.0, turn),
             prior_logits=state @ prior,
             value=jnp.tanh(state @ weights[0]),
@@ -141,8 +142,7 @@ def test_the_policies_are_those_of_mctx(algorithm):
     """In evaluation, where neither has noise at the root."""
     simulations = 24
     model = random_model(2)
-    settings = SearchConfig(algorithm=algorithm, num_simulations=simulations)
-    ours = jax.jit(make_tree_search(settings, model, evaluation=True))
+    ours = jitted_tree(model, evaluation=True, algorithm=algorithm, num_simulations=simulations)
 
     def theirs(key, observation, legal):
         policy, quiet = {

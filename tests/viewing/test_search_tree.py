@@ -5,10 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mukoe.errors import UserError
-from mukoe.search import SearchConfig, make_search, make_tree_search
+from mukoe.search import SearchConfig
 from mukoe.viewing.search_tree import from_mctx
-from tests.search.problems import NUM_STATES, mdp_model, nim_legal, nim_model
+from tests.search.problems import (
+    NUM_STATES,
+    jitted,
+    jitted_tree,
+    mdp_model,
+    nim_legal,
+    nim_model,
+)
 
 KEY = jax.random.PRNGKey(3)
 STATES = jnp.stack([jnp.arange(NUM_STATES), jnp.full(NUM_STATES, 3)], axis=-1)
@@ -16,7 +22,7 @@ STATES = jnp.stack([jnp.arange(NUM_STATES), jnp.full(NUM_STATES, 3)], axis=-1)
 
 def search_mdp(algorithm="muzero", num_simulations=40, **settings):
     config = SearchConfig(algorithm=algorithm, num_simulations=num_simulations, **settings)
-    function = jax.jit(make_tree_search(config, mdp_model(), evaluation=True))
+    function = jitted_tree(mdp_model(), evaluation=True, **vars(config))
     return config, *function(None, KEY, STATES, None, 0)
 
 
@@ -55,7 +61,7 @@ def test_the_line_is_the_most_visited_path(algorithm):
 @pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
 def test_the_search_is_that_of_acting(algorithm):
     config, output, tree = search_mdp(algorithm)
-    acting = jax.jit(make_search(config, mdp_model(), evaluation=True))
+    acting = jitted(mdp_model(), evaluation=True, **vars(config))
     jax.tree.map(np.testing.assert_array_equal, output, acting(None, KEY, STATES, None, 0))
     assert tree.embeddings == ()
 
@@ -98,8 +104,8 @@ def test_unused_nodes_of_a_flat_search_are_left_out():
 
 def test_nim_is_played_by_two_with_illegal_moves_marked():
     piles = jnp.array([2, 7])
-    function = make_tree_search(SearchConfig(num_simulations=300), nim_model(), evaluation=True)
-    output, tree = jax.jit(function)(None, KEY, piles, nim_legal(piles), 0)
+    function = jitted_tree(nim_model(), evaluation=True, num_simulations=300)
+    output, tree = function(None, KEY, piles, nim_legal(piles), 0)
     small, large = from_mctx(tree, 0), from_mctx(tree, 1)
     assert small.legal_actions.tolist() == [True, True, False]
     assert large.two_players
@@ -107,8 +113,3 @@ def test_nim_is_played_by_two_with_illegal_moves_marked():
     assert int(output.action[1]) == 2
     assert large.qvalues[0, 2] > 0.5
     assert large.values[large.children[0, 2]] < -0.5
-
-
-def test_no_simulations_no_tree():
-    with pytest.raises(UserError, match="0 simulations has no tree"):
-        make_tree_search(SearchConfig(num_simulations=0), mdp_model())

@@ -15,7 +15,7 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.networks.models import MuZeroNetworks, without_representation
-from mukoe.search import Inspector, SearchModel, make_root_search, make_tree_search
+from mukoe.search import Inspector, SearchModel, plan
 from mukoe.types import (
     Array,
     EnvironmentSpec,
@@ -89,7 +89,6 @@ def _split(
     search_params: Callable[[Params], Params],
 ) -> SplitPolicy:
     """The policy's parts: the network's view of the history, and the search from there."""
-    root_search = make_root_search(config.search, model, evaluation)
 
     def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
         inputs = network_input(observation, state, config.history, num_actions)
@@ -103,8 +102,15 @@ def _split(
     def search(
         params: PolicyParams, key: chex.PRNGKey, root: Nest, legal_actions: Array | None
     ) -> tuple[Array, dict[str, Array]]:
-        output = root_search(
-            params.network, key, mctx.RootFnOutput(**root), legal_actions, params.learner_steps
+        output, _ = plan(
+            config.search,
+            model,
+            params.network,
+            key,
+            mctx.RootFnOutput(**root),
+            legal_actions,
+            params.learner_steps,
+            evaluation=evaluation,
         )
         extras = {
             "search_policy": output.search_policy,
@@ -124,19 +130,24 @@ def _split(
 def make_inspector(
     model: SearchModel, environment_spec: EnvironmentSpec, config: MuZeroConfig
 ) -> Inspector:
-    """Makes what shows the search of the policy in evaluation.
-
-    Raises:
-      UserError: the policy acts without simulations.
-    """
+    """Makes the inspector of the policy's search in evaluation, which needs simulations."""
     num_actions = int(environment_spec.actions.num_values)
-    search = make_tree_search(config.search, model, evaluation=True)
     features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)
         inputs = network_input(observation, state, config.history, num_actions)
-        return search(params.network, key, inputs, legal_actions, params.learner_steps)
+        root = model.root(params.network, inputs)
+        return plan(
+            config.search,
+            model,
+            params.network,
+            key,
+            root,
+            legal_actions,
+            params.learner_steps,
+            evaluation=True,
+        )
 
     return Inspector(
         inspect=inspect,

@@ -1,6 +1,7 @@
 """AlphaZero: its model against perfect play, its loss against NumPy, and all of it together."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.layouts.local import run as local
 from mukoe.networks import Prediction, ValueEncoding
-from mukoe.search import SearchConfig, make_search
+from mukoe.search import SearchConfig, plan
 from mukoe.types import PolicyParams
 
 AGENT = AlphaZeroConfig(
@@ -64,10 +65,10 @@ def test_without_any_knowledge_the_rules_alone_are_played_perfectly(algorithm, s
     positions = init(jax.random.split(jax.random.PRNGKey(0), 200))
     positions = jax.tree.map(lambda leaf: leaf[positions._step_count >= 4], positions)
     config = SearchConfig(algorithm=algorithm, num_simulations=simulations, discount=1.0)
-    search = make_search(config, alphazero_model(uniform_networks(), rules, 1.0), evaluation=True)
-    output = jax.jit(search)(
-        {}, jax.random.PRNGKey(0), positions.observation, positions.legal_action_mask, 0
-    )
+    model = alphazero_model(uniform_networks(), rules, 1.0)
+    search = jax.jit(functools.partial(plan, config, model, evaluation=True))
+    root, legal = model.root({}, positions.observation), positions.legal_action_mask
+    output, _ = search({}, jax.random.PRNGKey(0), root, legal, 0)
     cells = np.asarray(positions.observation).reshape(-1, 9, 2).astype(int)
     index, solved = board_index(cells[..., 0], cells[..., 1]), solve_tic_tac_toe()
     assert len(index) > 60

@@ -1,17 +1,22 @@
+"""Searches of every algorithm: optimal actions, masks, exploration, statistics, shapes."""
+
 import dataclasses
 
 import jax
 import jax.numpy as jnp
-import mctx
 import numpy as np
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.search import SearchConfig, SearchModel, make_search
+from mukoe.search import SearchModel
+from mukoe.search.puct import puct_search
 from tests.search.problems import (
+    ALL_STATES,
     HORIZON,
+    KEY,
     NUM_STATES,
     bandit_model,
+    jitted,
     keys,
     mdp_model,
     nim_legal,
@@ -21,12 +26,6 @@ from tests.search.problems import (
 )
 
 ALGORITHMS = ("muzero", "gumbel")
-KEY = jax.random.PRNGKey(3)
-ALL_STATES = jnp.stack([jnp.arange(NUM_STATES), jnp.full(NUM_STATES, HORIZON)], axis=-1)  # [S, 2]
-
-
-def jitted(model, evaluation=False, **settings):
-    return jax.jit(make_search(SearchConfig(**settings), model, evaluation))
 
 
 @pytest.mark.parametrize(
@@ -54,28 +53,6 @@ def test_solves_an_mdp_with_the_true_model(algorithm, informed, simulations, tol
     # Paths that explore pull the value below the maximum.
     assert np.all(np.asarray(output.search_value) <= values[HORIZON] + 1e-4)
     np.testing.assert_allclose(output.search_value, values[HORIZON], atol=tolerance)
-
-
-def test_gumbel_value_is_that_of_its_policy():
-    """By hand: two of three actions are visited once each, the third counts as the mix."""
-    prior = np.array([0.5, 0.3, 0.2])
-    model = bandit_model(np.log(prior), [0.4, -0.2, 9.0])
-    search = jitted(
-        model,
-        evaluation=True,
-        algorithm="gumbel",
-        num_simulations=2,
-        max_num_considered_actions=2,
-    )
-    output = search(None, KEY, jnp.zeros(1), None, 0)
-    # Appendix D: (v + N sum_visited(pi q) / sum_visited(pi)) / (1 + N), v = 0.25, N = 2.
-    mix = (0.25 + 2 * (0.5 * 0.4 + 0.3 * -0.2) / 0.8) / 3
-    qvalues = np.array([0.4, -0.2, mix])
-    # sigma(q) = (50 + 1 visit) * 0.1 * q, with q rescaled to [0, 1] (mctx).
-    scores = prior * np.exp(5.1 * (qvalues + 0.2) / 0.6)
-    policy = scores / scores.sum()
-    np.testing.assert_allclose(output.search_policy[0], policy, rtol=1e-4)
-    np.testing.assert_allclose(output.search_value[0], policy @ qvalues, rtol=1e-4)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -160,91 +137,6 @@ def test_training_explores(algorithm, num_simulations):
     assert len(np.unique(actions)) >= 3
 
 
-def test_without_simulations_the_prior_acts():
-    logits = np.log([0.5, 0.3, 0.2])
-    model = bandit_model(logits, [0.0, 0.0, 9.0])
-    many = jnp.zeros(4000)
-    trained = jitted(model, num_simulations=0)(None, KEY, many, None, 0)
-    np.testing.assert_allclose(trained.search_policy[0], [0.5, 0.3, 0.2], rtol=1e-5)
-    np.testing.assert_array_equal(trained.search_value, 0.25)
-    frequencies = np.bincount(trained.action, minlength=3) / 4000
-    np.testing.assert_allclose(frequencies, [0.5, 0.3, 0.2], atol=0.03)
-    # Squared and normalised at temperature 1/2.
-    cool = jitted(model, num_simulations=0, temperature_schedule=((0, 0.5),))
-    frequencies = np.bincount(cool(None, KEY, many, None, 0).action, minlength=3) / 4000
-    np.testing.assert_allclose(frequencies, np.array([25, 9, 4]) / 38, atol=0.03)
-    evaluated = jitted(model, evaluation=True, num_simulations=0)(None, KEY, many, None, 0)
-    np.testing.assert_array_equal(evaluated.action, 0)
-
-
-def test_muzero_is_that_of_mctx():
-    """Without noise at the root the search is mctx's own, visit for visit."""
-    model = mdp_model()
-    config = SearchConfig(num_simulations=30, dirichlet_fraction=0.0, pb_c_init=1.5, max_depth=3)
-    output = jax.jit(make_search(config, model))(None, KEY, ALL_STATES, None, 0)
-    search_key = jax.random.split(KEY, 3)[1]
-    expected = mctx.muzero_policy(
-        None,
-        search_key,
-        model.root(None, ALL_STATES),
-        model.recurrent,
-        num_simulations=30,
-        max_depth=3,
-        dirichlet_fraction=0.0,
-        pb_c_init=1.5,
-    )
-    np.testing.assert_allclose(output.search_policy, expected.action_weights, atol=1e-6)
-    np.testing.assert_allclose(output.search_value, expected.search_tree.summary().value, atol=1e-5)
-
-
-def test_gumbel_is_that_of_mctx():
-    model = mdp_model()
-    legal = jnp.arange(3) != jnp.arange(NUM_STATES)[:, None] % 3
-    config = SearchConfig(algorithm="gumbel", num_simulations=12, max_num_considered_actions=2)
-    output = jax.jit(make_search(config, model))(None, KEY, ALL_STATES, legal, 0)
-    expected = mctx.gumbel_muzero_policy(
-        None,
-        KEY,
-        model.root(None, ALL_STATES),
-        model.recurrent,
-        num_simulations=12,
-        invalid_actions=~legal,
-        max_num_considered_actions=2,
-    )
-    np.testing.assert_array_equal(output.action, expected.action)
-    np.testing.assert_allclose(output.search_policy, expected.action_weights, atol=1e-6)
-
-
-def test_training_draws_from_the_visits_at_the_scheduled_temperature():
-    settings = {"num_simulations": 8, "temperature_schedule": ((0, 1.0), (10, 0.0))}
-    model = bandit_model(np.log([0.4, 0.35, 0.25]), [0.2, 0.1, 0.0])
-    search = jitted(model, dirichlet_fraction=0.0, **settings)
-    many = jnp.zeros(3000)
-    warm = search(None, KEY, many, None, jnp.int32(9))
-    visits = np.asarray(warm.search_policy[0])
-    frequencies = np.bincount(warm.action, minlength=3) / 3000
-    np.testing.assert_allclose(frequencies, visits, atol=0.04)
-    assert np.count_nonzero(visits) > 1
-    cold = search(None, KEY, many, None, jnp.int32(10))
-    np.testing.assert_array_equal(cold.action, visits.argmax())
-
-
-def test_evaluation_breaks_ties_of_visits_by_value():
-    # Two simulations visit each action once; the second is the better one.
-    model = bandit_model([0.0, 0.0], [0.1, 0.7])
-    search = jitted(model, evaluation=True, num_simulations=2, pb_c_init=100.0)
-    output = search(None, KEY, jnp.zeros(3), None, 0)
-    np.testing.assert_allclose(output.search_policy, 0.5)
-    np.testing.assert_array_equal(output.action, 1)
-
-
-def test_depth_limit_shows_in_the_statistics():
-    for depth in (1, 2):
-        search = jitted(mdp_model(), num_simulations=30, max_depth=depth)
-        statistics = search(None, KEY, ALL_STATES, None, 0).statistics
-        np.testing.assert_array_equal(statistics["search_depth_max"], depth)
-
-
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_statistics_of_a_search_are_a_number_each(algorithm):
     search = jitted(mdp_model(), algorithm=algorithm, num_simulations=6)
@@ -279,23 +171,63 @@ def test_the_model_is_called_once_per_simulation_and_gets_the_params(algorithm):
     assert calls == [4.5] * 9
 
 
+def uniform_search(config, model, params, key, root, legal_actions, learner_steps, *, evaluation):
+    """A search algorithm of another module: PUCT, whose search policy is uniform."""
+    inputs = (config, model, params, key, root, legal_actions, learner_steps)
+    output, tree = puct_search(*inputs, evaluation=evaluation)
+    count = jnp.sum(legal_actions, axis=-1, keepdims=True)
+    return output._replace(search_policy=legal_actions / count), tree
+
+
+def test_an_algorithm_of_another_module():
+    search = jitted(
+        mdp_model(), algorithm="tests.search.test_plan:uniform_search", num_simulations=4
+    )
+    output = search(None, KEY, ALL_STATES, jnp.ones((NUM_STATES, 3), bool), 0)
+    np.testing.assert_allclose(output.search_policy, 1 / 3, rtol=1e-6)
+
+
+def with_wrong_root(model, **fields):
+    def root(params, observation):
+        output = model.root(params, observation)
+        return dataclasses.replace(output, **{k: f(getattr(output, k)) for k, f in fields.items()})
+
+    return model._replace(root=root)
+
+
+def with_wrong_step(model, **fields):
+    def recurrent(*inputs):
+        output, embedding = model.recurrent(*inputs)
+        changed = {k: f(getattr(output, k)) for k, f in fields.items()}
+        return dataclasses.replace(output, **changed), embedding
+
+    return model._replace(recurrent=recurrent)
+
+
+def column(array):
+    return array[..., None]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
-    "settings, message",
+    "wrong, fields, message",
     [
-        ({"algorithm": "alphazero"}, "unknown search algorithm 'alphazero'; known are muzero"),
-        ({"num_simulations": -1}, "search.num_simulations must not be negative, not -1"),
-        ({"max_depth": 0}, "search.max_depth must be at least 1, not 0"),
-        ({"max_num_considered_actions": 0}, "actions must be at least 1, not 0"),
-        ({"dirichlet_alpha": 0.0}, "search.dirichlet_alpha must be positive, not 0.0"),
-        ({"dirichlet_fraction": 1.5}, "search.dirichlet_fraction must be from 0 to 1, not 1.5"),
-        ({"temperature_schedule": ()}, "ascend from 0"),
-        ({"temperature_schedule": ((5, 1.0),)}, "ascend from 0"),
-        ({"temperature_schedule": ((0, 1.0), (9, 0.5), (9, 0.2))}, "ascend from 0"),
-        ({"temperature_schedule": ((0, 1.0), (2**31, 0.5))}, "at most 2147483647, not 2147483648"),
-        ({"temperature_schedule": ((0, -1.0),)}, "temperatures must be 0 or more"),
-        ({"temperature_schedule": ((0, float("nan")),)}, "temperatures must be 0 or more"),
+        (with_wrong_root, {"value": column}, r"root's value \[B\] must have shape \({b},\), not"),
+        (with_wrong_root, {"prior_logits": column}, r"prior_logits \[B, A\] must have 2 axes"),
+        (with_wrong_root, {"embedding": lambda x: x[:0]}, r"embedding \[B, ...\] must have shape"),
+        (with_wrong_step, {"value": column}, r"model's value \[B\] must have shape \({b},\), not"),
+        (with_wrong_step, {"reward": column}, r"model's reward \[B\] must have shape \({b},\)"),
+        (with_wrong_step, {"discount": column}, r"model's discount \[B\] must have shape"),
+        (with_wrong_step, {"prior_logits": lambda x: x[:, :2]}, r"\({b}, 3\), not \({b}, 2\)"),
     ],
 )
-def test_impossible_settings_are_refused(settings, message):
-    with pytest.raises(UserError, match=message):
-        dataclasses.replace(SearchConfig(), **settings)
+def test_a_model_with_wrong_shapes_is_refused(wrong, fields, message, batch, algorithm):
+    search = jitted(wrong(mdp_model(), **fields), algorithm=algorithm, num_simulations=3)
+    with pytest.raises(UserError, match=message.replace("{b}", str(batch))):
+        search(None, KEY, ALL_STATES[:batch], None, 0)
+
+
+def test_a_mask_of_wrong_shape_is_refused():
+    with pytest.raises(UserError, match=r"legal_actions \[B, A\] must have shape \(6, 3\), not"):
+        jitted(mdp_model(), num_simulations=2)(None, KEY, ALL_STATES, jnp.ones((3, 6), bool), 0)

@@ -1,0 +1,102 @@
+"""Core types of the search."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import chex
+import jax
+import mctx
+
+from mukoe.search import tree_search
+from mukoe.shapes import check_rank, check_shape
+from mukoe.types import Array, Nest, Params
+
+if TYPE_CHECKING:
+    from mukoe.search.config import SearchConfig
+
+
+class SearchModel(NamedTuple):
+    """Model that the search expands, batched over `B`.
+
+    root: `(params, observation [B, ...]) -> mctx.RootFnOutput`.
+    recurrent: `(params, key, action [B], embedding [B, ...]) ->
+        (mctx.RecurrentFnOutput, embedding)`. Called once per simulation. Its discount is
+        the product of the agent's discount and the game's: 0 where the episode ends,
+        negative where the turn passes to the opponent.
+    search: tree search with the arguments of `mctx.search`, whose tree has one edge per action.
+        `mukoe.search.stochastic` replaces it for trees with chance nodes.
+    """
+
+    root: Callable[[Params, Nest], mctx.RootFnOutput]
+    recurrent: Callable[[Params, chex.PRNGKey, Array, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
+    search: Callable[..., mctx.Tree] = tree_search.search
+
+
+class SearchOutput(NamedTuple):
+    """Decision of a search and its training targets.
+
+    action: `[B]` int32, selected action.
+    search_policy: `[B, A]` improved policy, the target of the policy head; exactly 0 on
+        illegal actions. 'muzero': visit counts; 'gumbel': softmax of completed Q-values.
+    search_value: `[B]` root value. 'muzero': mean over all visits; 'gumbel': expected Q-value
+        of the search policy. Sequential halving spreads visits over all considered actions,
+        good or bad, so that their mean would be biased.
+    statistics: `[B]` float32 each: `search_entropy`, `prior_entropy`, `search_prior_kl`
+        (nats), `search_depth_max`, `search_depth_mean` (edges of the tree).
+    """
+
+    action: Array
+    search_policy: Array
+    search_value: Array
+    statistics: Mapping[str, Array]
+
+
+class SearchAlgorithm(Protocol):
+    """Search from evaluated roots, with at least one simulation; see `mukoe.search.plan`."""
+
+    def __call__(
+        self,
+        config: "SearchConfig",
+        model: SearchModel,
+        params: Params,
+        key: chex.PRNGKey,
+        root: mctx.RootFnOutput,
+        legal_actions: Array,
+        learner_steps: chex.Numeric,
+        *,
+        evaluation: bool,
+    ) -> tuple[SearchOutput, mctx.Tree]:
+        """Searches from `root`.
+
+        Args:
+          config: search settings.
+          model: model to expand.
+          params: network parameters, forwarded to `model.recurrent`.
+          key: random key; constant in evaluation.
+          root: prior logits `[B, A]`, lowest on illegal actions; value `[B]`; embedding
+            `[B, ...]`.
+          legal_actions: `[B, A]` bool, with at least one legal action per row.
+          learner_steps: `[]` learner step of the parameters, for schedules.
+          evaluation: no exploration.
+
+        Returns:
+          The output and the tree, batched over `B`.
+        """
+        ...
+
+
+def check_root(root: mctx.RootFnOutput, legal_actions: Array | None) -> None:
+    """Checks the shapes of root evaluations.
+
+    Raises:
+      UserError: prior logits are not `[B, A]`, the value is not `[B]`, the embedding is not
+        `[B, ...]`, or legal actions are not `[B, A]`.
+    """
+    check_rank("the root's prior_logits [B, A]", root.prior_logits, 2)
+    batch_size, num_actions = root.prior_logits.shape
+    check_shape("the root's value [B]", root.value, (batch_size,))
+    for leaf in jax.tree.leaves(root.embedding):
+        shape = (batch_size, *leaf.shape[1:])
+        check_shape("the root's embedding [B, ...]", leaf, shape)
+    if legal_actions is not None:
+        check_shape("legal_actions [B, A]", legal_actions, (batch_size, num_actions))

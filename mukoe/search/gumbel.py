@@ -1,0 +1,95 @@
+"""Gumbel MuZero's search (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO)."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.search.base import SearchModel, SearchOutput
+from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import (
+    SearchExtraData,
+    completed_qvalues,
+    scaled_completed_qvalues,
+)
+from mukoe.search.root import invalid_actions, mask_logits
+from mukoe.search.statistics import policy_statistics, tree_statistics
+from mukoe.types import Array, Params
+
+
+def gumbel_search(
+    config: SearchConfig,
+    model: SearchModel,
+    params: Params,
+    key: chex.PRNGKey,
+    root: mctx.RootFnOutput,
+    legal_actions: Array,
+    learner_steps: chex.Numeric,
+    *,
+    evaluation: bool,
+) -> tuple[SearchOutput, mctx.Tree]:
+    """Searches by sequential halving with Gumbel; a `mukoe.search.base.SearchAlgorithm`.
+
+    At the root, sequential halving keeps the actions of the largest `g + logits + σ(q)`, where
+    `g` is Gumbel noise (section 3). Below it, a simulation takes (section 5)
+
+        argmax_a  π'(a) - N(a) / (1 + Σ_b N(b))       π' = softmax(logits + σ(completed q))
+
+    with `σ` of `mukoe.search.q_normalization`. The tree is that of `mctx.gumbel_muzero_policy`.
+    """
+    del learner_steps  # The Gumbel noise already makes the action a sample of the policy.
+    search_key, gumbel_key = jax.random.split(key)
+    logits = root.prior_logits
+
+    # Gumbel noise at the root.
+    scale = 0.0 if evaluation else config.gumbel_scale
+    gumbel = scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
+
+    # The search.
+    qtransform = functools.partial(scaled_completed_qvalues, config=config.q_normalization)
+    tree = model.search(
+        params,
+        search_key,
+        root=root,
+        recurrent_fn=model.recurrent,
+        root_action_selection_fn=functools.partial(
+            mctx.gumbel_muzero_root_action_selection,
+            num_simulations=config.num_simulations,
+            # The table that mctx makes grows with this number, and never has more than A rows.
+            max_num_considered_actions=min(config.max_num_considered_actions, logits.shape[-1]),
+            qtransform=qtransform,
+        ),
+        interior_action_selection_fn=functools.partial(
+            mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
+        ),
+        num_simulations=config.num_simulations,
+        max_depth=config.max_depth,
+        invalid_actions=invalid_actions(legal_actions),
+        extra_data=SearchExtraData(root_gumbel=gumbel),
+    )
+
+    # The improved policy softmax(logits + σ(completed q)) (equation 11).
+    scaled_qvalues = jax.vmap(qtransform, in_axes=(0, None))(tree, tree.ROOT_INDEX)
+    improved_logits = mask_logits(logits + scaled_qvalues, legal_actions)
+    search_policy = jax.nn.softmax(improved_logits)
+
+    # Of the most visited actions, which sequential halving kept to the end, the one with the
+    # largest g + logits + σ(q).
+    visits = jnp.asarray(tree.children_visits)[:, tree.ROOT_INDEX]
+    candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal_actions
+    action = jnp.argmax(jnp.where(candidates, gumbel + improved_logits, -jnp.inf), axis=-1)
+
+    # The value of the improved policy, in the units of the rewards.
+    qvalues = jax.vmap(completed_qvalues, in_axes=(0, None))(tree, tree.ROOT_INDEX)
+    search_value = jnp.sum(search_policy * qvalues, axis=-1)
+
+    prior = jax.nn.softmax(logits)
+    output = SearchOutput(
+        action=action.astype(jnp.int32),
+        search_policy=search_policy,
+        search_value=search_value,
+        statistics=policy_statistics(search_policy, prior) | tree_statistics(tree),
+    )
+    return output, tree

@@ -1,0 +1,153 @@
+"""Normalisation of Q-values to [0, 1], before they are added to the prior's score.
+
+MuZero (arXiv:1911.08265, appendix B, equation 5) rescales by the extremes of the whole tree:
+
+    Q̄(s, a) = (Q(s, a) - min_{tree} Q) / max(max_{tree} Q - min_{tree} Q, floor)
+
+mctx rescales by the extremes of one node instead, with a floor of 1e-8. Where all Q-values of a
+node are equal up to noise, that stretches the noise to the whole interval. A higher floor, or
+the range of the tree, keeps small differences small.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from mukoe.configuration.bounds import check_numbers
+from mukoe.errors import UserError
+from mukoe.types import Array
+
+SCOPES = ("node", "tree")
+VALUE_SCALE = 0.1
+"""`c_scale` of Gumbel MuZero (section 3, equation 8) for Q-values in [0, 1]."""
+MAXVISIT_INIT = 50.0
+"""`c_visit` of the same equation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class QNormalizationConfig:
+    """Range by which the search normalises Q-values."""
+
+    # 'node': the Q-values of the node, its value included (mctx). 'tree': the Q-values of all
+    # visited actions in the tree (MuZero, appendix B, equation 5; EfficientZero V2).
+    scope: Literal["node", "tree"] = "node"
+    # The least range; smaller ones count as this one. mctx: 1e-8; EfficientZero V2: 0.01.
+    floor: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.scope not in SCOPES:
+            raise UserError(
+                f"unknown search.q_normalization.scope {self.scope!r}; known are "
+                f"{', '.join(SCOPES)}"
+            )
+        check_numbers(self, "floor", above=0, group="search.q_normalization.")
+
+
+@chex.dataclass(frozen=True)
+class SearchExtraData:
+    """Data of a search beside its tree, the `extra_data` of an `mctx.Tree`.
+
+    root_gumbel: `[B, A]` Gumbel noise of the root, or None.
+    q_range: `[B, 2]` lowest and highest Q-value of all visited actions; set where a selection
+        function is shown one node instead of the tree, None elsewhere.
+    """
+
+    root_gumbel: Any = None
+    q_range: Any = None
+
+
+def range_of(qvalues: Array, visited: Array) -> jax.Array:
+    """Returns the extremes `[2]` of visited Q-values, `(inf, -inf)` if there are none.
+
+    Args:
+      qvalues: `[...]`.
+      visited: `[...]` bool.
+    """
+    low = jnp.min(jnp.where(visited, qvalues, jnp.inf))
+    high = jnp.max(jnp.where(visited, qvalues, -jnp.inf))
+    return jnp.stack([low, high])
+
+
+def tree_range(tree: mctx.Tree) -> jax.Array:
+    """Returns the extremes `[2]` of the Q-values of all visited actions in an unbatched tree."""
+    extra_data = tree.extra_data
+    if isinstance(extra_data, SearchExtraData) and extra_data.q_range is not None:
+        return extra_data.q_range
+    rewards, discounts = jnp.asarray(tree.children_rewards), jnp.asarray(tree.children_discounts)
+    return range_of(
+        rewards + discounts * tree.children_values, jnp.asarray(tree.children_visits) > 0
+    )
+
+
+def normalized_qvalues(
+    tree: mctx.Tree, node: chex.Numeric, config: QNormalizationConfig
+) -> jax.Array:
+    """Returns the Q-values `[A]` of a node in [0, 1], with 0 for unvisited actions.
+
+    Args:
+      tree: unbatched tree.
+      node: `[]` index of the node.
+      config: range and floor.
+    """
+    if config.scope == "node":
+        by_node = mctx.qtransform_by_parent_and_siblings(tree, node, epsilon=config.floor)
+        return jnp.asarray(by_node)
+    normalized = _rescale(tree.qvalues(node), tree_range(tree), config.floor)
+    return jnp.where(jnp.asarray(tree.children_visits)[node] > 0, normalized, 0.0)
+
+
+def scaled_completed_qvalues(
+    tree: mctx.Tree, node: chex.Numeric, config: QNormalizationConfig
+) -> jax.Array:
+    """Returns `σ(completed Q)` `[A]` of a node (Gumbel MuZero, section 3, equation 8).
+
+    `σ(q) = (c_visit + max_b N(b)) c_scale q̄`, with `q̄` in [0, 1]. A mixed value outside of the
+    tree's range, which holds visited actions alone, counts as the nearer end.
+
+    Args:
+      tree: unbatched tree.
+      node: `[]` index of the node.
+      config: range and floor.
+    """
+    if config.scope == "node":
+        by_node = mctx.qtransform_completed_by_mix_value(
+            tree,
+            node,
+            value_scale=VALUE_SCALE,
+            maxvisit_init=MAXVISIT_INIT,
+            epsilon=config.floor,
+        )
+        return jnp.asarray(by_node)
+    normalized = _rescale(completed_qvalues(tree, node), tree_range(tree), config.floor)
+    visit_scale = MAXVISIT_INIT + jnp.max(jnp.asarray(tree.children_visits)[node])
+    return visit_scale * VALUE_SCALE * normalized
+
+
+def completed_qvalues(tree: mctx.Tree, node: chex.Numeric) -> jax.Array:
+    """Returns the Q-values `[A]` of a node, in their own units.
+
+    The Q-value of an unvisited action is the mixed value (Gumbel MuZero, appendix D).
+
+    Args:
+      tree: unbatched tree.
+      node: `[]` index of the node.
+    """
+    # mctx multiplies by maxvisit_init + max_b N(b): here by 1.
+    qvalues = mctx.qtransform_completed_by_mix_value(
+        tree,
+        node,
+        value_scale=1.0,
+        maxvisit_init=1.0 - jnp.max(jnp.asarray(tree.children_visits)[node]),
+        rescale_values=False,
+    )
+    return jnp.asarray(qvalues)
+
+
+def _rescale(qvalues: Array, extremes: Array, floor: float) -> jax.Array:
+    """Maps the range `extremes` `[2]`, or `floor` if that is wider, to [0, 1]."""
+    low, high = extremes
+    return jnp.clip((qvalues - low) / jnp.maximum(high - low, floor), 0.0, 1.0)
