@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from mukoe.configuration import load_config_file, prepare_workdir
-from mukoe.layouts.local import run as local
+from mukoe.layouts import local
 
 
 @functools.cache

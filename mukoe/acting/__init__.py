@@ -1,1 +1,1 @@
-"""Acting: the actor, its loop, and where its policy runs."""
+"""Acting: actors, environment loops, policy runners and parameter clients."""

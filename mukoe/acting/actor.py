@@ -1,4 +1,4 @@
-"""The actor: one class for every agent, with any number of environments."""
+"""The actor: one class for all agents and any number of environments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +12,7 @@ from mukoe.types import Nest
 
 
 class Adder(Protocol):
-    """Records one stream of steps; Acme's method names."""
+    """Adder of one environment's steps to replay, with Acme's method names."""
 
     def add_first(self, timestep: dm_env.TimeStep) -> None: ...
 
@@ -34,25 +34,27 @@ class _Transition(NamedTuple):
 
 
 class Actor:
-    """Acts in `B` environments and records what happens.
+    """Acts in `B` environments and records the steps.
 
-    Method names are Acme's (`acme.core.Actor`), over batches: a time step's fields are
-    arrays `[B, ...]`, and after a LAST step the same stream goes on with a FIRST one.
-    `select_action` is `request`, `receive` and `record`; who calls these can do something
-    else while the actions are chosen.
+    Method names are Acme's (`acme.core.Actor`), over batches: the fields of a time step are
+    arrays `[B, ...]`, and after a LAST step the same stream continues with a FIRST one.
+    `select_action` is `request`, `receive` and `record`, which a loop calls separately to work
+    while the actions are chosen.
 
-    A step is recorded when the policy has seen the observation that it led to, so that the
-    final observation of an episode is stored with the search value there.
+    A step is recorded once the policy has evaluated the next observation, so that the final
+    observation of an episode is stored with its search value.
+
+    statistics: extras of the last policy call that are not stored, each `[B, ...]`.
     """
 
     def __init__(
         self, runner: PolicyRunner, adders: Sequence[Adder] = (), stored_extras: Sequence[str] = ()
     ):
-        """Makes an actor.
+        """Builds the actor.
 
         Args:
-          runner: chooses the actions.
-          adders: one for each environment, or none to record nothing.
+          runner: runner of the policy.
+          adders: one adder per environment, or none to record nothing.
           stored_extras: names of the extras that are stored; the others are statistics.
         """
         self._runner = runner
@@ -62,17 +64,17 @@ class Actor:
         self._wait: Callable[[], Actions] | None = None
         self._extras: Mapping[str, np.ndarray] = {}
         self._unrecorded: _Transition | None = None
-        # Of each adder: whether its last episode was recorded to the end.
+        # By adder: whether its last recorded step was the last of an episode.
         self._ended = np.zeros(len(adders), bool)
         self.statistics: Mapping[str, np.ndarray] = {}
 
     @property
     def learner_steps(self) -> int:
-        """The updates that made the parameters of the last actions."""
+        """Learner steps of the parameters that chose the last actions."""
         return self._runner.learner_steps
 
     def observe_first(self, timestep: dm_env.TimeStep) -> None:
-        """Starts all environments at the FIRST steps of `timestep`."""
+        """Starts an episode in every environment at the FIRST steps of `timestep`."""
         self._is_first = timestep.first()
         self._unrecorded = None
         self._ended[:] = False
@@ -87,13 +89,13 @@ class Actor:
         return action
 
     def request(self, observation: Nest) -> None:
-        """Starts to choose actions; the observations stay unchanged until `receive`."""
-        assert self._is_first is not None, "observe_first comes before an action"
+        """Starts to choose actions; observations `[B, ...]` must not change until `receive`."""
+        assert self._is_first is not None, "call observe_first before the first action"
         self._wait = self._runner.submit(observation, self._is_first)
 
     def receive(self) -> np.ndarray:
         """Waits for the actions `[B]` of the last `request`."""
-        assert self._wait is not None, "request comes before receive"
+        assert self._wait is not None, "call request before receive"
         action, extras = self._wait()
         self._wait = None
         self._extras = {name: extras[name] for name in extras if name in self._stored_extras}
@@ -107,23 +109,23 @@ class Actor:
             self._unrecorded = None
 
     def observe(self, action: np.ndarray, next_timestep: dm_env.TimeStep) -> None:
-        """Takes what the actions led to; recorded when they are seen."""
+        """Takes the time step after `action`; it is recorded after the next `receive`."""
         self._is_first = next_timestep.first()
         self._unrecorded = _Transition(action, self._extras, next_timestep)
 
     def update(self, wait: bool = False) -> None:
-        """Gets newer parameters, where it is time."""
+        """Fetches newer parameters if a period is over; with `wait` fetches at once."""
         self._runner.update(wait)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns the step that is still to be recorded, but for what it led to."""
+        """Returns action and extras of the step that is not yet recorded; empty without one."""
         if self._unrecorded is None:
             return {}
         extras = {f"extras/{name}": value for name, value in self._unrecorded.extras.items()}
         return {"action": self._unrecorded.action, **extras}
 
     def restore(self, state: Mapping[str, np.ndarray], timestep: dm_env.TimeStep) -> None:
-        """Goes back to a `state`, where the last action led to `timestep`."""
+        """Restores a `state` whose last action was followed by `timestep`."""
         self._is_first = timestep.first()
         extras = {
             name.removeprefix("extras/"): value
@@ -132,13 +134,13 @@ class Actor:
         }
         self._unrecorded = _Transition(state["action"], extras, timestep)
 
-    def _record(self, transition: _Transition, extras_there: Mapping[str, np.ndarray]) -> None:
+    def _record(self, transition: _Transition, final_extras: Mapping[str, np.ndarray]) -> None:
         step_types = transition.next_timestep.step_type
         for index, adder in enumerate(self._adders):
             timestep = _select(transition.next_timestep, index)
             if step_types[index] == dm_env.StepType.FIRST:
                 if not self._ended[index]:
-                    adder.reset()  # The environment was lost; what is complete stays.
+                    adder.reset()  # The environment was lost: only complete steps are kept.
                 adder.add_first(timestep)
             else:
                 last = step_types[index] == dm_env.StepType.LAST
@@ -146,11 +148,11 @@ class Actor:
                     transition.action[index],
                     timestep,
                     _select(transition.extras, index),
-                    final_extras=_select(extras_there, index) if last else None,
+                    final_extras=_select(final_extras, index) if last else None,
                 )
         self._ended = step_types == dm_env.StepType.LAST
 
 
 def _select(batch: Any, index: int) -> Any:
-    """One environment's part of a batch."""
+    """Returns the entry `index` of a batch."""
     return jax.tree.map(lambda array: array[index], batch)

@@ -1,4 +1,4 @@
-"""The loop between an actor and its environments; actors and evaluators run it."""
+"""Loops of an actor and its environments, for actors and evaluators."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -13,22 +13,22 @@ from mukoe.types import EpisodeResult
 
 
 class LoopProgress(NamedTuple):
-    """How far a loop is.
+    """Progress of a loop.
 
-    steps: agent steps, over all environments.
-    frames: emulator frames.
+    steps: agent steps of all environments.
+    frames: emulator frames of all environments.
     """
 
     steps: int
     frames: int
 
 
-class Acting(Protocol):
-    """Says how far something is that steps environments."""
+class LoopMetrics(Protocol):
+    """Progress, time and statistics of a loop, as a log shows them."""
 
     @property
     def timings(self) -> Timings:
-        """The seconds of its parts."""
+        """Seconds by part of the work."""
 
     @property
     def progress(self) -> LoopProgress:
@@ -36,34 +36,34 @@ class Acting(Protocol):
 
     @property
     def learner_steps(self) -> int:
-        """The updates that made the parameters of the last actions."""
+        """Learner steps of the parameters that chose the last actions."""
 
     @property
     def statistics(self) -> Mapping[str, float]:
-        """Means of the policy's statistics at the last step."""
+        """Means over environments of the policy's statistics at the last step."""
 
 
-class Loop(Acting, Protocol):
-    """What steps environments."""
+class Loop(LoopMetrics, Protocol):
+    """Loop of an actor and its environments."""
 
     def step(self) -> list[EpisodeResult]:
-        """Makes one step; returns the episodes that it ended."""
+        """Makes one step and returns the episodes that ended with it."""
 
 
 class EnvironmentLoop:
-    """Steps environments and an actor together, vector by vector."""
+    """Loop of one vector of environments and its actor."""
 
     def __init__(
         self, environment: VectorEnvironment, actor: Actor, timings: Timings | None = None
     ):
-        """Steps `environment` with `actor`.
+        """Builds the loop; the first step resets the environments.
 
         Args:
-          environment: the vector.
-          actor: over as many environments.
-          timings: those of the actor's parts together, where it has several. The parts of
-            the work are `environment`, `policy`, `recording` (which waits where replay takes no
-            more) and `other`; the first actions, which are compiled for, are not timed.
+          environment: vector of `B` environments.
+          actor: actor over `B` environments.
+          timings: shared timings, for an actor with several loops. The parts of the work are
+            `environment`, `policy`, `recording` (which includes the wait for a full replay) and
+            `other`; the first policy call is left out, because it compiles.
         """
         self._environment = environment
         self._actor = actor
@@ -73,12 +73,12 @@ class EnvironmentLoop:
         self.timings = timings or Timings()
 
     def step(self) -> list[EpisodeResult]:
-        """Makes one step in every environment; returns the episodes that it ended."""
+        """Makes one step in every environment and returns the episodes that ended with it."""
         self.begin()
         return self.finish()
 
     def begin(self) -> None:
-        """Starts a step: asks for actions, which `finish` waits for."""
+        """Starts a step: requests the actions that `finish` waits for."""
         self.timings.start()
         if self._timestep is None:
             self._timestep = self._environment.reset()
@@ -88,7 +88,7 @@ class EnvironmentLoop:
         self._lap_policy()
 
     def finish(self) -> list[EpisodeResult]:
-        """Ends the step that was begun; returns the episodes that it ended."""
+        """Completes the step started by `begin` and returns the episodes that ended with it."""
         self.timings.start()
         action = self._actor.receive()
         self._lap_policy()
@@ -109,15 +109,15 @@ class EnvironmentLoop:
         should_stop: Callable[[], bool] = lambda: False,
         on_result: Callable[[EpisodeResult], None] = lambda _: None,
     ) -> list[EpisodeResult]:
-        """Returns `num_episodes` results, fewer where it should stop before.
+        """Resets the environments, plays whole episodes and returns their results.
 
         Each environment contributes the same number of episodes (or one more), so that
-        short episodes are not counted more often than long ones. The vector starts anew.
+        short episodes are not overrepresented.
 
         Args:
-          num_episodes: that are wanted.
-          should_stop: asked before every step.
-          on_result: told each result as it comes.
+          num_episodes: number of results.
+          should_stop: called before every step; True ends the loop with fewer results.
+          on_result: called with each result.
         """
         self._timestep = None
         num_envs = self._environment.num_envs
@@ -132,13 +132,13 @@ class EnvironmentLoop:
                     on_result(result)
         return results
 
-    def go_on(self, timestep: dm_env.TimeStep) -> None:
-        """Goes on from the last time step of a vector and an actor that were brought back."""
+    def resume(self, timestep: dm_env.TimeStep) -> None:
+        """Continues from the last time step of a restored vector and a restored actor."""
         self._timestep = timestep
 
     @property
     def num_envs(self) -> int:
-        """Environments that are stepped."""
+        """Number of environments, `B`."""
         return self._environment.num_envs
 
     @property
@@ -148,12 +148,12 @@ class EnvironmentLoop:
 
     @property
     def learner_steps(self) -> int:
-        """The updates that made the parameters of the last actions."""
+        """Learner steps of the parameters that chose the last actions."""
         return self._actor.learner_steps
 
     @property
     def statistics(self) -> Mapping[str, float]:
-        """Means of the policy's statistics at the last step."""
+        """Means over environments of the policy's statistics at the last step."""
         return {name: float(np.mean(v)) for name, v in self._actor.statistics.items()}
 
     def _lap_policy(self) -> None:
@@ -164,26 +164,27 @@ class EnvironmentLoop:
 
 
 class DoubleBufferedLoop:
-    """Steps one part of an actor's environments while the others wait for their actions.
+    """Loop that steps one part of the environments while the others wait for their actions.
 
         part 0   search |step| search |step| search
         part 1      |step| search |step| search |step
 
-    Parts are loops of their own: environments, actor, policy memory. What is recorded of a
-    stream is what its loop alone would have recorded.
+    Each part is a loop with its own environments, actor and policy state, so the recorded
+    streams equal those of separate loops.
     """
 
     def __init__(self, loops: Sequence[EnvironmentLoop]):
-        """Takes over the loops, which share their timings."""
+        """Alternates between `loops`, which share their timings."""
         self._loops = loops
         self._next = 0
         self._begun = False
         self.timings = loops[0].timings
 
     def step(self) -> list[EpisodeResult]:
-        """Makes one step in the environments of one part, the parts taking turns.
+        """Makes one step in the environments of the next part.
 
-        Returns the episodes that it ended; their environments are counted over all parts.
+        Returns:
+          The episodes that ended with it; environments are numbered over all parts.
         """
         if not self._begun:
             for loop in self._loops:
@@ -197,18 +198,18 @@ class DoubleBufferedLoop:
 
     @property
     def progress(self) -> LoopProgress:
-        """Steps and frames so far, over all parts."""
+        """Steps and frames of all parts so far."""
         parts = [loop.progress for loop in self._loops]
         return LoopProgress(sum(p.steps for p in parts), sum(p.frames for p in parts))
 
     @property
     def learner_steps(self) -> int:
-        """The updates that made the parameters of the last actions."""
+        """Learner steps of the parameters that chose the last actions."""
         return max(loop.learner_steps for loop in self._loops)
 
     @property
     def statistics(self) -> Mapping[str, float]:
-        """Means of the policy's statistics at the last step of each part, over the parts."""
+        """Means over the parts of the policy's statistics at their last steps."""
         parts = [loop.statistics for loop in self._loops if loop.statistics]
         names = parts[0] if parts else ()
         return {name: float(np.mean([part[name] for part in parts])) for name in names}

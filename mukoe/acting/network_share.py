@@ -1,4 +1,4 @@
-"""How much of a policy's time its networks take."""
+"""The networks' share of the time of a policy."""
 
 import statistics
 import time
@@ -19,14 +19,14 @@ def network_seconds(
     observation_spec: Nest,
     batch_size: int,
 ) -> float:
-    """Returns the median seconds that `calls` take on JAX's default device, once compiled.
+    """Returns the median seconds of `calls` on JAX's default device, without compilation.
 
     Args:
-      calls: `(params, observation [B, ...]) -> array`, see
+      calls: network calls of a policy, `(params, observation [B, ...]) -> array`, see
         `mukoe.agents.builder.ActorLearnerBuilder.make_network_calls`.
-      params: of the policy.
-      observation_spec: of one environment.
-      batch_size: `B`.
+      params: parameters of the policy.
+      observation_spec: observation spec of one environment.
+      batch_size: batch size `B`.
     """
 
     def zeros(spec: specs.Array) -> np.ndarray:
@@ -44,12 +44,12 @@ def network_seconds(
 
 
 def divide_policy(parts: dict[str, float], policy_share_of_network: float) -> dict[str, float]:
-    """Returns shares of time with `policy` divided into `network` and `tree`.
+    """Divides the share `policy` into `network` and `tree`.
 
     Args:
       parts: shares by part of the work.
-      policy_share_of_network: of the policy's time, what its networks take, in [0, 1]. The
-        tree has the rest: the search's own work, the history, the dispatch.
+      policy_share_of_network: fraction in [0, 1] of the policy's time that its networks take.
+        The rest belongs to the tree: search, history and dispatch.
     """
     rest = dict(parts)
     policy = rest.pop("policy", 0.0)

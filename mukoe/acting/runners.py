@@ -1,4 +1,4 @@
-"""Who runs the policy for an actor: its own process, or (see `inference`) a server."""
+"""Policy runners: in the actor's process, or on a server (see `inference`)."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -16,52 +16,57 @@ Actions = tuple[np.ndarray, Mapping[str, np.ndarray]]
 
 
 class ParameterSource(Protocol):
-    """Where a runner finds the parameters; a `VariableClient`, as a rule."""
+    """Holder of a runner's parameters, such as a `VariableClient`."""
 
     @property
     def params(self) -> PolicyParams:
-        """The parameters for the next actions."""
+        """Parameters for the next actions."""
 
     def update(self, wait: bool = False) -> None:
-        """Gets newer ones, where it is time."""
+        """Fetches newer parameters if a period is over; with `wait` fetches at once."""
 
 
 class PolicyRunner(Protocol):
-    """Chooses actions for `B` environments and remembers the policy's state."""
+    """Chooses actions for `B` environments and holds the policy's state."""
 
     def submit(self, observation: Nest, is_first: np.ndarray) -> Callable[[], Actions]:
-        """Starts to choose actions and returns at once what waits for them.
-
-        The result is called exactly once, before the next `submit`; its wait has an end.
+        """Starts to choose actions and returns at once.
 
         Args:
-          observation: `[B, ...]`; unchanged until the actions are there.
-          is_first: `[B]` bool, where an episode starts.
+          observation: observations `[B, ...]`; not modified by the caller until the actions
+            have been returned.
+          is_first: `[B]` bool, True at the first step of an episode.
+
+        Returns:
+          Function that waits for the actions; called exactly once, before the next `submit`.
         """
 
     def update(self, wait: bool = False) -> None:
-        """Gets newer parameters, where it is time."""
+        """Fetches newer parameters if a period is over; with `wait` fetches at once."""
 
     @property
     def learner_steps(self) -> int:
-        """The updates that made the parameters of the last actions."""
+        """Learner steps of the parameters that chose the last actions."""
 
 
 def jit_with_memory(function: Callable, name: str) -> Callable:
-    """Jits a function that returns its argument `name` anew, without keeping two of it.
+    """Jits a function that updates its argument `name`, whose buffers are donated.
 
-    On the CPU it does keep two: a call with donated arguments would return only when it has
-    been computed, instead of at once.
+    Nothing is donated on the CPU, where a call with donated arguments blocks until it is computed.
     """
     donated = () if jax.default_backend() == "cpu" else (name,)
     return jax.jit(function, donate_argnames=donated)
 
 
 def make_act(policy: Policy) -> Callable:
-    """The policy with its bookkeeping, ready to be jitted.
+    """Returns the policy with the reset of its state and the key of each step, not yet jitted.
 
-    Returns a function `(params, key, step, observation, is_first, state) ->
-    (action, extras, state)` of arrays `[B, ...]`; the key of a step is `fold_in(key, step)`.
+    Args:
+      policy: policy to run.
+
+    Returns:
+      Function `(params, key, step, observation, is_first, state) -> (action, extras, state)` of
+      arrays `[B, ...]`; the key of a step is `fold_in(key, step)`.
     """
 
     def act(
@@ -80,7 +85,7 @@ def make_act(policy: Policy) -> Callable:
 
 
 class LocalRunner:
-    """Runs the policy in the actor's own process, on JAX's default device."""
+    """Runs the policy in the actor's process, on JAX's default device."""
 
     def __init__(
         self,
@@ -90,14 +95,14 @@ class LocalRunner:
         num_envs: int,
         act: Callable | None = None,
     ):
-        """Runs `policy`.
+        """Builds the runner.
 
         Args:
-          policy: that acts.
-          variables: where the parameters come from.
-          random_key: of the actions.
-          num_envs: environments of a call.
-          act: the policy as `make_act` makes it, jitted once for several runners.
+          policy: policy to run.
+          variables: holder of the parameters.
+          random_key: key of the actions.
+          num_envs: number of environments `B`.
+          act: jitted result of `make_act`, shared by several runners; None to jit one here.
         """
         self._variables = variables
         self._key = random_key
@@ -126,12 +131,12 @@ class LocalRunner:
         return self._learner_steps
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns what the next actions depend on, beside the parameters and the seed."""
+        """Returns the step count and the policy's state."""
         memory = {f"memory/{i}": np.asarray(a) for i, a in enumerate(jax.tree.leaves(self._state))}
         return {"steps": np.array(self._steps, np.int64), **memory}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Goes back to a `state`."""
+        """Restores a `state`."""
         leaves, structure = jax.tree.flatten(self._state)
         memory = [jnp.asarray(state[f"memory/{i}"]) for i in range(len(leaves))]
         self._state = structure.unflatten(memory)

@@ -1,4 +1,4 @@
-"""How acting processes get parameters: they ask the learner, now and then."""
+"""Clients that fetch parameters from the learner."""
 
 import threading
 import time
@@ -9,19 +9,22 @@ from mukoe.types import PolicyParams
 
 
 class VariableSource(Protocol):
-    """Whoever has the parameters; `acme.core.VariableSource`."""
+    """Source of parameters, as `acme.core.VariableSource`."""
 
     def get_variables(self, names: Sequence[str]) -> list[PolicyParams]: ...
 
 
 class VariableClient:
-    """The newest parameters that this process has seen, fetched every `period_seconds`.
+    """Client that holds the last fetched parameters.
 
-    With `asynchronous` a thread fetches, so that acting never waits for the learner, and
-    a fetch that fails is tried again at the next period (`failures` counts them, and
-    `fetched_at` says when one succeeded last, by `time.monotonic`).
-    Otherwise `update` fetches in the caller's thread, every `period_updates` calls, which
-    makes a run reproducible; with 0 only when it is told to wait.
+    An asynchronous client fetches in a thread every `period_seconds`, so that acting never waits
+    for the learner. A failed fetch is retried after the next period.
+
+    A synchronous client fetches in the caller's thread at every `period_updates`-th `update`,
+    which makes a run reproducible.
+
+    failures: number of failed asynchronous fetches.
+    fetched_at: time of the last successful fetch, by `time.monotonic`.
     """
 
     def __init__(
@@ -32,6 +35,15 @@ class VariableClient:
         period_seconds: float = 1.0,
         period_updates: int = 1,
     ):
+        """Builds the client; the first parameters are fetched when they are needed.
+
+        Args:
+          source: source of the parameters.
+          asynchronous: whether a thread fetches.
+          period_seconds: seconds between two fetches of an asynchronous client.
+          period_updates: calls of `update` per fetch of a synchronous client; with 0 only
+            `update(wait=True)` fetches.
+        """
         self._source = source
         self._asynchronous = asynchronous
         self._period_seconds = period_seconds
@@ -45,18 +57,18 @@ class VariableClient:
 
     @property
     def params(self) -> PolicyParams:
-        """The newest parameters; waits for the first ones."""
+        """The last fetched parameters; fetches the first ones."""
         if self._params is None:
             self._fetch()
         assert self._params is not None
         return self._params
 
     def restore(self, params: PolicyParams) -> None:
-        """Takes parameters that were the newest once; those of a stored run."""
+        """Sets the parameters, such as those of a stored run."""
         self._params = params
 
     def update(self, wait: bool = False) -> None:
-        """Fetches, or starts to, where it is time; always, and to the end, with `wait`."""
+        """Fetches parameters, or starts to, if a period is over; with `wait` fetches at once."""
         if wait:
             return self._fetch()
         if self._asynchronous:

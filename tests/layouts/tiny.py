@@ -2,8 +2,8 @@
 
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.layouts.local import run as local
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mukoe.layouts.common.reporting import counts_to_resume
+from mukoe.layouts.common.checkpointing import stored_counts
 from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]
@@ -44,12 +44,12 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     assert process.returncode == 130, output
     assert time.monotonic() - started < 15
     assert "--resume" in output and "Traceback" not in output
-    steps = counts_to_resume(tmp_path)["actor_steps"]
+    steps = stored_counts(tmp_path)["actor_steps"]
 
     limit = f"--max_actor_steps={steps + 200}"
     result = run_program("launch.py", *flags, "--resume", limit)
     assert result.returncode == 0, result.stderr
-    assert counts_to_resume(tmp_path)["actor_steps"] >= steps + 200
+    assert stored_counts(tmp_path)["actor_steps"] >= steps + 200
     rows = list(csv.DictReader(log.read_text().splitlines()))
     counted = [int(row["actor_steps"]) for row in rows]
     assert counted == sorted(set(counted))

@@ -1,6 +1,6 @@
 """The layout sebulba as a person starts it."""
 
-from mukoe.layouts.common.reporting import counts_to_resume
+from mukoe.layouts.common.checkpointing import stored_counts
 from tests.programs.forked import run_program
 
 TINY = (
@@ -23,11 +23,11 @@ def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
     result = run_program("launch.py", *flags, "--max_actor_steps=200", **environment)
     assert result.returncode == 0, result.stderr
-    steps = counts_to_resume(tmp_path)["actor_steps"]
+    steps = stored_counts(tmp_path)["actor_steps"]
     assert steps >= 200 and "--resume" in result.stdout
     result = run_program("launch.py", *flags, "--max_actor_steps=400", "--resume", **environment)
     assert result.returncode == 0, result.stderr
-    assert counts_to_resume(tmp_path)["actor_steps"] >= 400
+    assert stored_counts(tmp_path)["actor_steps"] >= 400
 
 
 def test_what_does_not_fit_gets_one_line(tmp_path):

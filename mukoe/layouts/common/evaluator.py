@@ -1,9 +1,8 @@
-"""Evaluating in the course of a run, the same in every layout."""
+"""Evaluation during a run, the same in every layout."""
 
-import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,12 +11,19 @@ from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
+from mukoe.layouts.common.actor_log import summarize
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.common.reporting import summarise
-from mukoe.layouts.common.run_state import Parts, pack, unpack
+from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
+from mukoe.layouts.common.shutdown import target_return_reached
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.types import EnvironmentSpec
+
+
+class _ActingParts(NamedTuple):
+    environment: RecordedVector
+    runner: LocalRunner
+    loop: EnvironmentLoop
 
 
 class Evaluator:
@@ -33,20 +39,19 @@ class Evaluator:
         checkpointer: Checkpointer,
         counter: Any,
         exact_resume_steps: int = 0,
-        stored: Mapping[str, np.ndarray] = types.MappingProxyType({}),
     ):
-        """Reports the best return so far; environments are made by the first evaluation.
+        """Reports the best return so far; the first evaluation makes the environments.
 
         Args:
           experiment: agent, environment and settings.
-          environment_spec: of one environment.
-          variables: where the parameters come from.
-          seed: of the environments and the actor.
-          workdir: where the log goes.
-          checkpointer: keeps the best parameters.
-          counter: a `Counter`, or a remote client with its methods; gets the reports.
-          exact_resume_steps: up to which `state` has what it takes to go on bit for bit.
-          stored: the `state` to go on from, where it has that.
+          environment_spec: spec of one environment.
+          variables: client of the parameters.
+          seed: seed of the environments and of the actor.
+          workdir: directory of the run.
+          checkpointer: checkpoints of the run, with the best parameters.
+          counter: a `Counter`, or a remote client with its methods, which receives the reports.
+          exact_resume_steps: number of environment steps up to which `state` suffices to
+            continue bit for bit.
         """
         self._experiment = experiment
         self._spec = environment_spec
@@ -56,56 +61,58 @@ class Evaluator:
         self._checkpointer = checkpointer
         self._counter = counter
         self._exact_resume_steps = exact_resume_steps
-        self._parts: tuple[RecordedVector, LocalRunner, EnvironmentLoop] | None = None
+        self._lazy_parts: _ActingParts | None = None
         self._report_best()
-        if environment_state := unpack(stored, "environment"):
-            environment, runner, _ = self._make()
-            runner.restore(unpack(stored, "runner"))
-            if environment.repeat(environment_state) is None:
-                self._parts = None
 
     def evaluate(
         self, counts: Mapping[str, int], should_stop: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Plays the episodes of one evaluation, unless it should stop before.
+        """Plays the episodes of one evaluation.
 
         Args:
-          counts: of the run, for the log.
-          should_stop: asked before every step.
+          counts: counts of the run, for the log.
+          should_stop: called before every step; True ends the evaluation without a result.
 
         Returns:
           Whether the target return was reached.
         """
         run = self._experiment.run
-        episodes = self._loop.run_episodes(run.evaluation_episodes, should_stop)
+        loop = self._parts().loop
+        episodes = loop.run_episodes(run.evaluation_episodes, should_stop)
         if len(episodes) < run.evaluation_episodes:
             return False
-        summary = summarise(episodes)
-        score = summary["episode_return"]
+        summary = summarize(episodes)
+        mean_return = summary["episode_return"]
         params = self._variables.params
         steps = int(params.learner_steps)
-        self._logger.write({**counts, "learner_steps": steps, **summary, **self._loop.statistics})
-        self._checkpointer.save_best(steps, params, score, {"counts": dict(counts)})
+        self._logger.write({**counts, "learner_steps": steps, **summary, **loop.statistics})
+        self._checkpointer.save_best(steps, params, mean_return, {"counts": dict(counts)})
         self._report_best()
-        return run.target_return is not None and score >= run.target_return
+        return target_return_reached(run, mean_return)
 
     def close(self) -> None:
         """Closes the log."""
         self._logger.close()
 
-    def state(self) -> Parts:
-        """Returns what the next evaluation depends on, beside the parameters and the seed."""
-        if self._parts is None:
+    def state(self) -> NamedArrays:
+        """Returns the state of environments and policy; empty before the first evaluation."""
+        if self._lazy_parts is None:
             return {}
-        environment, runner, _ = self._parts
+        environment, runner, _ = self._lazy_parts
         return pack(environment=environment.state(), runner=runner.state())
 
-    @property
-    def _loop(self) -> EnvironmentLoop:
-        return self._make()[2]
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restores a `state`; an evaluator whose environments diverge starts anew."""
+        environment_state = unpack(state, "environment")
+        if not environment_state:
+            return
+        environment, runner, _ = self._parts()
+        runner.restore(unpack(state, "runner"))
+        if environment.repeat(environment_state) is None:
+            self._lazy_parts = None
 
-    def _make(self) -> tuple[RecordedVector, LocalRunner, EnvironmentLoop]:
-        if self._parts is None:
+    def _parts(self) -> _ActingParts:
+        if self._lazy_parts is None:
             builder, num_envs = self._experiment.builder, self._experiment.run.evaluation_episodes
             networks = builder.make_networks(self._spec)
             policy = builder.make_policy(networks, self._spec, evaluation=True)
@@ -116,8 +123,10 @@ class Evaluator:
                 self._experiment.environment_factory(self._seed, num_envs, True),
                 self._exact_resume_steps,
             )
-            self._parts = environment, runner, EnvironmentLoop(environment, actor)
-        return self._parts
+            self._lazy_parts = _ActingParts(
+                environment, runner, EnvironmentLoop(environment, actor)
+            )
+        return self._lazy_parts
 
     def _report_best(self) -> None:
         if (best := self._checkpointer.best_score()) is not None:

@@ -1,11 +1,7 @@
-"""What a layout takes: an agent, an environment, and how to run them."""
+"""Experiments: an agent, an environment and the settings of a run, for any layout."""
 
 import dataclasses
-import logging
-from collections.abc import Mapping
 from typing import Any, Literal, Protocol
-
-import numpy as np
 
 from mukoe.acting.inference import InferenceConfig
 from mukoe.agents.builder import ActorLearnerBuilder
@@ -14,46 +10,44 @@ from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec
 
-_LOGGER = logging.getLogger(__name__)
-
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """How long, how often, how many; the same for every layout."""
+    """Lengths, periods and counts of a run, the same for every layout."""
 
-    # Everything that can be seeded follows from it.
+    # Seed from which all other seeds follow.
     seed: int = 0
-    # Agent steps, over all actors, after which the run ends.
+    # Agent steps of all actors after which the run ends.
     max_actor_steps: int = 1_000_000
-    # Environments that an actor steps together.
+    # Environments per actor, stepped as one vector.
     envs_per_actor: int = 4
-    # Episodes of an evaluation, run side by side in as many environments.
+    # Episodes of an evaluation, each in an environment of its own.
     evaluation_episodes: int = 4
-    # Agent steps of all actors between two evaluations.
+    # Agent steps of all actors between two evaluations; 0 for none.
     evaluation_period: int = 20_000
     # Seconds between two checkpoints.
     checkpoint_seconds: float = 120.0
-    # Agent steps between two checkpoints in the local layout, beside those by time, so that
-    # they are the same on every machine; 0 for none.
+    # Agent steps between two checkpoints that are written in addition to those by time, at the
+    # same steps on every machine (layouts local and sebulba); 0 for none.
     checkpoint_period: int = 0
-    # Latest checkpoints that stay; a ladder needs several.
+    # Latest checkpoints that are kept; a ladder needs several.
     keep_checkpoints: int = 3
-    # Seconds between two checkpoints of the replay, which are made with one of the learner's;
-    # 0 for none: a resumed run then fills its replay anew.
+    # Seconds between two checkpoints of the replay, each written with one of the learner; with 0
+    # there are none, and a resumed run fills its replay anew.
     replay_checkpoint_seconds: float = 300.0
-    # GiB of a full replay above which it is not saved.
+    # Size of a full replay, in GiB, above which it is not saved.
     replay_checkpoint_gib: float = 4.0
-    # Agent steps up to which a run of the local layout goes on bit for bit when it is resumed,
-    # by repeating its environments' actions; a longer one begins new episodes.
+    # Agent steps up to which a resumed run of the local layout continues bit for bit, by repeating
+    # the actions in its environments; a longer one starts new episodes.
     exact_resume_steps: int = 1_000_000
-    # Updates in a row that are not finite, after which the run ends.
+    # Consecutive non-finite updates after which the run ends.
     max_skipped_updates: int = 10
     # Seconds between two rows of a log.
     log_seconds: float = 5.0
-    # Agent steps between two rows of a log in the local layout, whose logs do not depend on
-    # the speed of the machine.
+    # Agent steps between two rows of a log where logs do not depend on the speed of the machine
+    # (local, and sebulba with staleness 0).
     log_period: int = 1_000
-    # An evaluation with this mean return ends the run; None goes on to the step limit.
+    # Mean return of an evaluation that ends the run; None to run to the step limit.
     target_return: float | None = None
 
     def __post_init__(self) -> None:
@@ -81,46 +75,44 @@ class RunConfig:
 
 
 ACCELERATED_GROUPS = ("learner", "inference")
-"""The groups of nodes that use accelerators, where there are some."""
+"""Groups of nodes that use accelerators if the machine has any."""
 
-# Of a machine, that Linux knows.
+# Limit of Linux.
 _MOST_CORES = 8192
 
 
 @dataclasses.dataclass(frozen=True)
 class DistributedConfig:
-    """The nodes of the program graph and what they may use."""
+    """Nodes of the program graph and their resources."""
 
-    # Actor nodes.
+    # Number of actor nodes.
     num_actors: int = 2
-    # Where the policy runs: 'local' on each actor's CPU, 'server' on inference servers, 'split'
-    # its representation on servers and its search on each actor's CPU, 'auto' on servers where
-    # the learner has an accelerator and locally where not.
+    # Placement of the policy: 'local' on each actor's CPU; 'server' on inference servers; 'split'
+    # with the representation on servers and the search on each actor's CPU; 'auto' on servers if
+    # the learner has an accelerator, else local.
     inference: Literal["auto", "local", "server", "split"] = "auto"
-    # Inference server nodes; actors are spread over them, and move where one is lost.
+    # Number of inference servers; actors are spread over them and move if a server is lost.
     num_inference_servers: int = 1
-    # An actor steps one half of its environments while the other half waits for its actions;
-    # None for where these come from a server.
+    # Step one half of an actor's environments while the other half waits for its actions; None
+    # to do so if actions come from a server.
     double_buffering: bool | None = None
-    # The first server's metrics for Prometheus are at this port of its machine's loopback
-    # interface (of all interfaces in a container), the next server's at the next port; None for
-    # none.
+    # Port of the first server's Prometheus metrics, on the loopback interface (on all interfaces
+    # in a container); each further server uses the next port; None for no metrics.
     prometheus_port: int | None = None
-    # How requests become batches.
+    # Batching of requests.
     server: InferenceConfig = InferenceConfig()
     # Seconds between two fetches of parameters by an actor or server.
     variable_seconds: float = 1.0
-    # Restarts of a node within five minutes; with one more death the program ends. Multi-process
+    # Restarts of a node within five minutes; one more failure ends the program. Multi-process
     # launches only.
     max_restarts: int = 10
-    # A process that has given no sign of life for so many seconds is killed and started again.
+    # Seconds without a heartbeat after which a process is killed and restarted.
     hang_seconds: float = 60.0
-    # Batches that the learner puts on its devices ahead of time.
+    # Batches that the learner prefetches to its devices.
     prefetch_size: int = 2
-    # Threads that XLA may use on the CPU in an actor or evaluator; 0 for as many as there are
-    # cores. Multi-process launches only.
+    # XLA's CPU threads in an actor or evaluator; 0 for one per core. Multi-process launches only.
     actor_threads: int = 1
-    # The same for the learner and inference servers.
+    # XLA's CPU threads in the learner and in inference servers; 0 for one per core.
     learner_threads: int = 0
 
     def __post_init__(self) -> None:
@@ -139,25 +131,25 @@ class DistributedConfig:
             )
 
     def threads_of(self, group: str) -> int:
-        """The threads that XLA may use on the CPU in a node of a group, such as 'actor'."""
+        """Returns the number of XLA's CPU threads in a node of a group, such as 'actor'."""
         return self.learner_threads if group in ACCELERATED_GROUPS else self.actor_threads
 
 
 @dataclasses.dataclass(frozen=True)
 class SebulbaConfig:
-    """The devices of one machine and what they do."""
+    """Roles of the devices of one machine."""
 
-    # Devices on which actors run their policies, counted from 0.
+    # Indices of the devices on which actors run their policies.
     actor_devices: tuple[int, ...] = (0,)
-    # Devices of the learner; one may act, too.
+    # Indices of the learner's devices; a device may do both.
     learner_devices: tuple[int, ...] = (0,)
-    # Threads for each of the actor devices, each of which steps `run.envs_per_actor`
-    # environments: one steps them while the device chooses another one's actions.
+    # Threads per actor device. Each steps `run.envs_per_actor` environments while the device
+    # computes the actions of another thread.
     threads_per_device: int = 2
-    # Rounds that actors are ahead of the learner: with 1 they fill a batch while it learns from
-    # the one before. With 0 they take turns, and logs and evaluations are part of the turns.
+    # Rounds by which actors are ahead of the learner: with 1 they fill a batch while the learner
+    # uses the previous one. With 0 they alternate, and logs and evaluations are reproducible.
     staleness: int = 1
-    # Steps in each environment from one parameters to the next, for agents with a replay.
+    # Steps per environment between two parameter updates, for agents with replay.
     round_steps: int = 16
 
     def __post_init__(self) -> None:
@@ -173,14 +165,14 @@ class SebulbaConfig:
 
 
 class EnvironmentConfig(Protocol):
-    """The serialisable description of an environment, such as `AtariConfig`."""
+    """Serialisable description of an environment, such as `AtariConfig`."""
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`."""
 
 
 class AgentConfig(Protocol):
-    """The serialisable description of an agent, such as `MuZeroConfig`."""
+    """Serialisable description of an agent, such as `MuZeroConfig`."""
 
     def make_builder(self) -> ActorLearnerBuilder:
         """Returns the agent's builder."""
@@ -188,21 +180,21 @@ class AgentConfig(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """What a file in `configs/` gives: a whole run as plain data."""
+    """A whole run as plain data, as the files in `configs/` return it."""
 
-    # The environment: a dataclass with `make_factory()`.
+    # Environment: a dataclass with `make_factory()`.
     environment: Any
-    # The agent: a dataclass with `make_builder()`.
+    # Agent: a dataclass with `make_builder()`.
     agent: Any
-    # How long, how often, how many.
+    # Lengths, periods and counts.
     run: RunConfig = RunConfig()
-    # The Launchpad program.
+    # Program graph.
     distributed: DistributedConfig = DistributedConfig()
-    # The devices of one machine.
+    # Devices of one machine.
     sebulba: SebulbaConfig = SebulbaConfig()
 
     def make_experiment(self) -> "ExperimentConfig":
-        """Returns what layouts take."""
+        """Returns the experiment, as layouts take it."""
         return ExperimentConfig(
             builder=self.agent.make_builder(),
             environment_factory=self.environment.make_factory(),
@@ -214,26 +206,26 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
-    """A run for a layout, as `acme.jax.experiments.ExperimentConfig`."""
+    """An experiment for a layout, as `acme.jax.experiments.ExperimentConfig`."""
 
-    # Makes the agent's parts.
+    # Builder of the agent's parts.
     builder: ActorLearnerBuilder
-    # `factory(seed, num_envs, evaluation)`.
+    # Function `(seed, num_envs, evaluation) -> VectorEnvironment`.
     environment_factory: EnvironmentFactory
-    # How long, how often, how many.
+    # Lengths, periods and counts.
     run: RunConfig = RunConfig()
-    # The Launchpad program.
+    # Program graph.
     distributed: DistributedConfig = DistributedConfig()
-    # The devices of one machine.
+    # Devices of one machine.
     sebulba: SebulbaConfig = SebulbaConfig()
 
     def with_builder(self, builder: ActorLearnerBuilder) -> "ExperimentConfig":
-        """Returns the same run of another builder."""
+        """Returns the experiment with another builder."""
         return dataclasses.replace(self, builder=builder)
 
 
 def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
-    """Makes an environment and the networks once, and returns the environment's spec.
+    """Builds an environment and the networks once, and returns the environment's spec.
 
     Raises:
       UserError: the environment cannot be made, or the agent does not fit it.
@@ -244,34 +236,3 @@ def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
     builder = experiment.builder
     builder.make_policy(builder.make_networks(spec), spec)
     return spec
-
-
-def random_seed(run: RunConfig, counts: Mapping[str, int], *part: int) -> int:
-    """A seed for a part of the run, another one after each resume.
-
-    Args:
-      run: of the experiment.
-      counts: at the start of this process; not zero for a resumed run.
-      part: numbers that name the part.
-    """
-    path = (run.seed, counts.get("actor_steps", 0), *part)
-    return int(np.random.SeedSequence(path).generate_state(1)[0])
-
-
-def saves_replay(experiment: ExperimentConfig, num_bytes: int) -> bool:
-    """Whether checkpoints have the replay; a line on the terminal where it is too large.
-
-    Args:
-      experiment: agent, environment and settings.
-      num_bytes: of a full replay.
-    """
-    run, gib = experiment.run, num_bytes / 2**30
-    if run.replay_checkpoint_seconds == 0:
-        return False
-    if gib > run.replay_checkpoint_gib:
-        _LOGGER.warning(
-            f"a full replay of {gib:.1f} GiB is above run.replay_checkpoint_gib "
-            f"({run.replay_checkpoint_gib:g}): a resumed run will fill it anew"
-        )
-        return False
-    return True

@@ -1,19 +1,30 @@
-"""How a run of one process ends, and when something in its course is due."""
+"""The end of a run: step limit, target return, SIGINT and SIGTERM."""
 
 import contextlib
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mukoe.layouts.common.reporting import what_next
+from mukoe.layouts.common.experiment import RunConfig
+from mukoe.layouts.common.reporting import next_commands
 
 STATUS_INTERRUPTED = 130
 
 
+def step_limit_reached(run: RunConfig, counts: Mapping[str, int]) -> bool:
+    """Returns whether the actors have made `run.max_actor_steps` steps."""
+    return counts.get("actor_steps", 0) >= run.max_actor_steps
+
+
+def target_return_reached(run: RunConfig, mean_return: float) -> bool:
+    """Returns whether the mean return of an evaluation reaches `run.target_return`."""
+    return run.target_return is not None and mean_return >= run.target_return
+
+
 @contextlib.contextmanager
 def collected_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; after the first, Ctrl-C interrupts at once."""
+    """Collects SIGINT and SIGTERM; after the first, Ctrl-C raises KeyboardInterrupt."""
     received: list[int] = []
 
     def receive(number: int, frame: Any) -> None:
@@ -29,14 +40,18 @@ def collected_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def tell_end(time_line: str | None, workdir: Path, signals: Sequence[int]) -> int:
-    """Says where the time went and what can be done next; returns the exit status."""
+def print_summary(time_line: str | None, workdir: Path, signals: Sequence[int]) -> int:
+    """Prints the summary of a run that has ended, and returns the exit status.
+
+    Args:
+      time_line: shares of the run's time, see `reporting.time_line`.
+      workdir: directory of the run.
+      signals: signals that the process has received.
+
+    Returns:
+      0, or 130 after SIGINT.
+    """
     if time_line:
         print(time_line)
-    print(what_next(workdir))
+    print(next_commands(workdir))
     return STATUS_INTERRUPTED if signal.SIGINT in signals else 0
-
-
-def passed(period: int, count: int, added: int) -> bool:
-    """Whether a multiple of `period` was reached by what was `added` last; 0 is never."""
-    return period > 0 and count // period > (count - added) // period

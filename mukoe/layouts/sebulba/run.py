@@ -16,12 +16,16 @@ import numpy as np
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.vector import VectorEnvironment
+from mukoe.layouts.common.actor_log import make_network_timer
+from mukoe.layouts.common.cadence import period_reached
+from mukoe.layouts.common.checkpointing import saves_replay
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
-from mukoe.layouts.common.experiment import ExperimentConfig, random_seed, saves_replay
-from mukoe.layouts.common.reporting import make_network_timer, make_progress, time_line
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_state import pack, unpack
-from mukoe.layouts.common.shutdown import collected_signals, passed, tell_end
+from mukoe.layouts.common.seeds import SeededPart, random_seed
+from mukoe.layouts.common.shutdown import collected_signals, print_summary
 from mukoe.layouts.sebulba.collectors import Collector, make_collector_factory
 from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
 from mukoe.layouts.sebulba.exchange import ClosedError, Exchange
@@ -38,7 +42,6 @@ _PROGRESS_SECONDS = 0.5
 _POLL_SECONDS = 0.1
 _JOIN_SECONDS = 5.0
 _CLOSE_SECONDS = 8.0
-_SEED_ACTOR, _SEED_ENVIRONMENT, _SEED_EVALUATOR, _SEED_REPLAY = range(4)
 
 
 def train(
@@ -65,7 +68,7 @@ def train(
             line.update(make_progress(run.experiment, *run.counter.snapshot()))
         line.update(make_progress(run.experiment, *run.counter.snapshot()))
         run.close()
-    return tell_end(run.time_line(), workdir, signals)
+    return print_summary(run.time_line(), workdir, signals)
 
 
 class SebulbaRun:
@@ -170,7 +173,7 @@ class SebulbaRun:
         if builder.rollout is None:
             streams = len(self._actor_devices) * run.envs_per_actor
             self._replay = builder.make_in_process_replay(
-                spec, self._policy, streams, random_seed(run, {}, _SEED_REPLAY)
+                spec, self._policy, streams, random_seed(run, {}, SeededPart.REPLAY)
             )
             dataset = builder.make_dataset_iterator(self._replay)
             self._adders = [
@@ -218,9 +221,9 @@ class SebulbaRun:
         self._environments: list[VectorEnvironment] = []
         self._collectors: list[Collector] = []
         for index, device in enumerate(self._actor_devices):
-            seed = random_seed(run, self._start_counts, _SEED_ENVIRONMENT, index)
+            seed = random_seed(run, self._start_counts, SeededPart.ENVIRONMENT, index)
             environment = experiment.environment_factory(seed, run.envs_per_actor, False)
-            key = random_seed(run, self._start_counts, _SEED_ACTOR, index)
+            key = random_seed(run, self._start_counts, SeededPart.ACTOR, index)
             with jax.default_device(device):
                 collector = make_collector(environment, jax.random.PRNGKey(key))
             self._environments.append(environment)
@@ -234,7 +237,7 @@ class SebulbaRun:
             self.experiment,
             self._spec,
             self._variables,
-            random_seed(run, self._start_counts, _SEED_EVALUATOR),
+            random_seed(run, self._start_counts, SeededPart.EVALUATOR),
             workdir,
             self._checkpointer,
             self.counter,
@@ -323,15 +326,15 @@ class SebulbaRun:
         """Does what is due after a round; says whether the target return was reached."""
         run, reached = self.experiment.run, False
         in_turn = not self._config.staleness
-        if in_turn and passed(run.log_period, counts["actor_steps"], steps):
+        if in_turn and period_reached(run.log_period, counts["actor_steps"], steps):
             self._journal.write()
-        if passed(run.evaluation_period, counts["actor_steps"], steps):
+        if period_reached(run.evaluation_period, counts["actor_steps"], steps):
             self._snapshot.set(self._learner.device_variables(), counts)
             if in_turn:
                 reached = self._evaluate()
             else:
                 self._evaluation_due.set()
-        due = passed(run.checkpoint_period, counts["actor_steps"], steps)
+        due = period_reached(run.checkpoint_period, counts["actor_steps"], steps)
         if due or time.monotonic() >= self._next_save:
             self._save(with_replay=time.monotonic() >= self._next_replay_save)
         return reached

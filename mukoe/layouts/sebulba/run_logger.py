@@ -9,8 +9,8 @@ import numpy as np
 
 from mukoe.acting.loop import LoopProgress
 from mukoe.acting.rollouts import Rollout
+from mukoe.layouts.common.actor_log import ActorLog
 from mukoe.layouts.common.counting import Counter
-from mukoe.layouts.common.reporting import ActorLog
 from mukoe.layouts.sebulba.collectors import Collector
 from mukoe.learning.learner import Learner
 from mukoe.observability.loggers.factory import make_logger

@@ -19,8 +19,8 @@ from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.openings import with_random_opening
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
+from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.layouts.local import run as local
 from mukoe.networks import Prediction, ValueEncoding
 from mukoe.search import SearchConfig, plan
 from mukoe.types import PolicyParams
@@ -85,7 +85,7 @@ def trained(tmp_path_factory):
     """A finished run of some seconds, and the folder of its logs."""
     workdir = tmp_path_factory.mktemp("run")
     experiment = CONFIG.make_experiment()
-    run = local.LocalRun(experiment, local.check(experiment), workdir, {})
+    run = local.make_run(experiment, local.check(experiment), workdir)
     while not run.ended:
         run.step()
     run.close()
@@ -94,15 +94,15 @@ def trained(tmp_path_factory):
 
 def test_it_trains_in_one_process(trained):
     run, workdir = trained
-    assert run._learner.steps > 10
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run._learner.save().params))
+    assert run.learner.steps > 10
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.learner.save().params))
     header = (workdir / "logs" / "learner.csv").read_text().splitlines()[0].split(",")
     assert {"policy_loss", "value_loss", "policy_entropy"} <= set(header)
 
 
 def test_an_item_is_a_position_and_the_rest_of_its_game(trained):
     run, _ = trained
-    rows = run._replay.sample().rows
+    rows = run.replay.sample().rows
     assert rows.reward.shape[1] == 10
     # The network looks at the first position alone, so no other is kept.
     assert rows.observation.features.shape[1] == 1
@@ -120,8 +120,8 @@ def test_the_loss_is_that_of_the_paper(trained):
     builder = AGENT.make_builder()
     spec = CONFIG.make_experiment().environment_factory(0, 1, False).spec
     networks = builder.make_networks(spec)
-    sample = run._replay.sample()
-    params = run._learner.save().params
+    sample = run.replay.sample()
+    params = run.learner.save().params
     key = jax.random.PRNGKey(3)
     _, extra = builder._make_loss(networks)(params, params, sample, key)
     mirrored = jax.random.bernoulli(jax.random.split(key)[1], shape=(32,))

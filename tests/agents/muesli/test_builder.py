@@ -10,8 +10,8 @@ from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.muesli import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.layouts.local import run as local
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
@@ -37,10 +37,10 @@ CONFIG = TrainingConfig(
 
 def test_it_trains_in_one_process_and_is_saved_with_its_memory(tmp_path):
     experiment = CONFIG.make_experiment()
-    run = local.LocalRun(experiment, local.check(experiment), tmp_path, {})
+    run = local.make_run(experiment, local.check(experiment), tmp_path)
     while not run.ended:
         run.step()
-    replay, learner = run._replay, run._learner
+    replay, learner = run.replay, run.learner
     run.close()
     assert learner.steps > 10
     # Each step of an episode is in one item, or an item more at its end.

@@ -9,8 +9,8 @@ from mukoe.agents.muzero import MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import CoinFlipConfig
 from mukoe.errors import UserError
+from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.layouts.local import run as local
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search import SearchConfig
@@ -33,10 +33,10 @@ CONFIG = TrainingConfig(
 
 def test_it_trains_in_one_process(tmp_path):
     experiment = CONFIG.make_experiment()
-    run = local.LocalRun(experiment, local.check(experiment), tmp_path, {})
+    run = local.make_run(experiment, local.check(experiment), tmp_path)
     while not run.ended:
         run.step()
-    learner, replay = run._learner, run._replay
+    learner, replay = run.learner, run.replay
     run.close()
     assert learner.steps > 10
     policies = replay.sample().rows.extras["search_policy"]

@@ -58,7 +58,7 @@ class Broken(Counter):
 
 
 def test_buffered_counter_keeps_what_could_not_be_sent(monkeypatch):
-    monkeypatch.setattr(counting, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(counting, "_RETRY_SECONDS", 0.0)
     counter = Broken()
     buffered = BufferedCounter(counter, period_seconds=0.0)
     buffered.start_from({"actor_steps": 10, "episodes": 1})

@@ -11,7 +11,7 @@ import pytest
 from dm_env import specs
 
 from mukoe.environments.sync_vector import vectorize
-from mukoe.layouts.local import run as local
+from mukoe.layouts import local
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import logged
 from tests.layouts.tiny import tiny
@@ -63,7 +63,7 @@ def interrupt(workdir, steps, **settings):
     """A run that is told to stop after so many agent steps, wherever that is."""
     workdir.mkdir(exist_ok=True)
     experiment = longer(**settings).make_experiment()
-    run = local.LocalRun(experiment, local.check(experiment), workdir)
+    run = local.make_run(experiment, local.check(experiment), workdir)
     while run.counter.get_counts().get("actor_steps", 0) < steps:
         run.step()
     run.close()
@@ -106,9 +106,9 @@ def test_after_a_kill_the_run_goes_back_to_its_checkpoint_and_is_the_same(uninte
     kept = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     while run.counter.get_counts()["actor_steps"] < 150:
         run.step()  # It goes on, logs, evaluates, and dies: nobody saves.
-    run._checkpointer.wait()
-    for part in (run._actor_log, run._learner_log, run._evaluator):
-        part.close()
+    run.checkpointer.wait()
+    run.logger.close()
+    run.evaluator.close()
     shutil.rmtree(workdir / "checkpoints" / "run")
     shutil.copytree(kept / "run", workdir / "checkpoints" / "run")
     train(workdir, resume=True)
@@ -134,41 +134,43 @@ def test_a_damaged_run_falls_back_to_the_one_before(uninterrupted, tmp_path, cap
 def test_a_resumed_run_collects_nothing_again(tmp_path):
     run = interrupt(tmp_path / "run", MIDDLE)
     experiment = longer().make_experiment()
-    resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
-    assert resumed._replay.inserted == run._replay.inserted > 20
-    assert resumed._replay.size == run._replay.size
+    resumed = local.make_run(experiment, local.check(experiment), tmp_path / "run", True)
+    assert resumed.replay.inserted == run.replay.inserted > 20
+    assert resumed.replay.size == run.replay.size
     assert resumed.counter.get_counts() == run.counter.get_counts()
-    jax.tree.map(np.testing.assert_array_equal, run._learner.save(), resumed._learner.save())
+    jax.tree.map(np.testing.assert_array_equal, run.learner.save(), resumed.learner.save())
     # Acting is one step behind learning, and stays so.
-    assert int(resumed._variables.params.learner_steps) == int(run._variables.params.learner_steps)
+    assert int(resumed.acting.variables.params.learner_steps) == int(
+        run.acting.variables.params.learner_steps
+    )
     # It learns at once.
-    steps = resumed._learner.steps
+    steps = resumed.learner.steps
     for _ in range(4):
         resumed.step()
-    assert resumed._learner.steps > steps
+    assert resumed.learner.steps > steps
 
 
 @pytest.mark.slow
 def test_beyond_the_limit_new_episodes_begin_and_the_replay_stays(tmp_path):
     run = interrupt(tmp_path / "run", MIDDLE, exact_resume_steps=100)
     experiment = longer(exact_resume_steps=100).make_experiment()
-    resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
-    assert resumed._replay.inserted == run._replay.inserted
-    assert resumed._start_counts == run.counter.get_counts()
+    resumed = local.make_run(experiment, local.check(experiment), tmp_path / "run", True)
+    assert resumed.replay.inserted == run.replay.inserted
+    assert resumed.acting.start_counts == run.counter.get_counts()
     resumed.step()
-    assert resumed._environment.state()["resets"].tolist() == [0]
+    assert resumed.acting.environment.state()["resets"].tolist() == [0]
 
 
 @pytest.mark.slow
 def test_environments_that_cannot_be_brought_back_begin_new_episodes(tmp_path, capsys):
     run = interrupt(tmp_path / "run", MIDDLE, environment=ClockConfig())
     experiment = longer(environment=ClockConfig()).make_experiment()
-    resumed = local.LocalRun(experiment, local.check(experiment), tmp_path / "run", True)
-    assert "answer differently to the same actions" in capsys.readouterr().err
-    assert resumed._replay.inserted == run._replay.inserted
+    resumed = local.make_run(experiment, local.check(experiment), tmp_path / "run", True)
+    assert "respond differently to the same actions" in capsys.readouterr().err
+    assert resumed.replay.inserted == run.replay.inserted
     for _ in range(8):
         resumed.step()
-    assert resumed._replay.inserted > run._replay.inserted
+    assert resumed.replay.inserted > run.replay.inserted
 
 
 def test_a_replay_that_is_too_large_is_not_saved_and_says_so(tmp_path, capsys):

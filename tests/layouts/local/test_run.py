@@ -9,8 +9,8 @@ import time
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.layouts.common.reporting import counts_to_resume
-from mukoe.layouts.local import run as local
+from mukoe.layouts import local
+from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import assert_same_state, logged
 from tests.layouts.tiny import tiny
@@ -60,9 +60,9 @@ def test_logs_have_a_row_for_each_period(trained):
 def test_resuming_goes_on_with_counts_and_logs(tmp_path):
     train(tmp_path)
     before = logged(tmp_path)
-    steps = counts_to_resume(tmp_path)["learner_steps"]
+    steps = stored_counts(tmp_path)["learner_steps"]
     train(tmp_path, resume=True, max_actor_steps=400)
-    counts = counts_to_resume(tmp_path)
+    counts = stored_counts(tmp_path)
     assert 400 <= counts["actor_steps"] < 404 and counts["learner_steps"] > steps
     after = logged(tmp_path)
     assert after["learner"][: len(before["learner"])] == before["learner"]
@@ -87,7 +87,7 @@ def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
 
 def test_a_target_return_ends_the_run(tmp_path):
     train(tmp_path, max_actor_steps=10_000, target_return=5.0)
-    assert counts_to_resume(tmp_path)["actor_steps"] < 200
+    assert stored_counts(tmp_path)["actor_steps"] < 200
 
 
 def test_the_ratio_is_needed():

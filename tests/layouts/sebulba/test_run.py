@@ -13,8 +13,8 @@ import pytest
 from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 from mukoe.layouts import sebulba
+from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.layouts.common.experiment import SebulbaConfig
-from mukoe.layouts.common.reporting import counts_to_resume
 from mukoe.layouts.sebulba.run_logger import RunLogger
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import LABELS, assert_same_state, rows_of
@@ -43,7 +43,7 @@ def assert_same_run(left, right, logs=LABELS):
 def test_everything_is_counted_exactly_with_eight_threads(tmp_path):
     """Each thread has 2 environments; of 7 steps of a corridor the last begins a new one."""
     assert train(tmp_path, threads=8, max_actor_steps=1_000) == 0
-    counts = counts_to_resume(tmp_path)
+    counts = stored_counts(tmp_path)
     rounds = counts["learner_steps"]
     in_one_stream = np.arange(5 * rounds) % 7 < 6
     assert counts["actor_steps"] == 16 * in_one_stream.sum()
@@ -84,12 +84,12 @@ def test_with_overlap_too_the_same_parameters_are_learned(tmp_path):
 )
 def test_agents_with_a_replay_learn_here_and_resume(tmp_path, agent):
     train(tmp_path, agent=agent, max_actor_steps=200, evaluation_period=100)
-    counts = counts_to_resume(tmp_path)
+    counts = stored_counts(tmp_path)
     assert 200 <= counts["actor_steps"] < 220 and counts["learner_steps"] > 5
     rows = rows_of(tmp_path, "evaluator")
     assert rows and float(rows[-1]["episode_length"]) == 6
     train(tmp_path, agent=agent, max_actor_steps=300, resume=True)
-    after = counts_to_resume(tmp_path)
+    after = stored_counts(tmp_path)
     assert 300 <= after["actor_steps"] < 320
     assert after["learner_steps"] > counts["learner_steps"]
 
@@ -221,10 +221,10 @@ def test_an_actor_that_hangs_does_not_keep_the_run_from_ending(tmp_path, monkeyp
 def test_a_resumed_run_goes_on_with_counts_and_other_episodes(tmp_path):
     seeds = []
     train(tmp_path, factory=corridors(seeds))
-    before, first = counts_to_resume(tmp_path), seeds[1:]
+    before, first = stored_counts(tmp_path), seeds[1:]
     seeds.clear()
     train(tmp_path, factory=corridors(seeds), resume=True, max_actor_steps=400)
-    after = counts_to_resume(tmp_path)
+    after = stored_counts(tmp_path)
     assert after["actor_steps"] >= 400 and after["learner_steps"] > before["learner_steps"]
     assert not set(seeds[1:]) & set(first)
 

@@ -34,10 +34,12 @@ from mukoe.acting.loop import DoubleBufferedLoop, EnvironmentLoop, Loop
 from mukoe.acting.runners import LocalRunner, PolicyRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.errors import UserError
+from mukoe.layouts.common.actor_log import ActorLog, make_network_timer
 from mukoe.layouts.common.counting import BufferedCounter, Counter, FaultTolerantCounterClient
 from mukoe.layouts.common.evaluator import Evaluator
-from mukoe.layouts.common.experiment import ExperimentConfig, random_seed
-from mukoe.layouts.common.reporting import ActorLog, acting_report, make_network_timer
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.reporting import acting_report
+from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.distributed.runtimes.launchpad.replay_server import (
     ReplaySaver,
     replay_folder,
@@ -88,11 +90,10 @@ class NodeContext:
         networks = builder.make_networks(self.environment_spec)
         return builder.make_policy(networks, self.environment_spec, evaluation)
 
-    def random_seed(self, *path: int) -> int:
-        """A seed for a part of the run, another one after each resume and each restart."""
-        if restarts := supervised.restarts():
-            path = (*path, _SEED_RESTART + restarts)
-        return random_seed(self.experiment.run, self.counts, *path)
+    def random_seed(self, part: SeededPart, *indices: int) -> int:
+        """Returns the seed of a part of the run; it changes with each resume and restart."""
+        restarts = supervised.restarts()
+        return random_seed(self.experiment.run, self.counts, part, *indices, restarts=restarts)
 
     @contextlib.contextmanager
     def reporting_failures(self, label: str, stop: threading.Event) -> Iterator[None]:
@@ -125,10 +126,6 @@ def linger(is_done: Callable[[], bool] = lambda: False) -> None:
     end = time.monotonic() + _LINGER_SECONDS
     while time.monotonic() < end and not is_done():
         time.sleep(0.1)
-
-
-_SEED_ACTOR, _SEED_ENVIRONMENT, _SEED_EVALUATOR, _SEED_INFERENCE = range(4)
-_SEED_RESTART = 1 << 16
 
 
 class ReplayNode(lp.ReverbNode):
@@ -352,7 +349,7 @@ class InferenceNode:
             context.make_policy(evaluation=False),
             context.environment_spec.observations,
             self._variables,
-            jax.random.PRNGKey(context.random_seed(_SEED_INFERENCE, index)),
+            jax.random.PRNGKey(context.random_seed(SeededPart.INFERENCE, index)),
             distributed.server,
             max_environments=distributed.num_actors * run.envs_per_actor,
             smallest_batch=min(_parts(context.experiment, served=True)),
@@ -490,9 +487,9 @@ class ActorNode:
     ) -> EnvironmentLoop | None:
         context, spec = self._context, self._context.environment_spec
         builder = context.experiment.builder
-        key = jax.random.PRNGKey(context.random_seed(_SEED_ACTOR, self._index, part))
+        key = jax.random.PRNGKey(context.random_seed(SeededPart.ACTOR, self._index, part))
         environment = context.experiment.environment_factory(
-            context.random_seed(_SEED_ENVIRONMENT, self._index, part), num_envs, False
+            context.random_seed(SeededPart.ENVIRONMENT, self._index, part), num_envs, False
         )
         if variables is not None:
             runner: PolicyRunner = LocalRunner(policy, variables, key, num_envs)
@@ -563,7 +560,7 @@ class EvaluatorNode:
                 self._context.experiment,
                 self._context.environment_spec,
                 variables,
-                self._context.random_seed(_SEED_EVALUATOR),
+                self._context.random_seed(SeededPart.EVALUATOR),
                 self._context.workdir,
                 checkpointer,
                 self._counter,

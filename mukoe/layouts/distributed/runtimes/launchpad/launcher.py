@@ -24,7 +24,7 @@ from launchpad.launch.run_locally import run_locally
 from launchpad.nodes.python.local_multi_processing import PythonProcess
 
 from mukoe.layouts.common.experiment import ACCELERATED_GROUPS, ExperimentConfig
-from mukoe.layouts.common.reporting import make_progress, reported_time_line, what_next
+from mukoe.layouts.common.reporting import make_progress, next_commands, reported_time_line
 from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED
 from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.forking import ForkingStarter
@@ -119,7 +119,7 @@ def run_to_end(
     if status in (0, STATUS_INTERRUPTED):
         if text := reported_time_line(watcher.reports):
             print(text)
-        print(what_next(workdir))
+        print(next_commands(workdir))
     return status
 
 

@@ -10,13 +10,12 @@ import launchpad as lp
 import numpy as np
 
 from mukoe.errors import UserError
+from mukoe.layouts.common.checkpointing import saves_replay, stored_counts
 from mukoe.layouts.common.experiment import (
     DistributedConfig,
     ExperimentConfig,
     check_experiment,
-    saves_replay,
 )
-from mukoe.layouts.common.reporting import counts_to_resume
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.nodes.all_nodes import (
     ActorNode,
@@ -128,7 +127,7 @@ def make_program(
         experiment=experiment,
         environment_spec=environment_spec,
         workdir=workdir,
-        counts=counts_to_resume(workdir) if resume else {},
+        counts=stored_counts(workdir) if resume else {},
         saves_replay=saves_replay(experiment, size),
     )
     placement = inference_placement(distributed, has_accelerator())

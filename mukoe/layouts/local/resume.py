@@ -1,0 +1,131 @@
+"""The acting half of a local run, and its continuation bit for bit.
+
+Few environments can be saved. One that is made with the same seed responds to the same actions in
+the same way, so a resumed run repeats the actions of the interrupted one
+(`mukoe.environments.recording`), and restores the policy's state and the actor's last step.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from mukoe.acting.actor import Actor, Adder
+from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner
+from mukoe.acting.variables import VariableClient
+from mukoe.environments.recording import RecordedVector
+from mukoe.layouts.common.checkpointing import RestoredRun
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.run_state import (
+    NamedArrays,
+    arrays_to_tree,
+    pack,
+    tree_to_arrays,
+    unpack,
+)
+from mukoe.layouts.common.seeds import SeededPart, random_seed
+from mukoe.types import EnvironmentSpec, Policy
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class ActingParts:
+    """Parts that act.
+
+    start_counts: counts from which the seeds follow.
+    variables: client of the parameters.
+    environment: vector of environments.
+    runner: runner of the policy.
+    actor: actor over all environments.
+    loop: loop of environment and actor.
+    """
+
+    start_counts: Mapping[str, int]
+    variables: VariableClient
+    environment: RecordedVector
+    runner: LocalRunner
+    actor: Actor
+    loop: EnvironmentLoop
+
+    def state(self) -> NamedArrays:
+        """Returns the state of all parts; that of the environment is empty for a long run."""
+        return pack(
+            environment=self.environment.state(),
+            params=tree_to_arrays(self.variables.params),
+            runner=self.runner.state(),
+            actor=self.actor.state(),
+        )
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> bool:
+        """Restores a `state`; returns False if the environments diverge from it."""
+        timestep = self.environment.repeat(unpack(state, "environment"))
+        if timestep is None:
+            return False
+        params = arrays_to_tree(unpack(state, "params"), like=self.variables.params)
+        self.variables.restore(params)
+        self.runner.restore(unpack(state, "runner"))
+        self.actor.restore(unpack(state, "actor"), timestep)
+        self.loop.resume(timestep)
+        return True
+
+
+def make_acting_parts(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    policy: Policy,
+    variables: VariableClient,
+    adders: Sequence[Adder],
+    start_counts: Mapping[str, int],
+) -> ActingParts:
+    """Builds environments, actor and their loop.
+
+    Args:
+      experiment: agent, environment and settings.
+      environment_spec: spec of one environment.
+      policy: behaviour policy.
+      variables: client of the parameters.
+      adders: adders of the actor, one per environment.
+      start_counts: counts from which the seeds follow.
+    """
+    run, num_envs = experiment.run, experiment.run.envs_per_actor
+    key = jax.random.PRNGKey(random_seed(run, start_counts, SeededPart.ACTOR))
+    environment = RecordedVector(
+        experiment.environment_factory(
+            random_seed(run, start_counts, SeededPart.ENVIRONMENT), num_envs, False
+        ),
+        run.exact_resume_steps,
+    )
+    runner = LocalRunner(policy, variables, key, num_envs)
+    actor = experiment.builder.make_actor(key, policy, environment_spec, runner, adders, num_envs)
+    loop = EnvironmentLoop(environment, actor)
+    return ActingParts(start_counts, variables, environment, runner, actor, loop)
+
+
+def resume_acting(
+    make: Callable[[Mapping[str, int]], ActingParts],
+    adders: Sequence[Adder],
+    restored: RestoredRun,
+) -> ActingParts:
+    """Builds the acting parts and restores their state; without one, new episodes start.
+
+    Args:
+      make: builds the parts, given the counts from which their seeds follow.
+      adders: adders of the actor; an episode that cannot be continued is discarded.
+      restored: checkpoint of the run; empty for a new run.
+    """
+    state = unpack(restored.state, "acting")
+    if unpack(state, "environment"):
+        parts = make(restored.start_counts)
+        if parts.restore(state):
+            return parts
+        _LOGGER.warning(
+            "the environments respond differently to the same actions: new episodes start, and "
+            "the resumed run differs from an uninterrupted one"
+        )
+    for adder in adders:
+        adder.reset()
+    return make(restored.counts)
