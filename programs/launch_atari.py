@@ -4,7 +4,6 @@ python programs/launch_atari.py --lp_launch_type=local_mp --game=MsPacman --work
 python programs/launch_atari.py --layout=sebulba --agent=ppo --game=Pong --workdir=runs/pong
 """
 
-import dataclasses
 import enum
 
 import training
@@ -43,8 +42,7 @@ def make_config() -> TrainingConfig:
             raise UserError("--agent stands for a config file: give it, or --config, not both")
         flags.FLAGS["config"].parse(AGENT.value.value)
     config = training.load_config(CONFIG)
-    environment = training.replace_given(config.environment, game=GAME.value)
-    return dataclasses.replace(config, environment=environment)
+    return training.replace_given(config, {"environment": {"game": GAME.value}})
 
 
 def main() -> int:

@@ -2,9 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
@@ -14,11 +14,14 @@ from mukoe.configuration import (
     load_config_file,
     prepare_workdir,
     run_main,
+    with_values,
 )
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.system import process_environment, set_process_environment
+
+T = TypeVar("T")
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Where logs and checkpoints go.")
 RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir.")
@@ -69,18 +72,22 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     config = apply_overrides(config, config_file.overrides)
     if not isinstance(config, TrainingConfig):
         raise UserError(f"get_config() in {config_file.filename!r} gives no TrainingConfig")
-    return dataclasses.replace(
+    return replace_given(
         config,
-        run=replace_given(config.run, max_actor_steps=MAX_ACTOR_STEPS.value, seed=SEED.value),
-        distributed=replace_given(
-            config.distributed, num_actors=NUM_ACTORS.value, inference=INFERENCE.value
-        ),
+        {
+            "run": {"max_actor_steps": MAX_ACTOR_STEPS.value, "seed": SEED.value},
+            "distributed": {"num_actors": NUM_ACTORS.value, "inference": INFERENCE.value},
+        },
     )
 
 
-def replace_given(config: Any, **values: Any) -> Any:
-    """Replaces the fields for which there is a value other than None."""
-    return dataclasses.replace(config, **{k: v for k, v in values.items() if v is not None})
+def replace_given(config: T, values: Mapping[str, Mapping[str, Any]]) -> T:
+    """Returns the configuration with the values other than None, by group and field."""
+    given = {
+        group: {name: value for name, value in fields.items() if value is not None}
+        for group, fields in values.items()
+    }
+    return with_values(config, given)
 
 
 def require_workdir(example: str) -> None:

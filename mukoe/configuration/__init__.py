@@ -4,7 +4,6 @@ from mukoe.configuration.cli import DEFINE_config, load_config_file, run_main
 from mukoe.configuration.fields import (
     apply_overrides,
     from_dict,
-    from_json,
     to_dict,
     to_json,
     with_values,
@@ -15,7 +14,6 @@ __all__ = [
     "DEFINE_config",
     "apply_overrides",
     "from_dict",
-    "from_json",
     "load_config",
     "load_config_file",
     "prepare_workdir",

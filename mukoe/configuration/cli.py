@@ -1,10 +1,7 @@
 """The command line of every program: flags, `--config.FIELD=VALUE`, one-line errors.
 
 `--config=FILE.py` names a file whose `get_config()` returns a frozen dataclass, and
-`--config.FIELD=VALUE` replaces its fields. The syntax is that of ml_collections'
-`config_flags`, which is not used: it sets attributes in place (impossible on a frozen
-dataclass), cannot set an optional field that is None in a ConfigDict, wants `--config`
-before its fields, and answers an unknown field with a stack trace.
+`--config.FIELD=VALUE` replaces its fields. The syntax is that of ml_collections' `config_flags`.
 """
 
 import importlib.util

@@ -16,9 +16,9 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from mukoe.configuration.bounds import check_numbers
-from mukoe.environments.sync_vector import vectorize
-from mukoe.environments.vector import EnvironmentFactory
+from mukoe.configuration.bounds import UnitInterval
+from mukoe.configuration.fields import Validated
+from mukoe.environments.vector import EnvironmentFactory, vectorize
 
 START, HEADS, TAILS, END = range(4)
 """What is seen, as the index of the 1 in an observation `[4]`."""
@@ -74,7 +74,7 @@ class CoinFlipEnvironment(dm_env.Environment):
 
 
 @dataclasses.dataclass(frozen=True)
-class CoinFlipConfig:
+class CoinFlipConfig(Validated):
     """The payoffs, and how fair the coin is."""
 
     # For not flipping.
@@ -84,11 +84,7 @@ class CoinFlipConfig:
     # For calling tails where the coin shows tails.
     tails_payoff: float = 1.0
     # Of heads.
-    heads_probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_numbers(self, "sure_payoff", "heads_payoff", "tails_payoff")
-        check_numbers(self, "heads_probability", at_least=0, at_most=1)
+    heads_probability: UnitInterval = 0.5
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`."""

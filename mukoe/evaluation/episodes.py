@@ -2,14 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
+from msgspec import Meta
 
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
-from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
+from mukoe.configuration.bounds import NonNegativeInt, PositiveInt, Seed
+from mukoe.configuration.fields import Validated
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
 from mukoe.environments.pgx.environment import MatchEnvironment
@@ -34,29 +36,23 @@ SEATS = ("first", "second")
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationConfig(Validated):
     """How an agent is evaluated."""
 
     # Episodes that are played.
-    episodes: int = 100
+    episodes: PositiveInt = 100
     # Environments that are stepped together.
-    num_envs: int = 32
+    num_envs: PositiveInt = 32
     # Environments, opponents and the bootstrap follow from it.
-    seed: int = 0
+    seed: Seed = 0
     # Whom two-player games are played against: 'random', 'exact', 'rollout' or a run; None for
     # the opponent that the run's config names.
     opponent: str | None = None
     # Simulations per move of the opponent; None for what its config says.
-    opponent_simulations: int | None = None
+    opponent_simulations: NonNegativeInt | None = None
     # Random moves with which each side begins; None for 1 against the agent of a run and 0
     # against the others, who do not always play the same.
-    opening_moves: int | None = None
-
-    def __post_init__(self) -> None:
-        check_numbers(self, "episodes", "num_envs", at_least=1)
-        check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED)
-        check_numbers(self, "opponent_simulations", at_least=0)
-        check_numbers(self, "opening_moves", at_least=0, at_most=MAX_OPENING_MOVES)
+    opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,14 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
+from msgspec import Meta
 
-from mukoe.configuration.bounds import LARGEST_SEED, check_numbers
+from mukoe.configuration.bounds import NonNegativeInt, PositiveInt, Seed
+from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
 from mukoe.environments.pgx.opponents import OPPONENTS
 from mukoe.errors import UserError
@@ -34,36 +36,32 @@ NEIGHBOURS = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class LadderConfig:
+class LadderConfig(Validated):
     """Who plays whom, and how often."""
 
     # Games of each pair, half of them from each seat.
-    games: int = 40
+    games: Annotated[int, Meta(ge=2)] = 40
     # The fixed opponents; the first of them has rating 0.
     opponents: tuple[str, ...] = ("random", "rollout")
     # Checkpoints that take part, evenly spread over those that the run has kept; the first and
     # the last are among them.
-    checkpoints: int = 12
+    checkpoints: PositiveInt = 12
     # 'round_robin': everybody plays everybody. 'neighbours': a checkpoint plays the fixed
     # opponents and the two checkpoints before it.
     schedule: Literal["round_robin", "neighbours"] = "round_robin"
     # Simulations per move of the checkpoints; None for those of the run's config.
-    simulations: int | None = None
+    simulations: NonNegativeInt | None = None
     # Simulations per move of 'rollout'; None for what the run's config says.
-    opponent_simulations: int | None = None
+    opponent_simulations: NonNegativeInt | None = None
     # Random moves with which each side begins.
-    opening_moves: int = 1
+    opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] = 1
     # Games and the bootstrap follow from it.
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_numbers(self, "games", at_least=2)
+        super().__post_init__()
         if self.games % 2:
             raise UserError(f"games must be even, not {self.games}")
-        check_numbers(self, "checkpoints", at_least=1)
-        check_numbers(self, "simulations", "opponent_simulations", at_least=0)
-        check_numbers(self, "opening_moves", at_least=0, at_most=MAX_OPENING_MOVES)
-        check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED)
         for name in self.opponents:
             if name not in OPPONENTS:
                 raise UserError(f"unknown opponent '{name}'; known are {', '.join(OPPONENTS)}")

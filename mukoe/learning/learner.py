@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import chex
 import jax
@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from msgspec import Meta
 
-from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
+from mukoe.configuration.bounds import LARGEST_COUNT
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.learning.non_finite import NonFiniteUpdatesError
 from mukoe.learning.prefetch import Prefetcher
@@ -22,18 +24,13 @@ from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample
 
 
 @dataclasses.dataclass(frozen=True)
-class TargetUpdateConfig:
+class TargetUpdateConfig(Validated):
     """How the target parameters follow the online ones."""
 
     # Every this many updates ...
-    period: int = 100
+    period: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] = 100
     # ... target <- (1 - rate) target + rate online. 1 copies.
-    rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        group = "target_update."
-        check_numbers(self, "period", at_least=1, at_most=LARGEST_COUNT, group=group)
-        check_numbers(self, "rate", above=0, at_most=1, group=group)
+    rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
 class LearnerState(NamedTuple):

@@ -1,45 +1,37 @@
 """The optimiser, from a config."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import optax
+from msgspec import Meta
 
-from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
+from mukoe.configuration.bounds import LARGEST_COUNT, NonNegativeFloat, PositiveFloat
+from mukoe.configuration.fields import Validated
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Validated):
     """How gradients become updates."""
 
     # 'adamw' (MuZero Unplugged, arXiv:2104.06294) or 'sgd' with momentum (MuZero).
     name: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: NonNegativeFloat = 1e-3
     # Updates over which the learning rate rises linearly from 0.
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, Meta(ge=0, le=LARGEST_COUNT)] = 0
     # What happens after the warm-up: 'constant'; 'cosine' or 'linear' to 0 at `decay_steps`;
     # 'staircase' times `decay_rate` at every `decay_steps`.
     schedule: Literal["constant", "cosine", "linear", "staircase"] = "constant"
-    decay_steps: int = 1_000_000
-    decay_rate: float = 0.1
+    decay_steps: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] = 1_000_000
+    decay_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
     # Decoupled from the gradient (adamw), or as an L2 loss (sgd).
-    weight_decay: float = 1e-4
+    weight_decay: NonNegativeFloat = 1e-4
     # Only for sgd.
-    momentum: float = 0.9
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     # Added to the denominator; only for adamw.
-    epsilon: float = 1e-8
+    epsilon: PositiveFloat = 1e-8
     # Gradients are scaled down to this global norm; 0 leaves them alone.
-    max_gradient_norm: float = 5.0
-
-    def __post_init__(self) -> None:
-        group = "optimizer."
-        sizes = ("learning_rate", "weight_decay", "max_gradient_norm")
-        check_numbers(self, *sizes, at_least=0, group=group)
-        check_numbers(self, "warmup_steps", at_least=0, at_most=LARGEST_COUNT, group=group)
-        check_numbers(self, "decay_steps", at_least=1, at_most=LARGEST_COUNT, group=group)
-        check_numbers(self, "decay_rate", above=0, at_most=1, group=group)
-        check_numbers(self, "momentum", at_least=0, below=1, group=group)
-        check_numbers(self, "epsilon", above=0, group=group)
+    max_gradient_norm: NonNegativeFloat = 5.0
 
 
 def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.configuration.bounds import check_numbers
+from mukoe.configuration.bounds import PositiveFloat
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.types import Array
 
@@ -98,16 +99,16 @@ def categorical_policy(logits: Array, legal_actions: Array | None = None) -> Cat
 
 
 @dataclasses.dataclass(frozen=True)
-class GaussianConfig:
+class GaussianConfig(Validated):
     """The policy head for continuous actions, which lie in [-1, 1]."""
 
     # Standard deviation before learning.
-    initial_std: float = 0.5
+    initial_std: PositiveFloat = 0.5
     # The least standard deviation.
-    minimum_std: float = 0.02
+    minimum_std: PositiveFloat = 0.02
 
     def __post_init__(self) -> None:
-        check_numbers(self, "minimum_std", "initial_std", above=0, group="gaussian.")
+        super().__post_init__()
         if not self.minimum_std < self.initial_std:
             raise UserError(
                 "a Gaussian policy needs 0 < minimum_std < initial_std, not minimum_std "

@@ -23,23 +23,24 @@ import jax
 import jax.numpy as jnp
 from dm_env import specs
 
-from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
+from mukoe.configuration.bounds import UnrolledCount
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.types import Array, Nest, split_legal_actions
 
 
 @dataclasses.dataclass(frozen=True)
-class HistoryConfig:
+class HistoryConfig(Validated):
     """How much of the past the network sees."""
 
     # Frames in the input, the current one included. Paper: 32 for Atari (arXiv:1911.08265,
     # appendix E); 4 is usual for agents of a smaller budget.
-    frames: int = 1
+    frames: UnrolledCount = 1
     # Add one plane for each of the `frames - 1` past actions. Paper: yes for Atari.
     action_planes: bool = False
 
     def __post_init__(self) -> None:
-        check_numbers(self, "frames", at_least=1, at_most=MOST_COMPILED, group="history.")
+        super().__post_init__()
         if self.action_planes and self.frames == 1:
             raise UserError("action planes need a history of at least 2 frames, not 1")
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import chex
 import haiku as hk
@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from dm_env import specs
+from msgspec import Meta
 
-from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
+from mukoe.configuration.bounds import MOST_COMPILED, PositiveInt, UnitInterval
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.heads import Head
@@ -26,62 +28,49 @@ REPRESENTATION = "representation"
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Validated):
     """The networks of MuZero. Paper: arXiv:1911.08265, appendix F, on Atari."""
 
     # 'mlp', 'flat', 'board', 'small', 'large' or 'impala', see `mukoe.networks.torsos`.
     # Paper: 'large'.
     torso: str = "mlp"
     # Layers of the torsos 'mlp' and 'flat' before the state; channels of the stages of 'impala'.
-    hidden_sizes: tuple[int, ...] = (128,)
+    hidden_sizes: tuple[PositiveInt, ...] = (128,)
     # Channels of a spatial state, length of a vector state. Paper: 256.
-    width: int = 64
+    width: PositiveInt = 64
     # Residual blocks between torso and state. Paper: 16 for board games; for Atari it is
     # silent on whether the 16 follow the down-sampling.
-    representation_blocks: int = 0
+    representation_blocks: Annotated[int, Meta(ge=0, le=MOST_COMPILED)] = 0
     # 'residual' blocks, or an 'lstm' that takes actions as input (Muesli, arXiv:2104.06159);
     # its state is a vector of 2 x `width`: output and cell.
     dynamics: Literal["residual", "lstm"] = "residual"
     # Residual blocks of the dynamics. Paper: 16.
-    dynamics_blocks: int = 1
+    dynamics_blocks: Annotated[int, Meta(ge=0, le=MOST_COMPILED)] = 1
     # How an action enters a spatial state: 'planes', one for each action, filled with 1 or 0;
     # 'cell', one plane with a 1 where the stone goes (paper: Go, shogi; a last action beyond
     # the cells is a pass, all zeros); 'column', one plane with a 1 all along a column.
     action_encoding: Literal["planes", "cell", "column"] = "planes"
     # Channels of the 1x1 convolution of a head on a spatial state.
-    head_channels: int = 16
+    head_channels: PositiveInt = 16
     # Hidden layers of a head.
-    head_sizes: tuple[int, ...] = (64,)
+    head_sizes: tuple[PositiveInt, ...] = (64,)
     # The policy head of continuous actions.
     gaussian: GaussianConfig = GaussianConfig()
     # Scale states to [0, 1], but for those of an LSTM. Paper: yes (appendix G).
     scale_hidden_state: bool = True
     # Gradient into the state that enters a dynamics call. Paper: 1/2 (appendix G).
-    dynamics_gradient_scale: float = 0.5
+    dynamics_gradient_scale: UnitInterval = 0.5
     # Bins of the value. Paper: 601 over [-300, 300], transformed.
     value_support: SupportConfig = SupportConfig()
     # Bins of the reward. Paper: as the value.
     reward_support: SupportConfig = SupportConfig()
 
     def __post_init__(self) -> None:
-        if self.action_encoding not in ACTION_ENCODINGS:
-            raise UserError(
-                f"unknown action_encoding {self.action_encoding!r}; known are "
-                f"{', '.join(ACTION_ENCODINGS)}"
-            )
+        super().__post_init__()
         if self.torso not in TORSOS:
             raise UserError(f"unknown torso {self.torso!r}; known are {', '.join(TORSOS)}")
-        group = "network."
-        sizes = ("width", "hidden_sizes", "head_sizes", "head_channels")
-        check_numbers(self, *sizes, at_least=1, group=group)
         if self.width % 2:
             raise UserError(f"network.width must be even, not {self.width}")
-        blocks = ("representation_blocks", "dynamics_blocks")
-        check_numbers(self, *blocks, at_least=0, at_most=MOST_COMPILED, group=group)
-        check_numbers(self, "dynamics_gradient_scale", at_least=0, at_most=1, group=group)
-
-
-ACTION_ENCODINGS = ("planes", "cell", "column")
 
 
 class Prediction(NamedTuple):

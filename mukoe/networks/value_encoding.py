@@ -8,11 +8,13 @@ with the invertible transform of Pohlen et al. (2018, arXiv:1805.11593, proposit
 """
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+from msgspec import Meta
 
-from mukoe.configuration.bounds import check_numbers
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.types import Array
 
@@ -41,7 +43,7 @@ def signed_parabolic(y: Array) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class SupportConfig:
+class SupportConfig(Validated):
     """The bins of a categorical scalar; Atari's are the defaults (arXiv:1911.08265, app. F)."""
 
     # The lowest bin, in transformed units where `hyperbolic`. Paper: -300.
@@ -49,13 +51,12 @@ class SupportConfig:
     # The highest bin. Paper: 300.
     maximum: float = 300.0
     # Evenly spaced bins, both ends included. Paper: 601.
-    num_bins: int = 601
+    num_bins: Annotated[int, Meta(ge=2)] = 601
     # Squash with h first. Paper: yes for Atari, no for board games.
     hyperbolic: bool = True
 
     def __post_init__(self) -> None:
-        check_numbers(self, "minimum", "maximum", group="support.")
-        check_numbers(self, "num_bins", at_least=2, group="support.")
+        super().__post_init__()
         if not self.minimum < self.maximum:
             raise UserError(
                 "a support needs minimum < maximum, not "

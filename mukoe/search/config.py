@@ -2,15 +2,24 @@
 
 import dataclasses
 import itertools
-import math
+from typing import Annotated
 
-from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
+from msgspec import Meta
+
+from mukoe.configuration.bounds import (
+    LARGEST_COUNT,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    UnitInterval,
+)
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.search.q_normalization import QNormalizationConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Validated):
     """Settings of the search; the defaults are MuZero's on Atari.
 
     Sources: MuZero (arXiv:1911.08265, appendix and the published pseudo-code), Gumbel MuZero
@@ -22,50 +31,46 @@ class SearchConfig:
     algorithm: str = "muzero"
     # Model steps per decision; 0 acts from the prior alone. MuZero: 50 on Atari, 800 in board
     # games. Gumbel MuZero learns with as few as 2.
-    num_simulations: int = 50
+    num_simulations: Annotated[int, Meta(ge=0, le=LARGEST_COUNT - 1)] = 50
     # The longest path from the root, in actions; None for no limit, as in both papers.
-    max_depth: int | None = None
+    max_depth: Annotated[int, Meta(ge=1, le=LARGEST_COUNT - 1)] | None = None
     # Discount of the agent's environment. The search reads the model's own, so that a
     # model can end an episode (0) or pass the turn (-1); this is what agents build models and
     # targets with. MuZero: 0.997 on Atari, 1 in board games.
-    discount: float = 0.997
+    discount: UnitInterval = 0.997
 
     # Range of the Q-values that counts as [0, 1].
     q_normalization: QNormalizationConfig = QNormalizationConfig()
 
     # 'muzero': concentration of the noise at the root. MuZero: 0.25 on Atari; chess 0.3,
     # shogi 0.15, Go 0.03.
-    dirichlet_alpha: float = 0.25
+    dirichlet_alpha: PositiveFloat = 0.25
     # 'muzero': share of the noise in the prior of the root. MuZero: 0.25.
-    dirichlet_fraction: float = 0.25
+    dirichlet_fraction: UnitInterval = 0.25
     # 'muzero': c_1 of the PUCT formula (appendix B, equation 2). MuZero: 1.25.
-    pb_c_init: float = 1.25
+    pb_c_init: NonNegativeFloat = 1.25
     # 'muzero': c_2 of the PUCT formula. MuZero: 19652.
-    pb_c_base: float = 19652.0
+    pb_c_base: PositiveFloat = 19652.0
     # 'muzero', and 0 simulations: (learner step, temperature of the actions from there on),
     # in ascending order from step 0. MuZero on Atari: these, over 1M steps.
-    temperature_schedule: tuple[tuple[int, float], ...] = (
+    temperature_schedule: tuple[
+        tuple[Annotated[int, Meta(ge=0, le=LARGEST_COUNT)], NonNegativeFloat], ...
+    ] = (
         (0, 1.0),
         (500_000, 0.5),
         (750_000, 0.25),
     )
 
     # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
-    max_num_considered_actions: int = 16
+    max_num_considered_actions: PositiveInt = 16
     # 'gumbel': scale of the Gumbel noise while training. Gumbel MuZero: 1.
-    gumbel_scale: float = 1.0
+    gumbel_scale: NonNegativeFloat = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         from mukoe.search.plan import ALGORITHMS
 
         ALGORITHMS[self.algorithm]  # Raises for an unknown name.
-        group = "search."
-        check_numbers(self, "num_simulations", at_least=0, at_most=LARGEST_COUNT - 1, group=group)
-        check_numbers(self, "max_depth", at_least=1, at_most=LARGEST_COUNT - 1, group=group)
-        check_numbers(self, "max_num_considered_actions", at_least=1, group=group)
-        check_numbers(self, "discount", "dirichlet_fraction", at_least=0, at_most=1, group=group)
-        check_numbers(self, "dirichlet_alpha", "pb_c_base", above=0, group=group)
-        check_numbers(self, "pb_c_init", "gumbel_scale", at_least=0, group=group)
         self._check_temperatures()
 
     def _check_temperatures(self) -> None:
@@ -74,11 +79,3 @@ class SearchConfig:
             raise UserError(
                 f"the steps of a temperature schedule must ascend from 0, unlike {steps}"
             )
-        if steps[-1] > LARGEST_COUNT:
-            raise UserError(
-                f"the steps of a temperature schedule must be at most {LARGEST_COUNT}, not "
-                f"{steps[-1]}"
-            )
-        temperatures = [temperature for _, temperature in self.temperature_schedule]
-        if not all(0 <= temperature < math.inf for temperature in temperatures):
-            raise UserError(f"temperatures must be 0 or more, and finite, unlike {temperatures}")

@@ -17,11 +17,10 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from mukoe.configuration.bounds import check_numbers
-from mukoe.errors import UserError
+from mukoe.configuration.bounds import PositiveFloat
+from mukoe.configuration.fields import Validated
 from mukoe.types import Array
 
-SCOPES = ("node", "tree")
 VALUE_SCALE = 0.1
 """`c_scale` of Gumbel MuZero (section 3, equation 8) for Q-values in [0, 1]."""
 MAXVISIT_INIT = 50.0
@@ -29,22 +28,14 @@ MAXVISIT_INIT = 50.0
 
 
 @dataclasses.dataclass(frozen=True)
-class QNormalizationConfig:
+class QNormalizationConfig(Validated):
     """Range by which the search normalises Q-values."""
 
     # 'node': the Q-values of the node, its value included (mctx). 'tree': the Q-values of all
     # visited actions in the tree (MuZero, appendix B, equation 5; EfficientZero V2).
     scope: Literal["node", "tree"] = "node"
     # The least range; smaller ones count as this one. mctx: 1e-8; EfficientZero V2: 0.01.
-    floor: float = 1e-8
-
-    def __post_init__(self) -> None:
-        if self.scope not in SCOPES:
-            raise UserError(
-                f"unknown search.q_normalization.scope {self.scope!r}; known are "
-                f"{', '.join(SCOPES)}"
-            )
-        check_numbers(self, "floor", above=0, group="search.q_normalization.")
+    floor: PositiveFloat = 1e-8
 
 
 @chex.dataclass(frozen=True)

@@ -102,7 +102,7 @@ def test_main_runs_and_its_status_is_kept(directory, arguments, output):
     ("arguments", "message"),
     [
         (("--config.serch.x=1",), "unknown config field 'serch': did you mean search?"),
-        (("--config.dueling=maybe",), "takes true or false, got 'maybe'"),
+        (("--config.dueling=maybe",), "dueling must be true or false, not 'maybe'"),
         (("--config=none.py",), "config file 'none.py' does not exist"),
         (("--game=Pac",), "flag --game=Pac"),
         (("--gam=Pong",), "Unknown command line flag 'gam'"),

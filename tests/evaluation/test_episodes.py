@@ -83,7 +83,7 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path_factory):
 def test_numbers_that_cannot_be(field):
     with pytest.raises(UserError, match=f"{field} must be at least 1, not 0"):
         EvaluationConfig(**{field: 0})
-    with pytest.raises(UserError, match="seed must not be negative, not -1"):
+    with pytest.raises(UserError, match="seed must be from 0 to 4294967295, not -1"):
         EvaluationConfig(seed=-1)
 
 

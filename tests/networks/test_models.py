@@ -355,7 +355,7 @@ def test_an_action_enters_along_its_column():
         ("column", "board", 6, "takes 7 actions, not 6"),
         ("cell", "board", 7, "takes 21 or 22 actions, not 7"),
         ("cell", "flat", 21, "needs torso 'board'"),
-        ("row", "board", 3, "unknown action_encoding 'row'"),
+        ("row", "board", 3, "action_encoding must be one of planes, cell, column, not 'row'"),
     ],
 )
 def test_actions_without_a_place_on_the_board_are_refused(encoding, torso, actions, message):

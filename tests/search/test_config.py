@@ -14,17 +14,20 @@ from mukoe.search import QNormalizationConfig, SearchConfig
             "unknown search algorithm 'alphazero': known are muzero, gumbel",
         ),
         ({"algorithm": "mukoe.search.puct:nothing"}, "no attribute 'nothing'"),
-        ({"num_simulations": -1}, "search.num_simulations must not be negative, not -1"),
-        ({"max_depth": 0}, "search.max_depth must be at least 1, not 0"),
+        ({"num_simulations": -1}, "num_simulations must be from 0 to 2147483646, not -1"),
+        ({"max_depth": 0}, "max_depth must be from 1 to 2147483646, not 0"),
         ({"max_num_considered_actions": 0}, "actions must be at least 1, not 0"),
-        ({"dirichlet_alpha": 0.0}, "search.dirichlet_alpha must be positive, not 0.0"),
-        ({"dirichlet_fraction": 1.5}, "search.dirichlet_fraction must be from 0 to 1, not 1.5"),
+        ({"dirichlet_alpha": 0.0}, "SearchConfig.dirichlet_alpha must be above 0, not 0.0"),
+        (
+            {"dirichlet_fraction": 1.5},
+            "SearchConfig.dirichlet_fraction must be from 0 to 1, not 1.5",
+        ),
         ({"temperature_schedule": ()}, "ascend from 0"),
         ({"temperature_schedule": ((5, 1.0),)}, "ascend from 0"),
         ({"temperature_schedule": ((0, 1.0), (9, 0.5), (9, 0.2))}, "ascend from 0"),
-        ({"temperature_schedule": ((0, 1.0), (2**31, 0.5))}, "at most 2147483647, not 2147483648"),
-        ({"temperature_schedule": ((0, -1.0),)}, "temperatures must be 0 or more"),
-        ({"temperature_schedule": ((0, float("nan")),)}, "temperatures must be 0 or more"),
+        ({"temperature_schedule": ((0, 1.0), (2**31, 0.5))}, "from 0 to 2147483647.*2147483648"),
+        ({"temperature_schedule": ((0, -1.0),)}, "a number .at least 0.*-1.0"),
+        ({"temperature_schedule": ((0, float("nan")),)}, "a number .at least 0.*nan"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):
@@ -35,8 +38,8 @@ def test_impossible_settings_are_refused(settings, message):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"scope": "game"}, "unknown search.q_normalization.scope 'game'; known are node, tree"),
-        ({"floor": 0.0}, "search.q_normalization.floor must be positive, not 0.0"),
+        ({"scope": "game"}, "QNormalizationConfig.scope must be one of node, tree, not 'game'"),
+        ({"floor": 0.0}, "QNormalizationConfig.floor must be above 0, not 0.0"),
     ],
 )
 def test_impossible_normalizations_are_refused(settings, message):

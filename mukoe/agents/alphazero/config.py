@@ -5,10 +5,13 @@ Go through self-play", Science 2018, arXiv:1712.01815.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
 
 from mukoe.agents.muzero.config import MuZeroReplayConfig
-from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
+from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt
+from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.fully_observed import check_fully_observed
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -19,36 +22,27 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class AlphaZeroNetworkConfig:
+class AlphaZeroNetworkConfig(Validated):
     """The network: a tower of residual blocks on the board, and two heads."""
 
     # Channels of the tower. Paper: 256.
-    width: int = 32
+    width: PositiveInt = 32
     # Residual blocks of the tower. Paper: 19.
-    blocks: int = 4
+    blocks: Annotated[int, Meta(ge=0, le=MOST_COMPILED)] = 4
     # Channels of the 1x1 convolution of a head. Paper (AlphaGo Zero): policy 2, value 1.
-    head_channels: int = 8
+    head_channels: PositiveInt = 8
     # Hidden layers of a head. Paper (AlphaGo Zero): value 256, policy none.
-    head_sizes: tuple[int, ...] = (64,)
+    head_sizes: tuple[PositiveInt, ...] = (64,)
     # Bins of the value: loss, draw and win. Paper: one number, by its squared error.
     value_support: SupportConfig = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
 
-    def __post_init__(self) -> None:
-        group = "network."
-        sizes = ("width", "head_channels", "head_sizes")
-        check_numbers(self, *sizes, at_least=1, group=group)
-        check_numbers(self, "blocks", at_least=0, at_most=MOST_COMPILED, group=group)
-
 
 @dataclasses.dataclass(frozen=True)
-class AlphaZeroLossConfig:
+class AlphaZeroLossConfig(Validated):
     """The loss: the search's policy and the outcome of the game."""
 
     # Weight of the value's loss; that of the policy is 1. Paper: 1.
-    value_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_numbers(self, "value_weight", at_least=0, group="loss.")
+    value_weight: NonNegativeFloat = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

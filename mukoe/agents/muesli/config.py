@@ -7,9 +7,20 @@ of [1]; "silent": none of them says. The settings of [1] for MuJoCo are not know
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from mukoe.configuration.bounds import LARGEST_COUNT, MOST_COMPILED, check_numbers
+from msgspec import Meta
+
+from mukoe.configuration.bounds import (
+    LARGEST_COUNT,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    UnitInterval,
+    UnrolledCount,
+)
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -21,79 +32,64 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class MuesliReplayConfig:
+class MuesliReplayConfig(Validated):
     """What is kept and how it is sampled; uniformly ([1] section 4.6)."""
 
     # Sequences that are kept. [2] table 5, size of the replay: 6M frames, so 50,000 sequences of
     # 30 steps of 4.
-    capacity: int = 10_000
+    capacity: PositiveInt = 10_000
     # Sequences before learning starts: silent.
-    min_size: int = 50
+    min_size: PositiveInt = 50
     # Sequences in a batch. [2] table 5, batch size: 96.
-    batch_size: int = 96
+    batch_size: PositiveInt = 96
     # How often a sequence is sampled on average. With all of them once fresh, 75% replay makes 4.
-    samples_per_insert: float | None = 4.0
+    samples_per_insert: Annotated[float, Meta(gt=0, le=LARGEST_COUNT)] | None = 4.0
     # Share of a batch that was never sampled before. [1] figure 1: 75% are replayed with the
     # IMPALA network, 95% with the large one ([2] table 6, too).
-    online_fraction: float = 0.25
-
-    def __post_init__(self) -> None:
-        group = "replay."
-        check_numbers(self, "capacity", "min_size", "batch_size", at_least=1, group=group)
-        check_numbers(self, "samples_per_insert", above=0, at_most=LARGEST_COUNT, group=group)
-        check_numbers(self, "online_fraction", at_least=0, below=1, group=group)
+    online_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
-class MuesliLossConfig:
+class MuesliLossConfig(Validated):
     """Targets and losses."""
 
     # Steps of a sequence, each of them the root of an unroll. [2] table 5, steps: 30.
-    sequence_length: int = 30
+    sequence_length: Annotated[int, Meta(ge=2)] = 30
     # K, model steps after the root. [2] table 5, unroll length: 5.
-    unroll_steps: int = 5
+    unroll_steps: UnrolledCount = 5
     # Discount per step, γ. [2] table 5, discount: 0.995.
-    discount: float = 0.995
+    discount: UnitInterval = 0.995
     # λ of Retrace. [2] table 6, Retrace λ: 0.95.
-    gae_lambda: float = 0.95
+    gae_lambda: UnitInterval = 0.95
     # c, advantages in the regulariser are clipped to ±c. [1] section 4.1, its end: 1.
-    advantage_clip: float = 1.0
+    advantage_clip: PositiveFloat = 1.0
     # λ, weight of KL(π_CMPO, π) beside the policy gradient. [1] figure 3b: 1.
-    regularizer_weight: float = 1.0
+    regularizer_weight: NonNegativeFloat = 1.0
     # Actions drawn for the regulariser, with continuous actions for `v` too; 0 takes all of them
     # exactly. [2] table 5, samples of the regulariser and of Retrace: 16 each; table 6, large
     # network: exact.
-    num_samples: int = 16
+    num_samples: NonNegativeInt = 16
     # Weight of the behaviour policy in the prior. Second hand, table not known to us: 0.03.
-    prior_behavior: float = 0.03
+    prior_behavior: UnitInterval = 0.03
     # Weight of the uniform policy in the prior; the rest is the target network's. Second hand,
     # table not known to us: 0.003.
-    prior_uniform: float = 0.003
+    prior_uniform: UnitInterval = 0.003
     # β of the moving second moment of G - v. [2] table 5, variance decay: 0.99.
-    moment_decay: float = 0.99
+    moment_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     # Added to the second moment. [2] table 5, variance offset: 1e-12.
-    moment_epsilon: float = 1e-12
+    moment_epsilon: PositiveFloat = 1e-12
     # Weight of policy gradient and regulariser. Second hand, table not known to us: 3; the code
     # of [2] takes 1.
-    policy_weight: float = 3.0
+    policy_weight: NonNegativeFloat = 3.0
     # Weight of the model's policies, L_m: silent; the code of [2] takes 1.
-    model_policy_weight: float = 1.0
+    model_policy_weight: NonNegativeFloat = 1.0
     # Weight of the values. [2] table 5, value loss: 0.25.
-    value_weight: float = 0.25
+    value_weight: NonNegativeFloat = 0.25
     # Weight of the rewards. [2] table 5, reward loss: 1.
-    reward_weight: float = 1.0
+    reward_weight: NonNegativeFloat = 1.0
 
     def __post_init__(self) -> None:
-        group = "loss."
-        check_numbers(self, "sequence_length", at_least=2, group=group)
-        check_numbers(self, "unroll_steps", at_least=1, at_most=MOST_COMPILED, group=group)
-        shares = ("discount", "gae_lambda", "prior_behavior", "prior_uniform")
-        check_numbers(self, *shares, at_least=0, at_most=1, group=group)
-        check_numbers(self, "moment_decay", at_least=0, below=1, group=group)
-        check_numbers(self, "advantage_clip", "moment_epsilon", above=0, group=group)
-        weights = ("policy_weight", "model_policy_weight", "value_weight", "reward_weight")
-        check_numbers(self, "regularizer_weight", *weights, at_least=0, group=group)
-        check_numbers(self, "num_samples", at_least=0, group=group)
+        super().__post_init__()
         if self.unroll_steps >= self.sequence_length:
             raise UserError(
                 f"loss.unroll_steps ({self.unroll_steps}) must be below loss.sequence_length "

@@ -9,7 +9,14 @@ arXiv:2310.00036, whose settings for Atari are those of [2] where nothing else i
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from mukoe.configuration.bounds import MOST_COMPILED, check_numbers
+from mukoe.configuration.bounds import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    UnitInterval,
+    UnrolledCount,
+)
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.distributions import GaussianConfig
@@ -22,7 +29,7 @@ TORSOS = ("mlp", "nature", "impala")
 
 
 @dataclasses.dataclass(frozen=True)
-class PPONetworkConfig:
+class PPONetworkConfig(Validated):
     """The network: a policy and a value."""
 
     # 'mlp', two towers of tanh layers, one for the policy and one for the value, for inputs of
@@ -30,51 +37,46 @@ class PPONetworkConfig:
     # each shared by both ([2] Atari 8; [3]: IMPALA).
     torso: Literal["mlp", "nature", "impala"] = "mlp"
     # Layers of a tower of 'mlp'. [2], its code for classic control: two of 64.
-    hidden_sizes: tuple[int, ...] = (64, 64)
+    hidden_sizes: tuple[PositiveInt, ...] = (64, 64)
     # Channels of the stages of 'impala'. [3]: 16, 32, 32.
-    channels: tuple[int, ...] = (16, 32, 32)
+    channels: tuple[PositiveInt, ...] = (16, 32, 32)
     # The layer behind the convolutions. [2]: 512 with 'nature'; [3]: 256 with 'impala'.
-    width: int = 256
+    width: PositiveInt = 256
     # The policy head of continuous actions; its standard deviation does not depend on the
     # state ([2] continuous 2).
     gaussian: GaussianConfig = GaussianConfig()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.torso not in TORSOS:
             raise UserError(f"unknown torso {self.torso!r} of PPO; known are {', '.join(TORSOS)}")
-        check_numbers(self, "hidden_sizes", "channels", "width", at_least=1, group="network.")
 
 
 @dataclasses.dataclass(frozen=True)
-class PPOLossConfig:
+class PPOLossConfig(Validated):
     """Advantages and losses."""
 
     # Discount per step, γ. [2], [3]: 0.99.
-    discount: float = 0.99
+    discount: UnitInterval = 0.99
     # λ of the generalised advantage estimates. [1] table 3; [2] core 5; [3]: 0.95.
-    gae_lambda: float = 0.95
+    gae_lambda: UnitInterval = 0.95
     # ε of the clipped surrogate. [1] table 5, [2] core 8, [3]: 0.1 on Atari, 0.2 elsewhere.
-    clip_epsilon: float = 0.2
+    clip_epsilon: PositiveFloat = 0.2
     # Whether values are clipped by the same ε. [2] core 9: yes, though it may hurt; [3]: no.
     clip_values: bool = True
     # Weight of the entropy. [1] table 5, [2] core 10, [3]: 0.01 with discrete actions; [2]
     # continuous: 0.
-    entropy_weight: float = 0.01
+    entropy_weight: NonNegativeFloat = 0.01
     # Weight of the values' squared error, of which half is taken. [2] core 10; [3]: 0.5.
-    value_weight: float = 0.5
+    value_weight: NonNegativeFloat = 0.5
     # Whether the advantages of a minibatch get mean 0 and deviation 1. [2] core 7: yes.
     normalize_advantages: bool = True
     # Rewards are multiplied by it. Silent; [2] continuous 8 divides by a running deviation.
-    reward_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_numbers(self, "discount", "gae_lambda", at_least=0, at_most=1, group="loss.")
-        check_numbers(self, "clip_epsilon", "reward_scale", above=0, group="loss.")
-        check_numbers(self, "entropy_weight", "value_weight", at_least=0, group="loss.")
+    reward_scale: PositiveFloat = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(Validated):
     """PPO. The defaults are those of [2] for classic control; `configs/ppo_atari.py` has Atari."""
 
     network: PPONetworkConfig = PPONetworkConfig()
@@ -82,11 +84,11 @@ class PPOConfig:
     history: HistoryConfig = HistoryConfig()
     loss: PPOLossConfig = PPOLossConfig()
     # Steps of a rollout, in each environment. [1] table 5, [2], [3]: 128.
-    rollout_steps: int = 128
+    rollout_steps: PositiveInt = 128
     # Passes over a batch. [2], [3]: 4; [1] table 5: 3.
-    epochs: int = 4
+    epochs: UnrolledCount = 4
     # Parts of a batch, each of them a gradient step. [2], [3]: 4.
-    minibatches: int = 4
+    minibatches: PositiveInt = 4
     # [2] core 3 and 11: Adam with ε 1e-5, the norm of its gradients at most 0.5; [2] and [3] on
     # Atari: 2.5e-4.
     optimizer: OptimizerConfig = OptimizerConfig(
@@ -98,8 +100,7 @@ class PPOConfig:
     evaluation: Literal["sample", "mode"] = "sample"
 
     def __post_init__(self) -> None:
-        check_numbers(self, "rollout_steps", "minibatches", at_least=1, group="agent.")
-        check_numbers(self, "epochs", at_least=1, at_most=MOST_COMPILED, group="agent.")
+        super().__post_init__()
         if self.rollout_steps % self.minibatches:
             raise UserError(
                 f"agent.rollout_steps ({self.rollout_steps}) must be a multiple of "

@@ -8,7 +8,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.configuration.bounds import check_numbers
+from mukoe.configuration.bounds import NonNegativeFloat, PositiveInt
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,27 +17,22 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class ChanceConfig:
+class ChanceConfig(Validated):
     """Chance outcomes: their codes, their losses, their part in the search."""
 
     # M, codes that outcomes can have, however many actions there are. Paper: 32.
-    codebook_size: int = 32
+    codebook_size: PositiveInt = 32
     # Weight of the afterstate value's loss. Paper: 1.
-    afterstate_value_weight: float = 0.25
+    afterstate_value_weight: NonNegativeFloat = 0.25
     # Weight of the cross-entropy between the chance distribution and the codes. Paper: 1.
-    chance_weight: float = 1.0
+    chance_weight: NonNegativeFloat = 1.0
     # β, weight of the squared distance between code and encoding. Paper: a β without a number.
     # It has to be small: with 0.25, that of VQ-VAE (arXiv:1711.00937), where the term is from,
     # both sides of a coin get the same code (`docs/agents.md`).
-    commitment_weight: float = 0.01
+    commitment_weight: NonNegativeFloat = 0.01
     # Draw the outcomes in the search, as in the paper, instead of taking that of the largest
     # σ(c) / (N(c) + 1), as in mctx.
     sample_outcomes: bool = False
-
-    def __post_init__(self) -> None:
-        check_numbers(self, "codebook_size", at_least=1, group="chance.")
-        weights = ("afterstate_value_weight", "chance_weight", "commitment_weight")
-        check_numbers(self, *weights, at_least=0, group="chance.")
 
 
 @dataclasses.dataclass(frozen=True)

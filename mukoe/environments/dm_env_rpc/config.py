@@ -4,7 +4,8 @@ import dataclasses
 import importlib.util
 import re
 
-from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers
+from mukoe.configuration.bounds import PositiveInt, Seconds
+from mukoe.configuration.fields import Validated
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
@@ -22,7 +23,7 @@ def require_dm_env_rpc() -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class DmEnvRpcConfig:
+class DmEnvRpcConfig(Validated):
     """An environment that a dm_env_rpc server has."""
 
     # dm_env_rpc://HOST:PORT.
@@ -36,24 +37,22 @@ class DmEnvRpcConfig:
     # The setting of the world that is true in evaluations; None where there is none.
     evaluation_setting: str | None = "evaluation"
     # Seconds that a server may take to be reached when the run starts.
-    connect_seconds: float = 10.0
+    connect_seconds: Seconds = 10.0
     # Seconds that an answer may take; then the server counts as lost.
-    answer_seconds: float = 60.0
+    answer_seconds: Seconds = 60.0
     # Seconds for which a lost server is looked for before the run ends.
-    reconnect_seconds: float = 120.0
+    reconnect_seconds: Seconds = 120.0
     # Losses of one environment without an ended episode in between, after which the run ends.
-    max_losses: int = 10
+    max_losses: PositiveInt = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         found = _ADDRESS.fullmatch(self.address)
         if not found or not 1 <= int(found.group(2)) <= 65535:
             raise UserError(
                 f"'{self.address}' is no address of a dm_env_rpc server; give "
                 "dm_env_rpc://HOST:PORT, such as dm_env_rpc://localhost:5555"
             )
-        seconds = ("connect_seconds", "answer_seconds", "reconnect_seconds")
-        check_numbers(self, *seconds, above=0, at_most=LONGEST_WAIT)
-        check_numbers(self, "max_losses", at_least=1)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_dm_env_rpc`.

@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mukoe.configuration.bounds import LONGEST_SIDE, check_numbers
+from msgspec import Meta
+
+from mukoe.configuration.bounds import LONGEST_SIDE, PositiveInt
+from mukoe.configuration.fields import Validated
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
@@ -35,7 +38,7 @@ class GymnasiumConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class GymnasiumPixelsConfig:
+class GymnasiumPixelsConfig(Validated):
     """A registered Gymnasium environment that is seen as a picture."""
 
     # As `gymnasium.make` takes it, such as LunarLander-v3.
@@ -43,19 +46,18 @@ class GymnasiumPixelsConfig:
     # Further arguments of `gymnasium.make`.
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     # Rows of the observation.
-    height: int = 64
+    height: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)] = 64
     # Columns of the observation.
-    width: int = 64
+    width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)] = 64
     # One luminance channel instead of three colours.
     grayscale: bool = True
     # Steps of the environment for each action and each picture.
-    action_repeat: int = 1
+    action_repeat: PositiveInt = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if "render_mode" in self.arguments:
             raise UserError("arguments.render_mode is 'rgb_array' for pictures: leave it out")
-        check_numbers(self, "action_repeat", at_least=1)
-        check_numbers(self, "height", "width", at_least=1, at_most=LONGEST_SIDE)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""

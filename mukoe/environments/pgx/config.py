@@ -2,9 +2,12 @@
 
 import dataclasses
 import difflib
-from typing import Literal
+from typing import Annotated, Literal
 
-from mukoe.configuration.bounds import LARGEST_COUNT, check_numbers
+from msgspec import Meta
+
+from mukoe.configuration.bounds import LARGEST_COUNT
+from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
 from mukoe.environments.pgx.opponents import MAX_ROLLOUTS, Opponent, check_opponent
@@ -13,7 +16,7 @@ from mukoe.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class PgxConfig:
+class PgxConfig(Validated):
     """A game of pgx. MinAtar has pgx's sticky actions (probability 0.1) and minimal action set."""
 
     # Name of the game, one of `PGX_GAMES`.
@@ -21,15 +24,16 @@ class PgxConfig:
     # Opponent in evaluations of a two-player game; see `OPPONENTS`.
     opponent: Literal["random", "exact", "rollout"] = "random"
     # Simulations per move of the opponent 'rollout'.
-    rollout_simulations: int = 64
+    rollout_simulations: Annotated[int, Meta(ge=1, le=MAX_ROLLOUTS)] = 64
     # Agent steps after which an episode of a single-player game is truncated. None: 10,000 in
     # MinAtar, no limit in 2048.
-    max_steps: int | None = None
+    max_steps: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] | None = None
     # Maximum number of random moves before a game of self-play, drawn uniformly from 0 to this
     # number, which diversifies the positions. Evaluations start from the initial position.
-    random_opening_moves: int = 0
+    random_opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.game not in PGX_GAMES:
             near = difflib.get_close_matches(self.game, PGX_GAMES, n=3, cutoff=0.5)
             hint = (
@@ -40,9 +44,6 @@ class PgxConfig:
             check_opponent(self.opponent, self.game, self.rollout_simulations)
         if self.max_steps is not None and self.two_players:
             raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
-        check_numbers(self, "max_steps", at_least=1, at_most=LARGEST_COUNT)
-        check_numbers(self, "rollout_simulations", at_least=1, at_most=MAX_ROLLOUTS)
-        check_numbers(self, "random_opening_moves", at_least=0, at_most=MAX_OPENING_MOVES)
         if self.random_opening_moves and not self.two_players:
             raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
 

@@ -1,77 +1,64 @@
 """Experiments: an agent, an environment and the settings of a run, for any layout."""
 
 import dataclasses
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from msgspec import Meta
 
 from mukoe.acting.inference import InferenceConfig
 from mukoe.agents.builder import ActorLearnerBuilder
-from mukoe.configuration.bounds import LARGEST_SEED, LONGEST_WAIT, check_numbers
+from mukoe.configuration.bounds import (
+    LONGEST_WAIT,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Seconds,
+    Seed,
+)
+from mukoe.configuration.fields import Validated
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Validated):
     """Lengths, periods and counts of a run, the same for every layout."""
 
     # Seed from which all other seeds follow.
-    seed: int = 0
+    seed: Seed = 0
     # Agent steps of all actors after which the run ends.
-    max_actor_steps: int = 1_000_000
+    max_actor_steps: PositiveInt = 1_000_000
     # Environments per actor, stepped as one vector.
-    envs_per_actor: int = 4
+    envs_per_actor: PositiveInt = 4
     # Episodes of an evaluation, each in an environment of its own.
-    evaluation_episodes: int = 4
+    evaluation_episodes: PositiveInt = 4
     # Agent steps of all actors between two evaluations; 0 for none.
-    evaluation_period: int = 20_000
+    evaluation_period: NonNegativeInt = 20_000
     # Seconds between two checkpoints.
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: NonNegativeFloat = 120.0
     # Agent steps between two checkpoints that are written in addition to those by time, at the
     # same steps on every machine (layouts local and sebulba); 0 for none.
-    checkpoint_period: int = 0
+    checkpoint_period: NonNegativeInt = 0
     # Latest checkpoints that are kept; a ladder needs several.
-    keep_checkpoints: int = 3
+    keep_checkpoints: PositiveInt = 3
     # Seconds between two checkpoints of the replay, each written with one of the learner; with 0
     # there are none, and a resumed run fills its replay anew.
-    replay_checkpoint_seconds: float = 300.0
+    replay_checkpoint_seconds: NonNegativeFloat = 300.0
     # Size of a full replay, in GiB, above which it is not saved.
-    replay_checkpoint_gib: float = 4.0
+    replay_checkpoint_gib: NonNegativeFloat = 4.0
     # Agent steps up to which a resumed run of the local layout continues bit for bit, by repeating
     # the actions in its environments; a longer one starts new episodes.
-    exact_resume_steps: int = 1_000_000
+    exact_resume_steps: NonNegativeInt = 1_000_000
     # Consecutive non-finite updates after which the run ends.
-    max_skipped_updates: int = 10
+    max_skipped_updates: PositiveInt = 10
     # Seconds between two rows of a log.
-    log_seconds: float = 5.0
+    log_seconds: Annotated[float, Meta(ge=0, le=LONGEST_WAIT)] = 5.0
     # Agent steps between two rows of a log where logs do not depend on the speed of the machine
     # (local, and sebulba with staleness 0).
-    log_period: int = 1_000
+    log_period: PositiveInt = 1_000
     # Mean return of an evaluation that ends the run; None to run to the step limit.
     target_return: float | None = None
-
-    def __post_init__(self) -> None:
-        counts = (
-            "max_actor_steps",
-            "envs_per_actor",
-            "evaluation_episodes",
-            "log_period",
-            "keep_checkpoints",
-            "max_skipped_updates",
-        )
-        check_numbers(self, *counts, at_least=1, group="run.")
-        periods = (
-            "evaluation_period",
-            "checkpoint_seconds",
-            "checkpoint_period",
-            "replay_checkpoint_seconds",
-            "replay_checkpoint_gib",
-            "exact_resume_steps",
-        )
-        check_numbers(self, *periods, at_least=0, group="run.")
-        check_numbers(self, "log_seconds", at_least=0, at_most=LONGEST_WAIT, group="run.")
-        check_numbers(self, "seed", at_least=0, at_most=LARGEST_SEED, group="run.")
-        check_numbers(self, "target_return", group="run.")
 
 
 ACCELERATED_GROUPS = ("learner", "inference")
@@ -82,17 +69,17 @@ _MOST_CORES = 8192
 
 
 @dataclasses.dataclass(frozen=True)
-class DistributedConfig:
+class DistributedConfig(Validated):
     """Nodes of the program graph and their resources."""
 
     # Number of actor nodes.
-    num_actors: int = 2
+    num_actors: PositiveInt = 2
     # Placement of the policy: 'local' on each actor's CPU; 'server' on inference servers; 'split'
     # with the representation on servers and the search on each actor's CPU; 'auto' on servers if
     # the learner has an accelerator, else local.
     inference: Literal["auto", "local", "server", "split"] = "auto"
     # Number of inference servers; actors are spread over them and move if a server is lost.
-    num_inference_servers: int = 1
+    num_inference_servers: PositiveInt = 1
     # Step one half of an actor's environments while the other half waits for its actions; None
     # to do so if actions come from a server.
     double_buffering: bool | None = None
@@ -102,27 +89,21 @@ class DistributedConfig:
     # Batching of requests.
     server: InferenceConfig = InferenceConfig()
     # Seconds between two fetches of parameters by an actor or server.
-    variable_seconds: float = 1.0
+    variable_seconds: Annotated[float, Meta(ge=0, le=LONGEST_WAIT)] = 1.0
     # Restarts of a node within five minutes; one more failure ends the program. Multi-process
     # launches only.
-    max_restarts: int = 10
+    max_restarts: NonNegativeInt = 10
     # Seconds without a heartbeat after which a process is killed and restarted.
-    hang_seconds: float = 60.0
+    hang_seconds: Seconds = 60.0
     # Batches that the learner prefetches to its devices.
-    prefetch_size: int = 2
+    prefetch_size: NonNegativeInt = 2
     # XLA's CPU threads in an actor or evaluator; 0 for one per core. Multi-process launches only.
-    actor_threads: int = 1
+    actor_threads: Annotated[int, Meta(ge=0, le=_MOST_CORES)] = 1
     # XLA's CPU threads in the learner and in inference servers; 0 for one per core.
-    learner_threads: int = 0
+    learner_threads: Annotated[int, Meta(ge=0, le=_MOST_CORES)] = 0
 
     def __post_init__(self) -> None:
-        group = "distributed."
-        check_numbers(self, "num_actors", "num_inference_servers", at_least=1, group=group)
-        check_numbers(self, "max_restarts", "prefetch_size", at_least=0, group=group)
-        threads = ("actor_threads", "learner_threads")
-        check_numbers(self, *threads, at_least=0, at_most=_MOST_CORES, group=group)
-        check_numbers(self, "variable_seconds", at_least=0, at_most=LONGEST_WAIT, group=group)
-        check_numbers(self, "hang_seconds", above=0, at_most=LONGEST_WAIT, group=group)
+        super().__post_init__()
         port, last = self.prometheus_port, 65536 - self.num_inference_servers
         if port is not None and not 1 <= port <= last:
             raise UserError(
@@ -136,32 +117,30 @@ class DistributedConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SebulbaConfig:
+class SebulbaConfig(Validated):
     """Roles of the devices of one machine."""
 
     # Indices of the devices on which actors run their policies.
-    actor_devices: tuple[int, ...] = (0,)
+    actor_devices: tuple[NonNegativeInt, ...] = (0,)
     # Indices of the learner's devices; a device may do both.
-    learner_devices: tuple[int, ...] = (0,)
+    learner_devices: tuple[NonNegativeInt, ...] = (0,)
     # Threads per actor device. Each steps `run.envs_per_actor` environments while the device
     # computes the actions of another thread.
-    threads_per_device: int = 2
+    threads_per_device: PositiveInt = 2
     # Rounds by which actors are ahead of the learner: with 1 they fill a batch while the learner
     # uses the previous one. With 0 they alternate, and logs and evaluations are reproducible.
-    staleness: int = 1
+    staleness: NonNegativeInt = 1
     # Steps per environment between two parameter updates, for agents with replay.
-    round_steps: int = 16
+    round_steps: PositiveInt = 16
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ("actor_devices", "learner_devices"):
             devices = getattr(self, field)
             if not devices or len(set(devices)) < len(devices):
                 raise UserError(
                     f"sebulba.{field} must name at least 1 device, and each once, not {devices}"
                 )
-            check_numbers(self, field, at_least=0, group="sebulba.")
-        check_numbers(self, "threads_per_device", "round_steps", at_least=1, group="sebulba.")
-        check_numbers(self, "staleness", at_least=0, group="sebulba.")
 
 
 class EnvironmentConfig(Protocol):

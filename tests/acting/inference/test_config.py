@@ -15,5 +15,5 @@ from mukoe.errors import UserError
     ],
 )
 def test_values_that_make_no_sense(field, value):
-    with pytest.raises(UserError, match=f"server.{field} must .*, not {value}"):
+    with pytest.raises(UserError, match=f"InferenceConfig.{field} must .*, not {value}"):
         InferenceConfig(**{field: value})

@@ -311,10 +311,10 @@ def test_unknown_games_name_their_neighbours():
 @pytest.mark.parametrize(
     "choice, message",
     [
-        ({"frame_skip": 0}, "frame_skip must be at least 1, not 0"),
+        ({"frame_skip": 0}, "frame_skip must be from 1 to 2147483647, not 0"),
         ({"height": 0}, "height must be from 1 to 32767, not 0"),
-        ({"noop_max": -1}, "noop_max must not be negative, not -1"),
-        ({"max_frames": 0}, "max_frames must be at least 1, not 0"),
+        ({"noop_max": -1}, "noop_max must be from 0 to 2147483647, not -1"),
+        ({"max_frames": 0}, "max_frames must be from 1 to 2147483647, not 0"),
         ({"noop_max": 30, "max_frames": 30}, r"max_frames must be more than noop_max \(30\)"),
         ({"sticky_actions": 1.5}, "sticky_actions must be at least 0 and below 1, not 1.5"),
         ({"resize": "cubic"}, "resize must be one of area, linear; got 'cubic'"),

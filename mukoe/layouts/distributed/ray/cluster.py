@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mukoe.configuration.bounds import LONGEST_WAIT, check_numbers, is_representable
+from mukoe.configuration.bounds import NonNegativeFloat, NonNegativeInt, Seconds
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig
 
@@ -14,31 +15,28 @@ _OF_RAY = ("CPU", "GPU", "TPU", "memory")
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupResources:
+class GroupResources(Validated):
     """What each node of a group reserves."""
 
     # CPU cores.
-    cpus: float = 1.0
+    cpus: NonNegativeFloat = 1.0
     # GPUs.
-    gpus: int = 0
+    gpus: NonNegativeInt = 0
     # TPU chips.
-    tpus: int = 0
+    tpus: NonNegativeInt = 0
     # GiB of memory; 0 for no reservation.
-    memory_gib: float = 0.0
+    memory_gib: NonNegativeFloat = 0.0
     # Resources of the cluster's own, such as {"learner": 1}: the node runs on a machine that
     # offers them.
-    custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    custom: Mapping[str, NonNegativeFloat] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if wrong := [name for name in self.custom if name in _OF_RAY]:
             raise UserError(
                 f"{wrong[0]!r} is not a custom resource of a cluster: give cpus, gpus, tpus or "
                 "memory_gib"
             )
-        check_numbers(self, "cpus", "gpus", "tpus", "memory_gib", at_least=0)
-        for name, amount in self.custom.items():
-            if not (is_representable(amount) and amount >= 0):
-                raise UserError(f"custom.{name} must be finite and not negative, not {amount}")
 
     @property
     def amounts(self) -> dict[str, float]:
@@ -70,7 +68,7 @@ class GroupResources:
 
 
 @dataclasses.dataclass(frozen=True)
-class RayClusterConfig:
+class RayClusterConfig(Validated):
     """What a file such as `configs/cluster_ray.py` gives: the groups' resources and the network."""
 
     # The Reverb server.
@@ -89,15 +87,15 @@ class RayClusterConfig:
     first_port: int = 20000
     last_port: int = 29999
     # Seconds for which a node waits for a machine with what it asks for; then the program ends.
-    placement_seconds: float = 600.0
+    placement_seconds: Seconds = 600.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1024 <= self.first_port <= self.last_port <= 65535:
             raise UserError(
                 "first_port and last_port must be from 1024 to 65535, in this order, not "
                 f"{self.first_port} and {self.last_port}"
             )
-        check_numbers(self, "placement_seconds", above=0, at_most=LONGEST_WAIT)
 
     def of(self, group: str) -> GroupResources:
         """Returns the resources of a group of the program."""

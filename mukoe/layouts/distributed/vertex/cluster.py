@@ -4,11 +4,13 @@ import collections
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import launchpad as lp
+from msgspec import Meta
 from xmanager import xm
 
-from mukoe.configuration.bounds import check_numbers
+from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 
 _MOST_POOLS = 4
@@ -28,21 +30,20 @@ _MOST_CPUS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class Machine(Validated):
     """The machine of each node of a group."""
 
     # vCPUs at least; XManager takes the smallest N1 machine that has them.
-    cpus: int = 4
+    cpus: Annotated[int, Meta(ge=1, le=_MOST_OF_N1["cpus"])] = 4
     # GiB of memory at least.
-    memory_gib: float = 15.0
+    memory_gib: Annotated[float, Meta(gt=0, le=_MOST_OF_N1["memory_gib"])] = 15.0
     # One of 'p4', 't4', 'p100', 'v100', 'a100', 'tpu_v2', 'tpu_v3'; None for none.
     accelerator: str | None = None
     # GPUs, or TPU cores, of the machine.
     accelerator_count: int = 0
 
     def __post_init__(self) -> None:
-        check_numbers(self, "cpus", at_least=1, at_most=_MOST_OF_N1["cpus"])
-        check_numbers(self, "memory_gib", above=0, at_most=_MOST_OF_N1["memory_gib"])
+        super().__post_init__()
         if self.accelerator is None:
             if self.accelerator_count:
                 raise UserError("a machine without an accelerator has accelerator_count 0")

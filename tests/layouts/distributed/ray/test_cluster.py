@@ -91,9 +91,12 @@ def test_more_nodes_than_the_cluster_can_have_are_refused():
     "make, message",
     [
         (lambda: GroupResources(custom={"GPU": 1}), "'GPU' is not a custom resource"),
-        (lambda: GroupResources(cpus=-1), "must not be negative"),
+        (lambda: GroupResources(cpus=-1), "cpus must be at least 0"),
         (lambda: RayClusterConfig(first_port=9, last_port=8), "first_port and last_port"),
-        (lambda: RayClusterConfig(placement_seconds=0), "placement_seconds must be positive"),
+        (
+            lambda: RayClusterConfig(placement_seconds=0),
+            "placement_seconds must be above 0 and at most",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, message):
