@@ -1,30 +1,37 @@
-"""What an environment does wrong, said in one line: which one, what was expected, what came."""
+"""Checks of environments; each error is one line: environment, expected and received value."""
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import dm_env
 import numpy as np
+import tree
+from dm_env import specs
+
+from mukoe.errors import UserError
+from mukoe.types import EnvironmentSpec, Nest
 
 
 class EnvironmentFailedError(RuntimeError):
-    """An environment raised an error of its own, which is the cause of this one."""
+    """Failure of an environment's `reset` or `step`; its own exception is the cause."""
 
 
 def call(where: str, environment: dm_env.Environment, method: str, *arguments: Any) -> Any:
     """Calls `reset` or `step` of an environment.
 
     Args:
-      where: names the environment.
-      environment: that is called.
-      method: `reset` or `step`.
-      *arguments: of the method.
+      where: name of the environment for error messages.
+      environment: environment to call.
+      method: name of the method, `reset` or `step`.
+      *arguments: arguments of the method.
 
     Raises:
-      EnvironmentFailedError: it raised, or returned something else than a `dm_env.TimeStep`.
+      EnvironmentFailedError: the method raised an error or did not return a `dm_env.TimeStep`.
     """
     try:
         timestep = getattr(environment, method)(*arguments)
-    except Exception as error:  # whatever a person's environment raises
+    except Exception as error:  # any error of the user's environment
         text = " ".join(str(error).split())
         raise EnvironmentFailedError(
             f"{where}: {method}() must return a dm_env.TimeStep; it raised "
@@ -38,12 +45,169 @@ def call(where: str, environment: dm_env.Environment, method: str, *arguments: A
 
 
 def find_not_finite(batch: np.ndarray) -> tuple[int, float] | None:
-    """Returns where in a batch `[B, ...]` of floats is a NaN or an infinity, and which one.
-
-    The first index of `B` that has one, or None.
-    """
+    """Returns the batch index and the value of the first NaN or infinity in `[B, ...]`, or None."""
     finite = np.isfinite(batch)
     if finite.all():
         return None
     index = int(np.argwhere(~finite)[0][0])
     return index, float(batch[index][~finite[index]].flat[0])
+
+
+class SpecChecker:
+    """Checks the actions and time steps of a vector of environments against their spec.
+
+    All methods raise a UserError that names the environment and the field.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, num_envs: int, name: str):
+        """Initialises the checker.
+
+        Args:
+          spec: specs of one environment.
+          num_envs: number of environments `B`.
+          name: environment name for error messages.
+
+        Raises:
+          UserError: the actions are neither discrete nor vectors of float32.
+        """
+        if not _is_supported(spec.actions):
+            raise UserError(
+                f"{name}: actions must be a dm_env.specs.DiscreteArray, or a BoundedArray of one "
+                f"axis and dtype float32; got {spec.actions!r}"
+            )
+        self._spec = spec
+        self._num_envs = num_envs
+        self._name = name
+        self._fields = _field_names(spec.observations)
+        self._leaf_specs = tree.flatten(spec.observations)
+
+    def where(self, index: int) -> str:
+        """Returns the name of one environment for error messages."""
+        return f"{self._name}, environment {index} of the vector"
+
+    def check_same_spec(self, index: int, other: EnvironmentSpec) -> None:
+        """Checks that the specs of an environment equal those of the vector."""
+        try:
+            same = tree.map_structure(_same_array, self._spec, other)
+        except (TypeError, ValueError):
+            same = [False]
+        if not all(tree.flatten(same)):
+            self._fail(
+                index,
+                "all environments of a vector need equal specs; "
+                f"expected {self._spec}, got {other}",
+            )
+
+    def check_actions(self, actions: np.ndarray, ignored: Sequence[bool]) -> np.ndarray:
+        """Returns the actions in the dtype of the spec; continuous ones clipped to the bounds.
+
+        Args:
+          actions: `[B]` integers or `[B, D]` floats.
+          ignored: `B` flags, True where the value of the action is not checked.
+        """
+        if isinstance(self._spec.actions, specs.DiscreteArray):
+            return self._check_discrete(actions, ignored)
+        return self._check_continuous(actions, ignored)
+
+    def check_first(self, index: int, timestep: dm_env.TimeStep) -> None:
+        """Checks the result of `reset`: step type and observation, with bounds and field names."""
+        if not timestep.first():
+            self._fail(index, f"reset() must return a FIRST step; got {timestep.step_type!r}")
+        self._check_arrays(index, timestep.observation)
+        self._check_values(index, timestep.observation)
+
+    def check_step(self, index: int, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+        """Checks the result of `step`, and returns it with reward and discount as floats."""
+        if timestep.first():
+            self._fail(index, "step() must end an episode with LAST before it returns FIRST")
+        self._check_arrays(index, timestep.observation)
+        return timestep._replace(
+            reward=self._check_scalar(index, "reward", timestep.reward),
+            discount=self._check_scalar(index, "discount", timestep.discount),
+        )
+
+    def check_finite(self, observation: Nest) -> None:
+        """Checks that the floats of a batched observation `[B, ...]` are finite."""
+        leaves = tree.flatten(observation)
+        for field, spec, leaf in zip(self._fields, self._leaf_specs, leaves, strict=True):
+            if spec.dtype.kind == "f" and (found := find_not_finite(leaf)):
+                index, value = found
+                self._fail(index, f"observation field '{field}' must be finite; got {value}")
+
+    def _check_discrete(self, actions: np.ndarray, ignored: Sequence[bool]) -> np.ndarray:
+        count = self._spec.actions.num_values
+        if actions.shape != (self._num_envs,) or actions.dtype.kind not in "iu":
+            raise UserError(
+                f"{self._name}: actions must be {self._num_envs} integers; "
+                f"got shape {actions.shape}, dtype {actions.dtype}"
+            )
+        for index, (action, is_ignored) in enumerate(zip(actions, ignored, strict=True)):
+            if not is_ignored and not 0 <= action < count:
+                self._fail(index, f"action must be in 0..{count - 1}; got {action}")
+        return actions.astype(self._spec.actions.dtype)
+
+    def _check_continuous(self, actions: np.ndarray, ignored: Sequence[bool]) -> np.ndarray:
+        spec = self._spec.actions
+        if actions.shape != (self._num_envs, *spec.shape) or actions.dtype.kind != "f":
+            raise UserError(
+                f"{self._name}: actions must be floats {[self._num_envs, *spec.shape]}; "
+                f"got shape {actions.shape}, dtype {actions.dtype}"
+            )
+        for index, (action, is_ignored) in enumerate(zip(actions, ignored, strict=True)):
+            if not is_ignored and not np.isfinite(action).all():
+                self._fail(index, f"action must be finite; got {action}")
+        return np.clip(actions, spec.minimum, spec.maximum).astype(spec.dtype)
+
+    def _check_arrays(self, index: int, observation: Nest) -> None:
+        leaves = tree.flatten(observation)
+        if len(leaves) != len(self._fields):
+            self._fail(index, f"observation needs {len(self._fields)} arrays; got {len(leaves)}")
+        for field, spec, leaf in zip(self._fields, self._leaf_specs, leaves, strict=True):
+            shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", type(leaf))
+            if shape != spec.shape or dtype != spec.dtype:
+                self._fail(
+                    index,
+                    f"observation field '{field}' must have shape {spec.shape}, "
+                    f"dtype {spec.dtype}; got shape {shape}, dtype {dtype}",
+                )
+
+    def _check_values(self, index: int, observation: Nest) -> None:
+        fields = _field_names(observation)
+        if fields != self._fields:
+            self._fail(index, f"the observation must have the fields {self._fields}; got {fields}")
+        leaves = tree.flatten(observation)
+        for field, spec, leaf in zip(self._fields, self._leaf_specs, leaves, strict=True):
+            try:
+                spec.validate(leaf)
+            except ValueError as error:
+                self._fail(index, f"observation field '{field}': {' '.join(str(error).split())}")
+
+    def _check_scalar(self, index: int, field: str, value: object) -> float:
+        array = np.asarray(value)
+        if array.shape != () or array.dtype.kind not in "fiub" or not math.isfinite(array):
+            self._fail(index, f"{field} must be one finite number; got {value!r}")
+        return float(array)
+
+    def _fail(self, index: int, message: str) -> NoReturn:
+        raise UserError(f"{self.where(index)}: {message}")
+
+
+def _is_supported(spec: specs.Array) -> bool:
+    """Returns True if actions are discrete or vectors of float32."""
+    if isinstance(spec, specs.DiscreteArray):
+        return True
+    return (
+        isinstance(spec, specs.BoundedArray) and spec.dtype == np.float32 and len(spec.shape) == 1
+    )
+
+
+def _same_array(left: specs.Array, right: specs.Array) -> bool:
+    return (
+        left.shape == right.shape
+        and left.dtype == right.dtype
+        and getattr(left, "num_values", None) == getattr(right, "num_values", None)
+    )
+
+
+def _field_names(nest: Nest) -> list[str]:
+    return ["/".join(map(str, path)) or "observation" for path, _ in tree.flatten_with_path(nest)]

@@ -18,7 +18,8 @@ from dm_env import specs
 
 from mukoe.configuration.bounds import UnitInterval
 from mukoe.configuration.fields import Validated
-from mukoe.environments.vector import EnvironmentFactory, vectorize
+from mukoe.environments.sync_vector import vectorize
+from mukoe.environments.vector import EnvironmentFactory
 
 START, HEADS, TAILS, END = range(4)
 """What is seen, as the index of the 1 in an observation `[4]`."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from mukoe.environments.pgx.boards import FIRST, SYMBOLS
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
-from mukoe.viewing.board import SIGNS
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.episodes import Moment
 from mukoe.viewing.watched_agent import Decision, write_action
@@ -49,7 +49,7 @@ def _thoughts(decision: Decision, names: Sequence[str]) -> str:
 
 def play_in_terminal(game: BoardGame) -> None:
     """Plays a game over standard input and output, to its end, 'q', or the end of the input."""
-    print(f"you are {SIGNS[1 + game.seat]} and move {'second' if game.seat else 'first'}\n")
+    print(f"you are {SYMBOLS[FIRST + game.seat]} and move {'second' if game.seat else 'first'}\n")
     while not game.over:
         print(game.board.write(game.stones))
         if game.agents_turn:

@@ -9,7 +9,7 @@ from dm_env import specs
 from mukoe.acting.actor import Actor
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 
 
 class Episodes(dm_env.Environment):

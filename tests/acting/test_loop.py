@@ -7,7 +7,7 @@ from dm_env import specs
 
 from mukoe.acting.actor import Actor
 from mukoe.acting.loop import DoubleBufferedLoop, EnvironmentLoop
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.observability.timings import Timings
 
 

@@ -9,7 +9,7 @@ from dm_env import specs
 from mukoe.acting.device_rollouts import DeviceRolloutCollector
 from mukoe.acting.rollouts import RolloutCollector, RolloutDeclaration
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.types import Policy, PolicyParams, split_legal_actions
 
 PARAMS = PolicyParams({"add": jnp.int32(1)}, jnp.int32(7))

@@ -6,7 +6,7 @@ import pytest
 from dm_env import specs
 
 from mukoe.environments.checks import EnvironmentFailedError, find_not_finite
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 
 

@@ -15,7 +15,7 @@ from mukoe.agents.muzero.config import (  # noqa: E402
 from mukoe.configuration import load_config, prepare_workdir  # noqa: E402
 from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from mukoe.environments.registry import NAMED_KINDS  # noqa: E402
-from mukoe.environments.vector import vectorize  # noqa: E402
+from mukoe.environments.sync_vector import vectorize  # noqa: E402
 from mukoe.types import Policy, PolicyParams  # noqa: E402
 from tests.environments.remote import Counting, remote, serving  # noqa: E402
 from tests.layouts.finished import assert_same_state, logged  # noqa: E402

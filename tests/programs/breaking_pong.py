@@ -6,7 +6,7 @@ from pathlib import Path
 from mukoe.configuration import load_config_file
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.environment import AtariEnvironment
-from mukoe.environments.vector import vectorize
+from mukoe.environments.sync_vector import vectorize
 
 CONFIG = Path(__file__).parents[2] / "configs" / "atari.py"
 

@@ -5,13 +5,8 @@ import dataclasses
 from mukoe.environments.atari import vector as atari_vector
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.environment import AtariEnvironment
-from mukoe.environments.vector import (
-    EnvironmentFactory,
-    SyncFactory,
-    VectorEnvironment,
-    environment_seeds,
-    vectorize,
-)
+from mukoe.environments.sync_vector import SyncFactory, vectorize
+from mukoe.environments.vector import EnvironmentFactory, VectorEnvironment, environment_seeds
 from mukoe.errors import UserError
 
 

@@ -28,10 +28,10 @@ from mukoe.environments.dm_env_rpc.specs import (
     RESERVED,
     REWARD,
 )
+from mukoe.environments.sync_vector import SyncFactory
 from mukoe.environments.vector import (
     EnvironmentFactory,
     ReportsEpisodes,
-    SyncFactory,
     VectorEnvironment,
     environment_spec,
 )

@@ -4,7 +4,7 @@ import dm_env
 import numpy as np
 
 from mukoe.environments.dm_env_rpc.environment import DmEnvRpcEnvironment
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 
 
 class DmEnvRpcVector(SyncVectorEnvironment):
@@ -30,7 +30,7 @@ class DmEnvRpcVector(SyncVectorEnvironment):
         Raises:
             UserError: the server was looked for in vain, or is lost again and again.
         """
-        actions = self._check_actions(np.asarray(actions))
+        actions = self._check_actions(actions)
         for environment, action in zip(self.environments, actions, strict=True):
             environment.begin_step(action)
         for index, environment in enumerate(self.environments):

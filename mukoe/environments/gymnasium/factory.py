@@ -7,7 +7,8 @@ from typing import Any
 import gymnasium
 
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
-from mukoe.environments.vector import EnvironmentFactory, vectorize
+from mukoe.environments.sync_vector import vectorize
+from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
 

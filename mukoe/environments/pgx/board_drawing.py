@@ -1,24 +1,25 @@
-"""Pictures and text of boards, made from what the player to move sees."""
+"""Pictures of the games of pgx, drawn from the observation of the player to move."""
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
+from mukoe.environments.pgx.boards import FIRST, BoardView, find_stones, tile_values
+
 CELL = 48
-"""Pixels across a cell."""
+"""Side of a cell in pixels."""
 
 _PAPER = (244, 241, 234)
 _INK = (52, 58, 64)
-_FIRST = (214, 68, 62)
-_SECOND = (44, 98, 176)
+_RED = (214, 68, 62)
+_LIGHT_BLUE = (44, 98, 176)
 _BLACK = (28, 28, 30)
 _WHITE = (247, 247, 245)
 _GRASS = (46, 125, 84)
 _WOOD = (222, 184, 122)
 _BLUE = (38, 84, 160)
-# MinAtar: the agent is the first channel, in every game.
+# Colours of the MinAtar channels; the first channel is the agent in every game.
 _CHANNELS = (
     (250, 250, 250),
     (239, 108, 77),
@@ -31,7 +32,7 @@ _CHANNELS = (
     (163, 163, 163),
     (161, 98, 7),
 )
-# Rows of three bits from top to bottom.
+# Digits of 3 by 5 dots: rows of three bits from top to bottom.
 _DIGITS = (
     (7, 5, 5, 5, 7),
     (2, 6, 2, 2, 7),
@@ -48,75 +49,15 @@ _DIGITS = (
 Color = tuple[int, int, int]
 
 
-class View(NamedTuple):
-    """One position.
-
-    game: its name in `PGX_GAMES`.
-    features: `[H, W, C]` bool, in Backgammon `[34]` int, as the player to move sees it.
-    seat_to_move: 0 where that is the player who moved first.
-    score: of the player who moved first; a single player's score so far.
-    ended: whether the game is over.
-    """
-
-    game: str
-    features: np.ndarray
-    seat_to_move: int
-    score: float
-    ended: bool
-
-
-def stones(view: View) -> np.ndarray:
-    """Returns `[H, W]` int: 0 empty, 1 of the player who moved first, 2 of the other.
-
-    In every two-player game the first two planes are the stones of the player to move and
-    those of the opponent.
-    """
-    own, other = view.features[..., 0].astype(int), view.features[..., 1].astype(int)
-    return own + 2 * other if view.seat_to_move == 0 else other + 2 * own
-
-
-def draw(view: View) -> np.ndarray:
-    """Returns a picture `[H, W, 3]` uint8 with even sides."""
+def draw(view: BoardView) -> np.ndarray:
+    """Returns a picture `[H, W, 3]` uint8 with even height and width."""
     if view.game in _DRAW:
-        return _DRAW[view.game](stones(view))
+        return _DRAW[view.game](find_stones(view.features, view.seat_to_move))
     if view.game == "2048":
-        return _draw_2048(_tiles(view))
+        return _draw_2048(tile_values(view.features))
     if view.game == "backgammon":
-        return _draw_points(view)
+        return _draw_backgammon(view)
     return _draw_channels(view.features)
-
-
-def write(view: View) -> str:
-    """Returns the board as text with a line that says how the game stands."""
-    if view.game == "2048":
-        rows = ["".join(f"{tile or '.':>7}" for tile in row) for row in _tiles(view)]
-    elif view.game == "backgammon":
-        rows = _write_points(view.features)
-    elif view.game in _DRAW:
-        rows = [" ".join(".XO"[stone] for stone in row) for row in stones(view)]
-        if view.game == "hex":
-            rows = [" " * indent + row for indent, row in enumerate(rows)]
-    else:
-        shown = [[_top_channel(cell) for cell in row] for row in view.features]
-        rows = [" ".join("." if c is None else str(c) for c in row) for row in shown]
-    return "\n".join([*rows, _status(view)])
-
-
-def _status(view: View) -> str:
-    if view.game not in _DRAW:
-        return f"score {view.score:g}{', over' if view.ended else ''}"
-    if not view.ended:
-        return f"{'XO'[view.seat_to_move]} to move"
-    return "draw" if view.score == 0 else f"{'X' if view.score > 0 else 'O'} won"
-
-
-def _tiles(view: View) -> np.ndarray:
-    exponents = view.features.argmax(-1)
-    return np.where(exponents > 0, 2**exponents, 0)
-
-
-def _top_channel(cell: np.ndarray) -> int | None:
-    return int(cell.argmax()) if cell.any() else None
 
 
 def _canvas(board: np.ndarray, color: Color) -> np.ndarray:
@@ -125,12 +66,12 @@ def _canvas(board: np.ndarray, color: Color) -> np.ndarray:
 
 
 def _centers(board: np.ndarray) -> np.ndarray:
-    """Returns the pixel positions `[H, W, 2]` of the middles of the cells."""
+    """Returns the pixel positions `[H, W, 2]` of the cell centres."""
     return (np.moveaxis(np.indices(board.shape), 0, -1) + 0.5) * CELL
 
 
 def _blend(image: np.ndarray, inside: np.ndarray, color: Color) -> None:
-    """Paints where the distance `inside` `[H, W]` to the edge is positive, edges smoothed."""
+    """Paints pixels with a positive distance `inside` `[H, W]` to the edge, anti-aliased."""
     alpha = np.clip(inside + 0.5, 0.0, 1.0)[..., None]
     image[...] = image * (1 - alpha) + np.array(color) * alpha
 
@@ -165,7 +106,7 @@ def _grid(image: np.ndarray, color: Color) -> None:
 
 
 def _finish(image: np.ndarray) -> np.ndarray:
-    """Pads to even sides, which video codecs want, and rounds."""
+    """Pads to even height and width, which video codecs require, and rounds."""
     height, width = image.shape[:2]
     image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return np.round(image).astype(np.uint8)
@@ -176,16 +117,16 @@ def _draw_tic_tac_toe(board: np.ndarray) -> np.ndarray:
     _grid(image, _INK)
     centers = _centers(board)
     for cell in map(tuple, np.argwhere(board)):
-        if board[cell] == 1:
-            _cross(image, centers[cell], 0.28 * CELL, 0.14 * CELL, _FIRST)
+        if board[cell] == FIRST:
+            _cross(image, centers[cell], 0.28 * CELL, 0.14 * CELL, _RED)
         else:
-            _ring(image, centers[cell], 0.27 * CELL, 0.13 * CELL, _SECOND)
+            _ring(image, centers[cell], 0.27 * CELL, 0.13 * CELL, _LIGHT_BLUE)
     return _finish(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="edge"))
 
 
 def _draw_connect_four(board: np.ndarray) -> np.ndarray:
     image = _canvas(board, _BLUE)
-    colors = (_PAPER, _FIRST, (250, 204, 21))
+    colors = (_PAPER, _RED, (250, 204, 21))
     centers = _centers(board)
     for cell in np.ndindex(board.shape):
         _disc(image, centers[cell], 0.4 * CELL, colors[board[cell]])
@@ -213,17 +154,17 @@ def _with_stones(image: np.ndarray, board: np.ndarray) -> np.ndarray:
     centers = _centers(board)
     for cell in map(tuple, np.argwhere(board)):
         _disc(image, centers[cell], 0.43 * CELL, _INK)
-        _disc(image, centers[cell], 0.41 * CELL, _BLACK if board[cell] == 1 else _WHITE)
+        _disc(image, centers[cell], 0.41 * CELL, _BLACK if board[cell] == FIRST else _WHITE)
     return image
 
 
 @functools.cache
 def _hexagons(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns for each pixel the cell that it is in, and how far inside of it.
+    """Returns the cell of each pixel, and the pixel's distance to the border of the cell.
 
-    The cells of a board whose rows are shifted by half a cell are the regions nearest to
-    their middles. Around them runs an edge of cells, numbered on from `rows * columns`: first
-    the top and bottom, then the left and right.
+    Rows are shifted by half a cell. A cell is the region nearest to its centre. The board is
+    surrounded by border cells: top and bottom have index `rows * columns`, left and right the
+    next index, corners and background the one after.
     """
     size = 0.8 * CELL
     row, column = np.indices((rows + 2, columns + 2)).reshape(2, -1)
@@ -246,10 +187,10 @@ def _hexagons(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_hex(board: np.ndarray) -> np.ndarray:
-    """Red moved first and joins the top with the bottom; blue joins left and right."""
+    """Draws Hex: red (moves first) connects top and bottom, blue connects left and right."""
     nearest, inside = _hexagons(*board.shape)
-    colors = np.array([_PAPER, _FIRST, _SECOND], np.float64)[board.ravel()]
-    edges = np.array([_FIRST, _SECOND, _PAPER], np.float64) * 0.45 + 255 * 0.55
+    colors = np.array([_PAPER, _RED, _LIGHT_BLUE], np.float64)[board.ravel()]
+    edges = np.array([_RED, _LIGHT_BLUE, _PAPER], np.float64) * 0.45 + 255 * 0.55
     edges[2] = _PAPER
     palette = np.concatenate([colors, edges])
     image = palette[nearest]
@@ -259,28 +200,16 @@ def _draw_hex(board: np.ndarray) -> np.ndarray:
 
 
 def _draw_channels(features: np.ndarray) -> np.ndarray:
-    """MinAtar: a cell has the colour of its first channel that is set."""
+    """Draws MinAtar: a cell has the colour of its first active channel."""
     colors = np.array([_CHANNELS[c % len(_CHANNELS)] for c in range(features.shape[-1])])
     image = np.where(features.any(-1)[..., None], colors[features.argmax(-1)], 18)
     return _finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
 
 
-def _write_points(features: np.ndarray) -> list[str]:
-    parts = {
-        "points": slice(0, 24),
-        "bar": slice(24, 26),
-        "off": slice(26, 28),
-        "dice": slice(28, 34),
-    }
-    return [
-        f"{name:<7}" + " ".join(f"{n:>3}" for n in features[part]) for name, part in parts.items()
-    ]
-
-
-def _draw_points(view: View) -> np.ndarray:
-    """Backgammon: a column for each point, bar and off, as the player to move numbers them."""
+def _draw_backgammon(view: BoardView) -> np.ndarray:
+    """Draws Backgammon: a column per point, bar and off, numbered for the player to move."""
     checkers = view.features[:28].astype(int)
-    own, other = (_FIRST, _SECOND) if view.seat_to_move == 0 else (_SECOND, _FIRST)
+    own, other = (_RED, _LIGHT_BLUE) if view.seat_to_move == 0 else (_LIGHT_BLUE, _RED)
     heights = np.arange(15, 0, -1)[:, None]
     image = np.full((15, len(checkers), 3), _PAPER, np.float64)
     image[heights <= checkers] = own
@@ -302,9 +231,9 @@ def _draw_2048(tiles: np.ndarray) -> np.ndarray:
 
 
 def _write_number(cell: np.ndarray, number: int) -> None:
-    """Writes digits of three by five dots in the middle of a cell."""
+    """Writes a number in the centre of a cell."""
     shapes = [np.array(_DIGITS[int(digit)]) for digit in str(number)]
-    # Bit 3 is never set: the gap after a digit.
+    # Bit 3 is always 0: the gap after a digit.
     digits = [shape[:, None] >> np.array([2, 1, 0, 3]) & 1 for shape in shapes]
     dots = np.concatenate(digits, axis=1)[:, :-1]
     scale = max(min(4, (CELL - 6) // dots.shape[1]), 1)

@@ -6,7 +6,8 @@ import dm_env
 import jax
 import numpy as np
 
-from mukoe.environments.pgx import board_drawing
+from mukoe.environments.pgx.board_drawing import draw
+from mukoe.environments.pgx.boards import BoardView, write_position
 from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams, seat_to_move
 from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
@@ -86,11 +87,11 @@ class _GameEnvironment:
 
     def render(self, index: int = 0) -> np.ndarray:
         """Returns the picture `[H, W, 3]` uint8 of one environment."""
-        return board_drawing.draw(self._view(index))
+        return draw(self._view(index))
 
     def render_text(self, index: int = 0) -> str:
         """Returns the board of one environment as text."""
-        return board_drawing.write(self._view(index))
+        return write_position(self._view(index))
 
     def close(self) -> None:
         """Forgets the games."""
@@ -146,13 +147,13 @@ class _GameEnvironment:
             )
         return safe
 
-    def _view(self, index: int) -> board_drawing.View:
+    def _view(self, index: int) -> BoardView:
         if self._streams is None:
             raise UserError(f"{self.functions.rules.name}: nothing to draw before reset()")
         streams: Any = jax.tree.map(lambda leaf: leaf[index : index + 1], self._streams)
         game = streams.game
         first, players = int(streams.first_player[0]), self.functions.rules.players
-        return board_drawing.View(
+        return BoardView(
             game=self.functions.rules.name,
             features=np.asarray(game.observation[0]),
             seat_to_move=int(seat_to_move(streams)[0]),

@@ -7,7 +7,7 @@ import pytest
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.factory import make_atari
 from mukoe.environments.atari.vector import AtariVector
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 
 SMALL = {"height": 21, "width": 16, "grayscale": True, "sticky_actions": 0.0}

@@ -17,7 +17,7 @@ from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig  # noqa: E402
 from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from mukoe.environments.pgx.config import PgxConfig  # noqa: E402
 from mukoe.environments.registry import named_environment  # noqa: E402
-from mukoe.environments.vector import vectorize  # noqa: E402
+from mukoe.environments.sync_vector import vectorize  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.types import MaskedObservation  # noqa: E402
 from tests.environments.remote import Counting, remote, serving  # noqa: E402

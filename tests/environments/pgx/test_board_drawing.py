@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mukoe.environments.pgx.board_drawing import View, draw, stones, write
+from mukoe.environments.pgx.board_drawing import draw
+from mukoe.environments.pgx.boards import BoardView, find_stones, write_position
 
 SHAPES = {
     "tic_tac_toe": (3, 3, 2),
@@ -19,12 +20,13 @@ def view(game, own=(), other=(), seat=0, score=0.0, ended=False):
     for cells, plane in ((own, 0), (other, 1)):
         for row, column in cells:
             features[row, column, plane] = True
-    return View(game, features, seat, score, ended)
+    return BoardView(game, features, seat, score, ended)
 
 
-def test_stones_belong_to_seats_whoever_looks():
-    by_first = stones(view("connect_four", own=[(5, 0)], other=[(5, 1)], seat=0))
-    by_second = stones(view("connect_four", own=[(5, 1)], other=[(5, 0)], seat=1))
+def test_stones_of_seats_do_not_depend_on_the_player_to_move():
+    first = view("connect_four", own=[(5, 0)], other=[(5, 1)], seat=0)
+    second = view("connect_four", own=[(5, 1)], other=[(5, 0)], seat=1)
+    by_first, by_second = (find_stones(v.features, v.seat_to_move) for v in (first, second))
     np.testing.assert_array_equal(by_first, by_second)
     assert (by_first[5, 0], by_first[5, 1], by_first.sum()) == (1, 2, 3)
 
@@ -50,26 +52,30 @@ def test_a_stone_changes_its_own_cell_and_no_other(game):
 
 
 def test_text_of_boards():
-    assert write(view("hex", own=[(1, 0)], seat=1)).splitlines()[1] == " O . . . . . . . . . ."
-    assert write(view("othello", score=-1.0, ended=True)).splitlines()[-1] == "O won"
-    assert write(view("othello", score=0.0, ended=True)).splitlines()[-1] == "draw"
-    assert write(view("go_9x9", seat=1)).splitlines()[-1] == "O to move"
+    assert (
+        write_position(view("hex", own=[(1, 0)], seat=1)).splitlines()[2]
+        == "  2  O . . . . . . . . . ."
+    )
+    assert write_position(view("hex")).splitlines()[0] == "    a b c d e f g h i j k"
+    assert write_position(view("othello", score=-1.0, ended=True)).splitlines()[-1] == "O won"
+    assert write_position(view("othello", score=0.0, ended=True)).splitlines()[-1] == "draw"
+    assert write_position(view("go_9x9", seat=1)).splitlines()[-1] == "O to move"
 
 
 def test_2048_and_minatar():
     tiles = np.zeros((4, 4, 31), bool)
     tiles[..., 0] = True
     tiles[0, 1] = np.arange(31) == 11
-    text = write(View("2048", tiles, 0, 20000.0, False)).splitlines()
+    text = write_position(BoardView("2048", tiles, 0, 20000.0, False)).splitlines()
     assert text[0].split() == [".", "2048", ".", "."]
     assert text[-1] == "score 20000"
-    picture = draw(View("2048", tiles, 0, 0.0, False))
+    picture = draw(BoardView("2048", tiles, 0, 0.0, False))
     assert (picture[:48, 50:94] != picture[48:96, 50:94]).any()
     cells = np.zeros((10, 10, 4), bool)
     cells[9, 3, 0] = cells[2, 5, 3] = True
-    minatar = View("minatar-breakout", cells, 0, 1.0, True)
-    assert write(minatar).splitlines()[9] == ". . . 0 . . . . . ."
-    assert write(minatar).splitlines()[2] == ". . . . . 3 . . . ."
-    assert write(minatar).splitlines()[-1] == "score 1, over"
+    minatar = BoardView("minatar-breakout", cells, 0, 1.0, True)
+    assert write_position(minatar).splitlines()[9] == ". . . 0 . . . . . ."
+    assert write_position(minatar).splitlines()[2] == ". . . . . 3 . . . ."
+    assert write_position(minatar).splitlines()[-1] == "score 1, over"
     picture = draw(minatar)
     assert len({tuple(picture[y, x]) for y, x in [(12, 12), (9 * 24 + 9, 81), (60, 130)]}) == 3

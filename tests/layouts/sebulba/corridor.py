@@ -10,7 +10,7 @@ from dm_env import specs
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig, SebulbaConfig
 from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig

@@ -10,7 +10,7 @@ import traceback
 import numpy as np
 import pytest
 
-from mukoe.environments.vector import SyncVectorEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 from mukoe.layouts import sebulba
 from mukoe.layouts.common.checkpointing import stored_counts

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.environments.vector import SyncVectorEnvironment, vectorize
+from mukoe.environments.sync_vector import SyncVectorEnvironment, vectorize
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult, MaskedObservation
 

@@ -1,0 +1,182 @@
+"""Vector of dm_env environments that are stepped sequentially in the calling thread."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import dm_env
+import numpy as np
+import tree
+
+from mukoe.environments.checks import SpecChecker, call
+from mukoe.environments.vector import (
+    ReportsEpisodes,
+    VectorEnvironment,
+    environment_seeds,
+    environment_spec,
+)
+from mukoe.errors import UserError
+from mukoe.types import EnvironmentSpec, EpisodeResult
+
+
+class SyncVectorEnvironment:
+    """Vector of dm_env environments, a `VectorEnvironment`.
+
+    Time steps are checked against the specs: in full at a reset, by shape, dtype and finiteness
+    at every step.
+
+    environments: environments in the order of the streams.
+    """
+
+    def __init__(self, environments: Sequence[dm_env.Environment], name: str = "environment"):
+        """Takes ownership of the environments.
+
+        Args:
+            environments: `B` environments with equal specs. The action spec is a `DiscreteArray`,
+                or a float32 `BoundedArray` `[D]` of continuous actions.
+            name: environment name for error messages.
+
+        Raises:
+            UserError: there is no environment, the specs differ, or the actions are unsupported.
+        """
+        if not environments:
+            raise UserError(f"{name}: a vector needs at least 1 environment; got 0")
+        self.environments = tuple(environments)
+        self._name = name
+        self._spec = environment_spec(environments[0])
+        self._checker = SpecChecker(self._spec, self.num_envs, name)
+        for index, environment in enumerate(self.environments):
+            self._checker.check_same_spec(index, environment_spec(environment))
+        self._restart = [True] * self.num_envs
+        self._returns = [0.0] * self.num_envs
+        self._lengths = [0] * self.num_envs
+        self._finished: list[EpisodeResult] = []
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments `B`."""
+        return len(self.environments)
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """Specs of one environment."""
+        return self._spec
+
+    @property
+    def action_repeat(self) -> int:
+        """Attribute `action_repeat` of the environments; 1 without it."""
+        return getattr(self.environments[0], "action_repeat", 1)
+
+    def reset(self) -> dm_env.TimeStep:
+        """Starts a new episode in every stream and drops unfinished ones."""
+        return self._stack([self._reset_one(index) for index in range(self.num_envs)])
+
+    def step(self, actions: np.ndarray) -> dm_env.TimeStep:
+        """Applies one action per stream: `[B]` integers, or `[B, D]` floats clipped to the bounds.
+
+        Raises:
+            UserError: an action is invalid, or an environment violates its spec.
+        """
+        actions = self._check_actions(actions)
+        return self._stack(
+            [
+                self._reset_one(index) if self._restart[index] else self._step_one(index, action)
+                for index, action in enumerate(actions)
+            ]
+        )
+
+    def finished_episodes(self) -> list[EpisodeResult]:
+        """Returns the episodes that ended since the last call."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def render(self, index: int = 0) -> np.ndarray:
+        """Returns a picture `[H, W, 3]` uint8 of one environment.
+
+        Raises:
+            UserError: the environment has no method `render`.
+        """
+        render = getattr(self.environments[index], "render", None)
+        if render is None:
+            raise UserError(f"{self._name} has no render() method, so it cannot be drawn")
+        return render()
+
+    def close(self) -> None:
+        """Closes all environments."""
+        for environment in self.environments:
+            environment.close()
+
+    def _check_actions(self, actions: np.ndarray) -> np.ndarray:
+        return self._checker.check_actions(np.asarray(actions), ignored=self._restart)
+
+    def _reset_one(self, index: int) -> dm_env.TimeStep:
+        timestep = call(self._checker.where(index), self.environments[index], "reset")
+        self._checker.check_first(index, timestep)
+        self._restart[index] = False
+        self._returns[index] = 0.0
+        self._lengths[index] = 0
+        return timestep._replace(reward=0.0, discount=1.0)
+
+    def _step_one(self, index: int, action: np.ndarray) -> dm_env.TimeStep:
+        timestep = call(self._checker.where(index), self.environments[index], "step", action)
+        timestep = self._checker.check_step(index, timestep)
+        self._returns[index] += timestep.reward
+        self._lengths[index] += 1
+        if timestep.last():
+            self._restart[index] = True
+            self._finish(index)
+        return timestep
+
+    def _finish(self, index: int) -> None:
+        environment = self.environments[index]
+        result: EpisodeResult | None
+        if isinstance(environment, ReportsEpisodes):
+            result = environment.episode_result()
+        else:
+            length = self._lengths[index]
+            frames = length * self.action_repeat
+            result = EpisodeResult(self._returns[index], length, frames)
+        if result is not None:
+            self._finished.append(result._replace(environment=index))
+
+    def _stack(self, timesteps: list[dm_env.TimeStep]) -> dm_env.TimeStep:
+        observation = tree.map_structure(
+            lambda *leaves: np.stack(leaves), *[t.observation for t in timesteps]
+        )
+        self._checker.check_finite(observation)
+        return dm_env.TimeStep(
+            step_type=np.array([t.step_type for t in timesteps], np.int32),
+            reward=np.array([t.reward for t in timesteps], np.float32),
+            discount=np.array([t.discount for t in timesteps], np.float32),
+            observation=observation,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncFactory:
+    """Factory of `SyncVectorEnvironment`s; see `vectorize`.
+
+    make_environment: function `(seed, evaluation) -> dm_env.Environment`.
+    name: environment name for error messages.
+    """
+
+    make_environment: Callable[[int, bool], dm_env.Environment]
+    name: str
+
+    def __call__(self, seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
+        """Builds a vector of `num_envs` environments."""
+        seeds = environment_seeds(self.name, seed, num_envs, evaluation)
+        environments = [self.make_environment(s, evaluation) for s in seeds]
+        return SyncVectorEnvironment(environments, self.name)
+
+
+def vectorize(
+    make_environment: Callable[[int, bool], dm_env.Environment], name: str = "environment"
+) -> SyncFactory:
+    """Returns an `EnvironmentFactory` from a constructor of single environments.
+
+    Args:
+        make_environment: function `(seed, evaluation) -> dm_env.Environment`, with the seeds of
+            `environment_seed`.
+        name: environment name for error messages.
+    """
+    return SyncFactory(make_environment, name)
