@@ -1,4 +1,4 @@
-"""A vector of environments that can be brought back to where it was: by doing it all again."""
+"""Recording of a vector environment, whose state is restored by replaying all actions."""
 
 import zlib
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from mukoe.types import EnvironmentSpec, EpisodeResult
 
 
 class RecordedVector:
-    """Passes everything on to a vector, and remembers what was done with it.
+    """Wrapper of a vector environment that records its resets and actions.
 
-    Hardly any environment can be saved, but one that is made with the same seed answers the
-    same actions in the same way. So its state is the list of its resets and actions.
+    Most environments cannot be saved, but they are deterministic functions of seed and actions.
+    Hence the list of resets and actions represents their state.
     """
 
     def __init__(self, environment: VectorEnvironment, limit: int):
-        """Takes over a vector that was just made.
+        """Wraps a newly built vector.
 
         Args:
-          environment: the vector.
-          limit: agent steps that are remembered; with more, nothing is.
+          environment: vector environment before its first reset.
+          limit: maximum number of recorded agent steps; a longer recording is discarded.
         """
         self._environment = environment
         self._limit = limit
-        # The actions `[B, ...]` of each call, one after the other; zeros for a reset.
+        # Concatenated actions `[B, ...]` of all calls, zeros for a reset; None beyond the limit.
         self._calls: bytearray | None = bytearray()
         self._resets: list[int] = []
         self._count = 0
@@ -38,45 +38,45 @@ class RecordedVector:
 
     @property
     def num_envs(self) -> int:
-        """`B`."""
+        """Number of environments `B`."""
         return self._environment.num_envs
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """The spec of one environment."""
+        """Specs of one environment."""
         return self._environment.spec
 
     @property
     def action_repeat(self) -> int:
-        """Emulator frames for each agent step."""
+        """Emulator frames per agent step."""
         return self._environment.action_repeat
 
     def reset(self) -> dm_env.TimeStep:
         """Starts a new episode in every stream."""
         self._resets.append(self._count)
-        self._remember(self._zeros)
+        self._record(self._zeros)
         self._last = self._environment.reset()
         return self._last
 
     def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action `[B]` in every stream."""
-        self._remember(actions)
+        """Applies one action per stream, `[B]` or `[B, D]`."""
+        self._record(actions)
         self._last = self._environment.step(actions)
         return self._last
 
     def finished_episodes(self) -> list[EpisodeResult]:
-        """Returns, once each, the episodes that ended since the last call."""
+        """Returns the episodes that ended since the last call."""
         return self._environment.finished_episodes()
 
     def close(self) -> None:
-        """Frees what the environments hold."""
+        """Releases the resources of all environments."""
         self._environment.close()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns what `repeat` takes; nothing beyond the limit.
+        """Returns the recording for `replay`; empty beyond the limit.
 
-        `calls` `[N, B, ...]` are the actions of every call, `resets` `[K]` which of the calls
-        were resets, and `checksum` `[]` is that of the last time step.
+        Entries: `calls` `[N, B, ...]`, the actions of all calls; `resets` `[K]` int64, the indices
+        of the calls that were resets; `checksum` `[]` uint32, the checksum of the last time step.
         """
         if self._calls is None or self._last is None:
             return {}
@@ -87,12 +87,12 @@ class RecordedVector:
             "checksum": _checksum(self._last),
         }
 
-    def repeat(self, state: Mapping[str, np.ndarray]) -> dm_env.TimeStep | None:
-        """Does again what a vector of the same seed has done.
+    def replay(self, state: Mapping[str, np.ndarray]) -> dm_env.TimeStep | None:
+        """Replays the recording of a vector with the same seed.
 
         Returns:
-          The last time step; None where it is another one than then. These environments
-          answer differently to the same actions, and are of no use any more.
+          The last time step, or None if it differs from the recorded one. Such environments are
+          not deterministic, and must not be used after the replay.
         """
         resets = set(state["resets"].tolist())
         dtype = np.int32 if self._zeros.dtype.kind == "i" else self._zeros.dtype
@@ -105,7 +105,7 @@ class RecordedVector:
         same = self._last is not None and _checksum(self._last) == state["checksum"]
         return self._last if same else None
 
-    def _remember(self, actions: np.ndarray) -> None:
+    def _record(self, actions: np.ndarray) -> None:
         self._count += 1
         if self._calls is None:
             return

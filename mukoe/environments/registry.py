@@ -1,4 +1,4 @@
-"""What --env names, as the configuration of an environment."""
+"""Environment configurations by name, for the flag --env."""
 
 import dataclasses
 from typing import Any
@@ -10,19 +10,19 @@ from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.errors import UserError
 
 NAMED_KINDS = (DmEnvRpcConfig, PgxConfig)
-"""What a name may make of a config that is about something else."""
+"""Configuration classes that may replace a configuration of another class."""
 
 
 def named_environment(env: str, config: Any = None) -> Any:
-    """Returns the configuration of the environment that a person named.
+    """Returns the configuration of the environment with a name.
 
     Args:
-        env: dm_env_rpc://HOST:PORT, a game of pgx, or a Gymnasium environment.
-        config: of another environment; keeps its other fields where it is of the same kind.
+        env: dm_env_rpc://HOST:PORT, a game of pgx, or a registered Gymnasium environment.
+        config: current configuration; its other fields are kept if it has the same class.
 
     Raises:
-        UserError: there is no such game or address, or a Gymnasium environment is named where
-            `config` is about none.
+        UserError: the name is invalid, or it is a Gymnasium environment and `config` is not a
+            Gymnasium configuration.
     """
     if env.startswith(SCHEME):
         if isinstance(config, DmEnvRpcConfig):
@@ -36,7 +36,7 @@ def named_environment(env: str, config: Any = None) -> Any:
         return GymnasiumConfig(env)
     if not hasattr(config, "env"):
         raise UserError(
-            f"--env={env} names a Gymnasium environment, but the config is about "
+            f"--env={env} names a Gymnasium environment, but the config has a "
             f"{type(config).__name__}; use a Gymnasium config, such as configs/cartpole.py"
         )
     return dataclasses.replace(config, env=env)

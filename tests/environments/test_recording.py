@@ -29,7 +29,7 @@ def test_repeating_leads_to_the_same_place_and_on_from_there(steps):
     first, second = make(), make()
     first.reset()
     last = play(first, steps)[-1]
-    assert_same(second.repeat(first.state()), last)
+    assert_same(second.replay(first.state()), last)
     assert second.finished_episodes() == []
     for left, right in zip(play(first, 50, seed=1), play(second, 50, seed=1), strict=True):
         assert_same(left, right)
@@ -44,14 +44,14 @@ def test_resets_in_between_are_repeated():
         play(first, 7)
     last = first.reset()
     assert first.state()["resets"].tolist() == [0, 8, 16, 24]
-    assert_same(second.repeat(first.state()), last)
+    assert_same(second.replay(first.state()), last)
 
 
 def test_another_seed_is_noticed():
     first = make()
     first.reset()
     play(first, 5)
-    assert make(seed=1).repeat(first.state()) is None
+    assert make(seed=1).replay(first.state()) is None
 
 
 def test_beyond_the_limit_nothing_is_remembered():

@@ -1,4 +1,4 @@
-"""Atari 2600 games on the Arcade Learning Environment, as dm_env environments.
+"""Adapter of the Arcade Learning Environment (Atari 2600 games) to dm_env.
 
 Papers: Mnih et al. 2015 (Nature DQN: repeat, maximum, clipping, life loss, no-ops),
 Machado et al. 2018 (arXiv:1709.06009: sticky actions, whole games, all actions),
@@ -21,19 +21,19 @@ _INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 
 
 class AtariEnvironment(dm_env.Environment):
-    """One game. Observations are single frames `[H, W, C]` uint8 with `C` 1 or 3.
+    """One game. Observations are single frames `[H, W, C]` uint8 in 0..255 with `C` 1 or 3.
 
     A frame is the maximum of the last two emulator frames, taken before resizing and, with
-    `grayscale`, after the conversion to luminance. Where a game ends earlier within the
-    repeat, it is its last frame alone. The same seed plays the same games again.
+    `grayscale`, after the conversion to luminance. If a game ends earlier within the action
+    repeat, the frame is its last emulator frame. Games are a function of the seed and the actions.
 
-    With `life_loss`, the episode after a lost life goes on with the game as it stands: its
-    FIRST observation is the one with which the last episode ended. This holds for `reset()`
-    after LAST too; at any other time `reset()` starts a new game.
+    With `life_loss`, the episode after a lost life continues the current game: its FIRST
+    observation is the final observation of the previous episode. This also holds for `reset()`
+    after LAST; otherwise `reset()` starts a new game.
     """
 
     def __init__(self, config: AtariConfig, seed: int):
-        """Loads the game; `seed` is any integer that is not negative."""
+        """Loads the game; `seed` is a non-negative integer."""
         self._config = config
         self._random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
         self._ale = _load(config, ale_seed(seed))
@@ -52,32 +52,32 @@ class AtariEnvironment(dm_env.Environment):
         self._length = 0
 
     def observation_spec(self) -> specs.BoundedArray:
-        """Returns one frame `[H, W, C]` uint8."""
+        """Returns the spec of a frame, `[H, W, C]` uint8 in 0..255."""
         channels = 1 if self._config.grayscale else 3
         shape = (self._config.height, self._config.width, channels)
         return specs.BoundedArray(shape, np.uint8, 0, 255, name="observation")
 
     @property
     def action_repeat(self) -> int:
-        """Emulator frames for each agent step."""
+        """Emulator frames per agent step."""
         return self._config.frame_skip
 
     def action_spec(self) -> specs.DiscreteArray:
-        """Returns the number of actions; `action_names` says what they are."""
+        """Returns the spec of the action, int32 in 0..A-1; `action_names` lists their meanings."""
         return specs.DiscreteArray(len(self._actions), np.int32, name="action")
 
     def reward_spec(self) -> specs.Array:
-        """Returns a float32; in [-1, 1] with `reward_clip`."""
+        """Returns the spec of the reward, `[]` float32; in [-1, 1] with `reward_clip`."""
         if self._config.reward_clip:
             return specs.BoundedArray((), np.float32, -1.0, 1.0, name="reward")
         return specs.Array((), np.float32, name="reward")
 
     def action_names(self) -> list[str]:
-        """Returns ALE's name of every action, such as UPFIRE."""
+        """Returns ALE's names of the actions, such as UPFIRE."""
         return [action.name for action in self._actions]
 
     def reset(self) -> dm_env.TimeStep:
-        """Starts an episode, which is a new game unless the last one ended by a lost life."""
+        """Starts an episode: a new game, unless the last episode ended with a lost life."""
         if not self._life_lost:
             self._new_game()
         self._restart = self._life_lost = False
@@ -85,7 +85,7 @@ class AtariEnvironment(dm_env.Environment):
         return dm_env.restart(self._observation)
 
     def step(self, action: int) -> dm_env.TimeStep:
-        """Holds an action for `frame_skip` frames; after LAST, starts an episode instead."""
+        """Repeats an action for `frame_skip` frames; after LAST, starts an episode instead."""
         if self._restart:
             return self.reset()
         reward = self._play(self._actions[int(action)])
@@ -100,23 +100,23 @@ class AtariEnvironment(dm_env.Environment):
             self._restart = True
             return dm_env.truncation(reward, self._observation, discount=1.0)
         lives, self._lives = self._lives, self._ale.lives()
-        # Atlantis and BankHeist count 0 lives for many frames before the game is over.
+        # Atlantis and BankHeist report 0 lives for many frames before the game is over.
         if self._config.life_loss and 0 < self._lives < lives:
             self._restart = self._life_lost = True
             return dm_env.termination(reward, self._observation)
         return dm_env.transition(reward, self._observation, discount=1.0)
 
     def episode_result(self) -> EpisodeResult | None:
-        """Returns the finished game, over all its lives and unclipped; None while it goes on.
+        """Returns the result of a finished game, over all lives and unclipped; None before.
 
-        Its frames are those that the emulator played, the no-ops at the start included.
+        `frames` counts emulator frames, including the no-ops at the start.
         """
         if self._life_lost or not self._restart:
             return None
         return EpisodeResult(self._return, self._length, self._ale.getEpisodeFrameNumber())
 
     def render(self) -> np.ndarray:
-        """Returns the raw screen in colours, `[210, 160, 3]` uint8."""
+        """Returns the raw RGB screen, `[210, 160, 3]` uint8."""
         return self._ale.getScreenRGB()
 
     def _new_game(self) -> None:
@@ -128,21 +128,21 @@ class AtariEnvironment(dm_env.Environment):
                     self._ale.reset_game()
         self._return = 0.0
         self._length = 0
-        self._grab(self._screens[0])
+        self._capture(self._screens[0])
         self._observation = self._resize(self._screens[0])
 
     def _play(self, action: ale_py.Action) -> float:
-        reward, grabbed = 0.0, 0
+        reward, captured = 0.0, 0
         for frame in range(self._config.frame_skip):
             reward += self._ale.act(action)
             ended = self._ale.game_over(with_truncation=False) or self._truncated()
             if ended or frame >= self._config.frame_skip - 2:
-                self._grab(self._screens[grabbed])
-                grabbed += 1
+                self._capture(self._screens[captured])
+                captured += 1
             if ended:
                 break
         screen = self._screens[0]
-        if grabbed == 2:
+        if captured == 2:
             np.maximum(screen, self._screens[1], out=screen)
         self._observation = self._resize(screen)
         return reward
@@ -150,7 +150,7 @@ class AtariEnvironment(dm_env.Environment):
     def _truncated(self) -> bool:
         return self._ale.getEpisodeFrameNumber() >= self._config.max_frames
 
-    def _grab(self, screen: np.ndarray) -> None:
+    def _capture(self, screen: np.ndarray) -> None:
         if self._config.grayscale:
             self._ale.getScreenGrayscale(screen)
         else:
@@ -168,7 +168,7 @@ class AtariEnvironment(dm_env.Environment):
 
 
 def ale_seed(seed: int) -> int:
-    """Returns the seed that the emulator gets, in 0..2**31-2, in an environment of `seed`."""
+    """Returns the emulator seed, in 0..2**31-2, of an environment with seed `seed`."""
     sequence = np.random.SeedSequence(seed, spawn_key=(1,))
     return int(sequence.generate_state(1)[0] % (2**31 - 1))
 
@@ -180,6 +180,6 @@ def _load(config: AtariConfig, seed: int) -> ale_py.ALEInterface:
     ale.setFloat("repeat_action_probability", config.sticky_actions)
     path = roms.get_rom_path(rom_id(config.game))
     if path is None:
-        raise UserError(f"ale-py has no ROM of the Atari game '{config.game}'; install it again")
+        raise UserError(f"ale-py has no ROM for the Atari game '{config.game}'; reinstall it")
     ale.loadROM(path)
     return ale

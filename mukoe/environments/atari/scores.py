@@ -1,8 +1,8 @@
-"""Scores of a random agent and of a professional human on the 57 Atari games.
+"""Human-normalised scores of the 57 Atari games.
 
-Undiscounted game scores from no-op starts, episodes of at most 108,000 frames: Mnih et al.
-2015 (Nature DQN, extended data table 2) and Wang et al. 2016 (dueling networks, arXiv:1511.06581,
-appendix), the numbers against which human-normalised Atari scores are usually given.
+Reference scores of a random agent and a professional human are undiscounted game scores with
+no-op starts and at most 108,000 frames: Mnih et al. 2015 (Nature DQN, extended data table 2) and
+Wang et al. 2016 (dueling networks, arXiv:1511.06581, appendix), the usual references.
 """
 
 import difflib
@@ -68,14 +68,14 @@ ATARI_57: dict[str, tuple[float, float]] = {
     "YarsRevenge": (3092.9, 54576.9),
     "Zaxxon": (32.5, 9173.3),
 }
-"""`game: (random, human)`."""
+"""Scores `(random, human)` by game."""
 
 
 def human_normalised_score(game: str, score: float) -> float:
-    """Returns a game score on the scale where a random agent has 0 and the human 1.
+    """Returns `(score - random) / (human - random)`.
 
     Raises:
-        UserError: the game is not one of the 57.
+        UserError: the game is not one of the 57 games.
     """
     if game not in ATARI_57:
         near = difflib.get_close_matches(game, ATARI_57, n=3, cutoff=0.5)

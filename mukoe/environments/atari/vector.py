@@ -1,4 +1,4 @@
-"""Atari games on ALE's own vector environment, which steps in threads without Python."""
+"""Adapter of ALE's vector environment, which steps Atari games in native threads."""
 
 import os
 
@@ -13,24 +13,24 @@ from mukoe.environments.vector import environment_spec
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult
 
-# ALE's own limit shows an outdated frame, so it is never reached.
+# At ALE's own limit the observation is outdated, so the limit is never reached.
 _NO_FRAME_LIMIT = 2**31 - 1
 
 
 def is_supported(config: AtariConfig) -> bool:
-    """Whether ALE's vector environment presents games as `config` wants them.
+    """Returns whether ALE's vector environment supports `config`.
 
-    It does not where
-      - `resize` is not 'area', the only one that it has;
-      - `life_loss` is on: it restarts the whole game instead of going on with it;
-      - `noop_max` is not 0: it draws from 0 to one less instead of from 1;
-      - `max_frames` is no multiple of `frame_skip`: it cannot be stopped within a repeat.
+    Unsupported settings are:
+      - `resize` other than 'area', its only method;
+      - `life_loss`: it restarts the game instead of continuing it;
+      - `noop_max` other than 0: it draws from 0 to `noop_max - 1` instead of from 1;
+      - `max_frames` that is not a multiple of `frame_skip`: it cannot stop within an action repeat.
 
-    For the same seeds and actions everything else is equal bit by bit to `AtariEnvironment`
-    with two exceptions. It grabs no screen after a game is over, so the observation of a LAST
-    step with discount 0 is the one before, or its maximum with a frame that came after;
-    nothing is learned from that observation. And after a truncation sticky actions go on with
-    another part of the same sequence of random numbers.
+    For equal seeds and actions the results equal those of `AtariEnvironment` bit for bit, with
+    two exceptions. It captures no screen after the end of a game, so that the observation of a
+    LAST step with discount 0 is the previous one, or its maximum with a later frame; learning does
+    not use that observation. After a truncation, sticky actions use a different part of the same
+    random sequence.
     """
     return (
         config.resize == "area"
@@ -41,9 +41,9 @@ def is_supported(config: AtariConfig) -> bool:
 
 
 class AtariVector:
-    """`B` games stepped by ALE's threads; a `VectorEnvironment`.
+    """`B` games stepped by ALE's threads, a `VectorEnvironment`.
 
-    Observations are single frames `[B, H, W, C]` uint8.
+    Observations are single frames `[B, H, W, C]` uint8 in 0..255.
     """
 
     def __init__(self, config: AtariConfig, seeds: list[int]):
@@ -51,7 +51,7 @@ class AtariVector:
 
         Args:
             config: configuration for which `is_supported` is True.
-            seeds: of each environment, as `AtariEnvironment` takes it.
+            seeds: `B` environment seeds, as for `AtariEnvironment`.
         """
         self._config = config
         self._spec = environment_spec(AtariEnvironment(config, seeds[0]))
@@ -80,22 +80,22 @@ class AtariVector:
 
     @property
     def num_envs(self) -> int:
-        """`B`."""
+        """Number of environments `B`."""
         return len(self._restart)
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """The spec of one environment."""
+        """Specs of one environment."""
         return self._spec
 
     @property
     def action_repeat(self) -> int:
-        """Emulator frames for each agent step."""
+        """Emulator frames per agent step."""
         return self._config.frame_skip
 
     def reset(self) -> dm_env.TimeStep:
-        """Starts a new game in every stream; unfinished ones are dropped."""
-        # Seeds are given once: the games that follow go on with the same random numbers.
+        """Starts a new game in every stream and drops unfinished ones."""
+        # Seeds are set once: later games continue the same random sequences.
         frames, _ = self._environment.reset(seed=self._seeds)
         self._seeds = None
         self._restart[:] = self._truncated[:] = False
@@ -109,17 +109,17 @@ class AtariVector:
         )
 
     def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action `[B]` in every stream.
+        """Applies one action per stream, `[B]` integers.
 
         Raises:
-            UserError: a wrong action.
+            UserError: an action is out of range.
         """
         if self._seeds is not None:
             return self.reset()
         first = self._restart
         frames, rewards, over, _, info = self._environment.step(self._checked(np.asarray(actions)))
         if self._truncated.any():
-            # Games that are not over play one step more, which nobody sees.
+            # A truncated game runs one more step, which is discarded.
             frames, info = self._environment.reset(options={"reset_mask": self._truncated})
         played = ~first
         over = over & played
@@ -139,12 +139,12 @@ class AtariVector:
         )
 
     def finished_episodes(self) -> list[EpisodeResult]:
-        """Returns, once each, the games that ended since the last call; never clipped."""
+        """Returns the games that ended since the last call, with unclipped returns."""
         finished, self._finished = self._finished, []
         return finished
 
     def close(self) -> None:
-        """Ends ALE's threads."""
+        """Stops ALE's threads."""
         del self._environment
 
     def _observation(self, frames: np.ndarray) -> np.ndarray:
@@ -169,9 +169,9 @@ class AtariVector:
                 f"got shape {actions.shape}, dtype {actions.dtype}"
             )
         actions = np.where(self._restart, 0, actions).astype(np.int32)
-        wrong = (actions < 0) | (actions >= count)
-        if wrong.any():
-            index = int(np.argmax(wrong))
+        invalid = (actions < 0) | (actions >= count)
+        if invalid.any():
+            index = int(np.argmax(invalid))
             raise UserError(
                 f"{name}, environment {index} of the vector: action must be in 0..{count - 1}; "
                 f"got {actions[index]}"
@@ -185,9 +185,9 @@ def _step_types(first: np.ndarray, last: np.ndarray) -> np.ndarray:
 
 
 def _threads() -> int:
-    """What the process may use: OMP_NUM_THREADS, where it is set, else its cores."""
+    """Returns the thread limit: OMP_NUM_THREADS if set, else the number of available cores."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit):
         return int(limit)
-    # Which cores it may use is known on Linux alone.
+    # CPU affinity is available on Linux only.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

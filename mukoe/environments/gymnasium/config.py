@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class GymnasiumConfig:
     """A registered Gymnasium environment."""
 
-    # As `gymnasium.make` takes it, such as CartPole-v1 or module:Name-v0.
+    # Registered name, such as CartPole-v1, or module:Name-v0 to import a module first.
     env: str
     # Further arguments of `gymnasium.make`.
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -33,15 +33,15 @@ class GymnasiumConfig:
         return make_gymnasium(self.env, **self.arguments)
 
     def with_rendering(self) -> "GymnasiumConfig":
-        """Returns the same environment, ready to be drawn."""
+        """Returns a copy of the configuration with `render_mode='rgb_array'`."""
         return dataclasses.replace(self, arguments={**self.arguments, "render_mode": "rgb_array"})
 
 
 @dataclasses.dataclass(frozen=True)
 class GymnasiumPixelsConfig(Validated):
-    """A registered Gymnasium environment that is seen as a picture."""
+    """A registered Gymnasium environment with pixel observations."""
 
-    # As `gymnasium.make` takes it, such as LunarLander-v3.
+    # Registered name, such as LunarLander-v3.
     env: str
     # Further arguments of `gymnasium.make`.
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -49,15 +49,15 @@ class GymnasiumPixelsConfig(Validated):
     height: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)] = 64
     # Columns of the observation.
     width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)] = 64
-    # One luminance channel instead of three colours.
+    # One luminance channel instead of three colour channels.
     grayscale: bool = True
-    # Steps of the environment for each action and each picture.
+    # Environment steps per action and per observation.
     action_repeat: PositiveInt = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if "render_mode" in self.arguments:
-            raise UserError("arguments.render_mode is 'rgb_array' for pictures: leave it out")
+            raise UserError("arguments.render_mode is always 'rgb_array' for pixels: leave it out")
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""

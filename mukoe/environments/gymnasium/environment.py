@@ -11,30 +11,34 @@ from mukoe.environments.gymnasium.spaces import make_action_decoder, make_observ
 
 
 class GymnasiumEnvironment(dm_env.Environment):
-    """A Gymnasium environment seen through dm_env.
+    """dm_env adapter of a Gymnasium environment.
 
-    Actions. `Discrete(n, start)`: action `a` is `start + a`. `MultiDiscrete(nvec)`: one action
-    out of the product of `nvec`, the last entry changing fastest (`np.unravel_index`, C order),
-    so with `nvec = [2, 3]` action 4 is `[1, 1]`. `Box` of floats with finite bounds: a vector of
-    its entries in C order, float32 in [-1, 1] for [low, high]; what lies outside is clipped.
+    Action spaces:
+      - `Discrete(n, start)`: int32 in 0..n-1; action `a` is `start + a`.
+      - `MultiDiscrete(nvec)`: int32 index into the product of `nvec` in C order
+        (`np.unravel_index`); with `nvec = [2, 3]` action 4 is `[1, 1]`.
+      - `Box` of floats with finite bounds: float32 `[D]`, the entries in C order, with [-1, 1]
+        mapped to [low, high] and clipped.
 
-    Observations. `Box` of floats: float32; of uint8: as it is; of anything else, and
-    `MultiBinary`: float32. `Discrete`: one-hot float32 `[n]`. `MultiDiscrete`: its one-hots one
-    after the other. `Tuple` and `Dict`, nested too, of parts with at most one axis: all parts
-    one after the other in the order of the space, float32 (uint8 is not rescaled).
+    Observation spaces:
+      - `Box` of uint8: unchanged, uint8 in 0..255. Other `Box`, and `MultiBinary`: float32 of the
+        same shape.
+      - `Discrete`: one-hot float32 `[n]`. `MultiDiscrete`: concatenated one-hots.
+      - `Tuple` and `Dict`, also nested, of parts with at most one axis: concatenated parts in the
+        order of the space, float32 (uint8 is not rescaled).
 
-    Ends. Terminated is discount 0; truncated is discount 1; both is terminated.
+    Episode ends: terminated is discount 0, truncated is discount 1, both is terminated.
     """
 
     def __init__(self, environment: gymnasium.Env, seed: int | None = None):
-        """Takes over an environment.
+        """Takes ownership of an environment.
 
         Args:
-            environment: the environment, with whatever wrappers (TimeLimit) it should have.
-            seed: given to the first reset only; later episodes go on with its generator.
+            environment: environment, including its wrappers such as TimeLimit.
+            seed: seed of the first reset; later episodes continue its random sequence.
 
         Raises:
-            UserError: its actions or observations are of an unsupported kind.
+            UserError: an action or observation space is not supported.
         """
         self._environment = environment
         self._seed = seed
@@ -46,20 +50,20 @@ class GymnasiumEnvironment(dm_env.Environment):
         self._restart = True
 
     def observation_spec(self) -> specs.Array:
-        """Returns the one array that an observation is."""
+        """Returns the spec of the encoded observation, one float32 or uint8 array."""
         return self._observation_spec
 
     def action_spec(self) -> specs.BoundedArray:
-        """Returns the number of actions (`DiscreteArray`), or the length of one and its bounds."""
+        """Returns the spec of the action: int32 in 0..A-1, or float32 `[D]` in [-1, 1]."""
         return self._action_spec
 
     @property
     def action_repeat(self) -> int:
-        """Steps of the environment for each action, where a wrapper says so, else 1."""
+        """Attribute `action_repeat` of a wrapper: environment steps per action; 1 without it."""
         return getattr(self._environment, "action_repeat", 1)
 
     def reward_spec(self) -> specs.Array:
-        """Returns a float32."""
+        """Returns the spec of the reward, `[]` float32."""
         return specs.Array((), np.float32, name="reward")
 
     def reset(self) -> dm_env.TimeStep:
@@ -70,7 +74,7 @@ class GymnasiumEnvironment(dm_env.Environment):
         return dm_env.restart(self._encode(observation))
 
     def step(self, action: int | np.ndarray) -> dm_env.TimeStep:
-        """Takes an action; after LAST, starts an episode instead."""
+        """Applies an action; after LAST, starts an episode instead."""
         if self._restart:
             return self.reset()
         observation, reward, terminated, truncated, _ = self._environment.step(self._decode(action))
@@ -83,7 +87,7 @@ class GymnasiumEnvironment(dm_env.Environment):
         return dm_env.transition(reward, encoded, discount=1.0)
 
     def render(self) -> Any:
-        """Returns what the environment draws: a picture if made with `render_mode='rgb_array'`."""
+        """Returns the environment's rendering, `[H, W, 3]` uint8 with `render_mode='rgb_array'`."""
         return self._environment.render()
 
     def close(self) -> None:

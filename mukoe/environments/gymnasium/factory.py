@@ -18,18 +18,18 @@ def make_gymnasium(
     /,
     **kwargs: Any,
 ) -> EnvironmentFactory:
-    """Makes the environment factory of a registered Gymnasium environment.
+    """Returns the environment factory of a registered Gymnasium environment.
 
-    One environment is made and closed at once, so that a mistake shows here.
+    One environment is built and closed immediately, so that errors are raised here.
 
     Args:
-        name: such as CartPole-v1, or module:Name-v0 to import a module first.
-        wrapper: put around each environment.
-        **kwargs: for `gymnasium.make`, such as `render_mode='rgb_array'`.
+        name: registered name, such as CartPole-v1, or module:Name-v0 to import a module first.
+        wrapper: function that wraps each environment.
+        **kwargs: arguments of `gymnasium.make`, such as `render_mode='rgb_array'`.
 
     Raises:
-        UserError: the name is unknown, a package is missing, the arguments are wrong, or its
-            spaces are unsupported.
+        UserError: the name is not registered, a package is missing, the arguments are invalid, or
+            a space is not supported.
     """
 
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
@@ -41,12 +41,12 @@ def make_gymnasium(
         make_environment(0, False).close()
     except (gymnasium.error.UnregisteredEnv, ModuleNotFoundError) as error:
         near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"Gymnasium says: {error}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"Gymnasium reports: {error}"
         raise UserError(f"there is no Gymnasium environment '{name}'; {hint}") from error
     except UserError:
         raise
-    except Exception as error:  # whatever an environment says to its arguments
+    except Exception as error:  # any error of the environment about its arguments
         raise UserError(
-            f"Gymnasium environment '{name}' cannot be made: {type(error).__name__}: {error}"
+            f"Gymnasium environment '{name}' cannot be built: {type(error).__name__}: {error}"
         ) from error
     return vectorize(make_environment, name=f"Gymnasium {name}")

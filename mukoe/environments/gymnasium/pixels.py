@@ -1,4 +1,4 @@
-"""Gymnasium environments as they look: what they draw is the observation."""
+"""Pixel observations of Gymnasium environments."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from mukoe.errors import UserError
 
 
 class RenderedObservation(gymnasium.Wrapper):
-    """Replaces the observations of an environment by its pictures, scaled down.
+    """Wrapper that replaces the observations by downscaled renderings, `[H, W, C]` uint8 in 0..255.
 
-    An agent sees one picture, so speeds are seen only with a history of several. Drawing costs
-    more than stepping: with an action repeat it is done once for several steps.
+    A single picture contains no velocities; use a history of several frames. Rendering is more
+    expensive than stepping and is done once per action repeat.
     """
 
     def __init__(
@@ -28,20 +28,20 @@ class RenderedObservation(gymnasium.Wrapper):
         """Wraps an environment.
 
         Args:
-          environment: made with `render_mode='rgb_array'`.
-          height: rows of the observation.
-          width: columns of the observation.
-          grayscale: whether it has one channel, the luminance, instead of three.
-          action_repeat: steps of the environment for each action; rewards are summed.
+          environment: environment with `render_mode='rgb_array'`.
+          height: number of rows of the observation.
+          width: number of columns of the observation.
+          grayscale: True for one luminance channel instead of three colour channels.
+          action_repeat: number of environment steps per action; rewards are summed.
 
         Raises:
-          UserError: the environment does not draw pictures.
+          UserError: the render mode is not `rgb_array`.
         """
         super().__init__(environment)
         if environment.render_mode != "rgb_array":
             raise UserError(
-                f"{environment.unwrapped} draws no pictures: its render_mode must be 'rgb_array', "
-                f"not {environment.render_mode!r}"
+                f"{environment.unwrapped} renders no pictures: its render_mode must be "
+                f"'rgb_array', not {environment.render_mode!r}"
             )
         self._size = (width, height)
         self._grayscale = grayscale
@@ -57,7 +57,7 @@ class RenderedObservation(gymnasium.Wrapper):
         return self._picture(), info
 
     def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
-        """Takes an action, as often as it is repeated or to the episode's end."""
+        """Repeats an action, at most to the end of the episode."""
         total = 0.0
         for _ in range(self.action_repeat):
             _, reward, terminated, truncated, info = self.env.step(action)
@@ -67,7 +67,7 @@ class RenderedObservation(gymnasium.Wrapper):
         return self._picture(), total, terminated, truncated, info
 
     def _picture(self) -> np.ndarray:
-        """Returns what the environment draws, `[H, W, C]` uint8."""
+        """Returns the downscaled rendering, `[H, W, C]` uint8."""
         frame: Any = self.env.render()
         if self._grayscale:
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)

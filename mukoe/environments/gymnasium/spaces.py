@@ -10,7 +10,7 @@ from gymnasium import spaces
 from mukoe.errors import UserError
 
 MAX_ACTIONS = 10_000
-"""The largest product of a MultiDiscrete action space: each action is an output of a network."""
+"""Maximum number of discrete actions: each action is an output of a network."""
 
 Encoder = Callable[[Any], np.ndarray]
 
@@ -111,7 +111,7 @@ def _float_encoder(space: spaces.Space, name: str) -> tuple[tuple[int, ...], Enc
 
 
 def _one_hot_encoder(sizes: Any, start: Any) -> Encoder:
-    """Encodes one or several choices as their one-hots, one after the other."""
+    """Returns an encoder of one or several choices as concatenated one-hots."""
     sizes = np.atleast_1d(sizes).ravel()
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]) - np.atleast_1d(start).ravel()
     width = int(sizes.sum())

@@ -1,4 +1,4 @@
-"""Board games and MinAtar of pgx: all environments of a vector in one jitted call per step."""
+"""Vector environments of pgx games, which step all streams in one jitted call."""
 
 from typing import Any
 
@@ -15,18 +15,21 @@ from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
 
 
 class _GameEnvironment:
-    """A vector of games: what happens on the host around the pure functions.
+    """Vector of games, a `VectorEnvironment` around pure functions on the device.
 
-    functions: the environment as pure functions.
+    Observations are `MaskedObservation`s `[B, ...]` where actions may be illegal, else features
+    `[B, H, W, C]` bool (Backgammon: `[B, 34]` int32).
+
+    functions: environment as pure functions.
     """
 
     def __init__(self, functions: GameFunctions, seed: int, evaluation: bool):
-        """Takes the functions.
+        """Initialises the vector.
 
         Args:
-            functions: the environment as pure functions.
-            seed: everything random follows from it, and from `evaluation`.
-            evaluation: gives other games than the same seed in training.
+            functions: environment as pure functions.
+            seed: seed of all random choices, together with `evaluation`.
+            evaluation: True for other games than those of the same seed in training.
         """
         self.functions = functions
         self._key = jax.random.PRNGKey(environment_seed(seed, 0, evaluation))
@@ -38,23 +41,23 @@ class _GameEnvironment:
 
     @property
     def num_envs(self) -> int:
-        """`B`."""
+        """Number of environments `B`."""
         return self.functions.num_envs
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """The spec of one environment."""
+        """Specs of one environment."""
         return self.functions.rules.spec
 
     @property
     def action_repeat(self) -> int:
-        """1: a step is a step of the game."""
+        """1: an agent step is one step of the game."""
         return 1
 
     def reset(self) -> dm_env.TimeStep:
-        """Starts a new episode in every stream; unfinished ones are dropped.
+        """Starts a new episode in every stream and drops unfinished ones.
 
-        The seat of a dropped match is taken again, so that finished ones alternate.
+        The seat of a dropped match is reused, so that the seats of finished matches alternate.
         """
         seats = np.arange(self.num_envs, dtype=np.int32) % 2
         if self._streams is not None:
@@ -64,10 +67,10 @@ class _GameEnvironment:
         return self._to_host(step)
 
     def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action `[B]` in every stream; the first step of all is a reset.
+        """Applies one action per stream, `[B]` integers; the first call is a reset.
 
         Raises:
-            UserError: an action that does not exist or is not legal.
+            UserError: an action is out of range or illegal.
         """
         actions = self._check_actions(np.asarray(actions))
         if self._streams is None:
@@ -81,20 +84,20 @@ class _GameEnvironment:
         return timestep
 
     def finished_episodes(self) -> list[EpisodeResult]:
-        """Returns, once each, the episodes that ended since the last call."""
+        """Returns the episodes that ended since the last call."""
         finished, self._finished = self._finished, []
         return finished
 
     def render(self, index: int = 0) -> np.ndarray:
-        """Returns the picture `[H, W, 3]` uint8 of one environment."""
+        """Returns a picture `[H, W, 3]` uint8 of one environment."""
         return draw(self._view(index))
 
     def render_text(self, index: int = 0) -> str:
-        """Returns the board of one environment as text."""
+        """Returns the position of one environment as text."""
         return write_position(self._view(index))
 
     def close(self) -> None:
-        """Forgets the games."""
+        """Releases the games."""
         self._streams = None
 
     def _count(self) -> np.uint32:
@@ -165,15 +168,15 @@ class _GameEnvironment:
 
 
 class SelfPlayEnvironment(_GameEnvironment):
-    """The agent plays every move; see `self_play`.
+    """Self-play, see `mukoe.environments.pgx.self_play`.
 
-    An episode's return is the score of the player who moved first.
+    The return of an episode is the score of the player who moved first.
     """
 
 
 class MatchEnvironment(_GameEnvironment):
-    """The agent plays one seat against an opponent; see `match`.
+    """Matches against an opponent, see `mukoe.environments.pgx.match`.
 
-    An episode's return is 1 for a win of the agent, 0 for a draw, -1 for a loss; its `seat`
-    says where the agent sat.
+    The return of an episode is 1 for a win of the agent, 0 for a draw, -1 for a loss. `seat` is
+    the agent's seat.
     """

@@ -108,7 +108,7 @@ class Evaluator:
             return
         environment, runner, _ = self._parts()
         runner.restore(unpack(state, "runner"))
-        if environment.repeat(environment_state) is None:
+        if environment.replay(environment_state) is None:
             self._lazy_parts = None
 
     def _parts(self) -> _ActingParts:

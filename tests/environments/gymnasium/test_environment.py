@@ -245,13 +245,13 @@ def test_unsupported_spaces(kwargs, message):
     [
         ("CartPoel-v1", {}, "no Gymnasium environment 'CartPoel-v1'; did you mean CartPole-v1"),
         ("no_such_module:Some-v0", {}, "no Gymnasium environment 'no_such_module:Some-v0'"),
-        ("", {}, "no Gymnasium environment ''|'' cannot be made"),
-        (":CartPole-v1", {}, "':CartPole-v1' cannot be made: ValueError: Empty module name"),
-        ("CartPole-v1", {"gravitas": 3}, "'CartPole-v1' cannot be made: .*gravitas"),
-        ("CartPole-v1", {"name": "x"}, "'CartPole-v1' cannot be made: TypeError: .*name"),
-        ("CartPole-v1", {"wrapper": 3}, "'CartPole-v1' cannot be made: TypeError: .*wrapper"),
-        ("CartPole-v1", {"max_episode_steps": 0}, "cannot be made: ValueError: .*to be positive"),
-        ("FrozenLake-v1", {"map_name": "x"}, "'FrozenLake-v1' cannot be made: KeyError: 'x'"),
+        ("", {}, "no Gymnasium environment ''|'' cannot be built"),
+        (":CartPole-v1", {}, "':CartPole-v1' cannot be built: ValueError: Empty module name"),
+        ("CartPole-v1", {"gravitas": 3}, "'CartPole-v1' cannot be built: .*gravitas"),
+        ("CartPole-v1", {"name": "x"}, "'CartPole-v1' cannot be built: TypeError: .*name"),
+        ("CartPole-v1", {"wrapper": 3}, "'CartPole-v1' cannot be built: TypeError: .*wrapper"),
+        ("CartPole-v1", {"max_episode_steps": 0}, "cannot be built: ValueError: .*to be positive"),
+        ("FrozenLake-v1", {"map_name": "x"}, "'FrozenLake-v1' cannot be built: KeyError: 'x'"),
     ],
 )
 def test_mistakes_show_at_once(name, kwargs, message):

@@ -69,7 +69,7 @@ def test_an_environment_without_pictures_is_refused():
         RenderedObservation(environment, 8, 8, grayscale=True)
     with pytest.raises(UserError, match="height must be from 1 to 32767, not 0"):
         GymnasiumPixelsConfig("CartPole-v1", height=0, width=8)
-    with pytest.raises(UserError, match="render_mode is 'rgb_array' for pictures"):
+    with pytest.raises(UserError, match="render_mode is always 'rgb_array' for pixels"):
         GymnasiumPixelsConfig("CartPole-v1", {"render_mode": "human"})
     with pytest.raises(UserError, match="action_repeat must be at least 1, not 0"):
         GymnasiumPixelsConfig("CartPole-v1", action_repeat=0)
