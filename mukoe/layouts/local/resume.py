@@ -62,7 +62,7 @@ class ActingParts:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> bool:
         """Restores a `state`; returns False if the environments diverge from it."""
-        timestep = self.environment.repeat(unpack(state, "environment"))
+        timestep = self.environment.replay(unpack(state, "environment"))
         if timestep is None:
             return False
         params = arrays_to_tree(unpack(state, "params"), like=self.variables.params)
