@@ -8,6 +8,7 @@ import training
 from absl import flags
 
 from mukoe.configuration import DEFINE_config
+from mukoe.layouts.common.experiment import TrainingConfig
 
 flags.adopt_module_key_flags(training)
 
@@ -26,11 +27,16 @@ ENV = flags.DEFINE_string(
 )
 
 
+def make_config() -> TrainingConfig:
+    """Returns the configuration of the file, the overrides and the flags."""
+    return training.load_config(CONFIG, ENV.value)
+
+
 def main() -> int:
     """Trains, and returns the exit status or leaves with it."""
     training.require_workdir("runs/cartpole")
-    return training.train(training.load_config(CONFIG, ENV.value), CONFIG.filename, LAYOUT.value)
+    return training.train(make_config(), CONFIG.filename, LAYOUT.value)
 
 
 if __name__ == "__main__":
-    training.run(main)
+    training.run(main, make_config)

@@ -52,4 +52,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    training.run(main)
+    training.run(main, make_config)

@@ -52,4 +52,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.argv += shlex.split(os.environ.get("MUKOE_FLAGS", ""))
-    training.run(main)
+    training.run(main, lambda: training.load_config(CONFIG))

@@ -84,4 +84,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, {"config": lambda: Served(make_config())})

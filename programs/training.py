@@ -122,13 +122,24 @@ def train(config: TrainingConfig, config_filename: str, layout: str) -> int:
     return chosen.train(experiment, spec, _prepare(config, config_filename), RESUME.value)
 
 
-def run(main: Callable[[], int]) -> NoReturn:
-    """Runs `main` as the program, with --lp_launch_type where Launchpad is installed."""
+def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> NoReturn:
+    """Runs `main` as the program, with --lp_launch_type where Launchpad is installed.
+
+    Args:
+      main: the program.
+      make_config: loads the run's configuration, for `--help`.
+    """
     try:
         import launchpad  # noqa: F401  defines --lp_launch_type
     except ImportError:
         flags.DEFINE_string("lp_launch_type", None, "Needs the extra 'distributed'.")
-    run_main(main)
+    run_main(
+        main,
+        {
+            "config": make_config,
+            "cluster": lambda: CLUSTER.load() if flags.FLAGS.cluster else None,
+        },
+    )
 
 
 def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:

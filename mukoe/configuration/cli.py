@@ -7,16 +7,21 @@
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from mukoe.configuration.fields import apply_overrides
+from mukoe.configuration.help import config_help
 from mukoe.errors import UserError
 
 _FAILURE = 2
+# A flag of `DEFINE_config` is a key flag of the module that calls it, so `--help` lists it.
+flags.disclaim_key_flags()
+
+_HELP = frozenset({"--help", "-help", "--h", "-h"})
 
 
 class ConfigFlag:
@@ -35,7 +40,9 @@ class ConfigFlag:
         """The config file; raises UserError if none was given."""
         name = self._holder.value
         if not name:
-            raise UserError("--config is empty; give a file, such as --config=configs/atari.py")
+            raise UserError(
+                f"--{self._holder.name} is empty; give a file, such as --config=configs/atari.py"
+            )
         return name
 
     def load(self, *arguments: Any) -> Any:
@@ -145,12 +152,20 @@ def split_overrides(
     return others, overrides
 
 
-def run_main(main: Callable[[], int | None]) -> NoReturn:
+def run_main(
+    main: Callable[[], int | None], configs: Mapping[str, Callable[[], Any]] | None = None
+) -> NoReturn:
     """Parses the flags, runs `main()` and exits with the status that it returns.
 
-    A UserError and a wrong flag print one line, `error: ...`, and exit with status 2.
+    A UserError and a wrong flag print one line, `error: ...`, and exit with status 2. `--help`
+    prints the flags, and the fields of the configuration that the other flags choose.
+
+    Args:
+      main: the program.
+      configs: function that loads the configuration, or returns None if there is none, by name
+        of the flag of `DEFINE_config`.
     """
-    app.run(lambda _: _guarded(main), flags_parser=_parse_flags)
+    app.run(lambda _: _guarded(main), flags_parser=lambda argv: _parse_flags(argv, configs or {}))
     raise SystemExit(0)
 
 
@@ -161,20 +176,36 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
         return _fail(error)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], configs: Mapping[str, Callable[[], Any]]) -> list[str]:
     rest, overrides = split_overrides(argv, list(_config_flags))
     for name, fields in overrides.items():
         _config_flags[name].overrides = fields
+    wants_help = not _HELP.isdisjoint(rest)
     try:
-        positional = flags.FLAGS(rest)
+        positional = flags.FLAGS([argument for argument in rest if argument not in _HELP])
     except (flags.Error, UserError) as error:
         sys.exit(_fail(error))
+    if wants_help:
+        _print_help(configs)
+        sys.exit(0)
     if len(positional) > 1:
         sys.exit(_fail(UserError(f"unexpected argument {positional[1]!r}; flags start with --")))
     if flags.FLAGS["verbosity"].using_default_value:
         flags.FLAGS["verbosity"].value = logging.WARNING
         flags.FLAGS["verbosity"].using_default_value = False
     return positional
+
+
+def _print_help(configs: Mapping[str, Callable[[], Any]]) -> None:
+    app.usage(shorthelp=True, writeto_stdout=True)
+    for name, load in configs.items():
+        try:
+            config = load()
+        except UserError as error:
+            print(f"\nNo fields of --{name}: {error}")
+        else:
+            if config is not None:
+                print(config_help(config, name))
 
 
 def _fail(error: Exception) -> int:

@@ -16,13 +16,16 @@ class OptimizerConfig(Validated):
 
     # 'adamw' (MuZero Unplugged, arXiv:2104.06294) or 'sgd' with momentum (MuZero).
     name: Literal["adamw", "sgd"] = "adamw"
+    # Learning rate, after the warm-up.
     learning_rate: NonNegativeFloat = 1e-3
     # Updates over which the learning rate rises linearly from 0.
     warmup_steps: Annotated[int, Meta(ge=0, le=LARGEST_COUNT)] = 0
     # What happens after the warm-up: 'constant'; 'cosine' or 'linear' to 0 at `decay_steps`;
     # 'staircase' times `decay_rate` at every `decay_steps`.
     schedule: Literal["constant", "cosine", "linear", "staircase"] = "constant"
+    # Updates until the end ('cosine', 'linear') or between two steps ('staircase') of the decay.
     decay_steps: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] = 1_000_000
+    # Factor of the learning rate at each step of 'staircase'.
     decay_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
     # Decoupled from the gradient (adamw), or as an L2 loss (sgd).
     weight_decay: NonNegativeFloat = 1e-4

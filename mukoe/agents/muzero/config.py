@@ -63,9 +63,11 @@ class MuZeroLossConfig(Validated):
     # What the n-step return ends with: the stored value of the 'search', or the 'target'
     # network's. Paper: search.
     bootstrap: Literal["search", "target"] = "search"
-    # Weights of the losses. Paper: 1 each; Reanalyse: value 0.25.
+    # Weight of the policy loss. Paper: 1.
     policy_weight: NonNegativeFloat = 1.0
+    # Weight of the value loss. Paper: 1; Reanalyse: 0.25.
     value_weight: NonNegativeFloat = 0.25
+    # Weight of the reward loss. Paper: 1.
     reward_weight: NonNegativeFloat = 1.0
 
 

@@ -83,8 +83,9 @@ class RayClusterConfig(Validated):
     actor: GroupResources = GroupResources()
     # The evaluator.
     evaluator: GroupResources = GroupResources()
-    # The lowest port at which a node may listen, and the highest.
+    # Lowest port at which a node may listen.
     first_port: int = 20000
+    # Highest port at which a node may listen.
     last_port: int = 29999
     # Seconds for which a node waits for a machine with what it asks for; then the program ends.
     placement_seconds: Seconds = 600.0

@@ -1,0 +1,54 @@
+"""`--help` of every program: its flags, and the fields of the configuration that it loads."""
+
+import importlib.util
+
+import pytest
+
+from tests.programs.forked import PROGRAMS, run_program
+
+ALL = sorted(p.name for p in PROGRAMS.glob("*.py") if '"__main__"' in p.read_text())
+
+
+@pytest.mark.parametrize("program", ALL)
+def test_flags_are_listed(program):
+    result = run_program(program, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{program}:" in result.stdout
+    if "DEFINE_config" in (PROGRAMS / program).read_text():
+        assert "--config:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "expected"),
+    [
+        (
+            "launch.py",
+            ["--config=configs/ppo_cartpole.py", "--config.agent.loss.discount=0.5", "--seed=3"],
+            [
+                "agent.loss (PPOLossConfig): ",
+                "--config.agent.loss.discount=0.5 a number (from 0 to 1) Discount",
+                "--config.run.seed=3 an integer (from 0 to 4294967295) ",
+                "--config.environment.env=CartPole-v1 a string ",
+            ],
+        ),
+        ("launch.py", ["--env=2048"], ["environment (PgxConfig)", ".game=2048 "]),
+        ("launch_atari.py", ["--agent=ppo", "--game=Pong"], ["game=Pong ", "(PPOConfig)"]),
+        ("run_node.py", [], ["agent.search (SearchConfig)"]),
+        ("serve_environment.py", ["--env=2048"], ["environment (PgxConfig)", ".game=2048 "]),
+        ("serve_environment.py", [], ["No fields of --config: give --env"]),
+        ("launch.py", ["--config=none.py"], ["No fields of --config: config file 'none.py' does"]),
+        (
+            "launch.py",
+            ["--cluster=configs/cluster_ray.py"],
+            ["Fields of --cluster", "--cluster.learner.gpus=", "an integer (at least 0) GPUs"],
+        ),
+    ],
+)
+def test_fields_of_the_loaded_configuration_are_listed(program, flags, expected):
+    if program == "serve_environment.py" and importlib.util.find_spec("dm_env_rpc") is None:
+        pytest.skip("needs the extra 'dm_env_rpc'")
+    result = run_program(program, *flags, "--help")
+    assert result.returncode == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    for part in expected:
+        assert part in text
