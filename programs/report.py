@@ -9,7 +9,8 @@ from absl import flags
 
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
-from mukoe.observability.report import load_run, make_page
+from mukoe.observability.report.run_page import make_page
+from mukoe.observability.report.runs import load_run
 from mukoe.system import write_atomically
 
 WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; give it for each run.")

@@ -1,6 +1,9 @@
-"""Makes docs/results.md and its figures from the workdirs of finished runs.
+"""Generates docs/results.md and its figures from the records in docs/evidence.
 
-python programs/results.py --runs=runs --output=docs/results.md --figures=docs/figures
+python programs/results.py
+python programs/results.py --collect=runs/cartpole_0 --collect=runs/cartpole_1
+
+With --collect, the records of finished runs are made from their workdirs first.
 """
 
 import math
@@ -12,22 +15,28 @@ from absl import flags
 
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
-from mukoe.observability.report import Run, make_results
+from mukoe.observability.report.evidence import collect, read_all, write_evidence
+from mukoe.observability.report.results_page import make_results
+from mukoe.observability.report.runs import Run, find_workdirs, load_run
 from mukoe.system import write_atomically
 
-ROOTS = flags.DEFINE_multi_string("runs", [], "Folder with workdirs in it; may be given again.")
-OUTPUT = flags.DEFINE_string("output", "docs/results.md", "The page; its notes are kept.")
-FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder of the page's figures.")
+COLLECT = flags.DEFINE_multi_string(
+    "collect", [], "Workdir of a finished run, or folder of workdirs, to record; repeatable."
+)
+EVIDENCE = flags.DEFINE_string("evidence", "docs/evidence", "Folder of the records.")
+OUTPUT = flags.DEFINE_string("output", "docs/results.md", "Page; its hand-written notes are kept.")
+FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder of the figures.")
 THRESHOLDS = flags.DEFINE_multi_string(
     "threshold",
     [],
-    "ENVIRONMENT=RETURN that counts as solved, such as CartPole-v1=475; the default is the "
-    "config's run.target_return, or else Gymnasium's reward_threshold.",
+    "ENVIRONMENT=RETURN that counts as solved in records made by --collect, such as "
+    "CartPole-v1=475; the default is the config's run.target_return, or else Gymnasium's "
+    "reward_threshold.",
 )
 
 
 def given_thresholds() -> dict[str, float]:
-    """Returns the flags, by environment."""
+    """Returns the values of --threshold by environment."""
     thresholds = {}
     for text in THRESHOLDS.value:
         name, _, value = text.rpartition("=")
@@ -53,20 +62,28 @@ def threshold_of(run: Run, given: dict[str, float]) -> float | None:
         return None
 
 
+def collect_runs(given: dict[str, float]) -> None:
+    """Records the runs of --collect."""
+    for root in map(Path, COLLECT.value):
+        for workdir in find_workdirs(root):
+            relative = workdir.relative_to(root)
+            name = "-".join(relative.parts) or workdir.resolve().name
+            run = load_run(workdir)
+            write_evidence(collect(run, name, threshold_of(run, given)), Path(EVIDENCE.value, name))
+
+
 def main() -> None:
-    """Reads the runs, and writes the figures and the page."""
-    if not ROOTS.value:
-        raise UserError("--runs is missing; give a folder with workdirs in it, such as --runs=runs")
-    given = given_thresholds()
-    output, figures = Path(OUTPUT.value), Path(FIGURES.value)
+    """Records runs, and writes the page and its figures."""
+    collect_runs(given_thresholds())
+    output, figures, evidence = Path(OUTPUT.value), Path(FIGURES.value), Path(EVIDENCE.value)
+    records = read_all(evidence)
     try:
         old = output.read_text() if output.exists() else ""
-        reference = Path(os.path.relpath(figures, output.parent)).as_posix()
         page, files = make_results(
-            [Path(root) for root in ROOTS.value],
+            records,
             old,
-            reference,
-            lambda run: threshold_of(run, given),
+            Path(os.path.relpath(figures, output.parent)).as_posix(),
+            Path(os.path.relpath(evidence, output.parent)).as_posix(),
         )
         figures.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def main() -> None:
 
     import numpy as np
 
-    from mukoe.evaluation.statistics import score_statistics
+    from mukoe.evaluation.scores import score_statistics
     from mukoe.evaluation.tiles import play, read_games, shares
 
     if CSV.value is not None:

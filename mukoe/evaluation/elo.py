@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from mukoe.evaluation.statistics import CONFIDENCE, NUM_RESAMPLES, percentile_interval
+from mukoe.observability.bootstrap import CONFIDENCE, NUM_RESAMPLES, percentile_interval
 from mukoe.types import Array
 
 _ELO_PER_NAT = 400.0 / np.log(10.0)

@@ -26,7 +26,7 @@ from mukoe.evaluation.players import (
     simulations_of,
     two_player_game,
 )
-from mukoe.evaluation.statistics import ScoreStatistics, score_statistics
+from mukoe.evaluation.scores import ScoreStatistics, score_statistics
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.types import EpisodeResult, PolicyParams

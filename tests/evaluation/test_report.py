@@ -18,7 +18,7 @@ from mukoe.evaluation.report import (
     text_table,
     write_evaluation,
 )
-from mukoe.evaluation.statistics import score_statistics
+from mukoe.evaluation.scores import score_statistics
 from mukoe.types import EpisodeResult
 
 

@@ -27,7 +27,7 @@ ENDING = {
     "launch.py": ["--workdir={run}"],
     "launch_atari.py": ["--workdir={run}", "--layout=sebulba", "--agent=ppo", "--game=Pong"],
     "report.py": ["--workdir={missing}"],
-    "results.py": ["--runs={missing}"],
+    "results.py": ["--collect={missing}"],
     "run_node.py": ["--workdir={missing}", "--node=actor/0", "--inference=local"],
     "serve_environment.py": ["--env=CartPole-v1", "--host=nowhere.invalid"],
     "tiles_2048.py": ["--player=nobody"],

@@ -93,14 +93,21 @@ def test_mistakes_are_one_line(tmp_path, arguments, error):
 
 def test_results_are_written_where_asked(tmp_path):
     make_run(tmp_path / "runs/cartpole/0", seed=0, returns=(100.0, 480.0))
-    arguments = ("--runs=runs", "--output=docs/results.md", "--figures=docs/figures")
-    result = start("results.py", *arguments, cwd=tmp_path)
+    arguments = ("--evidence=docs/evidence", "--output=docs/results.md", "--figures=docs/figures")
+    result = start("results.py", "--collect=runs", *arguments, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, "docs/results.md\n"), result.stderr
     page = (tmp_path / "docs/results.md").read_text()
     assert "reached 475" in page, "Gymnasium's own threshold of CartPole-v1"
     figures = sorted(path.name for path in (tmp_path / "docs/figures").iterdir())
     assert figures == ["cartpole-minutes.svg", "cartpole-steps.svg"]
-    result = start("results.py", *arguments, "--threshold=CartPole-v1=90", cwd=tmp_path)
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "docs/results.md").unlink()
+    result = start("results.py", *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "docs/results.md\n"), result.stderr
+    assert (tmp_path / "docs/results.md").read_text() == page, "no workdir is needed"
+    make_run(tmp_path / "runs/cartpole/0", seed=0, returns=(100.0, 480.0))
+    threshold = "--threshold=CartPole-v1=90"
+    result = start("results.py", "--collect=runs", *arguments, threshold, cwd=tmp_path)
     assert "reached 90" in (tmp_path / "docs/results.md").read_text()
     result = start("results.py", *arguments, "--threshold=high", cwd=tmp_path)
     assert result.returncode == 2

@@ -1,7 +1,1 @@
-"""Pages about runs, made from the files in their workdirs."""
-
-from mukoe.observability.report.page import make_page
-from mukoe.observability.report.results import make_results
-from mukoe.observability.report.runs import Run, find_workdirs, load_run
-
-__all__ = ["Run", "find_workdirs", "load_run", "make_page", "make_results"]
+"""Reports on runs: an HTML page from workdirs, and the results page from published records."""

@@ -1,0 +1,228 @@
+"""Published records of runs: small files in the repository, from which the results page is made.
+
+docs/evidence/cartpole_5/run.json          fields of `Evidence`
+docs/evidence/cartpole_5/evaluations.csv   evaluations in training, a row each
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mukoe.errors import UserError
+from mukoe.observability.report.curves import ACTOR_STEPS, MINUTES, Curve, curve_of, first_reached
+from mukoe.observability.report.logs import natural_key
+from mukoe.observability.report.runs import SEED_FIELD, Run
+from mukoe.system import write_atomically
+
+RECORD_FILE = "run.json"
+EVALUATIONS_FILE = "evaluations.csv"
+
+_SOURCE = "workdir"
+_COLUMNS = (ACTOR_STEPS, MINUTES, "episode_return")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluations:
+    """Evaluations in training.
+
+    actor_steps: `[N]` agent steps of all actors; NaN where unknown.
+    minutes: `[N]` minutes since the start of the run; NaN where unknown.
+    episode_return: `[N]` mean return of the episodes.
+    """
+
+    actor_steps: np.ndarray
+    minutes: np.ndarray
+    episode_return: np.ndarray
+
+    def curve(self, axis: str) -> Curve:
+        """Returns the returns over `ACTOR_STEPS` or `MINUTES`."""
+        x = self.minutes if axis == MINUTES else self.actor_steps
+        known = np.isfinite(x) & np.isfinite(self.episode_return)
+        return Curve(x[known], self.episode_return[known])
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Record of one run.
+
+    name: name of the record and of its folder.
+    group: name of the runs that differ in the seed only.
+    sources: file of the record to the origin of its numbers, such as `workdir`.
+    environment: name of the environment.
+    seed: seed of the run, None if unknown.
+    config: dotted field to value; all fields, or those that are known.
+    command: `argv`, `python`, `versions` and `cpus`; None if unknown.
+    threshold: return that counts as solved; None without one.
+    agent_steps: agent steps of all actors.
+    episodes: episodes of all actors.
+    minutes: wall-clock minutes, without pauses between resumes.
+    cpu_hours_at_most: wall-clock hours times available CPU cores, an upper bound.
+    last_return, best_return: returns of evaluations in training.
+    reached: `actor_steps` and `minutes` of the first evaluation at the threshold; None if no
+      evaluation reached it.
+    evaluation: final evaluation, as `programs/evaluate.py` writes it; None without it.
+    failure: error that ended the run; None if it did not fail.
+    notes: remarks on missing and damaged files.
+    evaluations: evaluations in training.
+    """
+
+    name: str
+    group: str
+    sources: Mapping[str, str]
+    environment: str
+    seed: Any
+    config: Mapping[str, Any]
+    command: Mapping[str, Any] | None
+    threshold: float | None
+    agent_steps: float | None
+    episodes: float | None
+    minutes: float | None
+    cpu_hours_at_most: float | None
+    last_return: float | None
+    best_return: float | None
+    reached: Mapping[str, float] | None
+    evaluation: Mapping[str, Any] | None
+    failure: str | None
+    notes: tuple[str, ...]
+    evaluations: Evaluations
+
+
+def collect(run: Run, name: str, threshold: float | None) -> Evidence:
+    """Makes the record of a finished run.
+
+    Args:
+      run: run with its logs.
+      name: name of the record.
+      threshold: return that counts as solved; None without one.
+    """
+    steps = curve_of(run, "evaluator", "episode_return", ACTOR_STEPS)
+    minutes = curve_of(run, "evaluator", "episode_return", MINUTES)
+    evaluations = Evaluations(
+        steps.x,
+        minutes.x if len(minutes.x) == len(steps.x) else np.full(len(steps.x), np.nan),
+        steps.y,
+    )
+    returns = run.evaluations()
+    reached = None if threshold is None else first_reached(run, threshold)
+    return Evidence(
+        name=name,
+        group=without_seed(name, run.seed),
+        sources={RECORD_FILE: _SOURCE, EVALUATIONS_FILE: _SOURCE},
+        environment=run.environment,
+        seed=run.seed,
+        config=run.config,
+        command=None if run.command is None else _portable(run.command, run.workdir),
+        threshold=threshold,
+        agent_steps=run.highest(ACTOR_STEPS),
+        episodes=run.highest("episodes"),
+        minutes=run.minutes,
+        cpu_hours_at_most=_hours(run.minutes, (run.command or {}).get("cpus")),
+        last_return=float(returns[-1]) if returns.size else None,
+        best_return=float(returns.max()) if returns.size else None,
+        reached=None if reached is None else {ACTOR_STEPS: reached[0], MINUTES: reached[1]},
+        evaluation=run.evaluation,
+        failure=run.failure,
+        notes=run.notes,
+        evaluations=evaluations,
+    )
+
+
+def _hours(minutes: float | None, cpus: int | None) -> float | None:
+    return None if minutes is None or cpus is None else minutes * cpus / 60
+
+
+def without_seed(name: str, seed: Any) -> str:
+    """Returns a name without the number of the seed at its end."""
+    match = re.search(r"[/_.-](seed|s|run)?[_=-]?0*(\d+)$", name)
+    return name[: match.start()] if match and match[2] == str(seed) else name
+
+
+def _portable(command: Mapping[str, Any], workdir: Path) -> dict[str, Any]:
+    """Returns the command without folders of this machine: paths become relative."""
+    folders = [f"{Path.cwd()}/", f"{workdir.resolve().parent}/"]
+    argv = [str(part) for part in command.get("argv", [])]
+    for folder in folders:
+        argv = [part.replace(folder, "") for part in argv]
+    return {**command, "argv": argv}
+
+
+def write_evidence(evidence: Evidence, folder: Path) -> None:
+    """Writes a record.
+
+    Args:
+      evidence: record of a run.
+      folder: folder of the record; it is made if missing.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    record = {
+        field.name: getattr(evidence, field.name)
+        for field in dataclasses.fields(evidence)
+        if field.name not in ("name", "evaluations")
+    }
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    columns = [getattr(evidence.evaluations, name) for name in _COLUMNS]
+    for row in zip(*columns, strict=True):
+        writer.writerow([_cell(value) for value in row])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
+        write_atomically(folder / EVALUATIONS_FILE, text.getvalue())
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _cell(value: float) -> str:
+    if not np.isfinite(value):
+        return ""
+    return str(int(value)) if float(value).is_integer() else repr(round(float(value), 6))
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Reads a record.
+
+    Raises:
+      UserError: a file is missing, or is not as `write_evidence` writes it.
+    """
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        with (folder / EVALUATIONS_FILE).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in _COLUMNS}
+        return Evidence(
+            **{
+                **record,
+                "name": folder.name,
+                "notes": tuple(record["notes"]),
+                "evaluations": Evaluations(**columns),
+            }
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"cannot read the evidence in {folder}: {error}") from error
+
+
+def read_all(root: Path) -> list[Evidence]:
+    """Reads all records in a folder, in the natural order of their names.
+
+    Raises:
+      UserError: the folder holds no record, or one cannot be read.
+    """
+    folders = [path.parent for path in root.glob(f"*/{RECORD_FILE}")]
+    if not folders:
+        raise UserError(f"{root} holds no evidence: no folder in it has a {RECORD_FILE}")
+    return [read_evidence(path) for path in sorted(folders, key=lambda p: natural_key(p.name))]
+
+
+def seedless_config(evidence: Evidence) -> dict[str, Any]:
+    """Returns the configuration without the seed."""
+    return {name: value for name, value in evidence.config.items() if name != SEED_FIELD}

@@ -1,0 +1,134 @@
+"""Plots of logged quantities: mean over seeds with a band, and each seed."""
+
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+
+from mukoe.observability.report import svg
+from mukoe.observability.report.curves import (
+    ACTOR_STEPS,
+    MINUTES,
+    Curve,
+    curve_of,
+    over_seeds,
+    thin,
+)
+from mukoe.observability.report.groups import Group
+from mukoe.observability.report.html import words
+from mukoe.observability.report.text import number
+
+AXIS_LABELS = {ACTOR_STEPS: "agent steps", MINUTES: "minutes", "learner_steps": "learner steps"}
+TIME_SHARE = re.compile(r"time_(.+)")
+
+_COUNTS = ("environment_frames", "actor_steps", "episodes", "learner_steps", "wall_time")
+
+
+class Plots:
+    """Draws columns of the logs of all groups, and records which columns are drawn."""
+
+    def __init__(self, groups: Sequence[Group], smooth: int):
+        """Makes the plots.
+
+        Args:
+          groups: groups of runs, in the order of their colours.
+          smooth: number of rows over which logged numbers are averaged; evaluations are not.
+        """
+        self._groups = groups
+        self._smooth = smooth
+        self._drawn: set[tuple[str, str]] = set()
+
+    def columns(self, kind: str, wanted: Callable[[str], object]) -> list[str]:
+        """Returns the columns of the logs of a kind that hold a number, in the order of the files.
+
+        Args:
+          kind: kind of node, such as `actor`.
+          wanted: filter of column names.
+        """
+        names = {
+            column: None
+            for group in self._groups
+            for run in group.runs
+            for log in run.kind(kind)
+            for column in log.columns
+            if log.highest(column) is not None
+        }
+        return [name for name in names if wanted(name)]
+
+    def remaining(self) -> list[tuple[str, str]]:
+        """Returns kinds and columns that are not drawn yet."""
+        kinds = {log.kind: None for group in self._groups for run in group.runs for log in run.logs}
+        return [
+            (kind, column)
+            for kind in kinds
+            for column in self.columns(kind, lambda name: name not in _COUNTS)
+            if (kind, column) not in self._drawn and not TIME_SHARE.fullmatch(column)
+        ]
+
+    def figure(self, kind: str, column: str, axis: str | None = None, caption: str = "") -> str:
+        """Returns a `<figure>` of one quantity.
+
+        Args:
+          kind: kind of node, such as `actor`.
+          column: name of the quantity in the logs.
+          axis: horizontal axis; None for the first one that the logs have.
+          caption: caption as HTML; empty for column and kind.
+        """
+        self._drawn.add((kind, column))
+        axis = axis or self._axis(kind)
+        smooth = 1 if kind == "evaluator" else self._smooth
+        lines = [
+            line
+            for colour, group in enumerate(self._groups)
+            for line in group_lines(group, colour, kind, column, axis, smooth)
+        ]
+        name = caption or f"{words(column)} <span>({escape(kind)})</span>"
+        if not lines:
+            return f'<figure><figcaption>{name}</figcaption><p class="soft">No data.</p></figure>'
+        description = f"{words(column)} of {kind} over {AXIS_LABELS[axis]}"
+        plot = svg.line_plot(lines, AXIS_LABELS[axis], description)
+        return f"<figure><figcaption>{name}</figcaption>{plot}</figure>"
+
+    def _axis(self, kind: str) -> str:
+        axes = (ACTOR_STEPS, MINUTES, "learner_steps")
+        columns = self.columns(kind, lambda _: True)
+        names = {MINUTES: "wall_time"}
+        return next((axis for axis in axes if names.get(axis, axis) in columns), ACTOR_STEPS)
+
+
+def group_lines(
+    group: Group, colour: int, kind: str, column: str, axis: str, smooth: int = 1
+) -> list[svg.Line]:
+    """Returns the lines of one logged quantity of a group; see `seed_lines`."""
+    curves = [
+        (seed_label(run.seed, run.workdir.name), curve_of(run, kind, column, axis, smooth))
+        for run in group.runs
+    ]
+    return seed_lines(group.name, curves, colour)
+
+
+def seed_lines(name: str, curves: Sequence[tuple[str, Curve]], colour: int) -> list[svg.Line]:
+    """Returns the mean over seeds with a band, and a faint line for each seed.
+
+    Without a mean (a single seed, or seeds without a common range) the seeds are drawn as full
+    lines.
+
+    Args:
+      name: name of the group.
+      curves: label and curve of each seed; empty curves are left out.
+      colour: index into the palette.
+    """
+    curves = [(label, curve) for label, curve in curves if len(curve.x)]
+    band = over_seeds([curve for _, curve in curves])
+    lines = []
+    for label, curve in curves:
+        curve = thin(curve)
+        lines.append(svg.Line(curve.x, curve.y, colour, f"{name}, {label}", faint=band is not None))
+    if band is not None:
+        label = f"{name}, mean of {len(curves)} seeds ({band.interval})"
+        lines.append(svg.Line(band.x, band.mean, colour, label, low=band.low, high=band.high))
+    return lines
+
+
+def seed_label(seed: object, name: str) -> str:
+    """Returns the label of a run in a plot."""
+    return f"seed {number(seed)} ({name})"

@@ -1,0 +1,98 @@
+"""Published records of runs: from workdirs, on disk, and the committed ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mukoe.configuration.workdir import flatten
+from mukoe.errors import UserError
+from mukoe.observability.report.evidence import collect, read_all, read_evidence, write_evidence
+from mukoe.observability.report.results_page import make_results
+from mukoe.observability.report.runs import load_run
+from tests.observability.fake_runs import make_run
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs"
+
+
+def test_page_and_figures_are_those_of_the_committed_records():
+    page = (DOCS / "results.md").read_text()
+    again, figures = make_results(read_all(DOCS / "evidence"), page, "figures", "evidence")
+    assert again == page, "the page is not up to date: run programs/results.py"
+    for name, text in figures.items():
+        assert (DOCS / "figures" / name).read_text() == text + "\n", (
+            f"{name}: run programs/results.py"
+        )
+
+
+def test_committed_records_are_small_and_name_their_source():
+    for record in read_all(DOCS / "evidence"):
+        folder = DOCS / "evidence" / record.name
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 32_000
+        assert set(record.sources) == {"run.json", "evaluations.csv"}
+        returns = record.evaluations.episode_return
+        assert returns.size and np.isfinite(returns).all()
+        # Recovered curves have the resolution of the figures.
+        tolerance = 0.02 * max(np.ptp(returns), 1.0)
+        assert returns[-1] == pytest.approx(record.last_return, abs=tolerance)
+        assert returns.max() == pytest.approx(record.best_return, abs=tolerance)
+        assert "/work" not in (folder / "run.json").read_text()
+
+
+def test_record_of_a_finished_run(tmp_path):
+    workdir = make_run(tmp_path / "cartpole_3", seed=3, returns=(10.0, 50.0, 40.0))
+    evaluation = {"mean": 45.5, "ci95": [40.0, 50.0], "episodes": 100}
+    (workdir / "evaluation.json").write_text(json.dumps(evaluation))
+    command = {
+        "argv": ["programs/launch.py", f"--workdir={workdir}"],
+        "python": "3.10.1",
+        "versions": {"jax": "0.5.3"},
+        "cpus": 2,
+    }
+    (workdir / "command.json").write_text(json.dumps(command))
+    record = collect(load_run(workdir), "cartpole_3", 50.0)
+    assert (record.group, record.environment, record.seed) == ("cartpole", "CartPole-v1", 3)
+    assert record.config == dict(flatten(json.loads((workdir / "config.json").read_text())))
+    assert record.command == {**command, "argv": ["programs/launch.py", "--workdir=cartpole_3"]}
+    assert (record.agent_steps, record.minutes, record.cpu_hours_at_most) == (3000, 15.0, 0.5)
+    assert (record.last_return, record.best_return) == (40.0, 50.0)
+    assert record.reached == {"actor_steps": 2000.0, "minutes": 10.0}
+    assert record.evaluation == evaluation
+    folder = tmp_path / "evidence" / "cartpole_3"
+    write_evidence(record, folder)
+    assert (folder / "evaluations.csv").read_text() == (
+        "actor_steps,minutes,episode_return\n1000,5,10\n2000,10,50\n3000,15,40\n"
+    )
+    again = read_evidence(folder)
+    np.testing.assert_array_equal(again.evaluations.minutes, [5.0, 10.0, 15.0])
+    assert {**vars(again), "evaluations": None} == {**vars(record), "evaluations": None}
+    page, figures = make_results([again], "", "figures", "evidence")
+    assert "| [cartpole_3](evidence/cartpole_3) | 3 | 3,000 |" in page
+    assert "Recovered" not in page
+    assert sorted(figures) == ["cartpole-minutes.svg", "cartpole-steps.svg"]
+
+
+def test_record_of_a_run_without_evaluations(tmp_path):
+    run = load_run(make_run(tmp_path / "a", returns=()))
+    write_evidence(collect(run, "a", 475.0), tmp_path / "evidence" / "a")
+    (record,) = read_all(tmp_path / "evidence")
+    assert record.evaluations.episode_return.size == 0
+    assert (record.last_return, record.reached, record.evaluation) == (None, None, None)
+    assert record.notes == ("no evaluator log",)
+
+
+def test_damaged_records_are_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no evidence"):
+        read_all(tmp_path)
+    write_evidence(collect(load_run(make_run(tmp_path / "a")), "a", None), tmp_path / "e" / "a")
+    (tmp_path / "e" / "a" / "run.json").write_text("{")
+    with pytest.raises(UserError, match="cannot read the evidence in .*/a"):
+        read_all(tmp_path / "e")
+    (tmp_path / "e" / "a" / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="cannot read the evidence in .*/a"):
+        read_all(tmp_path / "e")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_evidence(collect(load_run(tmp_path / "a"), "a", None), tmp_path / "file" / "a")
