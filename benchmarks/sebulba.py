@@ -66,18 +66,18 @@ def now(run) -> tuple[int, float, float]:
 
 
 def leave_out_updates(run) -> None:
-    """The learner takes what the actors did, and does nothing."""
-    batches = run._batches()
+    """Replaces the learner's update by one that only takes the next batch."""
+    dataset = run.updates.dataset
 
     def step() -> dict[str, float]:
-        next(batches)
+        next(dataset)
         return {"loss": 0.0}
 
-    run._learner.step = step
+    run.learner.step = step
 
 
 class Repeating:
-    """Acts once, and then hands out the same rollout for ever."""
+    """Collector that acts once, and then returns the same rollout at every call."""
 
     def __init__(self, collector):
         self.timings = collector.timings
@@ -85,7 +85,7 @@ class Repeating:
         self._rollout = None
 
     def collect(self, params):
-        """Acts for one round, or does not."""
+        """Returns the rollout of the first round."""
         self._rollout = self._rollout or self._collector.collect(params)
         return self._rollout
 
@@ -109,11 +109,11 @@ def rates(
 
     experiment = config.make_experiment()
     with tempfile.TemporaryDirectory(prefix="mukoe-benchmark-") as folder:
-        run = sebulba.SebulbaRun(experiment, sebulba.check(experiment), Path(folder))
+        run = sebulba.make_run(experiment, sebulba.check(experiment), Path(folder))
         if part == "acting":
             leave_out_updates(run)
         elif part == "learning":
-            run._collectors = [Repeating(collector) for collector in run._collectors]
+            run.collectors = [Repeating(collector) for collector in run.collectors]
         run.start()
         batch = config.agent.rollout_steps * config.run.envs_per_actor
         wait_for_steps(run, 4 * batch * config.sebulba.threads_per_device)

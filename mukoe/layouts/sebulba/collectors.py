@@ -1,14 +1,10 @@
-"""What an actor thread does in a round: rollouts on its device, or steps for replay."""
+"""Collectors: one round of an actor thread, as rollouts on its device or as steps for replay."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import chex
-import dm_env
-import jax
-import numpy as np
 
-from mukoe.acting.actor import Adder
 from mukoe.acting.device_rollouts import DeviceRolloutCollector, make_collect
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.rollouts import Rollout, RolloutCollector, make_rollout_functions
@@ -16,33 +12,37 @@ from mukoe.acting.runners import LocalRunner, jit_with_memory, make_act
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.environments.pgx.streams import GameFunctions
 from mukoe.environments.vector import VectorEnvironment
+from mukoe.layouts.sebulba.buffered_adder import BufferedAdder
 from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
 
 class Collector(Protocol):
-    """Acts in one vector of environments."""
+    """Acts in one vector of environments.
+
+    timings: seconds by part of the work.
+    """
 
     timings: Timings
 
     def collect(self, params: PolicyParams) -> Rollout:
-        """Acts for one round with these parameters, which are on the device."""
+        """Acts for one round with these parameters, which are on the actor's device."""
 
 
 CollectorFactory = Callable[[VectorEnvironment, chex.PRNGKey], Collector]
-"""`(environment, key) -> Collector`; all of one factory share what is compiled."""
+"""`(environment, key) -> Collector`; its collectors share compiled functions."""
 
 
 def make_collector_factory(
     builder: ActorLearnerBuilder, environment_spec: EnvironmentSpec, policy: Policy, steps: int
 ) -> CollectorFactory:
-    """Makes what makes the collectors of an agent.
+    """Returns the factory of an agent's collectors.
 
     Args:
-      builder: of the agent.
-      environment_spec: of one environment.
-      policy: that acts.
-      steps: of a round in each environment, where the agent has a replay.
+      builder: builder of the agent.
+      environment_spec: spec of one environment.
+      policy: behaviour policy.
+      steps: steps of a round in each environment, for an agent with replay.
     """
     rollout = builder.rollout
     if rollout is None:
@@ -63,41 +63,8 @@ def make_collector_factory(
     return make
 
 
-class BufferedAdder:
-    """An adder that plays what it was told to another one, later and in another thread."""
-
-    def __init__(self) -> None:
-        self._calls: list[tuple[str, tuple[Any, ...]]] = []
-
-    def add_first(self, timestep: dm_env.TimeStep) -> None:
-        self._calls.append(("add_first", (_copy(timestep),)))
-
-    def add(
-        self,
-        action: np.ndarray,
-        next_timestep: dm_env.TimeStep,
-        extras: Mapping[str, np.ndarray],
-        final_extras: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        self._calls.append(("add", (action, _copy(next_timestep), extras, final_extras)))
-
-    def reset(self, timeout_ms: int | None = None) -> None:
-        self._calls.append(("reset", (timeout_ms,)))
-
-    def take(self) -> "BufferedAdder":
-        """Returns a tape of what was told since the last time."""
-        taken = BufferedAdder()
-        taken._calls, self._calls = self._calls, []
-        return taken
-
-    def play(self, adder: Adder) -> None:
-        """Tells it to `adder`."""
-        for name, arguments in self._calls:
-            getattr(adder, name)(*arguments)
-
-
 class BufferingCollector:
-    """Makes steps for replay; a rollout holds a `BufferedAdder` for each environment."""
+    """Makes steps for replay; the rows of a rollout are one `BufferedAdder` per environment."""
 
     def __init__(
         self,
@@ -109,13 +76,23 @@ class BufferingCollector:
         steps: int,
         act: Callable,
     ):
-        """Acts in `environment`, `steps` steps a round; `act` is the jitted policy."""
+        """Builds the actor and its loop.
+
+        Args:
+          builder: builder of the agent.
+          environment_spec: spec of one environment.
+          policy: behaviour policy.
+          environment: vector of environments.
+          random_key: key of the actions.
+          steps: steps of a round in each environment.
+          act: jitted result of `make_act`.
+        """
         num_envs = environment.num_envs
         self._variables = _RoundParameters()
-        self._tapes = [BufferedAdder() for _ in range(num_envs)]
+        self._adders = [BufferedAdder() for _ in range(num_envs)]
         runner = LocalRunner(policy, self._variables, random_key, num_envs, act)
         actor = builder.make_actor(
-            random_key, policy, environment_spec, runner, self._tapes, num_envs
+            random_key, policy, environment_spec, runner, self._adders, num_envs
         )
         self._loop = EnvironmentLoop(environment, actor)
         self._steps = steps
@@ -128,7 +105,7 @@ class BufferingCollector:
         episodes = [result for _ in range(self._steps) for result in self._loop.step()]
         after = self._loop.progress
         return Rollout(
-            rows=[tape.take() for tape in self._tapes],
+            rows=[adder.take() for adder in self._adders],
             episodes=episodes,
             steps=after.steps - before.steps,
             frames=after.frames - before.frames,
@@ -138,15 +115,10 @@ class BufferingCollector:
 
 
 class _RoundParameters:
-    """The parameters of a round, where a runner looks for them."""
+    """Holder of the parameters of a round, for a runner."""
 
     params: PolicyParams
 
     def update(self, wait: bool = False) -> None:
-        """Does nothing: they stay the same for the round."""
+        """Does nothing: parameters are fixed during a round."""
         del wait
-
-
-def _copy(timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-    """An environment may use its arrays again."""
-    return timestep._replace(observation=jax.tree.map(np.array, timestep.observation))

@@ -1,9 +1,9 @@
-"""Where actor threads get parameters, and the learner gets what they did, round by round.
+"""Exchange between actor threads and the learner: parameters one way, rollouts the other.
 
-In a round every thread acts once with the same parameters and the learner then takes what
-all of them did. With a staleness `s` the parameters of round `k` are those after round
-`k - s - 1`: which parameters act does not depend on the speed of the machine, no thread can
-be more than `s` rounds ahead of the learner, and no more than `s + 1` rounds ever wait.
+In a round every thread acts with the same parameters, and the learner then takes the rollouts of
+all threads. With staleness `s` the parameters of round `k` are those after round `k - s - 1`, so
+they do not depend on the speed of the machine. No thread is more than `s` rounds ahead of the
+learner, and at most `s + 1` rounds wait.
 
     staleness 0    actors   0     1     2          staleness 1    actors   0 1   2   3   4
                    learner    0     1     2                       learner    0   1   2   3
@@ -18,42 +18,45 @@ Work = TypeVar("Work")
 
 
 class ClosedError(Exception):
-    """The run ends."""
+    """The exchange was closed while a thread waited."""
 
 
 class Exchange(Generic[Parameters, Work]):
-    """Parameters to threads and their work to the learner; every wait ends with `close`."""
+    """Hands parameters to the actor threads and their rollouts to the learner, by round.
+
+    `close` interrupts every wait.
+    """
 
     def __init__(self, num_threads: int, staleness: int):
-        """Waits for the parameters of round 0.
+        """Opens the exchange; the first round starts when its parameters are published.
 
         Args:
-          num_threads: that act.
+          num_threads: number of actor threads.
           staleness: rounds that they may be ahead of the learner.
         """
         self._num_threads = num_threads
         self._staleness = staleness
         self._changed = threading.Condition()
         self._closed = False
-        # By the number of rounds that the learner had taken.
+        # By the number of rounds from which they were learned.
         self._parameters: dict[int, Parameters] = {}
-        # By round: what each thread has done.
+        # By round, then by thread.
         self._work: dict[int, dict[int, Work]] = {}
 
     def publish(self, rounds: int, parameters: Parameters) -> None:
-        """Gives the parameters after so many rounds, 0 before the first."""
+        """Publishes the parameters after `rounds` rounds; 0 for the initial ones."""
         with self._changed:
             self._parameters[rounds] = parameters
-            # Who has not begun round `rounds` needs nothing older than that.
+            # No thread that has yet to start a round needs older ones.
             for old in [r for r in self._parameters if r < rounds - self._staleness]:
                 del self._parameters[old]
             self._changed.notify_all()
 
     def parameters(self, round_index: int) -> Parameters:
-        """Waits for the parameters with which a round is acted.
+        """Waits for the parameters of a round, and returns them.
 
         Raises:
-          ClosedError: the run ends.
+          ClosedError: the exchange was closed.
         """
         rounds = max(0, round_index - self._staleness)
         with self._changed:
@@ -62,17 +65,17 @@ class Exchange(Generic[Parameters, Work]):
             return self._parameters[rounds]
 
     def put(self, round_index: int, thread: int, work: Work) -> None:
-        """Hands over what a thread did in a round."""
+        """Adds the rollout of a thread in a round."""
         with self._changed:
             self._work.setdefault(round_index, {})[thread] = work
             assert len(self._work) <= self._staleness + 1, "a thread ran ahead of the learner"
             self._changed.notify_all()
 
     def take(self, round_index: int) -> list[Work]:
-        """Waits for what all threads did in a round, and returns it in their order.
+        """Waits for the rollouts of all threads in a round, and returns them by thread.
 
         Raises:
-          ClosedError: the run ends.
+          ClosedError: the exchange was closed.
         """
         with self._changed:
             self._changed.wait_for(
@@ -82,14 +85,8 @@ class Exchange(Generic[Parameters, Work]):
             work: Mapping[int, Work] = self._work.pop(round_index)
         return [work[thread] for thread in range(self._num_threads)]
 
-    @property
-    def waiting(self) -> int:
-        """What threads did that the learner has not yet taken."""
-        with self._changed:
-            return sum(len(work) for work in self._work.values())
-
     def close(self) -> None:
-        """Ends all waiting."""
+        """Interrupts every wait, present and future."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -15,12 +15,10 @@ from mukoe.layouts.common.experiment import SebulbaConfig
 def run(config, **options):
     made = dataclasses.replace(case.experiment(envs_per_actor=4, **options), sebulba=config)
     work = pathlib.Path(tempfile.mkdtemp())
-    run = sebulba.SebulbaRun(made, sebulba.check(made), work)
+    run = sebulba.make_run(made, sebulba.check(made), work)
     batches = []
-    batch = run._learner._place
-    run._learner._samples = map(
-        lambda sample: batches.append(sample) or batch(sample),
-        run._batches(),
+    run.learner._samples = map(
+        lambda placed: batches.append(placed.sample) or placed, run.learner._samples
     )
     run.start()
     assert run.wait(120)
@@ -29,15 +27,16 @@ def run(config, **options):
 
 config = SebulbaConfig(actor_devices=(0, 3), learner_devices=(1, 2), threads_per_device=2)
 made, batches = run(config)
-rows = made._rollouts[0].rows
+rows = made.updates.dataset.rollouts[0].rows
 assert {d.id for d in rows.mask.sharding.device_set} == {1, 2}
-assert {d.id for d in made._learner._state.steps.sharding.device_set} == {1, 2}
+assert {d.id for d in made.learner._state.steps.sharding.device_set} == {1, 2}
 counts = made.counter.get_counts()
 assert counts["actor_steps"] >= 200
 
 # What the learner got is what the threads did, in whatever order.
 learned = np.asarray(batches[-1].rows.observation).reshape(16, -1)
-acted = np.concatenate([np.asarray(r.rows.observation) for r in made._rollouts]).reshape(16, -1)
+rollouts = [np.asarray(rollout.rows.observation) for rollout in made.updates.dataset.rollouts]
+acted = np.concatenate(rollouts).reshape(16, -1)
 assert len(np.unique(learned, axis=0)) == 16
 np.testing.assert_array_equal(np.unique(learned, axis=0), np.unique(acted, axis=0))
 

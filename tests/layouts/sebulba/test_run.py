@@ -15,7 +15,7 @@ from mukoe.errors import UserError
 from mukoe.layouts import sebulba
 from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.layouts.common.experiment import SebulbaConfig
-from mukoe.layouts.sebulba.run_logger import RunLogger
+from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import LABELS, assert_same_state, rows_of
 from tests.layouts.sebulba.corridor import (
@@ -97,10 +97,10 @@ def test_agents_with_a_replay_learn_here_and_resume(tmp_path, agent):
 def test_environments_and_keys_of_all_threads_differ(tmp_path):
     seeds = []
     made = experiment(factory=corridors(seeds), threads=8)
-    run = sebulba.SebulbaRun(made, sebulba.check(made), tmp_path)
+    run = sebulba.make_run(made, sebulba.check(made), tmp_path)
     seeds = seeds[1:]  # The first is that of `check`.
     assert len(seeds) == len(set(seeds)) == 8
-    keys = {tuple(np.asarray(collector._key).tolist()) for collector in run._collectors}
+    keys = {tuple(np.asarray(collector._key).tolist()) for collector in run.collectors}
     assert len(keys) == 8
     run.close()
 
@@ -141,12 +141,12 @@ def _fail():
 
 
 def test_a_learner_that_fails_ends_the_run_with_its_own_error(tmp_path, monkeypatch):
-    publish = sebulba.SebulbaRun._publish
+    publish = sebulba.SebulbaRun.publish
 
     def fail_at_last(run, rounds):
         publish(run, rounds) if rounds < 3 else _fail()
 
-    monkeypatch.setattr(sebulba.SebulbaRun, "_publish", fail_at_last)
+    monkeypatch.setattr(sebulba.SebulbaRun, "publish", fail_at_last)
     with pytest.raises(BrokenError, match="cannot be done"):
         train(tmp_path, max_actor_steps=10**9)
 
@@ -208,7 +208,7 @@ def test_an_actor_that_hangs_does_not_keep_the_run_from_ending(tmp_path, monkeyp
             return super().step(action)
 
     made = experiment(factory=corridors(make=Hanging), max_actor_steps=10**9)
-    run = sebulba.SebulbaRun(made, sebulba.check(made), tmp_path)
+    run = sebulba.make_run(made, sebulba.check(made), tmp_path)
     run.start()
     assert not run.wait(0.5)
     started = time.monotonic()
@@ -232,7 +232,7 @@ def test_a_resumed_run_goes_on_with_counts_and_other_episodes(tmp_path):
 def test_the_learning_rate_falls_to_0_at_the_end_and_stays_there(tmp_path):
     """Autoreset steps make a few rounds more than there are steps of the schedule."""
     made = experiment(max_actor_steps=200)
-    run = sebulba.SebulbaRun(made, sebulba.check(made), tmp_path)
+    run = sebulba.make_run(made, sebulba.check(made), tmp_path)
     optimizer = run.experiment.builder.optimizer
     # 10 rounds of 2 x 2 x 5 steps, each of 2 x 5 gradient steps.
     assert (optimizer.schedule, optimizer.decay_steps) == ("linear", 100)

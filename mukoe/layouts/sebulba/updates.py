@@ -1,0 +1,133 @@
+"""The learner's updates of a round: one from its rollouts, or those that replay allows."""
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.acting.actor import Adder
+from mukoe.acting.rollouts import Rollout
+from mukoe.layouts.sebulba.actor_thread import RolloutExchange
+from mukoe.learning.learner import Learner
+from mukoe.replay.in_process import InProcessReplay
+from mukoe.types import Row, Sample
+
+
+class Round(NamedTuple):
+    """Result of a round.
+
+    rollouts: rollouts of all threads.
+    metrics: metrics of the last update, possibly still on the device; empty without an update.
+    """
+
+    rollouts: Sequence[Rollout]
+    metrics: Mapping[str, Any]
+
+
+class Updates(Protocol):
+    """Makes the updates of a round."""
+
+    def learn(self, round_index: int) -> Round:
+        """Waits for the rollouts of a round, and learns from them."""
+
+
+class RolloutDataset:
+    """Iterator over the batches of rollouts, one per round.
+
+    rollouts: rollouts of the newest batch.
+    """
+
+    def __init__(self, exchange: RolloutExchange, num_devices: int):
+        """Builds the dataset.
+
+        Args:
+          exchange: source of the rollouts.
+          num_devices: number of the learner's devices.
+        """
+        self._exchange = exchange
+        self._num_devices = num_devices
+        self._join = jax.jit(_join_rollouts, static_argnames="num_devices")
+        self._rounds = itertools.count()
+        self.rollouts: Sequence[Rollout] = ()
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self
+
+    def __next__(self) -> Sample:
+        """Waits for the rollouts of the next round, and returns them as one batch."""
+        self.rollouts = self._exchange.take(next(self._rounds))
+        rows = self._join([r.rows for r in self.rollouts], num_devices=self._num_devices)
+        batch_size = rows.mask.shape[0]
+        probabilities = np.full(batch_size, 1.0 / batch_size, np.float32)
+        return Sample((), probabilities, rows)
+
+
+class RolloutUpdates:
+    """Makes one update per round, from its rollouts.
+
+    dataset: batches of the learner.
+    """
+
+    def __init__(self, learner: Learner, dataset: RolloutDataset):
+        """Takes a learner that reads from `dataset`."""
+        self._learner = learner
+        self.dataset = dataset
+
+    def learn(self, round_index: int) -> Round:
+        """Makes the update of the next round."""
+        del round_index  # The dataset counts rounds itself.
+        metrics = self._learner.step()
+        return Round(self.dataset.rollouts, metrics)
+
+
+class ReplayUpdates:
+    """Adds the rollouts of a round to replay, and makes the updates that replay then allows."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        exchange: RolloutExchange,
+        replay: InProcessReplay,
+        adders: Sequence[Adder],
+        stopped: threading.Event,
+    ):
+        """Builds the updates.
+
+        Args:
+          learner: learner that samples from `replay`.
+          exchange: source of the rollouts.
+          replay: replay.
+          adders: adders of the replay, one per environment of all threads.
+          stopped: event that ends the updates of a round early.
+        """
+        self._learner = learner
+        self._exchange = exchange
+        self._replay = replay
+        self._adders = adders
+        self._stopped = stopped
+
+    def learn(self, round_index: int) -> Round:
+        """Waits for the rollouts of a round, and learns."""
+        rollouts = self._exchange.take(round_index)
+        buffers = [buffer for rollout in rollouts for buffer in rollout.rows]
+        for buffer, adder in zip(buffers, self._adders, strict=True):
+            buffer.replay(adder)
+        metrics: Mapping[str, Any] = {}
+        while self._replay.can_sample() and not self._stopped.is_set():
+            metrics = self._learner.step()
+        return Round(rollouts, metrics)
+
+
+def _join_rollouts(rollouts: Sequence[Row], num_devices: int) -> Row:
+    """Concatenates rollouts `[B, ...]` so that each device joins the parts that it holds."""
+
+    def join(*arrays: jax.Array) -> jax.Array:
+        shape = arrays[0].shape[1:]
+        parts = [array.reshape(num_devices, -1, *shape) for array in arrays]
+        return jnp.concatenate(parts, axis=1).reshape(-1, *shape)
+
+    return jax.tree.map(join, *rollouts)
