@@ -1,7 +1,8 @@
 # make setup      the environment with everything (CPython 3.10, Linux), in .venv
 # make train      trains on Ms. Pacman; ARGS="--num_actors=4 ..." adds flags
-# make test       formatting, lint, types, import directions, tests
-# make test-core  the tests that need no TensorFlow, Reverb or Launchpad, on CPython 3.12
+# make test       formatting, lint, types, import directions, and both of the following
+# make test-core  the tests of the core, on CPython 3.12
+# make test-distributed  the tests that need Reverb, Launchpad, Ray or XManager, on CPython 3.10
 # make test-slow  the tests that are left out of it because they take minutes
 # make test-faults  kills and stops the nodes of real programs; ARGS="-k mid_run" for some of it
 # make benchmark  measures every stage, and writes the tables of docs/performance.md
@@ -11,7 +12,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core test-slow test-faults benchmark lint format lock clean
+.PHONY: setup setup-core train test test-core test-distributed test-slow test-faults benchmark lint format lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -33,9 +34,14 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
-# Programs of several processes are tested one at a time, by one of the workers.
-test: lint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
+test: lint test-core test-distributed
+
+# Programs of several processes run one at a time, in one of the workers.
+test-distributed: setup
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --part distributed $(ARGS)
+
+test-core: setup-core
+	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup --part core $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)
@@ -43,10 +49,6 @@ test-slow: setup
 # Most of the time is waiting for programs that come back, so two are hurt at once.
 test-faults: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m faults $(ARGS)
-
-test-core: setup-core
-	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup \
-		-m "not slow and not launchpad" $(ARGS)
 
 BENCHMARKS := search replay learner inference actor shared_core end_to_end sebulba remote_environment
 ROWS ?= runs/benchmarks.jsonl

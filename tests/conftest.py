@@ -3,8 +3,8 @@
 import importlib.metadata
 import importlib.util
 import os
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,67 +26,58 @@ _ENVIRONMENT = {
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
     "MPLBACKEND": "agg",
 }
-# On the CPU, programs that these versions load from the cache can compute wrong numbers.
-HAS_COMPILATION_CACHE = not importlib.metadata.version("jax").startswith(("0.4.", "0.5."))
-if not HAS_COMPILATION_CACHE:
+# On the CPU, programs that JAX 0.5 loads from its cache can compute wrong numbers.
+if importlib.metadata.version("jax").startswith("0.5."):
     _ENVIRONMENT["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 
-def _compile_once() -> None:
-    """Keeps what this process has compiled, for functions that are traced to the same program.
-
-    Every test that trains makes its own functions; their compilation takes half of its time.
-    """
-    from jax._src import cache_key, compiler
-
-    compile_anew = compiler.compile_or_get_cached
-    executables: dict[str, Any] = {}
-
-    def compile_once(
-        backend: Any, program: Any, devices: Any, options: Any, callbacks: Any, *rest: Any
-    ) -> Any:
-        if callbacks:
-            return compile_anew(backend, program, devices, options, callbacks, *rest)
-        key = cache_key.get(program, devices, options, backend)
-        if key not in executables:
-            executables[key] = compile_anew(backend, program, devices, options, callbacks, *rest)
-        return executables[key]
-
-    compiler.compile_or_get_cached = compile_once
-
-
-if not HAS_COMPILATION_CACHE:
-    _compile_once()
-
-DISTRIBUTED_NAMES = ("reverb", "launchpad", "distributed")
-"""Files and folders of tests with such a name need the `distributed` extra."""
-
+# A test file that cannot be imported without one of these belongs to the distributed part.
+_NEEDS_DISTRIBUTED = re.compile(
+    r'^(?:\w+ = )?pytest\.importorskip\("(?:launchpad|reverb|courier|ray|xmanager)"\)', re.MULTILINE
+)
 HAS_DISTRIBUTED = all(importlib.util.find_spec(name) for name in ("reverb", "launchpad", "acme"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--part`, which selects tests by the packages that they need."""
+    parser.addoption(
+        "--part",
+        choices=["all", "core", "distributed"],
+        default="all" if HAS_DISTRIBUTED else "core",
+        help="core: no Reverb, Launchpad, Ray or XManager; distributed: only tests that need them",
+    )
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out the tests that need the `distributed` extra where it is not installed."""
-    del config
-    if HAS_DISTRIBUTED:
+    """Leaves out the files of the other part; files with tests of both parts are kept."""
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
         return None
-    inside = collection_path.relative_to(ROOT) if collection_path.is_relative_to(ROOT) else ""
-    return any(name in str(inside) for name in DISTRIBUTED_NAMES) or None
+    text = collection_path.read_text()
+    if config.option.part == "core" and _NEEDS_DISTRIBUTED.search(text):
+        return True
+    if config.option.part == "distributed" and not _NEEDS_DISTRIBUTED.search(text):
+        return "mark.launchpad" not in text or None
+    return None
 
 
-def pytest_report_header() -> str:
-    """Says which part is tested."""
-    part = "everything" if HAS_DISTRIBUTED else "the core; tests of Reverb and Launchpad left out"
-    return f"mukoe: {part}"
+def pytest_report_header(config: pytest.Config) -> str:
+    """Names the part that is tested."""
+    return f"mukoe: part {config.option.part}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests one worker should run, and begins with those that take longest.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Selects the tests of the part, groups them for the workers, and puts the longest first.
 
-    Programs of several processes are tested one at a time; with them what needs XManager, which
-    takes long to import. Tests that share a run that must be trained stay together, too.
+    Programs of several processes run one at a time, in one worker, with the tests that import
+    XManager, which takes long. Tests that share a trained run share a worker, too.
     """
+    part = config.option.part
+    if part != "all":
+        wanted = [item for item in items if _part(item) == part]
+        config.hook.pytest_deselected(items=[item for item in items if _part(item) != part])
+        items[:] = wanted
     for item in items:
         path = str(item.path)
         if item.get_closest_marker("launchpad") or any(part in path for part in _ALONE):
@@ -99,6 +90,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 _ALONE = ("tests/integration", "tests/layouts/distributed/vertex")
 _PROGRAMS = "programs"
 _TRAINED = ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch")
+
+
+def _part(item: pytest.Item) -> str:
+    needs_distributed = item.get_closest_marker("launchpad") or _NEEDS_DISTRIBUTED.search(
+        item.path.read_text()
+    )
+    return "distributed" if needs_distributed else "core"
 
 
 def _group(item: pytest.Item) -> str | None:

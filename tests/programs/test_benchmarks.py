@@ -35,16 +35,15 @@ def rows_of(name, path):
 
 
 @pytest.mark.slow
+@pytest.mark.launchpad
 @pytest.mark.parametrize("name", ["replay", "learner", "inference", "shared_core"])
 def test_benchmarks_run(name, tmp_path):
-    pytest.importorskip("launchpad")
     rows_of(name, tmp_path / "rows.jsonl")
 
 
 @pytest.mark.slow
 @pytest.mark.launchpad
 def test_the_whole_program_is_measured(tmp_path):
-    pytest.importorskip("launchpad")
     rows = rows_of("end_to_end", tmp_path / "rows.jsonl")
     assert {row["unit"] for row in rows} == {"frames/s", "updates/s"}
 

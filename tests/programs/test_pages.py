@@ -80,7 +80,6 @@ def test_the_file_of_a_page_trains_and_is_evaluated(tmp_path, page, name, flags,
 @pytest.mark.slow
 @pytest.mark.launchpad
 def test_the_agent_of_the_page_is_a_program(tmp_path):
-    pytest.importorskip("launchpad")
     config, workdir = write(tmp_path, "own_agent.md", "double_dqn.py"), tmp_path / "run"
     layout = ("--layout=distributed", "--lp_launch_type=local_mp")
     result = run_program("launch.py", f"--config={config}", f"--workdir={workdir}", *layout, *SHORT)
