@@ -33,9 +33,11 @@ for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 
-# A test file that cannot be imported without one of these belongs to the distributed part.
+# A test file that imports one of these belongs to the distributed part.
 _NEEDS_DISTRIBUTED = re.compile(
-    r'^(?:\w+ = )?pytest\.importorskip\("(?:launchpad|reverb|courier|ray|xmanager)"\)', re.MULTILINE
+    r"^(?:import |from |(?:\w+ = )?pytest\.importorskip\([\"'])"
+    r"(?:launchpad|reverb|courier|ray|xmanager)\b",
+    re.MULTILINE,
 )
 HAS_DISTRIBUTED = all(importlib.util.find_spec(name) for name in ("reverb", "launchpad", "acme"))
 
