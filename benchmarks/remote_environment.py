@@ -31,7 +31,8 @@ NUM_ENVS = (1, 8)
 
 def serve() -> None:
     """Serves until the input ends; answers every line by the port."""
-    from mukoe.environments.dm_env_rpc.server import Server, single_environments
+    from mukoe.environments.dm_env_rpc.server import Server
+    from mukoe.environments.dm_env_rpc.single import single_environments
 
     make_environment = single_environments(CONFIG.load().environment.make_factory())
     server = Server(make_environment, "127.0.0.1", 0, 2 * sum(NUM_ENVS), "served")

@@ -61,7 +61,8 @@ def main() -> int:
     quiet = {"GRPC_VERBOSITY": "NONE"}
     set_process_environment(process_environment(threads=1, cpu_only=True) | quiet)
 
-    from mukoe.environments.dm_env_rpc.server import Server, single_environments
+    from mukoe.environments.dm_env_rpc.server import Server
+    from mukoe.environments.dm_env_rpc.single import single_environments
 
     if not HOST.value:
         raise UserError("--host is empty; give an interface, such as --host=127.0.0.1")

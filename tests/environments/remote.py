@@ -7,7 +7,8 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
-from mukoe.environments.dm_env_rpc.server import Server, single_environments
+from mukoe.environments.dm_env_rpc.server import Server
+from mukoe.environments.dm_env_rpc.single import single_environments
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The actions that a dm_env_rpc server takes, as the one array that an agent gives."""
+"""Conversion of one action array to the action tensors of a dm_env_rpc server."""
 
 import math
 from collections.abc import Mapping
@@ -13,16 +13,24 @@ from mukoe.errors import UserError
 
 
 class Actions:
-    """One array of actions, made into the tensors that a server takes.
+    """Conversion of an agent's action to the action tensors of a server, sorted by name.
 
-    Integers: one out of the product of all entries' choices, the last entry changing fastest.
-    Floats: a vector of all entries, [-1, 1] for [minimum, maximum]. Tensors come in the order of
-    their names.
+    Integer tensors: an index into the product of the choices of all entries, in C order. Float
+    tensors: a vector of all entries, with [-1, 1] mapped to [minimum, maximum].
 
-    spec: of the array.
+    spec: spec of the agent's action, int32 in 0..A-1 or float32 `[D]` in [-1, 1].
     """
 
     def __init__(self, offered: Mapping[int, dm_env_rpc_pb2.TensorSpec], name: str):
+        """Reads the action specs of a server.
+
+        Args:
+          offered: action specs by uid.
+          name: server name for error messages.
+
+        Raises:
+          UserError: the actions are not supported.
+        """
         if not offered:
             raise UserError(f"{name} takes no action; it must take at least one")
         self._tensors = sorted(offered.items(), key=lambda item: item[1].name)
@@ -41,6 +49,7 @@ class Actions:
         self.spec = self._choices(name) if self._discrete else self._vector()
 
     def pack(self, action: Any) -> Mapping[int, dm_env_rpc_pb2.Tensor]:
+        """Returns the action tensors by uid."""
         entries = self._choose(int(action)) if self._discrete else self._scale(action)
         packed, start = {}, 0
         for uid, spec in self._tensors:
@@ -80,13 +89,15 @@ def _check_bounded(spec: dm_env_rpc_pb2.TensorSpec, name: str) -> None:
     try:
         bounds = tensor_spec_utils.bounds(spec)
     except ValueError as invalid:
-        raise UserError(f"{where} has wrong bounds: {' '.join(str(invalid).split())}") from invalid
+        raise UserError(
+            f"{where} has invalid bounds: {' '.join(str(invalid).split())}"
+        ) from invalid
     if not (np.isfinite(bounds.min).all() and np.isfinite(bounds.max).all()):
         raise UserError(f"{where} has infinite bounds; supported are finite ones")
 
 
 def _flat_bounds(spec: dm_env_rpc_pb2.TensorSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds of each entry, int64 or float64."""
+    """Returns the lower and upper bounds of all entries, int64 or float64."""
     shape, dtype = numpy_type(spec)
     bounds = tensor_spec_utils.bounds(spec)
     wide = np.int64 if dtype.kind in "iu" else np.float64
@@ -95,12 +106,12 @@ def _flat_bounds(spec: dm_env_rpc_pb2.TensorSpec) -> tuple[np.ndarray, np.ndarra
 
 
 def numpy_type(spec: dm_env_rpc_pb2.TensorSpec) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a tensor."""
+    """Returns the shape and dtype of a tensor."""
     return tuple(spec.shape), np.dtype(tensor_utils.data_type_to_np_type(spec.dtype))
 
 
 def describe(spec: dm_env_rpc_pb2.TensorSpec) -> str:
-    """Name, type, shape and bounds in one line."""
+    """Returns name, type, shape and bounds in one line."""
     text = f"'{spec.name}' {dm_env_rpc_pb2.DataType.Name(spec.dtype)} {list(spec.shape)}"
     for end, value in (("min", spec.min), ("max", spec.max)):
         if spec.HasField(end):

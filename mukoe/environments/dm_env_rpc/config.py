@@ -24,25 +24,25 @@ def require_dm_env_rpc() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class DmEnvRpcConfig(Validated):
-    """An environment that a dm_env_rpc server has."""
+    """Environment behind a dm_env_rpc server."""
 
-    # dm_env_rpc://HOST:PORT.
+    # Address of the server, dm_env_rpc://HOST:PORT.
     address: str
-    # Names of the observations that are observed, in this order; empty for all, by name.
+    # Names of the observations to use, in this order; empty for all, sorted by name.
     observations: tuple[str, ...] = ()
-    # Several observations, of at most one axis, become one float32 vector; else a dict.
+    # Several observations, of at most one axis each, form one float32 vector; else a dict.
     concatenate: bool = True
-    # The setting of the world that takes the seed of the environment; None where there is none.
+    # Name of the world setting for the environment seed; None without such a setting.
     seed_setting: str | None = "seed"
-    # The setting of the world that is true in evaluations; None where there is none.
+    # Name of the boolean world setting for evaluation; None without such a setting.
     evaluation_setting: str | None = "evaluation"
-    # Seconds that a server may take to be reached when the run starts.
+    # Timeout of the first connection, in seconds.
     connect_seconds: Seconds = 10.0
-    # Seconds that an answer may take; then the server counts as lost.
-    answer_seconds: Seconds = 60.0
-    # Seconds for which a lost server is looked for before the run ends.
+    # Timeout of a response, in seconds; afterwards the server is considered lost.
+    response_seconds: Seconds = 60.0
+    # Timeout of the reconnection to a lost server, in seconds; afterwards the run fails.
     reconnect_seconds: Seconds = 120.0
-    # Losses of one environment without an ended episode in between, after which the run ends.
+    # Maximum number of losses of one environment without a finished episode in between.
     max_losses: PositiveInt = 10
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class DmEnvRpcConfig(Validated):
         found = _ADDRESS.fullmatch(self.address)
         if not found or not 1 <= int(found.group(2)) <= 65535:
             raise UserError(
-                f"'{self.address}' is no address of a dm_env_rpc server; give "
+                f"'{self.address}' is not an address of a dm_env_rpc server; give "
                 "dm_env_rpc://HOST:PORT, such as dm_env_rpc://localhost:5555"
             )
 

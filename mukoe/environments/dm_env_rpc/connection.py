@@ -1,4 +1,4 @@
-"""A stream of dm_env_rpc requests, every answer to which has a time limit."""
+"""Stream of dm_env_rpc requests with a timeout for every response."""
 
 import contextlib
 import queue
@@ -10,7 +10,7 @@ from dm_env_rpc.v1 import dm_env_rpc_pb2_grpc, error, message_utils
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # Otherwise all channels to a server share a connection, and its pauses after a failure.
+    # Otherwise all channels to a server share a connection and its back-off after a failure.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
@@ -19,32 +19,30 @@ CHANNEL_OPTIONS = (
 
 
 class ConnectionLostError(ConnectionError):
-    """The server cannot be reached, went away, or does not answer."""
+    """Error of a server that is unreachable, has closed the connection, or does not respond."""
 
 
 class Connection:
-    """Requests are sent without waiting; their answers come in the same order."""
+    """Connection to a server: requests are sent asynchronously, responses arrive in order."""
 
     def __init__(self, address: str, connect_seconds: float):
         """Connects.
 
         Args:
-          address: `host:port`.
-          connect_seconds: that it may take; meanwhile it is tried again after 0.2 s to 5 s.
+          address: address `host:port` of the server.
+          connect_seconds: timeout in seconds; attempts are repeated after 0.2 s to 5 s.
 
         Raises:
-          ConnectionLostError: it took longer.
+          ConnectionLostError: the connection timed out.
         """
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         try:
             grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
         except grpc.FutureTimeoutError as timeout:
             self._channel.close()
-            raise ConnectionLostError(
-                f"nobody answered there within {connect_seconds:g} s"
-            ) from timeout
+            raise ConnectionLostError(f"no response within {connect_seconds:g} s") from timeout
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue = queue.SimpleQueue()
+        self._responses: queue.SimpleQueue = queue.SimpleQueue()
         stub = dm_env_rpc_pb2_grpc.EnvironmentStub(self._channel)
         self._call = stub.Process(iter(self._requests.get, None))
         threading.Thread(target=self._read, name=f"dm_env_rpc {address}", daemon=True).start()
@@ -54,50 +52,50 @@ class Connection:
         self._requests.put(message_utils.pack_environment_request(request).environment_request)
 
     def receive(self, kind: str, timeout_s: float) -> message_utils.DmEnvRpcResponse:
-        """Waits for the next answer.
+        """Waits for the next response.
 
         Args:
-          kind: its field in an `EnvironmentResponse`, such as 'step'.
-          timeout_s: seconds after which the server counts as lost.
+          kind: field of the response in `EnvironmentResponse`, such as 'step'.
+          timeout_s: timeout in seconds, after which the server is considered lost.
 
         Raises:
-          ConnectionLostError: no answer came.
-          DmEnvRpcError: the answer is an error.
-          ValueError: the answer is of another kind.
+          ConnectionLostError: the connection was lost or the response timed out.
+          DmEnvRpcError: the response is an error.
+          ValueError: the response has another kind.
         """
         try:
-            answer = self._answers.get(timeout=timeout_s)
+            response = self._responses.get(timeout=timeout_s)
         except queue.Empty as empty:
-            raise ConnectionLostError(f"no answer within {timeout_s:g} s") from empty
-        if isinstance(answer, ConnectionLostError):
-            self._answers.put(answer)
-            raise answer
-        return message_utils.unpack_environment_response(answer, kind)
+            raise ConnectionLostError(f"no response within {timeout_s:g} s") from empty
+        if isinstance(response, ConnectionLostError):
+            self._responses.put(response)
+            raise response
+        return message_utils.unpack_environment_response(response, kind)
 
     def close(self) -> None:
-        """Ends the stream; an answer that is awaited never comes."""
+        """Closes the stream; pending responses are lost."""
         self._requests.put(None)
         self._call.cancel()
         self._channel.close()
 
     def _read(self) -> None:
-        reason = "the server ended the connection"
+        reason = "the server closed the connection"
         try:
-            for answer in self._call:
-                self._answers.put(answer)
+            for response in self._call:
+                self._responses.put(response)
         except grpc.RpcError as lost:
             reason = f"{lost.code().name}: {lost.details()}"
-        self._answers.put(ConnectionLostError(reason))
+        self._responses.put(ConnectionLostError(reason))
 
 
-def describe(refusal: error.DmEnvRpcError) -> str:
-    """What the server says, in one line."""
-    return " ".join(refusal.message.split()) or f"error {refusal.code}"
+def describe(rejection: error.DmEnvRpcError) -> str:
+    """Returns the error message of the server in one line."""
+    return " ".join(rejection.message.split()) or f"error {rejection.code}"
 
 
 @contextlib.contextmanager
 def closing_after_failure(connection: Connection):
-    """Closes the connection where the block raises."""
+    """Closes the connection if the block raises an error."""
     try:
         yield
     except BaseException:

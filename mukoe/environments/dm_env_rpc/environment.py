@@ -1,4 +1,4 @@
-"""Environments in another process, machine or language, behind dm_env_rpc."""
+"""Adapter of a dm_env_rpc server, on any machine and in any language, to dm_env."""
 
 import contextlib
 import time
@@ -22,18 +22,18 @@ from mukoe.environments.dm_env_rpc.specs import Step, Translation
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult, Nest
 
-_LONGEST_PAUSE = 5.0
-_LEAVE_SECONDS = 2.0
+_MAX_BACKOFF = 5.0
+_LEAVE_TIMEOUT = 2.0
 
 
 class DmEnvRpcEnvironment(dm_env.Environment):
-    """One environment: a world of its own at the server, and the connection to it.
+    """One environment: a connection to a server and a world on it.
 
-    What is asked of it can be sent before its answer is needed (`begin_reset`, `begin_step`),
-    so that many environments work at the same time. A lost connection is made anew, with a new
-    world of another seed; what was asked of the lost one has no answer.
+    Requests can be sent asynchronously (`begin_reset`, `begin_step`), so that many environments
+    step concurrently. After a lost connection the environment reconnects to a new world with
+    another seed; pending requests of the lost connection have no response.
 
-    translation: of the server's messages.
+    translation: translation of the server's messages.
     """
 
     def __init__(
@@ -43,27 +43,27 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         evaluation: bool,
         expected: Mapping[str, str] | None = None,
     ):
-        """Connects.
+        """Connects to the server and joins a new world.
 
         Args:
-            config: which server, and how.
-            seed: of the world.
-            evaluation: whether it is for evaluation.
-            expected: the `Translation.offered` that it must still be; None for any.
+            config: settings of the connection.
+            seed: seed of the world.
+            evaluation: True for an evaluation environment.
+            expected: required value of `Translation.offered`; None for any.
 
         Raises:
-            UserError: the server cannot be reached, or what it offers is of no use here.
+            UserError: the server is unreachable, or its specs are not supported.
         """
         self._config = config
         self._seed = seed
         self._evaluation = evaluation
         self._expected = expected
         self._connection: Connection | None = None
-        # The kinds of the answers that are still to come, in order.
-        self._awaited: list[str] = []
+        # Kinds of the pending responses, in order.
+        self._pending: list[str] = []
         self._world = ""
-        self._answer: Step | Exception | None = None
-        # Whether the next step request begins a sequence.
+        self._response: Step | Exception | None = None
+        # True if the next step request starts a sequence.
         self._ended = True
         self._losses = 0
         self._worlds = 0
@@ -72,47 +72,50 @@ class DmEnvRpcEnvironment(dm_env.Environment):
 
     @property
     def action_repeat(self) -> int:
-        """Frames of each step, as the server says; 1 where it does not."""
+        """Frames per step according to the server; 1 by default."""
         return self.translation.action_repeat
 
     def observation_spec(self) -> Nest:
-        """Returns one array, a dict of arrays, or one of these with the legal actions."""
+        """Returns the spec of one array, a dict of arrays, or a `MaskedObservation` of these."""
         return self.translation.spec.observations
 
     def action_spec(self) -> specs.BoundedArray:
-        """Returns the number of actions (`DiscreteArray`), or the length of one and its bounds."""
+        """Returns the spec of the action: int32 in 0..A-1, or float32 `[D]` in [-1, 1]."""
         return self.translation.spec.actions
 
     def reward_spec(self) -> specs.Array:
-        """Returns a float32."""
+        """Returns the spec of the reward, `[]` float32."""
         return self.translation.spec.rewards
 
     def discount_spec(self) -> specs.BoundedArray:
-        """Returns a float32; its minimum is -1 where turns are passed."""
+        """Returns the spec of the discount, `[]` float32; the minimum is -1 in two-player games."""
         return self.translation.spec.discounts
 
     def begin_reset(self) -> None:
-        """Asks for a new episode."""
+        """Sends the request for a new episode."""
         if not self._ended:
             self._send(dm_env_rpc_pb2.ResetRequest(), "reset")
             self._ended = True
         self._send_step({})
 
     def begin_step(self, action: Any) -> None:
-        """Asks for a step; for a new episode where one has ended, whatever the action."""
+        """Sends a step request; after LAST, requests a new episode and ignores the action."""
         self._send_step({} if self._ended else self.translation.pack_action(action))
 
     def wait(self) -> bool:
-        """Waits for what was asked; False where the server was lost meanwhile.
+        """Waits for the pending responses and reconnects to a lost server.
 
-        What `step` or `reset` return next is the answer. After a loss it is the start of a new
-        episode, of which the first answer has come.
+        The next call of `step` or `reset` returns the response, after a loss the FIRST step of a
+        new episode.
+
+        Returns:
+            False if the server was lost.
 
         Raises:
-            UserError: the server was looked for in vain, or is lost again and again.
+            UserError: the reconnection timed out, or `max_losses` is exceeded.
         """
         until, lost = 0.0, False
-        while self._awaited:
+        while self._pending:
             try:
                 self._receive()
             except ConnectionLostError as loss:
@@ -123,22 +126,22 @@ class DmEnvRpcEnvironment(dm_env.Environment):
 
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode."""
-        if self._answer is None:
+        if self._response is None:
             self.begin_reset()
             self.wait()
         return self._take()
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """Takes an action; starts an episode where the last one has ended or was lost."""
-        if self._answer is None:
+        """Applies an action; after LAST or a loss, starts an episode instead."""
+        if self._response is None:
             self.begin_step(action)
             self.wait()
         return self._take()
 
     def close(self) -> None:
-        """Leaves and destroys the world, and closes the connection."""
+        """Leaves and destroys the world and closes the connection."""
         if self._connection is not None:
-            if not self._awaited:
+            if not self._pending:
                 self._leave(self._connection)
             self._connection.close()
             self._connection = None
@@ -148,17 +151,19 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         with contextlib.suppress(ConnectionLostError, error.DmEnvRpcError, ValueError):
             connection.send(dm_env_rpc_pb2.LeaveWorldRequest())
             connection.send(destroy)
-            connection.receive("leave_world", _LEAVE_SECONDS)
-            connection.receive("destroy_world", _LEAVE_SECONDS)
+            connection.receive("leave_world", _LEAVE_TIMEOUT)
+            connection.receive("destroy_world", _LEAVE_TIMEOUT)
 
     def _take(self) -> dm_env.TimeStep:
-        answer, self._answer = self._answer, None
-        if isinstance(answer, Exception):
-            raise answer
-        assert answer is not None
-        if answer.step_type == dm_env.StepType.FIRST:
-            return dm_env.restart(answer.observation)
-        return dm_env.TimeStep(answer.step_type, answer.reward, answer.discount, answer.observation)
+        response, self._response = self._response, None
+        if isinstance(response, Exception):
+            raise response
+        assert response is not None
+        if response.step_type == dm_env.StepType.FIRST:
+            return dm_env.restart(response.observation)
+        return dm_env.TimeStep(
+            response.step_type, response.reward, response.discount, response.observation
+        )
 
     def _send_step(self, actions: Any) -> None:
         requested = self.translation.requested
@@ -168,54 +173,56 @@ class DmEnvRpcEnvironment(dm_env.Environment):
     def _send(self, request: Any, kind: str) -> None:
         assert self._connection is not None, "the environment was closed"
         self._connection.send(request)
-        self._awaited.append(kind)
+        self._pending.append(kind)
 
     def _receive(self) -> None:
         assert self._connection is not None, "the environment was closed"
-        kind = self._awaited[0]
+        kind = self._pending[0]
         try:
-            answer = self._connection.receive(kind, self._config.answer_seconds)
-            step = self.translation.unpack(answer, self._ended) if kind == "step" else None
-        except error.DmEnvRpcError as refusal:
-            self._answer = self._answer or RuntimeError(f"the server says: {describe(refusal)}")
-        except (ValueError, KeyError, TypeError) as wrong:
-            self._answer = self._answer or wrong
+            response = self._connection.receive(kind, self._config.response_seconds)
+            step = self.translation.unpack(response, self._ended) if kind == "step" else None
+        except error.DmEnvRpcError as rejection:
+            self._response = self._response or RuntimeError(
+                f"the server reports: {describe(rejection)}"
+            )
+        except (ValueError, KeyError, TypeError) as failure:
+            self._response = self._response or failure
         else:
-            # A refused reset stays the answer: the step after it goes on with the old episode.
-            self._answer = self._answer or step
+            # A rejected reset stays the response: the next step continues the old episode.
+            self._response = self._response or step
             self._ended = step is None or step.step_type == dm_env.StepType.LAST
             if self._ended and step is not None:
                 self._losses = 0
-        self._awaited.pop(0)
+        self._pending.pop(0)
 
     def _recover(self, loss: Exception, until: float) -> None:
         self._losses += 1
         where = self._config.address
         if self._losses > self._config.max_losses:
             raise UserError(
-                f"{where}: lost {self._losses} times without an ended episode in between "
-                f"({loss}); see why the server ends, or raise environment.max_losses"
+                f"{where}: lost {self._losses} times without a finished episode in between "
+                f"({loss}); fix the server, or raise environment.max_losses"
             )
-        logging.warning("%s: lost (%s); a new episode begins when it is back", where, loss)
+        logging.warning("%s: lost (%s); a new episode starts after the reconnection", where, loss)
         self._connect_until(until)
         self.begin_reset()
 
     def _connect_until(self, until: float) -> None:
-        """Makes a connection and a world, and tries again until it has to be there."""
-        pause = 0.1
+        """Connects and joins a world, with retries and back-off until time `until`."""
+        backoff = 0.1
         while True:
             self.close()
             try:
                 self._connect(max(0.1, until - time.monotonic()))
                 return
             except ConnectionLostError as loss:
-                if time.monotonic() + pause > until:
+                if time.monotonic() + backoff > until:
                     raise UserError(
                         f"no dm_env_rpc server at {self._config.address}: {loss}; start one, "
                         "such as programs/serve_environment.py --env=CartPole-v1 --port=PORT"
                     ) from loss
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            time.sleep(backoff)
+            backoff = min(2 * backoff, _MAX_BACKOFF)
 
     def _connect(self, connect_seconds: float) -> None:
         config = self._config
@@ -229,29 +236,29 @@ class DmEnvRpcEnvironment(dm_env.Environment):
                 self.translation.check_same(self._expected)
         self._expected = self.translation.offered
         self._connection = connection
-        self._awaited, self._answer, self._ended = [], None, True
+        self._pending, self._response, self._ended = [], None, True
         self._worlds += 1
 
     def _join(self, connection: Connection) -> Any:
-        """Creates a world and joins it; returns what it offers."""
+        """Creates and joins a world, and returns its specs."""
 
-        def ask(kind: str, request: Any) -> Any:
+        def request_response(kind: str, request: Any) -> Any:
             connection.send(request)
             try:
-                return connection.receive(kind, self._config.answer_seconds)
-            except (error.DmEnvRpcError, ValueError) as wrong:
-                text = describe(wrong) if isinstance(wrong, error.DmEnvRpcError) else wrong
+                return connection.receive(kind, self._config.response_seconds)
+            except (error.DmEnvRpcError, ValueError) as failure:
+                text = describe(failure) if isinstance(failure, error.DmEnvRpcError) else failure
                 raise UserError(
-                    f"{self._config.address}: {kind} was refused: {text} (it was told the "
+                    f"{self._config.address}: {kind} was rejected: {text} (sent "
                     f"settings {', '.join(settings) or 'none'}; see environment.seed_setting "
                     "and environment.evaluation_setting)"
-                ) from wrong
+                ) from failure
 
         settings = self._settings()
         create = dm_env_rpc_pb2.CreateWorldRequest(settings=settings)
-        self._world = ask("create_world", create).world_name
+        self._world = request_response("create_world", create).world_name
         join = dm_env_rpc_pb2.JoinWorldRequest(world_name=self._world)
-        return ask("join_world", join).specs
+        return request_response("join_world", join).specs
 
     def _settings(self) -> dict[str, Any]:
         settings, config = {}, self._config
@@ -267,15 +274,17 @@ class DmEnvRpcEnvironment(dm_env.Environment):
 
 
 class ReportingEnvironment(DmEnvRpcEnvironment):
-    """One whose server counts the episodes."""
+    """Environment whose server reports the episode results, see `ReportsEpisodes`."""
 
     _result: EpisodeResult | None = None
 
     def episode_result(self) -> EpisodeResult | None:
-        """Returns what the server said of the episode that has just ended, if anything."""
+        """Returns the result of the episode that has just ended; None if not reported."""
         return self._result
 
     def _take(self) -> dm_env.TimeStep:
-        answer = self._answer
-        self._result = None if answer is None or isinstance(answer, Exception) else answer.result
+        response = self._response
+        self._result = (
+            None if response is None or isinstance(response, Exception) else response.result
+        )
         return super()._take()

@@ -1,14 +1,14 @@
-"""What a dm_env_rpc server offers, as the specs of an environment, and its messages as arrays.
+"""Conversion of the specs and messages of a dm_env_rpc server to those of dm_env.
 
-These names of observations have a meaning; every other one is observed:
+Reserved observation names; all other observations are visible to the agent:
 
-    reward          one number; needed.
-    discount        one number. Without it a TERMINATED sequence has discount 0, all else 1.
-    legal_actions   bool [A]: which of the `A` actions may be taken.
-    action_repeat   an integer whose minimum and maximum are both the frames of each step.
-    episode_result  double [5]: return, length, frames, seat, milestone of the episode that has
-                    just ended, NaN where none has; for an environment whose rewards are not
-                    the score.
+    reward          one number; required.
+    discount        one number. Without it the discount is 0 in state TERMINATED, else 1.
+    legal_actions   bool [A], legal-action mask of the `A` actions.
+    action_repeat   integer whose minimum and maximum equal the number of frames per step.
+    episode_result  double [5]: return, length, frames, seat and milestone of the episode that
+                    has just ended, otherwise NaN; for environments whose rewards are not the
+                    score.
 """
 
 import math
@@ -34,18 +34,19 @@ REWARD, DISCOUNT, LEGAL_ACTIONS = "reward", "discount", "legal_actions"
 ACTION_REPEAT, EPISODE_RESULT = "action_repeat", "episode_result"
 RESERVED = (REWARD, DISCOUNT, LEGAL_ACTIONS, ACTION_REPEAT, EPISODE_RESULT)
 
-# Kept as they are; of the other numbers, which JAX would halve, float32 is made.
+# Unchanged dtypes. Other numbers, which JAX would truncate, are converted to float32.
 _KEPT = frozenset(map(np.dtype, (np.float32, np.uint8, np.int8, np.int32, bool)))
 
 
 class Step(NamedTuple):
-    """An answer to a step request.
+    """Response to a step request.
 
-    step_type: FIRST, MID or LAST, from this and the previous state of the sequence.
-    reward: that came with it.
-    discount: as `dm_env` has it.
-    observation: as `Translation.spec` says.
-    result: of an episode that has just ended; None where none has, or none is told.
+    step_type: step type, from the current and the previous state of the sequence.
+    reward: reward of the step.
+    discount: discount of the step, as in `dm_env`.
+    observation: observation with spec `Translation.spec.observations`.
+    result: result of the episode that has just ended; None within an episode, or if the server
+        does not report results.
     """
 
     step_type: dm_env.StepType
@@ -56,13 +57,13 @@ class Step(NamedTuple):
 
 
 class Translation:
-    """Between the messages of a server and an environment with one array of actions.
+    """Translation between the messages of a server and dm_env.
 
-    spec: of the environment.
-    offered: what the server offers, in words by name.
-    requested: the uids of the observations that an answer has to have.
-    action_repeat: frames of each step.
-    reports_results: whether an ended episode has an `EpisodeResult` of its own.
+    spec: specs of the environment.
+    offered: descriptions of the server's tensors by name.
+    requested: uids of the observations to request.
+    action_repeat: number of frames per step.
+    reports_results: True if the server reports the `EpisodeResult` of a finished episode.
     """
 
     def __init__(
@@ -72,16 +73,16 @@ class Translation:
         wanted: Sequence[str] = (),
         concatenate: bool = True,
     ):
-        """Reads what is offered.
+        """Reads the specs of a server.
 
         Args:
-          offered: the server's answer to a join request.
-          name: what error messages call the server.
-          wanted: the observations that are observed; all of them if empty.
-          concatenate: several observations become one vector; else a dict.
+          offered: specs from the response to a join request.
+          name: server name for error messages.
+          wanted: names of the observations to use; empty for all.
+          concatenate: True to concatenate several observations; else they form a dict.
 
         Raises:
-          UserError: it is of no use here; says what, and what would be.
+          UserError: the specs are not supported.
         """
         self._name = name
         self.offered: Mapping[str, str] = _describe_all(offered)
@@ -110,42 +111,42 @@ class Translation:
         self.requested = list(self._types)
 
     def check_same(self, expected: Mapping[str, str]) -> None:
-        """Raises a UserError where what was `offered` before was something else."""
+        """Raises a UserError if `offered` differs from `expected`."""
         for tensor in {**expected, **self.offered}:
             before, now = (d.get(tensor, "not offered") for d in (expected, self.offered))
             if before != now:
                 raise UserError(
                     f"{self._name}: the specs have changed: {tensor} was {before}, is {now}; "
-                    "serve the environment that the run began with"
+                    "serve the environment with which the run started"
                 )
 
     def pack_action(self, action: Any) -> Mapping[int, dm_env_rpc_pb2.Tensor]:
         """Returns the tensors of one action, by uid."""
         return self._actions.pack(action)
 
-    def unpack(self, answer: dm_env_rpc_pb2.StepResponse, is_first: bool) -> Step:
-        """Reads an answer.
+    def unpack(self, response: dm_env_rpc_pb2.StepResponse, is_first: bool) -> Step:
+        """Converts a step response.
 
         Args:
-          answer: with the observations that are in `requested`.
-          is_first: whether it begins a sequence.
+          response: response with the `requested` observations.
+          is_first: True if it is the first of a sequence.
 
         Raises:
-          ValueError: it is not what was offered, or a sequence begins with its end.
+          ValueError: the response violates the specs, or a sequence starts in a final state.
         """
         values = {}
         for uid, (tensor, shape, dtype) in self._types.items():
-            values[tensor] = array = self._read(tensor, answer.observations.get(uid))
+            values[tensor] = array = self._read(tensor, response.observations.get(uid))
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
                     f"observation '{tensor}' must have shape {shape}, dtype {dtype}; got shape "
                     f"{array.shape}, dtype {array.dtype}"
                 )
-        state = answer.state
+        state = response.state
         running, terminated = state == dm_env_rpc_pb2.RUNNING, state == dm_env_rpc_pb2.TERMINATED
         if is_first and not running:
             name = dm_env_rpc_pb2.EnvironmentStateType.Name(state)
-            raise ValueError(f"a sequence began in state {name}")
+            raise ValueError(f"a sequence started in state {name}")
         step_type = dm_env.StepType.MID if running else dm_env.StepType.LAST
         return Step(
             step_type=dm_env.StepType.FIRST if is_first else step_type,
@@ -157,7 +158,7 @@ class Translation:
 
     def _read(self, name: str, tensor: dm_env_rpc_pb2.Tensor | None) -> np.ndarray:
         if tensor is None:
-            raise ValueError(f"the answer has no observation '{name}'")
+            raise ValueError(f"the response has no observation '{name}'")
         return np.asarray(tensor_utils.unpack_tensor(tensor))
 
     def _offers(self, tensor: str) -> bool:
@@ -181,7 +182,7 @@ class Translation:
             raise UserError(
                 f"{self._name} offers no observation '{REWARD}', only "
                 f"{', '.join(sorted(self._observations.names())) or 'none'}; "
-                "it must offer one, a number without shape"
+                "it must offer one, a scalar"
             )
         for tensor in (REWARD, DISCOUNT):
             if self._offers(tensor) and self._size(tensor) != 1:
@@ -236,7 +237,7 @@ class Translation:
         ):
             raise UserError(
                 f"{self._name}: observation '{LEGAL_ACTIONS}' must be BOOL, one for each of "
-                f"finitely many actions ({actions!r}); got {describe(legal)}"
+                f"the discrete actions ({actions!r}); got {describe(legal)}"
             )
         return MaskedObservation(
             features, specs.Array((actions.num_values,), bool, name=LEGAL_ACTIONS)
@@ -253,7 +254,7 @@ class Translation:
             if len(spec.shape) > 1:
                 raise UserError(
                     f"{self._name}: observation '{tensor}' has shape {list(spec.shape)}, and only "
-                    f"parts with at most one axis become one vector; choose among "
+                    f"parts with at most one axis can be concatenated; choose among "
                     f"{', '.join(parts)} by environment.observations, or set "
                     "environment.concatenate=false for an agent that takes a dict"
                 )
@@ -262,7 +263,7 @@ class Translation:
         low, high = 0.0, 1.0
         if self._offers(DISCOUNT):
             bounds = tensor_spec_utils.bounds(self._observations.name_to_spec(DISCOUNT))
-            # A discount of -1 passes the turn; only a server that says so may use it.
+            # A discount of -1 passes the turn; the minimum declares that the server uses it.
             low = -1.0 if bounds.min == -1 else 0.0
         return specs.BoundedArray((), np.float32, low, high, name="discount")
 
@@ -295,7 +296,7 @@ def _read_result(numbers: np.ndarray | None) -> EpisodeResult | None:
 
 
 def _numbers() -> frozenset[int]:
-    """The dtypes that are numbers or booleans."""
+    """Returns the data types of numbers and booleans."""
     types = dm_env_rpc_pb2.DataType
     return frozenset(types.values()) - {types.INVALID_DATA_TYPE, types.STRING, types.PROTO}
 

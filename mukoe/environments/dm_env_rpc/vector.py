@@ -8,16 +8,16 @@ from mukoe.environments.sync_vector import SyncVectorEnvironment
 
 
 class DmEnvRpcVector(SyncVectorEnvironment):
-    """Environments behind dm_env_rpc, all of which are asked before any is waited for.
+    """Environments behind dm_env_rpc that step concurrently: all requests precede all responses.
 
-    Where a server was lost in the middle of an episode, that stream goes on with the FIRST step
-    of a new one: the lost action has no outcome, and there is no LAST step.
+    If a server is lost within an episode, the stream continues with the FIRST step of a new
+    episode: the outcome of the last action is unknown, and there is no LAST step.
     """
 
     environments: tuple[DmEnvRpcEnvironment, ...]
 
     def reset(self) -> dm_env.TimeStep:
-        """Starts a new episode in every stream; unfinished ones are dropped."""
+        """Starts a new episode in every stream and drops unfinished ones."""
         for environment in self.environments:
             environment.begin_reset()
         for environment in self.environments:
@@ -25,10 +25,10 @@ class DmEnvRpcVector(SyncVectorEnvironment):
         return super().reset()
 
     def step(self, actions: np.ndarray) -> dm_env.TimeStep:
-        """Takes one action in every stream; see `SyncVectorEnvironment.step`.
+        """Applies one action per stream; see `SyncVectorEnvironment.step`.
 
         Raises:
-            UserError: the server was looked for in vain, or is lost again and again.
+            UserError: the reconnection timed out, or `max_losses` is exceeded.
         """
         actions = self._check_actions(actions)
         for environment, action in zip(self.environments, actions, strict=True):

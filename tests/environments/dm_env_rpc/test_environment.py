@@ -101,7 +101,9 @@ def test_masks_turns_and_results_of_a_board_game():
         played = wire.reset()
         first = choose(played)
         wire.step(first)
-        with pytest.raises(EnvironmentFailedError, match="server says: tic_tac_toe.* is illegal"):
+        with pytest.raises(
+            EnvironmentFailedError, match="server reports: tic_tac_toe.* is illegal"
+        ):
             wire.step(first)
 
 
@@ -193,7 +195,9 @@ def test_an_environment_that_raises_is_named():
     with serving(vectorize(lambda seed, evaluation: Counting(on_step=harm))) as port:
         wire = remote(port).make_factory()(0, 2, False)
         wire.reset()
-        line = r"localhost.*environment 0 of the vector: .*server says: KeyError: 'the cart.*wheels"
+        line = (
+            r"localhost.*environment 0 of the vector: .*server reports: KeyError: 'the cart.*wheels"
+        )
         with pytest.raises(EnvironmentFailedError, match=line) as caught:
             wire.step(np.zeros(2, np.int32))
         assert "\n" not in str(caught.value)
@@ -252,14 +256,14 @@ def test_a_server_that_does_not_answer_counts_as_lost():
         time.sleep(1.0 if steps == 2 else 0.0)
 
     with serving(vectorize(lambda seed, evaluation: Counting(on_step=sleep))) as port:
-        wire = remote(port, answer_seconds=0.3, max_losses=2).make_factory()(0, 1, False)
+        wire = remote(port, response_seconds=0.3, max_losses=2).make_factory()(0, 1, False)
         wire.reset()
         action = np.zeros(1, np.int32)
         for _ in range(2):
             assert wire.step(action).mid().all()
             assert wire.step(action).first().all()
         wire.step(action)
-        with pytest.raises(UserError, match=r"lost 3 times .*no answer within 0.3 s.*max_losses"):
+        with pytest.raises(UserError, match=r"lost 3 times .*no response within 0.3 s.*max_losses"):
             wire.step(action)
 
 
@@ -277,7 +281,9 @@ def test_specs_that_changed_are_named():
 
 def test_nobody_there():
     config = DmEnvRpcConfig("dm_env_rpc://localhost:1", connect_seconds=0.3)
-    with pytest.raises(UserError, match="no dm_env_rpc server at dm_env_rpc://localhost:1: nobody"):
+    with pytest.raises(
+        UserError, match="no dm_env_rpc server at dm_env_rpc://localhost:1: no response"
+    ):
         config.make_factory()
 
 
@@ -312,7 +318,7 @@ def test_a_setting_that_makes_no_sense_is_refused(seed):
         connection.close()
 
 
-def test_what_cannot_be_carried_is_said_at_the_start():
+def test_unsupported_specs_are_rejected_at_the_start():
     class Narrow(Counting):
         def observation_spec(self):
             return specs.Array((1,), np.float16)
@@ -321,7 +327,10 @@ def test_what_cannot_be_carried_is_said_at_the_start():
         def observation_spec(self):
             return {"reward": specs.Array((1,), np.float32)}
 
-    for kind, line in ((Narrow, "cannot carry .*float16"), (Rewarding, "may not be called reward")):
+    for kind, line in (
+        (Narrow, "does not support .*float16"),
+        (Rewarding, "may not have the reserved name reward"),
+    ):
         with pytest.raises(UserError, match=line), serving(vectorize(lambda s, e, k=kind: k())):
             raise AssertionError
 

@@ -107,12 +107,12 @@ def test_an_environment_in_another_language(server_files):
 
 def test_what_the_server_refuses_is_said(server_files):
     with corridor(server_files) as (_, port):
-        line = "create_world was refused: no setting is called evaluation .*evaluation_setting"
+        line = "create_world was rejected: no setting is called evaluation .*evaluation_setting"
         with pytest.raises(UserError, match=line):
             remote(port).make_factory()
         wire = config(port).make_factory()(0, 1, False)
         timestep = wire.reset()
-        with pytest.raises(RuntimeError, match="the server says: there is no cell -1"):
+        with pytest.raises(RuntimeError, match="the server reports: there is no cell -1"):
             while not timestep.last():
                 timestep = wire.step(LEFT)
 

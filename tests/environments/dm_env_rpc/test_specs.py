@@ -59,7 +59,10 @@ def translate(actions=(CHOICE,), observations=(REWARD, SIGHT), **options):
         ({"actions": [tensor("force", low=-1)]}, r"'force' FLOAT \[\] min -1.0 is unbounded"),
         ({"actions": [tensor("n", np.int32)]}, r"'n' INT32 \[\] is unbounded"),
         ({"actions": [tensor("force", low=-np.inf, high=1)]}, "infinite bounds"),
-        ({"actions": [tensor("n", np.int32, low=3, high=1)]}, "wrong bounds: .*min 3 larger than"),
+        (
+            {"actions": [tensor("n", np.int32, low=3, high=1)]},
+            "invalid bounds: .*min 3 larger than",
+        ),
         ({"actions": [CHOICE, tensor("force", low=0, high=1)]}, "integers and of floats at once"),
         (
             {"actions": [tensor("n", np.int64, (3,), low=0, high=99)]},
@@ -143,7 +146,7 @@ def test_the_discount_is_that_of_the_server_or_follows_from_the_state(state, dis
             {**SEEN, "sight": np.zeros(2)},
             r"'sight' must have shape \(2,\), dtype float32; got shape \(2,\), dtype float64",
         ),
-        (dm_env_rpc_pb2.TERMINATED, SEEN, "a sequence began in state TERMINATED"),
+        (dm_env_rpc_pb2.TERMINATED, SEEN, "a sequence started in state TERMINATED"),
     ],
 )
 def test_an_answer_that_is_not_what_was_offered(state, values, line):
