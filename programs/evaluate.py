@@ -51,8 +51,9 @@ def main() -> None:
     set_process_environment(process_environment())
 
     from mukoe.evaluation.episodes import EvaluationConfig, evaluate, summary
+    from mukoe.evaluation.evaluation_files import evaluation_table, write_evaluation
     from mukoe.evaluation.players import Reference, open_agent
-    from mukoe.evaluation.report import CountedProgress, evaluation_table, write_evaluation
+    from mukoe.observability.counted_progress import CountedProgress
 
     config = EvaluationConfig(
         episodes=EPISODES.value,

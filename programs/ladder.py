@@ -50,8 +50,8 @@ def main() -> None:
     set_process_environment(process_environment())
 
     from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
-    from mukoe.evaluation.ladder_report import ladder_summary, ladder_table, write_ladder
-    from mukoe.evaluation.report import CountedProgress
+    from mukoe.evaluation.ladder_files import ladder_summary, ladder_table, write_ladder
+    from mukoe.observability.counted_progress import CountedProgress
 
     config = LadderConfig(
         games=GAMES.value,

@@ -93,7 +93,7 @@ def choose(player: str, rules: Rules, position: GameState, key: chex.PRNGKey) ->
 
 
 def read_games(path: Path) -> Games:
-    """Reads the CSV of an evaluation, see `mukoe.evaluation.report.episodes_csv`.
+    """Reads the CSV of an evaluation, see `mukoe.evaluation.evaluation_files.episodes_csv`.
 
     Raises:
       UserError: the file does not exist, or is not about 2048.

@@ -10,7 +10,7 @@ import pytest
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import fit_elo
 from mukoe.evaluation.ladder import LadderConfig, _spread, open_players, play_ladder, schedule
-from mukoe.evaluation.ladder_report import ladder_summary, ladder_svg, ladder_table, results_csv
+from mukoe.evaluation.ladder_files import ladder_summary, ladder_svg, ladder_table, results_csv
 from mukoe.evaluation.players import Player, make_fixed_player
 from tests.evaluation.tiny_runs import train
 
@@ -78,7 +78,12 @@ def test_on_paper(ladder):
     lines = ladder_table(ladder).splitlines()
     elos = [float(line.split("[")[0].split()[-1]) for line in lines[1:]]
     assert elos == sorted(elos, reverse=True) and lines[-1].startswith("random")
-    assert ladder_svg(ladder).count("<svg") == 1
+    plot = ladder_svg(ladder)
+    assert plot.count("<svg") == 1 and ">tic_tac_toe: Elo (random = 0)<" in plot
+    # A point for the only checkpoint, and a level with its band for each fixed opponent.
+    assert plot.count("<circle") == 1
+    assert [plot.count(f'<path class="c{i}"') for i in range(3)] == [0, 1, 1]
+    assert all(f">{name}</text>" in plot for name in ("agent", "random", "exact"))
 
 
 def test_players_of_a_run(tmp_path_factory):

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 from absl import app, flags
-from matplotlib.figure import Figure
 
+from mukoe.observability.report import svg
+from mukoe.observability.report.curves import Curve, thin
 from tests.faults.running import Program
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the program, which must be new.", required=True)
@@ -108,15 +109,16 @@ def read_lives(workdir: Path) -> dict[str, list[np.ndarray]]:
 
 
 def draw(lives: dict[str, list[np.ndarray]], path: str) -> None:
-    """Draws a line for each life, in the colour of its kind."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="minutes", ylabel="private memory, MiB")
-    for number, kind in enumerate(sorted(lives)):
-        for index, life in enumerate(lives[kind]):
-            axes.plot(*life.T, color=f"C{number}", label=None if index else kind)
-    axes.set_ylim(bottom=0)
-    figure.legend(loc="outside right upper", frameon=False)
-    figure.savefig(path, metadata={"Date": None})
+    """Draws a line for each process, in the colour of its kind."""
+    lines = []
+    for colour, kind in enumerate(sorted(lives)):
+        for life in lives[kind]:
+            curve = thin(Curve(*life.T), 50)
+            lines.append(svg.Line(curve.x, curve.y, colour, kind))
+    title = "private memory, MiB"
+    legend = dict(enumerate(sorted(lives)))
+    text = svg.line_plot(lines, "minutes", f"{title} over minutes", None, title, legend, include=0)
+    Path(path).write_text(text + "\n")
 
 
 def table(lives: dict[str, list[np.ndarray]]) -> str:

@@ -1,4 +1,4 @@
-"""Line plots as SVG: small, the same bytes for the same numbers, light and dark by CSS."""
+"""Line plots as small SVG, deterministic, in light and dark colours by CSS."""
 
 import dataclasses
 import math
@@ -14,19 +14,19 @@ DARK = ("#6aa9ff", "#ff9257", "#4fcf9b", "#e986d2", "#d9b53a", "#a59cff", "#ff7d
 NUM_COLOURS = len(LIGHT)
 
 _WIDTH, _HEIGHT = 400, 240
-_NAMESPACE = f'xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 38
+_CHARACTER_WIDTH = 6.4
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A line of a plot.
+    """Line of a plot.
 
-    x, y: `[N]`.
+    x, y: `[N]` coordinates of the points.
     colour: index into the palette; indices beyond it are drawn dashed.
-    label: shown by the browser when the pointer rests on the line.
-    faint: a single seed behind the mean of its group.
-    low, high: `[N]`, the band around the line; None without one.
+    label: tooltip of the line in a browser.
+    faint: flag of a single seed, drawn behind the mean of its group.
+    low, high: `[N]` band around the line; None without one.
     """
 
     x: np.ndarray
@@ -39,7 +39,7 @@ class Line:
 
 
 def style() -> str:
-    """Returns the CSS that plots need, for a page or a file of their own."""
+    """Returns the CSS of plots, for a page or for a single file."""
     return (
         f":root{{--ink:#1c1f24;--soft:#5d6470;--rule:#dfe2e7;--ground:#ffffff;{_colours(LIGHT)}}}"
         "@media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a2a9b4;--rule:#363b44;"
@@ -72,33 +72,37 @@ def line_plot(
     threshold: float | None = None,
     title: str = "",
     legend: Mapping[int, str] | None = None,
+    include: float | None = None,
 ) -> str:
     """Returns an `<svg>` element.
 
     Args:
-      lines: drawn in this order, faint ones first.
-      x_label: the horizontal axis, which starts at 0.
-      description: for people who cannot see the plot.
-      threshold: a height to mark; None for none.
-      title: written above; with it the element has its own style and ground, to be a file.
-      legend: names of the colours, written into the plot; None for none.
+      lines: lines in drawing order; faint ones are drawn first.
+      x_label: label of the horizontal axis, which starts at 0.
+      description: text for screen readers.
+      threshold: value marked by a horizontal line; None for none.
+      title: heading; with it the element is a complete file with its own style and background.
+      legend: palette index to name, listed on the right of the plot; None for none.
+      include: value that the vertical axis includes; None for none.
     """
     top = _TOP + (20 if title else 0)
     heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
-    if threshold is not None:
-        heights.append(np.array([threshold]))
+    heights += [np.array([value]) for value in (threshold, include) if value is not None]
     x0, x1 = _range([np.zeros(1), *(line.x for line in lines)])
     y0, y1 = _range(heights)
     margin = 0.04 * (y1 - y0)
     frame = _Frame(x0, x1, y0 - margin, y1 + margin, top)
+    names = legend or {}
+    width = _WIDTH + math.ceil(_CHARACTER_WIDTH * max(map(len, names.values()), default=0))
+    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}" '
     parts = [
-        f'<svg {_NAMESPACE if title else ""}viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg {size if title else ""}viewBox="0 0 {width} {_HEIGHT}" role="img" '
         f'aria-label="{escape(description)}">'
     ]
     if title:
         parts += [
             f"<style>{style()}</style>",
-            f'<rect width="{_WIDTH}" height="{_HEIGHT}" style="fill:var(--ground)"/>',
+            f'<rect width="{width}" height="{_HEIGHT}" style="fill:var(--ground)"/>',
             f'<text class="title" x="{_LEFT}" y="18">{escape(title)}</text>',
         ]
     parts += _axes(frame, x_label)
@@ -106,13 +110,18 @@ def line_plot(
         parts.append(_horizontal(frame, threshold, "threshold"))
     for line in sorted(lines, key=lambda line: not line.faint):
         parts += _draw(frame, line)
-    parts += _legend(legend or {})
+    parts += _legend(names, top)
     return "\n".join([*parts, "</svg>"])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Frame:
-    """Maps numbers to places."""
+    """Map from values to pixels.
+
+    x0, x1: ends of the horizontal axis.
+    y0, y1: ends of the vertical axis.
+    top: pixel row of `y1`.
+    """
 
     x0: float
     x1: float
@@ -130,7 +139,7 @@ class _Frame:
 
 
 def _range(parts: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Returns the lowest and the highest value, some way apart even if there is only one."""
+    """Returns the lowest and the highest value, apart from each other even for equal values."""
     values = np.concatenate([np.zeros(0), *parts])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     if high - low <= 1e-9 * max(abs(low), abs(high)):
@@ -140,7 +149,7 @@ def _range(parts: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Returns round numbers from `low` to `high`, both included."""
+    """Returns round numbers from `low` to `high`, ends included."""
     step = 10.0 ** math.floor(math.log10((high - low) / most))
     step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) < most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -169,13 +178,13 @@ def _axes(frame: _Frame, x_label: str) -> list[str]:
     return parts
 
 
-def _legend(names: Mapping[int, str]) -> list[str]:
-    """Returns the names at the lower right, each in its colour."""
-    x, lowest = _WIDTH - _RIGHT - 6, _HEIGHT - _BOTTOM - 8
+def _legend(names: Mapping[int, str], top: int) -> list[str]:
+    """Returns the names on the right of the plot, each in its colour."""
+    x = _WIDTH - _RIGHT + 8
     return [
-        f'<text x="{x}" y="{lowest - 14 * row}" text-anchor="end" '
+        f'<text x="{x}" y="{top + 12 + 14 * row}" '
         f'style="fill:var(--c{colour % NUM_COLOURS})">{escape(name)}</text>'
-        for row, (colour, name) in enumerate(reversed(list(names.items())))
+        for row, (colour, name) in enumerate(names.items())
     ]
 
 

@@ -1,22 +1,19 @@
-"""Ladders on paper: a table, JSON, CSV, and the rating over training as a picture."""
+"""Output of a ladder: a table, JSON, CSV, and a plot of the ratings over training."""
 
 import dataclasses
-import io
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mukoe.evaluation.ladder import Ladder
-from mukoe.evaluation.report import rows_csv, text_table, write_files
-
-_LOGGER = logging.getLogger(__name__)
+from mukoe.evaluation.tables import rows_csv, text_table, write_files
+from mukoe.observability.report import svg
 
 
 def ladder_summary(ladder: Ladder) -> dict[str, Any]:
-    """The ladder as one JSON object; `ci95` are 95 % percentile bootstrap intervals."""
+    """Returns the ladder as one JSON object; `ci95` are 95 % percentile bootstrap intervals."""
     return {
         "game": ladder.game,
         "anchor": ladder.players[0].name,
@@ -46,7 +43,7 @@ def _player_rows(ladder: Ladder) -> list[dict[str, Any]]:
 
 
 def ladder_table(ladder: Ladder) -> str:
-    """The ladder for people, the strongest first."""
+    """Returns the ladder as a table for the terminal, the strongest player first."""
     rows = sorted(_player_rows(ladder), key=lambda row: -row["elo"])
     return text_table(
         ["player", "agent steps", "Elo", "95 % interval", "score", "games"],
@@ -65,7 +62,7 @@ def ladder_table(ladder: Ladder) -> str:
 
 
 def results_csv(ladder: Ladder) -> str:
-    """One row for each pair and seat that played."""
+    """Returns a CSV with a row for each pair and seat."""
     names = [player.name for player in ladder.players]
     return rows_csv(
         {
@@ -80,48 +77,34 @@ def results_csv(ladder: Ladder) -> str:
 
 
 def ladder_svg(ladder: Ladder) -> str:
-    """The checkpoints' ratings over agent steps with intervals, the opponents' as lines.
+    """Plots the ratings of the checkpoints over agent steps, and fixed opponents as levels.
 
-    Raises:
-      ImportError: matplotlib is not installed.
+    Bands are the bootstrap intervals.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     rating, low, high = ladder.ratings.rating, ladder.ratings.low, ladder.ratings.high
     agents = [i for i, player in enumerate(ladder.players) if player.learner_step is not None]
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.errorbar(
-        [ladder.players[i].actor_steps or 0 for i in agents],
-        rating[agents],
-        # A percentile interval may leave the rating just outside.
-        yerr=np.maximum([rating[agents] - low[agents], high[agents] - rating[agents]], 0.0),
-        fmt="o-",
-        capsize=3,
-        label="agent",
-    )
     others = [i for i in range(len(ladder.players)) if i not in agents]
-    for color, i in enumerate(others, start=1):
-        line = axes.axhline(rating[i], color=f"C{color}", ls="--", label=ladder.players[i].name)
-        axes.axhspan(low[i], high[i], color=line.get_color(), alpha=0.15, lw=0)
-    axes.set(xlabel="agent steps", ylabel=f"Elo ({ladder.players[0].name} = 0)")
-    axes.set_title(f"{ladder.game}, 95 % bootstrap intervals")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "mukoe"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    steps = np.array([ladder.players[i].actor_steps or 0 for i in agents], float)
+    ends = np.array([0.0, steps.max(initial=1.0)])
+    lines = [svg.Line(steps, rating[agents], 0, "agent", low=low[agents], high=high[agents])]
+    for colour, i in enumerate(others, start=1):
+        levels = [np.repeat(level[i], 2) for level in (rating, low, high)]
+        name = ladder.players[i].name
+        lines.append(svg.Line(ends, levels[0], colour, name, low=levels[1], high=levels[2]))
+    names = ["agent", *(ladder.players[i].name for i in others)]
+    title = f"{ladder.game}: Elo ({ladder.players[0].name} = 0)"
+    description = f"{title} over agent steps, 95% bootstrap intervals"
+    return svg.line_plot(lines, "agent steps", description, None, title, dict(enumerate(names)))
 
 
 def write_ladder(ladder: Ladder, directory: Path) -> list[Path]:
-    """Writes ladder.json, ratings.csv, results.csv and ladder.svg; returns their paths.
+    """Writes ladder.json, ratings.csv, results.csv and ladder.svg.
 
-    Without matplotlib there is a warning in the place of the picture.
+    Returns:
+      The paths of the files.
 
     Raises:
-      UserError: they cannot be written.
+      UserError: a file cannot be written.
     """
     ratings = [
         {k: v for k, v in row.items() if k != "ci95"}
@@ -132,10 +115,7 @@ def write_ladder(ladder: Ladder, directory: Path) -> list[Path]:
         directory / "ladder.json": json.dumps(ladder_summary(ladder)) + "\n",
         directory / "ratings.csv": rows_csv(ratings),
         directory / "results.csv": results_csv(ladder),
+        directory / "ladder.svg": ladder_svg(ladder) + "\n",
     }
-    try:
-        files[directory / "ladder.svg"] = ladder_svg(ladder)
-    except ImportError:
-        _LOGGER.warning("matplotlib is not installed, so there is no picture of the ladder")
     write_files(files)
     return list(files)

@@ -1,4 +1,4 @@
-"""What evaluations look like on paper."""
+"""Tables and files of evaluations."""
 
 import csv
 import io
@@ -10,14 +10,8 @@ import pytest
 
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import Evaluation
+from mukoe.evaluation.evaluation_files import episodes_csv, evaluation_table, write_evaluation
 from mukoe.evaluation.players import Player
-from mukoe.evaluation.report import (
-    CountedProgress,
-    episodes_csv,
-    evaluation_table,
-    text_table,
-    write_evaluation,
-)
 from mukoe.evaluation.scores import score_statistics
 from mukoe.types import EpisodeResult
 
@@ -67,19 +61,3 @@ def test_files_that_cannot_be_written(tmp_path):
     (tmp_path / "evaluation").write_text("in the way")
     with pytest.raises(UserError, match="cannot write .*step7-seed5.csv"):
         write_evaluation(make_evaluation(tmp_path), tmp_path)
-
-
-def test_progress_is_silent_at_first(capsys, monkeypatch):
-    with CountedProgress("evaluating", 3) as progress:
-        progress.add()
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr("mukoe.evaluation.report._QUIET_SECONDS", -1.0)
-    with CountedProgress("evaluating", 3) as progress:
-        progress.add(2)
-    assert "evaluating 2/3" in capsys.readouterr().err
-
-
-def test_columns():
-    assert (
-        text_table(["a", "bc"], [["long", "1"], ["x", "100"]]) == "a      bc\nlong    1\nx     100"
-    )

@@ -1,23 +1,16 @@
-"""Evaluations on paper: a table for people, a CSV of the episodes, the summary as JSON."""
+"""Output of an evaluation: a table, a CSV of the episodes, the summary as JSON."""
 
-import csv
-import io
 import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mukoe.errors import UserError
 from mukoe.evaluation.episodes import SEATS, Evaluation, environment_name, summary
-from mukoe.observability.progress import Progress, ProgressLine
-from mukoe.system import write_atomically
-
-_QUIET_SECONDS = 3.0
+from mukoe.evaluation.tables import rows_csv, text_table, write_files
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
-    """The evaluation for people."""
+    """Returns the evaluation as a table for the terminal."""
     found, statistics = summary(evaluation), evaluation.statistics
     rows = [
         ("environment", environment_name(evaluation.run)),
@@ -61,7 +54,7 @@ def _interval(interval: tuple[float, float]) -> str:
 
 
 def episodes_csv(evaluation: Evaluation) -> str:
-    """One row for each episode."""
+    """Returns a CSV with a row for each episode."""
     return rows_csv(
         {
             "episode": index,
@@ -76,18 +69,8 @@ def episodes_csv(evaluation: Evaluation) -> str:
     )
 
 
-def rows_csv(rows: Any) -> str:
-    """Returns rows, mappings with the same keys, as CSV."""
-    rows = list(rows)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def csv_name(evaluation: Evaluation) -> str:
-    """The name of the episodes' file: another one for another evaluation."""
+    """Returns the file name of the episodes; it depends on the settings of the evaluation."""
     found = summary(evaluation)
     parts = [f"step{found['checkpoint']}"]
     if found["simulations"] is not None:
@@ -100,10 +83,13 @@ def csv_name(evaluation: Evaluation) -> str:
 
 
 def write_evaluation(evaluation: Evaluation, directory: Path) -> Path:
-    """Writes DIRECTORY/evaluation.json and DIRECTORY/evaluation/*.csv; returns the CSV's path.
+    """Writes DIRECTORY/evaluation.json and DIRECTORY/evaluation/*.csv.
+
+    Returns:
+      The path of the CSV.
 
     Raises:
-      UserError: they cannot be written.
+      UserError: a file cannot be written.
     """
     path = directory / "evaluation" / csv_name(evaluation)
     write_files(
@@ -113,62 +99,3 @@ def write_evaluation(evaluation: Evaluation, directory: Path) -> Path:
         }
     )
     return path
-
-
-def write_files(files: Mapping[Path, str]) -> None:
-    """Writes texts atomically, each at its path.
-
-    Raises:
-      UserError: one cannot be written.
-    """
-    for path, text in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from error
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns lines with columns aligned: the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in [header, *rows]
-    )
-
-
-class CountedProgress:
-    """A living line on the standard error, from 0 to a known number.
-
-    Appears after a few seconds only.
-    """
-
-    def __init__(self, phase: str, total: int):
-        self._phase = phase
-        self._total = total
-        self._done = 0
-        self._since = time.monotonic()
-        self._line: ProgressLine | None = None
-
-    def add(self, count: int = 1) -> None:
-        """Counts on."""
-        self._done += count
-        if self._line is None and time.monotonic() - self._since > _QUIET_SECONDS:
-            self._line = ProgressLine()
-        if self._line is not None:
-            self._line.update(
-                Progress(
-                    phase=self._phase,
-                    phase_done=self._done,
-                    phase_total=self._total,
-                    run_fraction=self._done / self._total,
-                )
-            )
-
-    def __enter__(self) -> "CountedProgress":
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        if self._line is not None:
-            self._line.close()

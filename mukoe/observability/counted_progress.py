@@ -1,0 +1,49 @@
+"""Progress line of a loop with a known number of steps."""
+
+import time
+
+from mukoe.observability.progress import Progress, ProgressLine
+
+_QUIET_SECONDS = 3.0
+
+
+class CountedProgress:
+    """Progress line of a loop with a known number of steps.
+
+    The line appears after a few seconds, so that short loops print nothing.
+    """
+
+    def __init__(self, phase: str, total: int):
+        """Starts at 0.
+
+        Args:
+          phase: description of the loop.
+          total: number of steps.
+        """
+        self._phase = phase
+        self._total = total
+        self._done = 0
+        self._since = time.monotonic()
+        self._line: ProgressLine | None = None
+
+    def add(self, count: int = 1) -> None:
+        """Adds finished steps."""
+        self._done += count
+        if self._line is None and time.monotonic() - self._since > _QUIET_SECONDS:
+            self._line = ProgressLine()
+        if self._line is not None:
+            self._line.update(
+                Progress(
+                    phase=self._phase,
+                    phase_done=self._done,
+                    phase_total=self._total,
+                    run_fraction=self._done / self._total,
+                )
+            )
+
+    def __enter__(self) -> "CountedProgress":
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        if self._line is not None:
+            self._line.close()
