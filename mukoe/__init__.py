@@ -1,3 +1,3 @@
 """mukoe: composable planning agents, from one process to a Launchpad program."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -5,7 +5,6 @@ from mukoe.configuration.fields import (
     apply_overrides,
     from_dict,
     to_dict,
-    to_json,
     with_values,
 )
 from mukoe.configuration.workdir import load_config, prepare_workdir
@@ -19,6 +18,5 @@ __all__ = [
     "prepare_workdir",
     "run_main",
     "to_dict",
-    "to_json",
     "with_values",
 ]

@@ -5,6 +5,7 @@
 """
 
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -72,14 +73,31 @@ def DEFINE_config(default: str | None, name: str = "config") -> ConfigFlag:  # n
     return _config_flags[name]
 
 
-def load_config_file(path: str, *arguments: Any) -> Any:
-    """Runs a config file and returns what its `get_config` gives.
+def add_import_folder(folder: Path) -> None:
+    """Makes the modules of a folder importable, in this process and in those that it starts."""
+    name = str(folder.resolve())
+    if name not in sys.path:
+        sys.path.insert(0, name)
+        inherited = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = name + (os.pathsep + inherited if inherited else "")
+
+
+def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any:
+    """Runs a config file and returns the result of its `get_config`.
+
+    Args:
+      path: Python file.
+      arguments: arguments of `get_config`.
+      importable: make the modules beside the file importable, such as those of a registry name
+        `module:attribute`.
 
     Raises:
-      UserError: the file is missing, is not Python, raises, or gives no dataclass.
+      UserError: the file is missing, is not Python, raises, or returns no dataclass.
     """
     if not Path(path).is_file():
         raise UserError(f"config file {path!r} does not exist")
+    if importable:
+        add_import_folder(Path(path).parent)
     # The whole path: a config may load another one of the same name.
     name = "config_" + "_".join(Path(path).resolve().with_suffix("").parts[1:])
     spec = importlib.util.spec_from_file_location(name, path)

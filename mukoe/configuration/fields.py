@@ -10,7 +10,6 @@ import ast
 import dataclasses
 import difflib
 import functools
-import json
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,11 +76,6 @@ def _plain(value: Any, where: str) -> Any:
         return msgspec.json.decode(msgspec.json.encode(value))
     except TypeError as error:
         raise TypeError(f"config field {where!r} cannot be written as JSON: {error}") from error
-
-
-def to_json(config: Any) -> str:
-    """Returns the configuration as indented JSON with a final newline."""
-    return json.dumps(to_dict(config), indent=2) + "\n"
 
 
 def from_dict(config_type: type[T], values: Mapping[str, Any], prefix: str = "") -> T:

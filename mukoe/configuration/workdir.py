@@ -1,4 +1,8 @@
-"""The directory of an experiment, and the config.json that says which one it holds."""
+"""Workdirs: the directory of a run, with config.json, a copy of the config file and command.json.
+
+config.json is `{"version": 2, "config": {...}}`. Files without a version were written by mukoe 0.1,
+whose configuration had other fields.
+"""
 
 import dataclasses
 import importlib.metadata
@@ -10,67 +14,98 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mukoe.configuration.cli import load_config_file
-from mukoe.configuration.fields import from_dict, to_dict, to_json, with_values
+import mukoe
+from mukoe.configuration.cli import add_import_folder, load_config_file
+from mukoe.configuration.fields import field_types, from_dict, to_dict, with_values
 from mukoe.errors import UserError
 from mukoe.system import write_atomically
 
+VERSION = 2
+"""Version of config.json, raised when a stored configuration can no longer be read."""
+
+_LAST_RELEASE_WITHOUT_VERSION = "0.1.0"
 _CONFIG_FILE = "config.json"
 _CONFIG_COPY = "config.py"
 _COMMAND_FILE = "command.json"
-_VERSIONS_OF = ("mukoe", "jax", "dm-haiku", "mctx", "numpy")
+_DEPENDENCIES = ("jax", "dm-haiku", "mctx", "numpy")
 
 
 def load_config(
     workdir: str | os.PathLike[str], kinds: Mapping[str, Sequence[type]] | None = None
 ) -> Any:
-    """Returns the configuration that a workdir's experiment was started with.
+    """Returns the configuration of a workdir's run.
 
-    Its config file, of which the workdir has a copy, says which kinds of agent and
-    environment there are; config.json has the values.
+    The workdir's copy of the config file gives the classes of agent and environment, config.json
+    gives the values. Modules beside the original config file can be imported.
 
     Args:
-      workdir: of the experiment.
-      kinds: what a flag may have made of a field instead; one whose fields are those of
-        config.json is taken.
+      workdir: workdir of the run.
+      kinds: classes that a flag may have chosen instead of the config file's, by field; the class
+        with the fields of config.json is taken.
 
     Raises:
-      UserError: the workdir holds no experiment, or its config file does not load.
+      UserError: the workdir holds no run, config.json has another version, or the config file
+        cannot be loaded.
     """
     workdir = Path(workdir)
     values = stored_config(workdir)
-    config = load_config_file(str(workdir / _CONFIG_COPY))
+    if folder := _config_folder(workdir):
+        add_import_folder(folder)
+    config = load_config_file(str(workdir / _CONFIG_COPY), importable=False)
     for field, alternatives in (kinds or {}).items():
         for kind in (type(getattr(config, field, None)), *alternatives):
             if _has_fields(kind, values.get(field)):
-                config = dataclasses.replace(config, **{field: from_dict(kind, values[field])})
+                group: Any = from_dict(kind, values[field], f"{field}.")
+                config = dataclasses.replace(config, **{field: group})
                 break
     return with_values(config, values)
 
 
 def _has_fields(kind: type, values: Any) -> bool:
-    """Whether these values are those of a dataclass, all of them and nothing else."""
+    """Returns whether the names of the values are exactly the fields of a dataclass."""
     if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
         return False
-    return {field.name for field in dataclasses.fields(kind)} == set(values)
+    return set(field_types(kind)) == set(values)
+
+
+def _config_folder(workdir: Path) -> Path | None:
+    """Returns the folder of the config file that the run was started with, if it still exists."""
+    try:
+        folder = Path(json.loads((workdir / _COMMAND_FILE).read_text())["config_file"]).parent
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return folder if folder.is_dir() else None
 
 
 def stored_config(workdir: Path) -> dict[str, Any]:
-    """Returns a workdir's configuration as plain nested dicts, whatever its type was.
+    """Returns the configuration of a workdir as plain nested dicts.
 
     Raises:
-      UserError: the workdir holds no experiment, or its config.json cannot be read.
+      UserError: the workdir holds no run, or its config.json cannot be read or has another version.
     """
     path = workdir / _CONFIG_FILE
     try:
-        values = json.loads(path.read_text())
+        stored = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{workdir} holds no experiment (there is no {path})") from error
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    if not isinstance(values, dict):
+    if not isinstance(stored, dict):
         raise UserError(f"cannot read {path}: it holds no JSON object")
-    return values
+    version = stored.get("version")
+    if version is None:
+        raise UserError(
+            f"{path} has no version: it was written by mukoe {_LAST_RELEASE_WITHOUT_VERSION} and is "
+            f"read by that release, not by mukoe {mukoe.__version__}"
+        )
+    if version != VERSION:
+        raise UserError(
+            f"{path} has version {version!r}, and mukoe {mukoe.__version__} reads version "
+            f"{VERSION}: use the release named in {workdir / _COMMAND_FILE}"
+        )
+    if not isinstance(stored.get("config"), dict):
+        raise UserError(f"cannot read {path}: it has no object 'config'")
+    return stored["config"]
 
 
 def prepare_workdir(
@@ -80,22 +115,22 @@ def prepare_workdir(
     resume: bool,
     may_differ: Sequence[str] = (),
 ) -> Path:
-    """Makes the workdir of a new or a resumed experiment, and writes what it is.
+    """Makes the workdir of a new or a resumed run, and describes the run in it.
 
-    These are config.json, a copy of the config file as config.py, and command.json with
-    the command line, the versions and the number of CPU cores.
+    Writes config.json, a copy of the config file as config.py, and command.json with the command
+    line, the path of the config file, the versions and the number of CPU cores.
 
     Args:
-      workdir: the directory; made if missing.
-      config: the experiment's configuration.
-      config_file: that it comes from.
-      resume: go on with the experiment that the workdir holds.
-      may_differ: dotted fields, or groups of them, that may change when resuming.
+      workdir: directory, created if missing.
+      config: configuration of the run.
+      config_file: file that the configuration comes from.
+      resume: resume the run in the workdir.
+      may_differ: dotted fields, or groups of fields, that may change when resuming.
 
     Raises:
-      UserError: the workdir cannot be written; it holds an experiment and `resume` is
-        False; there is nothing to resume; it holds an experiment with another config
-        (names the first differing fields).
+      UserError: the workdir cannot be written; it holds a run and `resume` is False; there is
+        nothing to resume; or it holds a run with another configuration (the message names the
+        first differing fields).
     """
     workdir = Path(workdir).expanduser().resolve()
     try:
@@ -104,28 +139,37 @@ def prepare_workdir(
         raise UserError(f"cannot use workdir {workdir}: {error.strerror}") from error
     if exists and not resume:
         raise UserError(
-            f"workdir {workdir} already holds an experiment: go on with it by --resume, "
-            "or give another --workdir"
+            f"workdir {workdir} already holds an experiment: resume it with --resume, or give "
+            "another --workdir"
         )
     if resume and not exists:
         raise UserError(f"nothing to resume in {workdir}: start it without --resume")
     if resume:
         _check_same_experiment(workdir, config, may_differ)
+    stored = {"version": VERSION, "config": to_dict(config)}
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_atomically(workdir / _CONFIG_COPY, Path(config_file).read_text())
-        write_atomically(workdir / _COMMAND_FILE, json.dumps(_command(), indent=2) + "\n")
-        write_atomically(workdir / _CONFIG_FILE, to_json(config))
+        write_atomically(workdir / _COMMAND_FILE, _json(_command(config_file)))
+        write_atomically(workdir / _CONFIG_FILE, _json(stored))
     except OSError as error:
         raise UserError(f"cannot write to workdir {workdir}: {error.strerror}") from error
     return workdir
 
 
-def _command() -> dict[str, Any]:
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _command(config_file: str | os.PathLike[str]) -> dict[str, Any]:
     return {
         "argv": sys.argv,
+        "config_file": str(Path(config_file).resolve()),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "versions": {
+            "mukoe": mukoe.__version__,
+            **{name: importlib.metadata.version(name) for name in _DEPENDENCIES},
+        },
         "cpus": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),

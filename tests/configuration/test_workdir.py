@@ -2,10 +2,12 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+import mukoe
 from mukoe.configuration import load_config, load_config_file, prepare_workdir, to_dict
 from mukoe.errors import UserError
 
@@ -27,10 +29,14 @@ class same:  # noqa: N801
 def test_new_workdir(tmp_path):
     workdir = prepare_workdir(tmp_path / "a" / "b", Config(), CONFIG_FILE, resume=False)
     assert workdir == tmp_path / "a" / "b"
-    assert json.loads((workdir / "config.json").read_text())["game"] == "MsPacman"
+    stored = json.loads((workdir / "config.json").read_text())
+    assert (stored["version"], stored["config"]["game"]) == (2, "MsPacman")
     assert sorted(os.listdir(workdir)) == ["command.json", "config.json", "config.py"]
     assert load_config(workdir) == same(Config())
-    assert json.loads((workdir / "command.json").read_text())["versions"]["jax"]
+    command = json.loads((workdir / "command.json").read_text())
+    assert command["versions"]["jax"]
+    assert command["versions"]["mukoe"] == mukoe.__version__
+    assert command["config_file"] == str(CONFIG_FILE)
 
 
 def test_existing_experiment_needs_resume(tmp_path):
@@ -97,3 +103,48 @@ def test_damaged_config(tmp_path, content):
         prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=True)
     with pytest.raises(UserError, match="holds no experiment"):
         load_config(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"game": "Pong"}', "has no version: it was written by mukoe 0.1.0 and is read by that"),
+        (
+            '{"version": 3, "config": {}}',
+            f"version 3, and mukoe {mukoe.__version__} reads version 2",
+        ),
+        ('{"version": 2}', "has no object 'config'"),
+    ],
+)
+def test_other_versions_are_refused(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    for read in (load_config, lambda d: prepare_workdir(d, Config(), CONFIG_FILE, resume=True)):
+        with pytest.raises(UserError, match=message) as caught:
+            read(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_modules_beside_the_original_config_file_are_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", "")
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "own_fields_of_a_run.py").write_text(
+        "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass Own:\n    size: int = 3\n"
+    )
+    config_file = folder / "own.py"
+    config_file.write_text(
+        "from own_fields_of_a_run import Own\n\n\ndef get_config():\n    return Own()\n"
+    )
+    config = load_config_file(str(config_file))
+    assert os.environ["PYTHONPATH"] == str(folder)
+    workdir = prepare_workdir(tmp_path / "run", config, config_file, resume=False)
+    sys.path.remove(str(folder))
+    del sys.modules["own_fields_of_a_run"]
+    assert load_config(workdir) == same(config)
+    assert str(workdir) not in sys.path
+    assert sys.path.count(str(folder)) == 1
+    config_file.unlink()
+    (folder / "own_fields_of_a_run.py").unlink()
+    folder.rename(tmp_path / "moved")
+    assert load_config(workdir) == same(config), "the module is imported already"

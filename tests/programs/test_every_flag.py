@@ -83,7 +83,9 @@ def run(tmp_path):
     """A workdir that holds a run of which nothing can be read but its config.json."""
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "config.json").write_text('{"environment": {"game": "Pong"}}')
+    (folder / "config.json").write_text(
+        '{"version": 2, "config": {"environment": {"game": "Pong"}}}'
+    )
     return folder
 
 

@@ -39,7 +39,9 @@ def test_bad_input_gets_one_line(tmp_path, flags, expected):
 def test_another_experiment_in_the_workdir_is_refused(tmp_path):
     workdir = tmp_path / "run"
     workdir.mkdir()
-    (workdir / "config.json").write_text('{"environment": {"game": "Pong"}}')
+    (workdir / "config.json").write_text(
+        '{"version": 2, "config": {"environment": {"game": "Pong"}}}'
+    )
     for flags, expected in (([], "already holds"), (["--resume"], "another experiment")):
         status, output = run(workdir, *flags)
         assert status == 2 and expected in output, output
