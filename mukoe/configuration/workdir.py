@@ -23,7 +23,7 @@ from mukoe.system import write_atomically
 VERSION = 2
 """Version of config.json, raised when a stored configuration can no longer be read."""
 
-_LAST_RELEASE_WITHOUT_VERSION = "0.1.0"
+_LAST_UNVERSIONED = "0.1.0"
 _CONFIG_FILE = "config.json"
 _CONFIG_COPY = "config.py"
 _COMMAND_FILE = "command.json"
@@ -95,7 +95,7 @@ def stored_config(workdir: Path) -> dict[str, Any]:
     version = stored.get("version")
     if version is None:
         raise UserError(
-            f"{path} has no version: it was written by mukoe {_LAST_RELEASE_WITHOUT_VERSION} and is "
+            f"{path} has no version: it was written by mukoe {_LAST_UNVERSIONED} and is "
             f"read by that release, not by mukoe {mukoe.__version__}"
         )
     if version != VERSION:
