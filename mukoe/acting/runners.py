@@ -109,14 +109,14 @@ class LocalRunner:
         self._steps = 0
         self._state = policy.initial_state(num_envs)
         self._act = act or jit_with_memory(make_act(policy), "state")
-        self._learner_steps = 0
+        self._sharding: jax.sharding.Sharding | None = None
         self._on_device: tuple[PolicyParams, PolicyParams] | None = None
 
     def submit(self, observation: Nest, is_first: np.ndarray) -> Callable[[], Actions]:
         params = self._variables.params
         if self._on_device is None or self._on_device[0] is not params:
             self._on_device = (params, jax.device_put(params))
-            self._learner_steps = int(params.learner_steps)
+            self._place_state(jax.tree.leaves(self._on_device[1])[0].sharding)
         action, extras, self._state = self._act(
             self._on_device[1], self._key, self._steps, observation, is_first, self._state
         )
@@ -128,7 +128,7 @@ class LocalRunner:
 
     @property
     def learner_steps(self) -> int:
-        return self._learner_steps
+        return 0 if self._on_device is None else int(self._on_device[0].learner_steps)
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns the step count and the policy's state."""
@@ -141,3 +141,10 @@ class LocalRunner:
         memory = [jnp.asarray(state[f"memory/{i}"]) for i in range(len(leaves))]
         self._state = structure.unflatten(memory)
         self._steps = int(state["steps"])
+        self._on_device = self._sharding = None
+
+    def _place_state(self, sharding: jax.sharding.Sharding) -> None:
+        """Moves the policy's state to the parameters, so that the policy is compiled once."""
+        if sharding != self._sharding:
+            self._state = jax.device_put(self._state, sharding)
+            self._sharding = sharding

@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import jax
+
 from mukoe.types import PolicyParams
 
 
@@ -12,6 +14,42 @@ class VariableSource(Protocol):
     """Source of parameters, as `acme.core.VariableSource`."""
 
     def get_variables(self, names: Sequence[str]) -> list[PolicyParams]: ...
+
+
+class DeviceVariables(Protocol):
+    """Holder of parameters on devices, such as a learner."""
+
+    def device_variables(self) -> PolicyParams:
+        """Returns the newest parameters, possibly still being computed."""
+
+
+class DeviceVariableSource:
+    """Source of a learner's parameters for actors in its process; nothing is copied to the host."""
+
+    def __init__(self, learner: DeviceVariables, device: jax.Device):
+        """Builds the source.
+
+        Args:
+          learner: holder of the parameters.
+          device: device of the actors.
+        """
+        self._learner = learner
+        self._device = device
+        self._newest: tuple[PolicyParams, PolicyParams] | None = None
+
+    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
+        """Returns the newest parameters on the device; the same object until they change."""
+        params = self._learner.device_variables()
+        if self._newest is None or self._newest[0].network is not params.network:
+            self._newest = (params, put_on_device(params, self._device))
+        return [self._newest[1] for _ in names]
+
+
+def put_on_device(params: PolicyParams, device: jax.Device) -> PolicyParams:
+    """Returns parameters on one device; those that are there already are not copied."""
+    if jax.tree.leaves(params)[0].sharding.device_set == {device}:
+        return params
+    return jax.device_put(params, device)
 
 
 class VariableClient:

@@ -65,12 +65,17 @@ class ActingParts:
         timestep = self.environment.replay(unpack(state, "environment"))
         if timestep is None:
             return False
-        params = arrays_to_tree(unpack(state, "params"), like=self.variables.params)
-        self.variables.restore(params)
+        newest = self.variables.params
+        params = arrays_to_tree(unpack(state, "params"), like=newest)
+        self.variables.restore(jax.device_put(params, jax.tree.map(_sharding, newest)))
         self.runner.restore(unpack(state, "runner"))
         self.actor.restore(unpack(state, "actor"), timestep)
         self.loop.resume(timestep)
         return True
+
+
+def _sharding(array: jax.Array) -> jax.sharding.Sharding:
+    return array.sharding
 
 
 def make_acting_parts(

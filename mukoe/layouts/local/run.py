@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mukoe.acting.variables import VariableClient
+import jax
+
+from mukoe.acting.variables import DeviceVariableSource, VariableClient
 from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import Timer, period_reached
 from mukoe.layouts.common.checkpointing import (
@@ -107,7 +109,7 @@ def make_run(
     counter.set_counts(**restored.counts)
 
     # Environments and actor.
-    variables = VariableClient(learner)
+    variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
     adders = [builder.make_adder(replay, environment_spec, policy) for _ in range(num_envs)]
     make_acting = functools.partial(
         make_acting_parts, experiment, environment_spec, policy, variables, adders

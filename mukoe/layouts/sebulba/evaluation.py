@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 
-from mukoe.acting.variables import VariableClient
+from mukoe.acting.variables import VariableClient, put_on_device
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.types import PolicyParams
 
@@ -36,7 +36,7 @@ class Snapshot:
     def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
         """Returns the newest parameters, and sets `counts` to theirs."""
         params, self.counts = self._newest
-        return [jax.device_put(params, self._device) for _ in names]
+        return [put_on_device(params, self._device) for _ in names]
 
 
 class SnapshotEvaluator:
