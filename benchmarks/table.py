@@ -14,11 +14,16 @@ from mukoe.errors import UserError
 from mukoe.system import write_atomically
 
 ROWS = flags.DEFINE_string("rows", "runs/benchmarks.jsonl", "JSON lines of the benchmarks.")
-PAGE = flags.DEFINE_string("page", "docs/performance.md", "The page with marks in it.")
+PAGE = flags.DEFINE_string("page", "docs/performance.md", "Page with marks.")
 
 
 def fill(page: str, rows: list[dict]) -> str:
-    """Replaces what is between `<!-- NAME -->` and `<!-- end of NAME -->` by NAME's table.
+    """Replaces the text between `<!-- NAME -->` and `<!-- end of NAME -->` by the table of NAME.
+
+    Args:
+      page: Markdown with marks.
+      rows: rows of the benchmarks.
+
 
     Raises:
       UserError: the page has no marks for a benchmark.

@@ -1,4 +1,4 @@
-"""Makes one HTML page about runs, to compare them and to see what they do.
+"""Generates an HTML report that compares runs.
 
 python programs/report.py --workdir=runs/a --workdir=runs/b --output=report.html
 """
@@ -13,10 +13,10 @@ from mukoe.observability.report.run_page import make_page
 from mukoe.observability.report.runs import load_run
 from mukoe.system import write_atomically
 
-WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; give it for each run.")
-OUTPUT = flags.DEFINE_string("output", "report.html", "The page.")
+WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; repeatable.")
+OUTPUT = flags.DEFINE_string("output", "report.html", "File of the report.")
 SMOOTH = flags.DEFINE_integer(
-    "smooth", 1, "Rows over which logged numbers are averaged; 1 for none.", lower_bound=1
+    "smooth", 1, "Number of rows over which logged numbers are averaged.", lower_bound=1
 )
 
 

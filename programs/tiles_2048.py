@@ -1,4 +1,4 @@
-"""Mean score and tiles of games of 2048: of a fixed player, or of an evaluation.
+"""Reports the mean score and the tiles of games of 2048, of a baseline or of an evaluation.
 
 python programs/tiles_2048.py --player=greedy_score --games=100
 python programs/tiles_2048.py --csv=runs/2048/evaluation/step1000-simulations24.csv
@@ -18,13 +18,13 @@ from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 PLAYER = flags.DEFINE_string("player", None, "random, greedy_score or greedy_empty.")
-GAMES = flags.DEFINE_integer("games", 100, "Games that the player plays.", lower_bound=1)
+GAMES = flags.DEFINE_integer("games", 100, "Number of games.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.", 0, LARGEST_SEED)
 CSV = flags.DEFINE_string("csv", None, "Episodes of an evaluation, instead of a player.")
 
 
 def main() -> None:
-    """Plays or reads, and prints."""
+    """Prints the statistics of the games."""
     if (PLAYER.value is None) == (CSV.value is None):
         raise UserError("give either --player or --csv")
     player = PLAYER.value or ""

@@ -1,1 +1,1 @@
-"""How good agents are: episodes, matches, statistics and ratings."""
+"""Evaluation of trained agents: episodes, matches, statistics and ratings."""

@@ -2,9 +2,9 @@
 
 The Bradley-Terry model: a player that is rated `d` above another wins with probability
 `1 / (1 + 10**(-d / 400))`. A draw counts as half a win for each (Hunter 2004, The Annals of
-Statistics 32(1), "MM algorithms for generalized Bradley-Terry models"). The likelihood of
-ratings that are not anchored to anything and of players who never lost has no maximum; so one
-player is anchored, and some draws are added to what was played, as in R. Coulom's BayesElo.
+Statistics 32(1), "MM algorithms for generalized Bradley-Terry models"). The likelihood has no
+maximum without an anchor, or for players without losses. So one player is anchored, and
+draws are added to the results, as in R. Coulom's BayesElo.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ _MAX_STEPS = 200
 class EloRatings:
     """Ratings of `N` players.
 
-    rating: `[N]` Elo.
-    low, high: `[N]` the ends of the bootstrap interval.
+    rating: `[N]` Elo ratings.
+    low, high: `[N]` ends of the bootstrap interval.
     """
 
     rating: np.ndarray
@@ -33,16 +33,16 @@ class EloRatings:
 
 
 def fit_elo(results: Array, anchor: int = 0, added_draws: float = 1.0) -> np.ndarray:
-    """Returns the maximum-likelihood ratings `[..., N]`; that of the anchor is 0.
+    """Returns the maximum-likelihood ratings `[..., N]`.
 
     Args:
-      results: `[..., N, N, 3]` numbers of games. Entry `[i, j]` is about the games that `i`
-        began against `j`: how many `i` won, how many were drawn, how many `j` won.
-      anchor: the player with rating 0.
-      added_draws: that each pair which played gets on top.
+      results: `[..., N, N, 3]` counts of games. Entry `[i, j]` holds wins of `i`, draws and wins
+        of `j` in the games that `i` began against `j`.
+      anchor: index of the player with rating 0.
+      added_draws: number of draws added to each pair with games.
 
     Raises:
-      ValueError: some players are not linked to the anchor by games.
+      ValueError: a player has no chain of games to the anchor.
     """
     results = np.asarray(results, np.float64)
     wins = results[..., 0] + np.swapaxes(results[..., 2], -1, -2)
@@ -63,22 +63,22 @@ def bootstrap_elo(
 ) -> EloRatings:
     """Returns ratings with percentile bootstrap intervals.
 
-    The games of each pair and seat are resampled by themselves.
+    The games are resampled within each pair and seat.
 
     Args:
-      results: `[N, N, 3]` as `fit_elo` takes them.
-      rng: draws the resamples.
-      anchor: the player with rating 0.
-      num_resamples: bootstrap resamples.
-      confidence: part of the ratings' distribution inside of the interval.
+      results: `[N, N, 3]` counts of games, as in `fit_elo`.
+      rng: generator of the resamples.
+      anchor: index of the player with rating 0.
+      num_resamples: number of bootstrap resamples.
+      confidence: probability mass inside the interval.
 
     Raises:
-      ValueError: some players are not linked to the anchor by games.
+      ValueError: a player has no chain of games to the anchor.
     """
     results = np.asarray(results, np.int64)
     games = results.sum(-1)
     shares = results / np.maximum(games, 1)[..., None]
-    # Pairs that did not play draw from any distribution, no times.
+    # Pairs without games draw zero times; their distribution is arbitrary.
     shares = np.where(games[..., None] > 0, shares, 1.0 / 3)
     resampled = rng.multinomial(games, shares, size=(num_resamples, *games.shape))
     low, high = percentile_interval(fit_elo(resampled, anchor), confidence)
@@ -86,7 +86,7 @@ def bootstrap_elo(
 
 
 def expected_score(difference: Array) -> np.ndarray:
-    """Returns what a player scores in a game, on average, who is rated `difference` higher."""
+    """Returns the expected score of a player whose rating is higher by `difference`."""
     return 1.0 / (1.0 + 10.0 ** (-np.asarray(difference, np.float64) / 400.0))
 
 
@@ -100,9 +100,9 @@ def _check_linked(played: np.ndarray, anchor: int) -> None:
 
 
 def _maximise(scores: np.ndarray, anchor: int) -> np.ndarray:
-    """Newton's method with step halving, on the strengths `[..., N]` in nats.
+    """Returns the strengths `[..., N]` in nats, by Newton's method with step halving.
 
-    The log-likelihood is concave, and strictly so with one strength fixed.
+    The log-likelihood is concave, and strictly concave with one strength fixed.
     """
     strengths = np.zeros(scores.shape[:-1])
     free = np.arange(scores.shape[-1]) != anchor
@@ -135,7 +135,7 @@ def _derivatives(scores: np.ndarray, strengths: np.ndarray) -> tuple[np.ndarray,
 
 
 def _halved(scores: np.ndarray, strengths: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Halves each step until it lowers the likelihood no longer."""
+    """Halves each step until it does not lower the likelihood."""
     before = _log_likelihood(scores, strengths)
     for _ in range(60):
         after = _log_likelihood(scores, strengths + step)

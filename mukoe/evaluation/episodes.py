@@ -1,4 +1,4 @@
-"""An agent of a run plays episodes, and what they say about it."""
+"""Evaluation of a run's agent on episodes."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -32,32 +32,32 @@ from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.types import EpisodeResult, PolicyParams
 
 SEATS = ("first", "second")
-"""Names of the seats of a match: who moves first, who moves second."""
+"""Names of the seats of a match, by the order of moves."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(Validated):
-    """How an agent is evaluated."""
+    """Settings of an evaluation."""
 
-    # Episodes that are played.
+    # Number of episodes.
     episodes: PositiveInt = 100
-    # Environments that are stepped together.
+    # Number of environments stepped together.
     num_envs: PositiveInt = 32
-    # Environments, opponents and the bootstrap follow from it.
+    # Seed of environments, opponents and bootstrap.
     seed: Seed = 0
-    # Whom two-player games are played against: 'random', 'exact', 'rollout' or a run; None for
-    # the opponent that the run's config names.
+    # Opponent of two-player games: 'random', 'exact', 'rollout' or a run; None for the
+    # opponent of the run's config.
     opponent: str | None = None
-    # Simulations per move of the opponent; None for what its config says.
+    # Simulations per move of the opponent; None for those of its config.
     opponent_simulations: NonNegativeInt | None = None
-    # Random moves with which each side begins; None for 1 against the agent of a run and 0
-    # against the others, who do not always play the same.
+    # Random opening moves of each side; None for 1 against the agent of a run, which is
+    # deterministic, and 0 against other opponents.
     opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Results of games."""
+    """Counts of game results."""
 
     wins: int
     draws: int
@@ -66,16 +66,16 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What was played, and how it went.
+    """Episodes of an evaluation with their statistics.
 
-    run: whose agent played.
-    results: of the episodes.
-    statistics: of the episodes' returns; intervals are stratified over the seats.
-    seed: of the evaluation.
-    opponent: of two-player games, else None.
-    opening_moves: random moves that each side began with; None without opponent.
-    human_normalised: the mean return on the scale of random play (0) and a human (1); None
-        where no human's score is known.
+    run: evaluated run.
+    results: results of the episodes.
+    statistics: statistics of the returns; intervals are stratified over the seats.
+    seed: seed of the evaluation.
+    opponent: opponent in two-player games, else None.
+    opening_moves: random opening moves of each side; None without an opponent.
+    human_normalised: mean return on the scale of random play (0) and a human (1); None
+        without a known human score.
     """
 
     run: StoredRun
@@ -87,7 +87,7 @@ class Evaluation:
     human_normalised: float | None = None
 
     def record(self, seat: int | None = None) -> Record:
-        """Wins, draws and losses, of all games or of those in one seat."""
+        """Returns wins, draws and losses of all games, or of the games in one seat."""
         returns = np.array(
             [r.episode_return for r in self.results if seat is None or r.seat == seat]
         )
@@ -102,9 +102,9 @@ def evaluate(
     """Plays episodes with the agent of a run, without exploration.
 
     Args:
-      run: whose agent plays.
-      config: how.
-      on_result: told each result as it comes.
+      run: run whose agent is evaluated.
+      config: settings of the evaluation.
+      on_result: callback for each finished episode.
 
     Raises:
       UserError: the opponent does not fit the game.
@@ -138,7 +138,7 @@ def evaluate(
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-    """Parameters that do not change, as a variable source."""
+    """Variable source of constant parameters."""
 
     params: PolicyParams
 
@@ -188,7 +188,7 @@ def _human_normalised(environment: Any, mean: float) -> float | None:
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation as one JSON object.
+    """Returns the evaluation as one JSON object.
 
     `ci95` is the 95 % percentile bootstrap interval of the mean, stratified over the seats.
     """
@@ -218,7 +218,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def environment_name(run: StoredRun) -> str:
-    """The name of a run's environment."""
+    """Returns the name of a run's environment."""
     environment = run.config.environment
     for field in ("game", "env"):
         if isinstance(name := getattr(environment, field, None), str):

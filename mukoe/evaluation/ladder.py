@@ -1,4 +1,4 @@
-"""A ladder: checkpoints of a run and fixed opponents play each other and are rated."""
+"""Ladders: ratings of the checkpoints of a run and of fixed opponents from their matches."""
 
 import dataclasses
 import functools
@@ -37,25 +37,25 @@ NEIGHBOURS = 2
 
 @dataclasses.dataclass(frozen=True)
 class LadderConfig(Validated):
-    """Who plays whom, and how often."""
+    """Settings of a ladder."""
 
-    # Games of each pair, half of them from each seat.
+    # Games of each pair, half of them in each seat.
     games: Annotated[int, Meta(ge=2)] = 40
-    # The fixed opponents; the first of them has rating 0.
+    # Fixed opponents; the first one is the anchor with rating 0.
     opponents: tuple[str, ...] = ("random", "rollout")
-    # Checkpoints that take part, evenly spread over those that the run has kept; the first and
-    # the last are among them.
+    # Maximum number of checkpoints, evenly spread over those of the run, first and last
+    # included.
     checkpoints: PositiveInt = 12
-    # 'round_robin': everybody plays everybody. 'neighbours': a checkpoint plays the fixed
-    # opponents and the two checkpoints before it.
+    # 'round_robin': all pairs of players. 'neighbours': each checkpoint against the fixed
+    # opponents and the two previous checkpoints.
     schedule: Literal["round_robin", "neighbours"] = "round_robin"
     # Simulations per move of the checkpoints; None for those of the run's config.
     simulations: NonNegativeInt | None = None
-    # Simulations per move of 'rollout'; None for what the run's config says.
+    # Simulations per move of 'rollout'; None for those of the run's config.
     opponent_simulations: NonNegativeInt | None = None
-    # Random moves with which each side begins.
+    # Random opening moves of each side.
     opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] = 1
-    # Games and the bootstrap follow from it.
+    # Seed of games and bootstrap.
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -69,13 +69,13 @@ class LadderConfig(Validated):
 
 @dataclasses.dataclass(frozen=True)
 class Ladder:
-    """A rated ladder.
+    """Rated ladder.
 
-    game: that was played.
-    players: `N` of them, the fixed opponents first, then the checkpoints in ascending order.
-    results: `[N, N, 3]` as `elo.fit_elo` takes them.
-    ratings: of the players; that of the first one is 0.
-    config: of the ladder.
+    game: name of the game.
+    players: `N` players, the fixed opponents first, then the checkpoints in ascending order.
+    results: `[N, N, 3]` counts of results, as in `elo.fit_elo`.
+    ratings: ratings of the players; the rating of the first one is 0.
+    config: settings of the ladder.
     """
 
     game: str
@@ -88,6 +88,10 @@ class Ladder:
 def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]]:
     """Returns the game and the players of a run's ladder.
 
+    Args:
+      workdir: directory of the run.
+      config: settings of the ladder.
+
     Raises:
       UserError: there is no run, its environment is no two-player game, there are fewer than
         two players, or an opponent does not fit.
@@ -96,7 +100,7 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
         open_agent(Reference(workdir, step=step), config.simulations)
         for step in _spread(Checkpointer(workdir / "checkpoints").steps(), config.checkpoints)
     ]
-    if not runs:  # says what is missing
+    if not runs:  # Raises the error of a missing checkpoint.
         runs = [open_agent(Reference(workdir), config.simulations)]
     game = two_player_game(runs[0])
     if game is None:
@@ -117,13 +121,13 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
 
 
 def _agents(runs: Sequence[StoredRun]) -> list[Player]:
-    """One policy for all, so that it is compiled once."""
+    """Returns the checkpoints as players with a shared policy, which is compiled once."""
     make = functools.partial(agent_opponent, runs[0].make_policy())
     return [agent_player(run, make, f"step {int(run.params.learner_steps)}") for run in runs]
 
 
 def _spread(steps: Sequence[int], count: int) -> list[int]:
-    """At most `count` of the steps: the last one, the first one, and others evenly between."""
+    """Returns at most `count` evenly spread steps, first and last included."""
     if len(steps) <= count:
         return list(steps)
     if count == 1:
@@ -132,7 +136,7 @@ def _spread(steps: Sequence[int], count: int) -> list[int]:
 
 
 def schedule(players: Sequence[Player], config: LadderConfig) -> list[tuple[int, int]]:
-    """Returns the pairs `(i, j)`, `i < j`, that play; see `LadderConfig.schedule`."""
+    """Returns the pairs `(i, j)`, `i < j`, of the matches; see `LadderConfig.schedule`."""
     pairs = list(itertools.combinations(range(len(players)), 2))
     if config.schedule == "round_robin":
         return pairs
@@ -148,10 +152,10 @@ def play_ladder(
     """Plays all games and rates the players.
 
     Args:
-      game: of `open_players`.
-      players: the first one is the anchor with rating 0.
-      config: of the ladder.
-      on_pair: called after each pair has played.
+      game: name of the game.
+      players: `N` players; the first one is the anchor with rating 0.
+      config: settings of the ladder.
+      on_pair: callback after the match of each pair.
     """
     play = Matches(rules_with_opening(game, config.opening_moves), config.games // 2)
     results = np.zeros((len(players), len(players), 3), np.int64)
@@ -166,5 +170,5 @@ def play_ladder(
 
 
 def _tally(scores: np.ndarray) -> list[int]:
-    """Counts wins, draws and losses of who began."""
+    """Returns wins, draws and losses of the first player."""
     return [int((scores > 0).sum()), int((scores == 0).sum()), int((scores < 0).sum())]

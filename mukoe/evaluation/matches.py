@@ -1,12 +1,12 @@
-"""Many games between two players at the same time, as one compiled function.
+"""Batched games between two players, as one compiled function.
 
-All games are at the same ply, and in half of them the player began:
+All games are at the same ply. The player begins in half of them:
 
     ply                          0          1          2
     games the player began       player     opponent   player
     games the opponent began     opponent   player     opponent
 
-so at every ply each side moves in one of the halves, and nobody thinks for nothing.
+At every ply each side moves in one of the halves, so no evaluation of a policy is wasted.
 """
 
 import functools
@@ -27,15 +27,16 @@ from mukoe.types import Nest
 class Matches:
     """Plays games between any two players.
 
-    Compiled once for each two `Player.make`, so once for all the checkpoints of a run.
+    The games are compiled once for each pair of `Player.make`, hence once for all checkpoints
+    of a run.
     """
 
     def __init__(self, rules: Rules, num_games: int):
-        """Takes the rules of a game of two players who strictly alternate.
+        """Makes a match.
 
         Args:
-          rules: of the game.
-          num_games: from each seat.
+          rules: rules of a two-player game with strictly alternating moves.
+          num_games: number of games in each seat.
         """
         self._rules = rules
         self._num_games = num_games
@@ -44,7 +45,17 @@ class Matches:
     def __call__(
         self, player: Player, opponent: Player, key: chex.PRNGKey
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the player's scores (1, 0, -1) `[num_games]` where it began, and where not."""
+        """Plays the games.
+
+        Args:
+          player: first participant.
+          opponent: second participant.
+          key: PRNG key.
+
+        Returns:
+          The player's scores (1, 0, -1), `[num_games]` each: of the games it began, and of the
+          others.
+        """
         makers = (player.make, opponent.make)
         if makers not in self._compiled:
             self._compiled[makers] = jax.jit(functools.partial(self._play, *makers))
@@ -59,14 +70,14 @@ class Matches:
         opponent_params: Any,
         key: chex.PRNGKey,
     ) -> jax.Array:
-        """Returns `[2, num_games]`: the games that the player began, and the others.
+        """Returns scores `[2, num_games]`: of the games the player began, and of the others.
 
-        Positions and memories have these two axes as well, `[2, num_games, ...]`.
+        Positions and memories have the same leading axes, `[2, num_games, ...]`.
         """
         sides = (make_player(params), make_opponent(opponent_params))
         init_key, key = jax.random.split(key)
         games = self._over_both(self._rules.init, jax.random.split(init_key, 2 * self._num_games))
-        # pgx's number of the player is that of who began, or the other one.
+        # Index of the player in pgx: that of the first mover, or the other one.
         number = games.current_player ^ jnp.arange(2)[:, None]
         both = 2 * self._num_games
         memories = [jax.tree.map(self._halves, side.initial_state(both)) for side in sides]
@@ -82,7 +93,7 @@ class Matches:
                 actions, moved = actions.at[half].set(action), [*moved, memory]
             step_keys = jax.random.split(keys[2], both)
             games = self._over_both(self._rules.step, games, actions, step_keys)
-            # A position where the game is over stays as it is and gives no more rewards.
+            # A terminal position does not change and has no further rewards.
             rewards = jnp.take_along_axis(games.rewards, number[..., None], axis=-1)[..., 0]
             return ply + 1, games, moved, scores + rewards
 
@@ -101,7 +112,7 @@ class Matches:
         half: jax.Array,
         is_first: jax.Array,
     ) -> tuple[jax.Array, Nest]:
-        """Lets a side move in one half; its memory of the other half stays."""
+        """Returns actions of a side in one half; its memory of the other half is unchanged."""
         position, remembered = jax.tree.map(lambda leaf: leaf[half], (games, memory))
         action, remembered = side.act(
             key,
@@ -116,7 +127,7 @@ class Matches:
         return leaf.reshape(2, self._num_games, *leaf.shape[1:])
 
     def _over_both(self, function: Callable, *arguments: Any) -> Any:
-        """Calls a function of `[2 * num_games, ...]` with `[2, num_games, ...]` and back."""
+        """Applies a function of `[2 * num_games, ...]` to arrays `[2, num_games, ...]`."""
 
         def flat(leaf: jax.Array) -> jax.Array:
             return leaf.reshape(2 * self._num_games, *leaf.shape[2:])

@@ -1,4 +1,4 @@
-"""Who plays a game: agents of runs and the fixed opponents, all as `Opponent`."""
+"""Players of two-player games: agents of runs and fixed opponents, all as `Opponent`."""
 
 import dataclasses
 import functools
@@ -21,11 +21,11 @@ from mukoe.types import Array, MaskedObservation, Nest, Policy, PolicyParams
 
 
 class Reference(NamedTuple):
-    """A checkpoint by name: `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
+    """Name of a checkpoint: `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
 
-    workdir: of the run.
-    best: the one with the best evaluation instead of the latest.
-    step: of which learner step; None for the newest.
+    workdir: directory of the run.
+    best: flag of the checkpoint with the best evaluation instead of the latest one.
+    step: learner step of the checkpoint; None for the latest.
     """
 
     workdir: Path
@@ -34,10 +34,10 @@ class Reference(NamedTuple):
 
 
 def parse_reference(text: str) -> Reference:
-    """Reads `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
+    """Parses `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
 
     Raises:
-      UserError: what follows the @ is neither.
+      UserError: the text after the @ is neither a learner step nor `best`.
     """
     workdir, at, name = text.rpartition("@")
     if not at or Path(text).exists():
@@ -50,7 +50,11 @@ def parse_reference(text: str) -> Reference:
 
 
 def open_agent(reference: Reference, simulations: int | None = None) -> StoredRun:
-    """Opens a checkpoint, with another number of simulations per move if one is given.
+    """Opens a checkpoint.
+
+    Args:
+      reference: name of the checkpoint.
+      simulations: simulations per move; None for those of the run's config.
 
     Raises:
       UserError: there is no such run or checkpoint, or its agent does not search.
@@ -64,13 +68,13 @@ def open_agent(reference: Reference, simulations: int | None = None) -> StoredRu
 
 
 def simulations_of(run: StoredRun) -> int | None:
-    """The simulations per move of a run's agent; None where it does not search."""
+    """Returns the simulations per move of a run's agent, None without a search."""
     search = getattr(run.config.agent, "search", None)
     return getattr(search, "num_simulations", None)
 
 
 def two_player_game(run: StoredRun) -> str | None:
-    """The game of a run where two players take turns in it, else None."""
+    """Returns the game of a run if two players take turns in it, else None."""
     environment = run.config.environment
     if isinstance(environment, PgxConfig) and environment.two_players:
         return environment.game
@@ -78,7 +82,12 @@ def two_player_game(run: StoredRun) -> str | None:
 
 
 def agent_opponent(policy: Policy, params: PolicyParams) -> Opponent:
-    """An agent as somebody to play against; its memory is that of its policy."""
+    """Returns an agent as an opponent, whose memory is the state of the policy.
+
+    Args:
+      policy: policy of the agent.
+      params: parameters of the policy.
+    """
 
     def act(
         key: chex.PRNGKey,
@@ -109,14 +118,14 @@ def rules_with_opening(game: str, moves: int) -> Rules:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Player:
-    """Somebody who takes part in matches.
+    """Participant of matches.
 
-    name: how people call it.
-    make: `params -> Opponent`; players that share it are compiled once.
-    params: what `make` takes.
-    actor_steps: agent steps that an agent was trained for; None for a fixed opponent.
-    learner_step: of the checkpoint of an agent; None for a fixed opponent.
-    simulations: per move; None for a player who does not search.
+    name: name in tables.
+    make: function `params -> Opponent`; players that share it are compiled once.
+    params: argument of `make`.
+    actor_steps: agent steps of the training; None for a fixed opponent.
+    learner_step: learner step of the checkpoint; None for a fixed opponent.
+    simulations: simulations per move; None for a player without a search.
     """
 
     name: str
@@ -128,7 +137,12 @@ class Player:
 
 
 def make_fixed_player(name: str, game: str, simulations: int) -> Player:
-    """A fixed opponent as a player; arguments as of `make_opponent`.
+    """Returns a fixed opponent as a player.
+
+    Args:
+      name: one of `OPPONENTS`.
+      game: name of the game.
+      simulations: simulations per move of `rollout`.
 
     Raises:
       UserError: there is no such opponent for the game.
@@ -139,7 +153,13 @@ def make_fixed_player(name: str, game: str, simulations: int) -> Player:
 
 
 def agent_player(run: StoredRun, make: Callable[[PolicyParams], Opponent], name: str) -> Player:
-    """The agent of a run as a player; `make` is `agent_opponent` of its policy."""
+    """Returns the agent of a run as a player.
+
+    Args:
+      run: run with its parameters.
+      make: function `params -> Opponent`, `agent_opponent` of the run's policy.
+      name: name in tables.
+    """
     return Player(
         name,
         make,
@@ -151,13 +171,13 @@ def agent_player(run: StoredRun, make: Callable[[PolicyParams], Opponent], name:
 
 
 def open_opponent(text: str, game: str, simulations: int | None, config: PgxConfig) -> Player:
-    """Finds whom `--opponent` means.
+    """Returns the opponent that `--opponent` names.
 
     Args:
-      text: one of `OPPONENTS`, or a run as `parse_reference` takes it.
-      game: that is played.
-      simulations: per move of the opponent; None for those of the run's own config.
-      config: of the evaluated run's environment, with the simulations of 'rollout'.
+      text: one of `OPPONENTS`, or a checkpoint as in `parse_reference`.
+      game: name of the game.
+      simulations: simulations per move of the opponent; None for those of its config.
+      config: environment of the evaluated run, with the simulations of `rollout`.
 
     Raises:
       UserError: there is no such opponent, or it plays another game.

@@ -1,4 +1,4 @@
-"""2048: players without a model to compare with, and the tiles that games reach."""
+"""2048: baseline players, and the tiles reached in games."""
 
 import csv
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from mukoe.errors import UserError
 from mukoe.system import check_fits
 
 PLAYERS = ("random", "greedy_score", "greedy_empty")
-"""`random`: uniform over the legal moves. `greedy_score`: the move that scores most at once.
-`greedy_empty`: the move that leaves the most cells empty, of several that which scores most.
-Ties are broken at random."""
+"""Baselines. `random`: uniform over the legal moves. `greedy_score`: the move with the highest
+immediate score. `greedy_empty`: the move that leaves the most cells empty, then the highest
+score. Ties are broken at random."""
 
 TILES = (512, 1024, 2048)
-"""The tiles that are counted."""
+"""Tiles whose shares are reported."""
 
-# What is seen of a game alone: which of 31 tiles there is in each of 4 x 4 cells.
+# Size of an observation: one of 31 tiles in each of 4 x 4 cells.
 _GAME_BYTES = 16 * 31
 
 
 class Games(NamedTuple):
     """Finished games.
 
-    scores: `[N]`.
-    highest_tiles: `[N]`.
+    scores: `[N]` final scores.
+    highest_tiles: `[N]` highest tiles.
     """
 
     scores: np.ndarray
@@ -38,12 +38,12 @@ class Games(NamedTuple):
 
 
 def play(player: str, games: int, seed: int) -> Games:
-    """Plays whole games side by side.
+    """Plays complete games in one batch.
 
     Args:
       player: one of `PLAYERS`.
-      games: how many.
-      seed: of the games and of the player.
+      games: number of games, `N`.
+      seed: seed of the games and of the player.
 
     Raises:
       UserError: there is no such player, or pgx is not installed.
@@ -72,7 +72,14 @@ def play(player: str, games: int, seed: int) -> Games:
 
 
 def choose(player: str, rules: Rules, position: GameState, key: chex.PRNGKey) -> jax.Array:
-    """Returns the actions `[B]` of one of `PLAYERS` at positions `[B]`."""
+    """Returns the actions `[B]` of a baseline.
+
+    Args:
+      player: one of `PLAYERS`.
+      rules: rules of 2048.
+      position: `[B]` positions.
+      key: PRNG key.
+    """
     batch, num_actions = position.legal_action_mask.shape
     keys = jax.random.split(key, batch)
 
@@ -84,7 +91,7 @@ def choose(player: str, rules: Rules, position: GameState, key: chex.PRNGKey) ->
     worth = {
         "random": jnp.zeros_like(scores),
         "greedy_score": scores,
-        # No score of a single move is as high.
+        # The score of a single move is below 1e6.
         "greedy_empty": empty + scores / 1e6,
     }[player]
     best = jnp.where(position.legal_action_mask, worth, -1.0)
@@ -93,10 +100,10 @@ def choose(player: str, rules: Rules, position: GameState, key: chex.PRNGKey) ->
 
 
 def read_games(path: Path) -> Games:
-    """Reads the CSV of an evaluation, see `mukoe.evaluation.evaluation_files.episodes_csv`.
+    """Reads the CSV of an evaluation; see `mukoe.evaluation.evaluation_files.episodes_csv`.
 
     Raises:
-      UserError: the file does not exist, or is not about 2048.
+      UserError: the file does not exist, or is not an evaluation on 2048.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}; programs/evaluate.py writes evaluation/*.csv")
@@ -104,7 +111,7 @@ def read_games(path: Path) -> Games:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
         if not rows or "milestone" not in rows[0]:
-            raise UserError(f"{path} has no column 'milestone', which evaluations write")
+            raise UserError(f"{path} has no column 'milestone'; give the CSV of an evaluation")
         return Games(
             np.array([float(row["episode_return"]) for row in rows]),
             np.array([float(row["milestone"]) for row in rows]),

@@ -1,4 +1,4 @@
-"""The line on the terminal that goes on living while a program runs."""
+"""Progress line on the terminal."""
 
 import collections
 import dataclasses
@@ -17,17 +17,17 @@ _STALE = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What the line shows; what is None is not shown.
+    """Content of the progress line; fields that are None are omitted.
 
-    phase: what happens before learning, such as `compiling`; empty while learning.
-    phase_done, phase_total: how far the phase is, such as 120 of 1000 items in replay.
-    learner_steps: updates so far.
-    environment_frames: emulator frames so far, over all actors.
-    replay_fill: part of the replay's capacity in use, 0 to 1.
-    samples_per_insert: how often an item is sampled, so far.
+    phase: phase before learning, such as `compiling`; empty during learning.
+    phase_done, phase_total: progress of the phase, such as 120 of 1000 items in replay.
+    learner_steps: number of updates.
+    environment_frames: number of emulator frames of all actors.
+    replay_fill: used fraction of the replay's capacity, in [0, 1].
+    samples_per_insert: mean number of samples of an item.
     last_return, best_return: undiscounted episode returns.
-    loss: of the last update.
-    run_fraction: part of the whole run that is done, 0 to 1; gives the time that is left.
+    loss: loss of the last update.
+    run_fraction: finished fraction of the run, in [0, 1], from which the remaining time follows.
     """
 
     phase: str = ""
@@ -44,7 +44,7 @@ class Progress:
 
 
 def format_number(value: float) -> str:
-    """Returns a number in about four characters: 0.012, 3.21, 45, 12.3k, 1.2M."""
+    """Returns a number in about four characters, such as 0.012, 3.21, 45, 12.3k or 1.2M."""
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
     magnitude = abs(value)
@@ -72,10 +72,10 @@ def format_duration(seconds: float) -> str:
 class ProgressLine:
     """Shows `Progress` on one line.
 
-    On a terminal the line is rewritten in place and fitted to the width; parts that do not
-    fit are left out, the least important first. Elsewhere (a file, a pipe) a plain line is
-    printed at most every `plain_interval` seconds. A stream that fails is left alone from
-    then on. Safe to call from several threads.
+    On a terminal the line is rewritten in place and fitted to the width: the least important
+    parts are omitted first. In a file or a pipe, a plain line is printed at most every
+    `plain_interval` seconds. After an error of the stream, nothing more is written. The methods
+    are thread-safe.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class ProgressLine:
         """Starts the line.
 
         Args:
-          stream: where to print; the standard error by default.
-          plain_interval: seconds between lines where the stream is no terminal.
-          clock: gives seconds.
+          stream: output stream; None for the standard error.
+          plain_interval: seconds between lines on a stream that is not a terminal.
+          clock: function that returns seconds.
         """
         self._stream = sys.stderr if stream is None else stream
         self._plain_interval = plain_interval
@@ -109,7 +109,7 @@ class ProgressLine:
         _active = self
 
     def update(self, progress: Progress) -> None:
-        """Takes the newest numbers and redraws when it is time to."""
+        """Sets the content, and redraws the line if the interval has passed."""
         with self._lock:
             now = self._clock()
             new_phase = progress.phase != self._progress.phase
@@ -122,7 +122,7 @@ class ProgressLine:
             self._draw(force=new_phase)
 
     def message(self, text: str) -> None:
-        """Prints a line above the living one."""
+        """Prints a line above the progress line."""
         with self._lock:
             if self._terminal and not self._closed.is_set():
                 self._write(f"\r\x1b[K{text}\n")
@@ -131,7 +131,7 @@ class ProgressLine:
                 self._write(f"{text}\n")
 
     def close(self) -> None:
-        """Draws the last numbers and leaves the cursor on a fresh line."""
+        """Draws the last content and moves the cursor to a new line."""
         global _active
         with self._lock:
             if self._closed.is_set():
@@ -152,7 +152,7 @@ class ProgressLine:
         self.close()
 
     def _tick(self) -> None:
-        """Keeps the clock on the line going while nothing is updated."""
+        """Redraws the clock while there are no updates."""
         while not self._closed.wait(1.0):
             with self._lock:
                 if not self._closed.is_set():
@@ -167,13 +167,13 @@ class ProgressLine:
         self._shown = self._progress
         parts = _parts(self._progress, self._rate, now - self._start)
         if self._terminal:
-            # One column stays free: some terminals wrap when the last one is written.
+            # Some terminals wrap after the last column, so it stays empty.
             self._write(f"\r{_fit(parts, _width(self._stream) - 1)}\x1b[K")
         else:
             self._write(_fit(parts, None) + "\n")
 
     def _rate(self, field: str) -> float | None:
-        """Returns the growth of a field per second over the moving window."""
+        """Returns the growth of a field per second over the moving window, None if unknown."""
         if len(self._samples) < 2:
             return None
         (then, first), (at, last) = self._samples[0], self._samples[-1]
@@ -189,7 +189,7 @@ class ProgressLine:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            # The terminal is gone; the run goes on without it.
+            # The terminal is closed; the run continues without it.
             self._closed.set()
 
 
@@ -219,7 +219,7 @@ def _width(stream: TextIO) -> int:
 def _parts(
     progress: Progress, rate: Callable[[str], float | None], elapsed: float
 ) -> list[tuple[int, str]]:
-    """Returns the texts of the line in order, each with its rank: 0 is never left out."""
+    """Returns the parts of the line in order, each with a rank; rank 0 is never omitted."""
     number = format_number
     parts: list[tuple[int, str]] = [(6, format_duration(elapsed))]
 
@@ -260,12 +260,12 @@ def _phase(progress: Progress) -> str:
 
 
 def _format_return(value: float) -> str:
-    """Returns scores from 1,000 to 99,999 in full, as people compare them."""
+    """Returns a return; values from 1,000 to 99,999 are not shortened."""
     return f"{value:.0f}" if 1000 <= abs(value) < 99_999.5 else format_number(value)
 
 
 def _format_count(value: float) -> str:
-    """Returns counts below 10,000 in full, larger ones shortened."""
+    """Returns a count; values below 10,000 are not shortened."""
     return f"{value:.0f}" if value < 10_000 else format_number(value)
 
 
@@ -276,7 +276,7 @@ def _seconds_left(fraction: float | None, per_second: float | None) -> float | N
 
 
 def _fit(parts: list[tuple[int, str]], width: int | None) -> str:
-    """Joins the texts, leaving out the highest ranks until they fit."""
+    """Joins the parts, omitting the highest ranks until they fit."""
     text = _join(parts)
     if width is None:
         return text
@@ -288,7 +288,7 @@ def _fit(parts: list[tuple[int, str]], width: int | None) -> str:
 
 
 def _join(parts: list[tuple[int, str]]) -> str:
-    """Puts two spaces between the texts; a rate stays with its count, `best` with `return`."""
+    """Joins parts by two spaces; a rate follows its count, and `best` its return, after one."""
     text = ""
     for _, part in parts:
         clings = part.endswith("/s") or part.startswith("best ")

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: a text page on a port of this machine."""
+"""Exporter of metrics for Prometheus, over HTTP."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -9,16 +9,16 @@ LOOPBACK = "127.0.0.1"
 ALL_INTERFACES = "0.0.0.0"
 
 Labels = tuple[tuple[str, str], ...]
-"""Pairs of name and value."""
+"""Pairs of label name and value."""
 
 
 class Metric(NamedTuple):
-    """One metric as it is now.
+    """Current values of one metric.
 
-    name: without the prefix; a counter gets the suffix `_total` on the page.
-    kind: a 'counter' never falls, a 'gauge' may.
-    description: one line.
-    samples: values by labels, `()` where there are none.
+    name: name without the prefix; the exporter appends `_total` to a counter.
+    kind: 'counter' for a non-decreasing value, else 'gauge'.
+    description: help text of one line.
+    samples: values by labels; `()` is the key without labels.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Metric(NamedTuple):
 
 
 class Exporter:
-    """Serves `http://ADDRESS:PORT/metrics` in threads of its own."""
+    """Serves `http://ADDRESS:PORT/metrics` in its own threads."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Exporter:
         labels: Labels = (),
         address: str = LOOPBACK,
     ):
-        """Starts to serve.
+        """Starts the server.
 
         Args:
-          port: to listen at; 0 for any that is free.
-          prefix: of all names, such as 'mukoe_inference'.
-          read: returns the metrics; called for each request of the page.
-          labels: of all samples.
-          address: of the interface, `LOOPBACK` or `ALL_INTERFACES`.
+          port: TCP port; 0 for any free one.
+          prefix: prefix of all names, such as 'mukoe_inference'.
+          read: function that returns the metrics; it is called for each request.
+          labels: labels of all samples.
+          address: address of the interface, `LOOPBACK` or `ALL_INTERFACES`.
 
         Raises:
           UserError: the port is taken, or prometheus_client is not installed.
@@ -69,18 +69,18 @@ class Exporter:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """TCP port of the server."""
         return self._server.server_port
 
     def close(self) -> None:
-        """Stops serving."""
+        """Stops the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(1.0)
 
 
 class _Collector:
-    """What `prometheus_client` asks for each page."""
+    """Collector of `prometheus_client`, read for each request."""
 
     def __init__(self, prefix: str, read: Callable[[], Iterable[Metric]], labels: Labels):
         self._prefix = prefix
@@ -104,5 +104,5 @@ class _Collector:
             yield family
 
     def describe(self) -> Iterator[Any]:
-        """Nothing: names are known when they are read."""
+        """Returns no descriptions: the names are known after a read."""
         return iter(())
