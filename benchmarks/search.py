@@ -23,7 +23,9 @@ from mukoe.agents.muzero.model import muzero_model
 from mukoe.configuration import load_config_file, run_main
 from mukoe.networks.history import input_spec
 from mukoe.networks.models import make_muzero_networks
-from mukoe.search import SearchConfig, SearchModel, plan
+from mukoe.search.base import SearchModel
+from mukoe.search.config import SearchConfig
+from mukoe.search.plan import plan
 
 ALL_SIZES = flags.DEFINE_bool("all_sizes", False, "Every batch size with every depth: minutes.")
 

@@ -4,8 +4,8 @@ from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliRep
 from mukoe.environments.gymnasium.config import GymnasiumPixelsConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
 
 

@@ -4,7 +4,7 @@ from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroRep
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
 

@@ -24,7 +24,7 @@ def get_config() -> TrainingConfig:
             reward_clip=True,  # [2] Atari 7
         ),
         agent=PPOConfig(
-            network=PPONetworkConfig(torso="impala", channels=(16, 32, 32), width=256),  # [3]
+            network=PPONetworkConfig(torso="impala", hidden_sizes=(16, 32, 32), width=256),  # [3]
             history=HistoryConfig(frames=4),  # [2] Atari 6
             loss=PPOLossConfig(
                 discount=0.99,

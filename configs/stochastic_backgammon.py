@@ -9,7 +9,7 @@ from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZero
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
 

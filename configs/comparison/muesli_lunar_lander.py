@@ -4,7 +4,7 @@ from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliRep
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
 
 

@@ -18,7 +18,7 @@ from mukoe.acting.variables import VariableClient
 from mukoe.learning.learner import Learner, Logger, PriorityUpdater
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.search import Inspector
+from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, Policy, PolicyParams, Sample
 
 Networks = TypeVar("Networks")

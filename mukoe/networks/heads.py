@@ -1,4 +1,4 @@
-"""From a state to logits."""
+"""Heads: from a state to logits."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.residual import layer_norm
 
 
@@ -37,3 +38,8 @@ class Head(hk.Module):
         for size in self._hidden_sizes:
             x = jax.nn.relu(hk.Linear(size)(x))
         return hk.Linear(self._num_outputs, w_init=jnp.zeros)(x)
+
+
+def make_head(num_outputs: int, config: NetworkConfig, name: str) -> Head:
+    """Makes a head with the channels and hidden layers of `config`."""
+    return Head(num_outputs, config.head_channels, config.head_sizes, name)

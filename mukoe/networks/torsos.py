@@ -1,77 +1,194 @@
-"""From the network input to the first state.
+"""Torsos: from the network input to features.
 
-`mlp`    vectors: linear layers.
-`board`  `[H, W, C]` of any size: one convolution, no down-sampling.
-`flat`   `[H, W, C]` of a small board: flattened, then as `mlp`.
-`small`  `[H, W, C]` pixels: down-sampling by 16 with three residual blocks; 64x64 becomes
-         4x4. A laptop makes progress with it.
-`large`  `[H, W, C]` pixels: the down-sampling of MuZero for Atari (arXiv:1911.08265,
-         appendix F), eight residual blocks; 96x96 becomes 6x6.
-`impala` `[H, W, C]` pixels: the deep network of IMPALA (Espeholt et al. 2018,
-         arXiv:1802.01561, figure 3), one stage for each of the hidden sizes, each of which
-         halves the image; then a linear layer to a vector.
+`mlp`      vectors: linear layers with layer normalisation.
+`tanh_mlp` inputs of any shape: linear layers with tanh (PPO for classic control).
+`board`    `[H, W, C]` of any size: one convolution, no down-sampling.
+`flat`     `[H, W, C]` of a small board: flattened, then as `mlp`.
+`small`    `[H, W, C]` pixels: down-sampling by 16 with three residual blocks; 64x64 becomes
+           4x4. A laptop makes progress with it.
+`large`    `[H, W, C]` pixels: the down-sampling of MuZero for Atari (arXiv:1911.08265,
+           appendix F), eight residual blocks; 96x96 becomes 6x6.
+`nature`   `[H, W, C]` pixels: the convolutions of DQN (Mnih et al., Nature 2015) and a linear
+           layer to a vector.
+`impala`   `[H, W, C]` pixels: the deep network of IMPALA (Espeholt et al. 2018,
+           arXiv:1802.01561, figure 3), one stage for each of the hidden sizes, each of which
+           halves the image; then a linear layer to a vector.
+
+All agents share these torsos. A torso of another module is a class with the members of `Torso`;
+its name in the configuration is `package.module:attribute`.
 """
 
-from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 from dm_env import specs
 
+from mukoe.configuration.registry import Registry
 from mukoe.errors import UserError
 from mukoe.networks.pooling import average_pool, max_pool
 from mukoe.networks.residual import layer_norm, residual_blocks
 
-MINIMUM_PIXELS = 32
-"""The least height and width of pixels; the state of `small` and `large` is then 2x2."""
+VECTOR, IMAGE = 1, 3
+"""Values of `Torso.input_rank`."""
 
-TORSOS = ("mlp", "flat", "board", "small", "large", "impala")
 
-_BLOCKS = {"small": (1, 1, 1), "large": (2, 3, 3)}
-_PIXEL_TORSOS = (*_BLOCKS, "impala")
+class TorsoConfig(Protocol):
+    """Fields of an agent's network configuration that torsos read.
+
+    hidden_sizes: widths of hidden layers; `impala`: channels of the stages.
+    width: number of channels of the features.
+    """
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]: ...
+    @property
+    def width(self) -> int: ...
+
+
+class Torso(Protocol):
+    """Network from inputs to features, built inside a Haiku transform.
+
+    input_rank: number of axes of an input: 1 (vectors, and single numbers), 3 (images), None (any).
+    least_size: least height and width of an image.
+    """
+
+    input_rank: ClassVar[int | None]
+    least_size: ClassVar[int]
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        """Builds the torso.
+
+        Args:
+          config: configuration of the agent's network.
+          name: name of the module; None for the default name.
+        """
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps inputs `[B, ...]` float32 to features `[B, width]` or `[B, h, w, width]`."""
+        ...
 
 
 class MLPTorso(hk.Module):
-    """Linear layers with layer normalisation, then one without to the state."""
+    """Linear layers with layer normalisation and ReLU, then a linear layer to `width`."""
 
-    def __init__(self, hidden_sizes: Sequence[int], width: int, name: str | None = None):
+    input_rank: ClassVar[int | None] = VECTOR
+    least_size: ClassVar[int] = 1
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
         super().__init__(name=name)
-        self._hidden_sizes = hidden_sizes
-        self._width = width
+        self._config = config
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, ...]` to `[B, width]`."""
         x = jnp.reshape(x, (x.shape[0], -1))
         # Without a bias the first normalisation would hide how large the input is.
         first_bias = hk.initializers.TruncatedNormal(x.shape[-1] ** -0.5)
-        for layer, size in enumerate(self._hidden_sizes):
+        for layer, size in enumerate(self._config.hidden_sizes):
             bias = first_bias if layer == 0 else jnp.zeros
             x = jax.nn.relu(layer_norm(hk.Linear(size, b_init=bias)(x)))
-        return hk.Linear(self._width)(x)
+        return hk.Linear(self._config.width)(x)
 
 
-class DownsamplingTorso(hk.Module):
+class FlatTorso(MLPTorso):
+    """`MLPTorso` on a flattened image."""
+
+    input_rank: ClassVar[int | None] = IMAGE
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        super().__init__(config, name or "mlp_torso")
+
+
+class TanhMLPTorso:
+    """Linear layers with tanh, the last one of the features' width.
+
+    Weights begin orthogonal with scale √2, biases at 0 (The 37 Implementation Details of PPO,
+    core 2).
+    """
+
+    input_rank: ClassVar[int | None] = None
+    least_size: ClassVar[int] = 1
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        self._hidden_sizes = config.hidden_sizes
+        self._name = name or "tanh_mlp_torso"
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, ...]` to `[B, hidden_sizes[-1]]`."""
+        x = hk.Flatten()(x)
+        for layer, size in enumerate(self._hidden_sizes):
+            x = jnp.tanh(orthogonal_linear(size, np.sqrt(2), f"{self._name}_{layer}")(x))
+        return x
+
+
+class BoardTorso:
+    """One 3x3 convolution."""
+
+    input_rank: ClassVar[int | None] = IMAGE
+    least_size: ClassVar[int] = 1
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        self._layer = hk.Conv2D(config.width, 3, name=name or "board_torso")
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, H, W, width]`."""
+        return self._layer(x)
+
+
+class SmallTorso(hk.Module):
     """Down-samples by 16.
 
     Convolution of stride 2 with `width / 2` channels, blocks, convolution of stride 2 with
     `width` channels, blocks, average pool, blocks, average pool. All kernels are 3x3.
     """
 
-    def __init__(self, width: int, num_blocks: tuple[int, int, int], name: str | None = None):
-        super().__init__(name=name)
-        self._width = width
-        self._num_blocks = num_blocks
+    input_rank: ClassVar[int | None] = IMAGE
+    least_size: ClassVar[int] = 32  # Features of 2x2.
+    num_blocks: ClassVar[tuple[int, int, int]] = (1, 1, 1)
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        super().__init__(name=name or "downsampling_torso")
+        self._width = config.width
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, H, W, C]` to `[B, ceil(H / 16), ceil(W / 16), width]`."""
         x = hk.Conv2D(self._width // 2, 3, stride=2)(x)
-        x = residual_blocks(x, self._num_blocks[0])
+        x = residual_blocks(x, self.num_blocks[0])
         x = hk.Conv2D(self._width, 3, stride=2)(x)
-        x = residual_blocks(x, self._num_blocks[1])
+        x = residual_blocks(x, self.num_blocks[1])
         x = average_pool(x)
-        x = residual_blocks(x, self._num_blocks[2])
+        x = residual_blocks(x, self.num_blocks[2])
         return average_pool(x)
+
+
+class LargeTorso(SmallTorso):
+    """`SmallTorso` with the number of blocks in MuZero's appendix F."""
+
+    num_blocks: ClassVar[tuple[int, int, int]] = (2, 3, 3)
+
+
+class NatureTorso:
+    """The convolutions of DQN and a linear layer, each followed by a ReLU.
+
+    Weights begin orthogonal with scale √2, biases at 0, as in `TanhMLPTorso`.
+    """
+
+    input_rank: ClassVar[int | None] = IMAGE
+    least_size: ClassVar[int] = 36  # Features of 1x1 before the linear layer.
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        self._width = config.width
+        self._name = name or "features"
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, width]`."""
+        for channels, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            initial = hk.initializers.Orthogonal(np.sqrt(2))
+            x = hk.Conv2D(channels, kernel, stride, padding="VALID", w_init=initial)(x)
+            x = jax.nn.relu(x)
+        return jax.nn.relu(orthogonal_linear(self._width, np.sqrt(2), self._name)(hk.Flatten()(x)))
 
 
 class ImpalaTorso(hk.Module):
@@ -80,56 +197,69 @@ class ImpalaTorso(hk.Module):
     The blocks are those of IMPALA, without normalisation. A linear layer ends it.
     """
 
-    def __init__(self, channels: Sequence[int], width: int, name: str | None = None):
+    input_rank: ClassVar[int | None] = IMAGE
+    least_size: ClassVar[int] = 32
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
         super().__init__(name=name)
-        self._channels = channels
-        self._width = width
+        self._config = config
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[B, H, W, C]` to `[B, width]`."""
-        for channels in self._channels:
+        for channels in self._config.hidden_sizes:
             x = hk.Conv2D(channels, 3)(x)
             x = max_pool(x)
             for _ in range(2):
                 y = hk.Conv2D(channels, 3)(jax.nn.relu(x))
                 x = x + hk.Conv2D(channels, 3)(jax.nn.relu(y))
-        return hk.Linear(self._width)(hk.Flatten()(jax.nn.relu(x)))
+        return hk.Linear(self._config.width)(hk.Flatten()(jax.nn.relu(x)))
 
 
-def make_torso(
-    torso: str, hidden_sizes: Sequence[int], width: int
-) -> Callable[[jax.Array], jax.Array]:
-    """Returns the module called `torso`; see the top of this file."""
-    if torso in ("mlp", "flat"):
-        return MLPTorso(hidden_sizes, width)
-    if torso == "board":
-        return hk.Conv2D(width, 3, name="board_torso")
-    if torso == "impala":
-        return ImpalaTorso(hidden_sizes, width)
-    return DownsamplingTorso(width, _BLOCKS[torso])
+TORSOS: Registry[type[Torso]] = Registry(
+    "torso",
+    {
+        "mlp": MLPTorso,
+        "tanh_mlp": TanhMLPTorso,
+        "flat": FlatTorso,
+        "board": BoardTorso,
+        "small": SmallTorso,
+        "large": LargeTorso,
+        "nature": NatureTorso,
+        "impala": ImpalaTorso,
+    },
+)
+"""Torsos by the name that `torso` of a network configuration gives them."""
 
 
-def check_input(torso: str, spec: specs.Array) -> None:
-    """Raises a UserError unless `torso` takes inputs of this spec, naming one that does."""
-    shape = spec.shape
-    if torso not in TORSOS:
-        raise UserError(f"unknown torso {torso!r}; known are {', '.join(TORSOS)}")
-    if torso == "mlp":
-        if len(shape) > 1:
-            fits = (
-                "'board', 'small', 'large' or 'impala' take images"
-                if len(shape) == 3
-                else "flatten it"
-            )
-            raise UserError(f"torso 'mlp' takes vectors, not observations of shape {shape}; {fits}")
-        return
-    if len(shape) != 3:
+def orthogonal_linear(size: int, scale: float, name: str) -> hk.Linear:
+    """Returns a linear layer whose weights begin orthogonal with `scale`, biases at 0."""
+    return hk.Linear(size, w_init=hk.initializers.Orthogonal(scale), name=name)
+
+
+def check_input(name: str, spec: specs.Array) -> None:
+    """Checks that a torso takes inputs of a spec.
+
+    Args:
+      name: name of the torso in the configuration.
+      spec: spec of one network input, without the batch axis.
+
+    Raises:
+      UserError: the torso is unknown or takes other inputs; the message names one that fits.
+    """
+    torso, shape = TORSOS[name], spec.shape
+    if torso.input_rank == VECTOR and len(shape) > 1:
+        fits = "flatten it"
+        if len(shape) == IMAGE:
+            names = [other for other in TORSOS.names if TORSOS[other].input_rank == IMAGE]
+            fits = f"{', '.join(map(repr, names))} take images"
+        raise UserError(f"torso {name!r} takes vectors, not observations of shape {shape}; {fits}")
+    if torso.input_rank == IMAGE and len(shape) != IMAGE:
         fits = "'mlp' takes vectors" if len(shape) < 2 else "add an axis of channels"
         raise UserError(
-            f"torso {torso!r} takes images [H, W, C], not observations of shape {shape}; {fits}"
+            f"torso {name!r} takes images [H, W, C], not observations of shape {shape}; {fits}"
         )
-    if torso in _PIXEL_TORSOS and min(shape[:2]) < MINIMUM_PIXELS:
+    if torso.input_rank == IMAGE and min(shape[:2]) < torso.least_size:
         raise UserError(
-            f"torso {torso!r} takes images of at least {MINIMUM_PIXELS}x{MINIMUM_PIXELS}, not "
+            f"torso {name!r} takes images of at least {torso.least_size}x{torso.least_size}, not "
             f"{shape[0]}x{shape[1]}; torso 'board' takes any size"
         )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder
-from mukoe.search import Inspector
+from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams
 from mukoe.viewing.search_tree import SearchTree, from_mctx
 

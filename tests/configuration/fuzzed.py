@@ -36,7 +36,6 @@ MAY_BE_HUGE = {
     "NetworkConfig.hidden_sizes",
     "NetworkConfig.width",
     "PPOConfig.rollout_steps",
-    "PPONetworkConfig.channels",
     "PPONetworkConfig.hidden_sizes",
     "PPONetworkConfig.width",
     "RunConfig.envs_per_actor",

@@ -4,7 +4,7 @@ from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroRep
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.search.config import SearchConfig
 
 RUN = {

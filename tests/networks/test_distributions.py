@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from mukoe.errors import UserError
-from mukoe.networks import (
+from mukoe.networks.distributions import (
     Categorical,
     Gaussian,
     GaussianConfig,

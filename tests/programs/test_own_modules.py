@@ -11,7 +11,7 @@ CONFIG = """
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.search.config import SearchConfig
 
 

@@ -14,7 +14,9 @@ import jax
 import numpy as np
 from stochastic_problems import Process
 
-from mukoe.search import SearchConfig, plan, stochastic_search_model
+from mukoe.search.config import SearchConfig
+from mukoe.search.plan import plan
+from mukoe.search.stochastic import stochastic_search_model
 
 NUM_STATES, HORIZON = 400, 4
 

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 
-from mukoe.search import SearchConfig, SearchModel, plan
+from mukoe.search.base import SearchModel
+from mukoe.search.config import SearchConfig
+from mukoe.search.plan import plan
 
 DISCOUNT = 0.9
 HORIZON = 3

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 
-from mukoe.search import StochasticModel
+from mukoe.search.stochastic import StochasticModel
 
 DISCOUNT = 0.9
 NUM_STATES, NUM_ACTIONS, NUM_OUTCOMES = 5, 3, 4

@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.search import QNormalizationConfig, SearchConfig
+from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import QNormalizationConfig
 
 
 @pytest.mark.parametrize(

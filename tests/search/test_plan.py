@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.search import SearchModel
+from mukoe.search.base import SearchModel
 from mukoe.search.puct import puct_search
 from tests.search.problems import (
     ALL_STATES,

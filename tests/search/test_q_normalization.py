@@ -8,8 +8,13 @@ import mctx
 import numpy as np
 import pytest
 
-from mukoe.search import QNormalizationConfig, stochastic_search_model, tree_search
-from mukoe.search.q_normalization import normalized_qvalues, scaled_completed_qvalues
+from mukoe.search import tree_search
+from mukoe.search.q_normalization import (
+    QNormalizationConfig,
+    normalized_qvalues,
+    scaled_completed_qvalues,
+)
+from mukoe.search.stochastic import stochastic_search_model
 from tests.search.problems import KEY, bandit_model, jitted, jitted_tree
 from tests.search.stochastic_problems import NUM_STATES, Process
 from tests.search.test_tree_search import ACTIONS, EXACT, random_model, random_problem

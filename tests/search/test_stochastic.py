@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.search import stochastic_search_model
+from mukoe.search.stochastic import stochastic_search_model
 from tests.search.problems import jitted, jitted_tree
 from tests.search.stochastic_problems import NUM_ACTIONS, NUM_OUTCOMES, NUM_STATES, Process
 

@@ -8,7 +8,7 @@ import mctx
 import numpy as np
 import pytest
 
-from mukoe.search import SearchModel
+from mukoe.search.base import SearchModel
 from mukoe.search.tree_search import search
 from tests.search.problems import jitted_tree
 

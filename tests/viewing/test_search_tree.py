@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mukoe.search import SearchConfig
+from mukoe.search.config import SearchConfig
 from mukoe.viewing.search_tree import from_mctx
 from tests.search.problems import (
     NUM_STATES,

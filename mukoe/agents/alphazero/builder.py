@@ -11,8 +11,8 @@ from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
 from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
 from mukoe.errors import UserError
-from mukoe.networks.models import NetworkConfig
-from mukoe.search import SearchModel
+from mukoe.networks.config import NetworkConfig
+from mukoe.search.base import SearchModel
 from mukoe.types import EnvironmentSpec, LossFunction, Params, split_legal_actions
 
 

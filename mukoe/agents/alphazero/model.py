@@ -11,7 +11,7 @@ from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.muzero.model import root_of
 from mukoe.environments.pgx.fully_observed import rebuild_positions
 from mukoe.environments.pgx.rules import Rules
-from mukoe.search import SearchModel
+from mukoe.search.base import SearchModel
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Params
 

@@ -9,8 +9,11 @@ import jax
 import jax.numpy as jnp
 from dm_env import specs
 
-from mukoe.networks import NetworkConfig, Prediction, ValueEncoding
-from mukoe.networks.models import REPRESENTATION, PredictionHeads, Representation
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.models import REPRESENTATION
+from mukoe.networks.prediction import Prediction, PredictionHeads
+from mukoe.networks.representation import Representation
+from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Params
 
 

@@ -24,8 +24,8 @@ from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 
 if TYPE_CHECKING:
     from mukoe.agents.muesli.builder import MuesliBuilder

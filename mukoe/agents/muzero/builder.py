@@ -17,13 +17,10 @@ from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.returns import td_lambda_returns
 from mukoe.networks.history import input_spec
-from mukoe.networks.models import (
-    MuZeroNetworks,
-    make_muzero_networks,
-    without_representation,
-)
+from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.replay.declaration import ReplayDeclaration
-from mukoe.search import Inspector, SearchModel
+from mukoe.search.base import SearchModel
+from mukoe.search.inspection import Inspector
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
     EnvironmentSpec,

@@ -16,8 +16,8 @@ from mukoe.configuration.bounds import (
 from mukoe.configuration.fields import Validated
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 from mukoe.search.config import SearchConfig
 
 if TYPE_CHECKING:

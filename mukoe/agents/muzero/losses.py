@@ -22,7 +22,8 @@ from optax import softmax_cross_entropy as cross_entropy
 from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
 from mukoe.learning.returns import UnrollMasks, td_lambda_returns, unroll_masks
 from mukoe.networks.history import stack_rows
-from mukoe.networks.models import MuZeroNetworks, Prediction
+from mukoe.networks.models import MuZeroNetworks
+from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
 

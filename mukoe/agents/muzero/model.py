@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.agents.muzero.losses import RootNetworks
-from mukoe.networks import MuZeroNetworks
-from mukoe.search import SearchModel
+from mukoe.networks.models import MuZeroNetworks
+from mukoe.search.base import SearchModel
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, plays_in_turns
 
 

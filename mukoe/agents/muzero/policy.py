@@ -15,7 +15,9 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.networks.models import MuZeroNetworks, without_representation
-from mukoe.search import Inspector, SearchModel, plan
+from mukoe.search.base import SearchModel
+from mukoe.search.inspection import Inspector
+from mukoe.search.plan import plan
 from mukoe.types import (
     Array,
     EnvironmentSpec,

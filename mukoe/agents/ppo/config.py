@@ -21,25 +21,23 @@ from mukoe.errors import UserError
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.torsos import TORSOS
 
 if TYPE_CHECKING:
     from mukoe.agents.ppo.builder import PPOBuilder
-
-TORSOS = ("mlp", "nature", "impala")
 
 
 @dataclasses.dataclass(frozen=True)
 class PPONetworkConfig(Validated):
     """The network: a policy and a value."""
 
-    # 'mlp', two towers of tanh layers, one for the policy and one for the value, for inputs of
-    # any shape ([2] core 13); 'nature', the convolutions of DQN, and 'impala', those of IMPALA,
-    # each shared by both ([2] Atari 8; [3]: IMPALA).
-    torso: Literal["mlp", "nature", "impala"] = "mlp"
-    # Layers of a tower of 'mlp'. [2], its code for classic control: two of 64.
+    # Name of a torso in `mukoe.networks.torsos`, or package.module:attribute of another one. A
+    # torso for images is shared by policy and value ([2] Atari 8); otherwise each has its own
+    # ([2] core 13). [2]: 'tanh_mlp', on Atari 'nature'; [3]: 'impala'.
+    torso: str = "tanh_mlp"
+    # Widths of the torso's hidden layers; channels of the stages of 'impala'. [2], its code for
+    # classic control: two of 64; [3]: 16, 32, 32.
     hidden_sizes: tuple[PositiveInt, ...] = (64, 64)
-    # Channels of the stages of 'impala'. [3]: 16, 32, 32.
-    channels: tuple[PositiveInt, ...] = (16, 32, 32)
     # The layer behind the convolutions. [2]: 512 with 'nature'; [3]: 256 with 'impala'.
     width: PositiveInt = 256
     # The policy head of continuous actions; its standard deviation does not depend on the
@@ -48,8 +46,7 @@ class PPONetworkConfig(Validated):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.torso not in TORSOS:
-            raise UserError(f"unknown torso {self.torso!r} of PPO; known are {', '.join(TORSOS)}")
+        TORSOS[self.torso]  # Raises for an unknown name.
 
 
 @dataclasses.dataclass(frozen=True)

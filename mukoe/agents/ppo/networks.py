@@ -1,7 +1,9 @@
 """The network of PPO: from an input to a policy and a value.
 
 Weights begin orthogonal, biases at 0; the scale is √2 in front of a nonlinearity, 0.01 for
-the policy and 1 for the value (The 37 Implementation Details of PPO, core 2).
+the policy and 1 for the value ([1] core 2).
+
+[1] The 37 Implementation Details of PPO (Huang et al., ICLR blog track 2022).
 """
 
 import dataclasses
@@ -12,7 +14,6 @@ import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mukoe.agents.ppo.config import PPONetworkConfig
 from mukoe.networks.distributions import (
@@ -23,7 +24,7 @@ from mukoe.networks.distributions import (
 )
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
 from mukoe.networks.models import continuous_size, count_actions
-from mukoe.networks.torsos import check_input, make_torso
+from mukoe.networks.torsos import IMAGE, TORSOS, Torso, check_input, orthogonal_linear
 from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
 
 
@@ -69,8 +70,7 @@ def make_ppo_networks(
     """
     features, _ = split_legal_actions(environment_spec.observations)
     spec = input_spec(features, history_config)
-    if network_config.torso != "mlp":
-        check_input("impala", spec)
+    check_input(network_config.torso, spec)
     continuous = is_continuous(environment_spec)
     if continuous:
         num_actions = continuous_size(environment_spec.actions)
@@ -88,8 +88,16 @@ def make_ppo_networks(
         apply=model.apply,
         num_actions=num_actions,
         gaussian=network_config.gaussian if continuous else None,
-        has_convolutions=network_config.torso != "mlp",
+        has_convolutions=_is_shared(TORSOS[network_config.torso]),
     )
+
+
+def _is_shared(torso: type[Torso]) -> bool:
+    """Returns whether policy and value share a torso: one for images, but not one for vectors.
+
+    [1] core 13, Atari 8.
+    """
+    return torso.input_rank == IMAGE
 
 
 class _ActorCritic(hk.Module):
@@ -101,31 +109,20 @@ class _ActorCritic(hk.Module):
 
     def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = scale_pixels(inputs)
-        if self._config.torso == "mlp":
-            for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
-        else:
+        if _is_shared(TORSOS[self._config.torso]):
             for_policy = for_value = self._convolutions(x)
-        outputs = _linear(self._num_actions, 0.01, "policy_head")(for_policy)
+        else:
+            for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
+        outputs = orthogonal_linear(self._num_actions, 0.01, "policy_head")(for_policy)
         if self._continuous:
             deviation = hk.get_parameter("deviation", (self._num_actions,), init=jnp.zeros)
             outputs = jnp.concatenate([outputs, jnp.broadcast_to(deviation, outputs.shape)], -1)
-        return outputs, _linear(1, 1.0, "value_head")(for_value)[:, 0]
+        return outputs, orthogonal_linear(1, 1.0, "value_head")(for_value)[:, 0]
+
+    # The names of these methods are part of the names of parameters.
 
     def _tower(self, x: jax.Array, name: str) -> jax.Array:
-        x = hk.Flatten()(x)
-        for layer, size in enumerate(self._config.hidden_sizes):
-            x = jnp.tanh(_linear(size, np.sqrt(2), f"{name}_{layer}")(x))
-        return x
+        return TORSOS[self._config.torso](self._config, name)(x)
 
     def _convolutions(self, x: jax.Array) -> jax.Array:
-        if self._config.torso == "impala":
-            return jax.nn.relu(make_torso("impala", self._config.channels, self._config.width)(x))
-        for channels, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            initial = hk.initializers.Orthogonal(np.sqrt(2))
-            x = hk.Conv2D(channels, kernel, stride, padding="VALID", w_init=initial)(x)
-            x = jax.nn.relu(x)
-        return jax.nn.relu(_linear(self._config.width, np.sqrt(2), "features")(hk.Flatten()(x)))
-
-
-def _linear(size: int, scale: float, name: str) -> hk.Linear:
-    return hk.Linear(size, w_init=hk.initializers.Orthogonal(scale), name=name)
+        return jax.nn.relu(TORSOS[self._config.torso](self._config)(x))

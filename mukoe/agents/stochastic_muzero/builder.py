@@ -13,7 +13,8 @@ from mukoe.agents.stochastic_muzero.networks import (
     make_stochastic_muzero_networks,
     search_params,
 )
-from mukoe.search import Inspector, SearchModel, SearchOutput
+from mukoe.search.base import SearchModel, SearchOutput
+from mukoe.search.inspection import Inspector
 from mukoe.search.stochastic import first_decision
 from mukoe.types import EnvironmentSpec, LossFunction, Params
 

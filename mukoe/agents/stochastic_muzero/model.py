@@ -7,7 +7,8 @@ import mctx
 
 from mukoe.agents.muzero.model import root_of
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks
-from mukoe.search import SearchModel, StochasticModel, stochastic_search_model
+from mukoe.search.base import SearchModel
+from mukoe.search.stochastic import StochasticModel, stochastic_search_model
 from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
 
 

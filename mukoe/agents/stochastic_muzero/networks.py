@@ -21,20 +21,16 @@ import jax.numpy as jnp
 import optax
 from dm_env import specs
 
+from mukoe.networks.action_encoding import action_features, check_action_encoding
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.dynamics import transition
+from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
-from mukoe.networks.models import (
-    REPRESENTATION,
-    NetworkConfig,
-    Prediction,
-    PredictionHeads,
-    Representation,
-    action_features,
-    check_action_encoding,
-    make_head,
-    transition,
-)
+from mukoe.networks.models import REPRESENTATION
+from mukoe.networks.prediction import Prediction, PredictionHeads
+from mukoe.networks.representation import Representation
 from mukoe.networks.residual import layer_norm, residual_blocks
-from mukoe.networks.torsos import check_input, make_torso
+from mukoe.networks.torsos import TORSOS, check_input
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
@@ -229,7 +225,7 @@ class _Encoder(hk.Module):
     def __call__(self, before: jax.Array, after: jax.Array) -> jax.Array:
         config = self._config
         inputs = scale_pixels(jnp.concatenate([before, after], axis=-1))
-        torso = make_torso(config.torso, config.hidden_sizes, config.width)
+        torso = TORSOS[config.torso](config)
         x = residual_blocks(torso(inputs), config.representation_blocks)
         x = hk.Flatten()(jax.nn.relu(layer_norm(x)))
         # Not zero at first, unlike other heads: then every outcome would have the same code.

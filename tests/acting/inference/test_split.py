@@ -22,8 +22,9 @@ from mukoe.acting.variables import VariableClient
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.policy import make_policy
 from mukoe.errors import UserError
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig, make_muzero_networks
+from mukoe.networks.models import make_muzero_networks
 from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, MaskedObservation, PolicyParams
 from tests.acting.inference.tiny_policy import running

@@ -21,8 +21,10 @@ from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.networks import Prediction, ValueEncoding
-from mukoe.search import SearchConfig, plan
+from mukoe.networks.prediction import Prediction
+from mukoe.networks.value_encoding import ValueEncoding
+from mukoe.search.config import SearchConfig
+from mukoe.search.plan import plan
 from mukoe.types import PolicyParams
 
 AGENT = AlphaZeroConfig(

@@ -13,8 +13,8 @@ from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 from mukoe.types import PolicyParams
 from mukoe.viewing.board import action_names
 from mukoe.viewing.episodes import watch_episode

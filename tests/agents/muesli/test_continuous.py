@@ -21,7 +21,10 @@ from mukoe.agents.muesli import (
 from mukoe.agents.muesli.look_ahead import LookAhead
 from mukoe.agents.muzero import MuZeroConfig
 from mukoe.errors import UserError
-from mukoe.networks import Gaussian, HistoryConfig, NetworkConfig, SupportConfig
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.distributions import Gaussian
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, PolicyParams, Row, Sample
 
 B, D, F, K, L, N = 5, 2, 2, 2, 4, 6

@@ -20,8 +20,8 @@ from mukoe.agents.muesli import (
 from mukoe.agents.muesli.losses import make_targets
 from mukoe.errors import UserError
 from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, MaskedObservation, PolicyParams, Row, Sample
 

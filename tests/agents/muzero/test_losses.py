@@ -14,10 +14,10 @@ from mukoe.agents.muzero import (
     MuZeroReplayConfig,
     make_loss,
 )
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
-from mukoe.search import SearchConfig
+from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
 
 A, B, K, N, F = 3, 8, 2, 2, 4

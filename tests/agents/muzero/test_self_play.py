@@ -16,8 +16,8 @@ from mukoe.agents.muzero import (
     make_targets,
 )
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.networks.models import NetworkConfig
-from mukoe.search import SearchConfig
+from mukoe.networks.config import NetworkConfig
+from mukoe.search.config import SearchConfig
 
 LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
 

@@ -13,7 +13,7 @@ from dm_env import specs
 from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig, make_targets
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.search import SearchConfig
+from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec
 
 NUM_ACTIONS = 5

@@ -198,7 +198,7 @@ def test_bad_configs_are_refused():
         with pytest.raises(UserError, match=expected):
             PPOConfig(**change)
     with pytest.raises(UserError, match="torso"):
-        PPONetworkConfig(torso="large")
+        PPONetworkConfig(torso="huge")
     with pytest.raises(UserError, match="images"):
         config = PPONetworkConfig(torso="nature")
         make_ppo_networks(make_spec(), HistoryConfig(), config)

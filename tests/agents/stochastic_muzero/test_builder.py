@@ -11,9 +11,9 @@ from mukoe.environments.coin_flip import CoinFlipConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
-from mukoe.search import SearchConfig
+from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, PolicyParams
 from mukoe.viewing.search_tree import from_mctx
 

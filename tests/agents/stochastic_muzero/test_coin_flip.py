@@ -13,9 +13,9 @@ from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConf
 from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import HEADS, START, TAILS, CoinFlipConfig
 from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
-from mukoe.search import SearchConfig
+from mukoe.search.config import SearchConfig
 
 SURE, FLIP = 0, 1
 CALL_HEADS, CALL_TAILS = 0, 1

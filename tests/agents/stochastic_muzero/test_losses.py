@@ -17,10 +17,10 @@ from mukoe.agents.stochastic_muzero import (
 )
 from mukoe.agents.stochastic_muzero.losses import chance_metrics, make_codes
 from mukoe.agents.stochastic_muzero.networks import straight_through
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
-from mukoe.search import SearchConfig
+from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
 
 A, B, K, N, F, M = 3, 6, 2, 3, 2, 5

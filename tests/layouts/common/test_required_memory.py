@@ -17,7 +17,7 @@ from mukoe.errors import UserError
 from mukoe.layouts import local, sebulba
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.layouts.common.required_memory import RequiredMemory
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.search.config import SearchConfig
 from tests.configuration.fuzzed import HUGE, MAY_BE_ENDLESS, leaves, refusal
 

@@ -12,7 +12,7 @@ from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroRep
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig, SebulbaConfig
-from mukoe.networks.models import NetworkConfig
+from mukoe.networks.config import NetworkConfig
 from mukoe.search.config import SearchConfig
 
 

@@ -1,0 +1,40 @@
+"""Prediction function `p, v = f(s)`."""
+
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.heads import make_head
+from mukoe.networks.state import lstm_output
+
+
+class Prediction(NamedTuple):
+    """Output of the prediction function.
+
+    policy_logits: `[B, A]`; with continuous actions `[B, 2 D]`, see `gaussian_policy`.
+    value_logits: `[B, bins]`.
+    """
+
+    policy_logits: jax.Array
+    value_logits: jax.Array
+
+
+class PredictionHeads(hk.Module):
+    """Policy and value heads on a state."""
+
+    def __init__(self, config: NetworkConfig, policy_outputs: int, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._policy_outputs = policy_outputs
+
+    def __call__(self, state: jax.Array) -> Prediction:
+        """Maps states `[B, ..., width]`, or `[B, 2 width]` of an LSTM, to predictions."""
+        if self._config.dynamics == "lstm":
+            state = lstm_output(state)
+        policy_logits = make_head(self._policy_outputs, self._config, "policy_head")(state)
+        value_logits = make_head(self._config.value_support.num_bins, self._config, "value_head")(
+            state
+        )
+        return Prediction(policy_logits, value_logits)
