@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mukoe.environments.vector import VectorEnvironment
     from mukoe.layouts.common.stored_run import StoredRun
     from mukoe.viewing.board_game import BoardGame
-    from mukoe.viewing.episodes import Moment
-    from mukoe.viewing.watched_agent import WatchedAgent
+    from mukoe.viewing.episodes import EpisodeStep
+    from mukoe.viewing.inspected_agent import InspectedAgent
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the run to look at.")
 BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation.")
@@ -54,11 +54,11 @@ def main() -> int:
     _check_outputs()
 
     from mukoe.evaluation.players import Reference, open_agent
-    from mukoe.viewing.watched_agent import WatchedAgent
+    from mukoe.viewing.inspected_agent import InspectedAgent
 
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
     run = open_agent(reference, SIMULATIONS.value)
-    agent = WatchedAgent(run.experiment.builder, run.environment_spec, run.params)
+    agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)
     if (TREE.value or PLAY.value) and not agent.searches:
         flag = "tree" if TREE.value else "play"
         raise UserError(f"this agent acts without a search, so there is none for --{flag} to show")
@@ -101,16 +101,16 @@ def _environment(run: "StoredRun", evaluation: bool, drawn: bool = False) -> "Ve
 
 
 def _episodes(
-    agent: "WatchedAgent", environment: "VectorEnvironment", count: int
-) -> Iterator["Moment"]:
-    from mukoe.viewing.episodes import watch_episode
+    agent: "InspectedAgent", environment: "VectorEnvironment", count: int
+) -> Iterator["EpisodeStep"]:
+    from mukoe.viewing.episodes import play_episode
 
     for episode in range(count):
         seed = SEED.value if episode == 0 else None
-        yield from watch_episode(agent, environment, episode, MAX_STEPS.value, seed)
+        yield from play_episode(agent, environment, episode, MAX_STEPS.value, seed)
 
 
-def _print(run: "StoredRun", agent: "WatchedAgent") -> int:
+def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.board import action_names
     from mukoe.viewing.terminal import print_episode
 
@@ -120,7 +120,7 @@ def _print(run: "StoredRun", agent: "WatchedAgent") -> int:
     return 0
 
 
-def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
+def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.board import action_names, find_board
     from mukoe.viewing.episodes import render
     from mukoe.viewing.panel import Panel
@@ -129,8 +129,8 @@ def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
     environment = _environment(run, evaluation=not SELF_PLAY.value, drawn=True)
     game = _game_of(run)
     panel = Panel(action_names(environment, game), _title(run))
-    moments = _episodes(agent, environment, EPISODES.value)
-    pictures = (panel.draw(moment, render(environment)) for moment in moments)
+    steps = _episodes(agent, environment, EPISODES.value)
+    pictures = (panel.draw(step, render(environment)) for step in steps)
     fps = FPS.value or (1.0 if find_board(environment.spec, game) else 15.0)
     path = Path(str(VIDEO.value))
     count = write_video(path, pictures, fps)
@@ -139,25 +139,25 @@ def _write_video(run: "StoredRun", agent: "WatchedAgent") -> int:
     return 0
 
 
-def _write_tree(run: "StoredRun", agent: "WatchedAgent") -> int:
+def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.system import write_atomically
     from mukoe.viewing.board import action_names
     from mukoe.viewing.tree_svg import draw_tree
 
     environment = _environment(run, evaluation=not SELF_PLAY.value)
-    moments = _episodes(agent, environment, 1)
-    moment = next(itertools.islice(moments, TREE_STEP.value, None), None)
-    if moment is None or moment.decision is None:
+    steps = _episodes(agent, environment, 1)
+    step = next(itertools.islice(steps, TREE_STEP.value, None), None)
+    if step is None or step.decision is None:
         raise UserError(f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step")
     title = f"{_title(run)}: the search at step {TREE_STEP.value}"
     names = action_names(environment, _game_of(run))
     path = Path(str(TREE.value))
-    write_atomically(path, draw_tree(moment.decision, names, title, TREE_NODES.value))
+    write_atomically(path, draw_tree(step.decision, names, title, TREE_NODES.value))
     print(path)
     return 0
 
 
-def _play(run: "StoredRun", agent: "WatchedAgent") -> int:
+def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.board import find_board
     from mukoe.viewing.board_game import BoardGame
 

@@ -1,39 +1,45 @@
-"""A game between a person and an agent."""
+"""Game between the user and an agent."""
 
 import numpy as np
 
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.viewing.board import Board
-from mukoe.viewing.episodes import take
-from mukoe.viewing.watched_agent import Decision, WatchedAgent
+from mukoe.viewing.episodes import apply_action
+from mukoe.viewing.inspected_agent import Decision, InspectedAgent
 
 
 class BoardGame:
-    """A game in progress, played in a self-play environment, where both sides move by `step`.
+    """Game in progress in a self-play environment, where `step` makes the moves of both sides.
 
-    board: its board.
-    seat: of the person; seat 0 moves first.
-    seat_to_move: who is to move.
-    moves: `(seat, action)` so far.
-    over: whether it has ended.
-    score: 1 if the person won, -1 if the agent did, 0 for a draw or while it goes on.
-    decision: what the agent thinks of the position, whoever is to move; None when it is over.
-    agent_decision: what it thought at its own last move; None before that.
+    board: board of the game.
+    seat: seat of the user; seat 0 moves first.
+    seat_to_move: seat of the player to move.
+    moves: moves so far as pairs `(seat, action)`.
+    over: True at the end of the game.
+    score: 1 for a win of the user, -1 for a loss, 0 for a draw or an unfinished game.
+    decision: decision of the agent for the player to move; None at the end of the game.
+    agent_decision: decision of the agent at its own last move; None before that.
     """
 
     def __init__(
-        self, agent: WatchedAgent, environment: VectorEnvironment, board: Board, seat: int
+        self, agent: InspectedAgent, environment: VectorEnvironment, board: Board, seat: int
     ):
-        """Starts a game; the agent does not move yet, even where it is first.
+        """Starts a game; the agent does not move yet, even if it moves first.
+
+        Args:
+          agent: agent of the other seat.
+          environment: self-play vector of one environment.
+          board: board of the game.
+          seat: seat of the user, 0 or 1.
 
         Raises:
-          UserError: there is no such seat.
+          UserError: the seat is neither 0 nor 1.
         """
         if seat not in (0, 1):
             raise UserError(f"the seat must be 0 (moves first) or 1, not {seat!r}")
         self.board, self.seat = board, seat
-        self._agent, self._environment = agent.another(), environment
+        self._agent, self._environment = agent.fresh_copy(), environment
         self._timestep = environment.reset()
         self.seat_to_move = 0
         self.moves: list[tuple[int, int]] = []
@@ -43,43 +49,43 @@ class BoardGame:
         self.decision: Decision | None = self._agent.decide(self._timestep.observation)
 
     @property
-    def persons_turn(self) -> bool:
-        """Whether the person is to move."""
+    def user_to_move(self) -> bool:
+        """True if the user is to move."""
         return not self.over and self.seat_to_move == self.seat
 
     @property
-    def agents_turn(self) -> bool:
-        """Whether the agent is to move."""
+    def agent_to_move(self) -> bool:
+        """True if the agent is to move."""
         return not self.over and self.seat_to_move != self.seat
 
     @property
     def legal_actions(self) -> list[int]:
-        """What may be played; nothing when the game is over."""
+        """Legal actions; empty at the end of the game."""
         if self.over:
             return []
         return [int(a) for a in np.flatnonzero(self._timestep.observation.legal_actions[0])]
 
     @property
     def stones(self) -> np.ndarray:
-        """`[R, C]`, see `Board.stones`."""
+        """Stones `[R, C]` int, see `Board.stones`."""
         return self.board.stones(self._timestep.observation, self.seat_to_move)
 
     @property
     def result(self) -> str:
-        """How it ended, in words for the person; empty while it goes on."""
+        """Result of the game for the user; empty during the game."""
         if not self.over:
             return ""
         return {1: "you won", 0: "a draw", -1: "the agent won"}[int(np.sign(self.score))]
 
     def play(self, action: int) -> None:
-        """Plays a move of the person.
+        """Plays a move of the user.
 
         Raises:
-          UserError: it is not the person's turn, or the move is not legal.
+          UserError: the user is not to move, or the move is illegal.
         """
         if self.over:
             raise UserError(f"the game is over: {self.result}")
-        if not self.persons_turn:
+        if not self.user_to_move:
             raise UserError("it is the agent's turn")
         if action not in self.legal_actions:
             known = 0 <= action < len(self.board.names)
@@ -87,16 +93,16 @@ class BoardGame:
             raise UserError(f"{name} is not legal here")
         self._move(action)
 
-    def let_agent_move(self) -> Decision:
-        """Lets the agent move; it must be its turn."""
-        assert self.agents_turn and self.decision is not None
+    def play_agent_move(self) -> Decision:
+        """Plays a move of the agent, which must be to move, and returns its decision."""
+        assert self.agent_to_move and self.decision is not None
         decision = self.agent_decision = self.decision
         self._move(decision.action)
         return decision
 
     def _move(self, action: int) -> None:
         mover = self.seat_to_move
-        self._timestep = take(self._agent, self._environment, self._timestep, action)
+        self._timestep = apply_action(self._agent, self._environment, self._timestep, action)
         self.moves.append((mover, action))
         self.over = bool(self._timestep.last()[0])
         self.seat_to_move = 1 - mover

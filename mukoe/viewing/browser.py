@@ -1,4 +1,4 @@
-"""Playing in a browser: a page and its JSON endpoints, for this machine only."""
+"""Games in the browser: a page and its JSON endpoints, on the loopback interface only."""
 
 import collections
 import http.server
@@ -10,43 +10,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mukoe.errors import UserError
-from mukoe.viewing.board import Board
 from mukoe.viewing.board_game import BoardGame
-from mukoe.viewing.watched_agent import Decision
+from mukoe.viewing.game_json import describe_game
 
 ADDRESS = "127.0.0.1"
 MAX_GAMES = 100
-"""Games that are kept; the oldest are forgotten."""
+"""Maximum number of games; the oldest are dropped."""
 
 _PAGE = Path(__file__).with_name("page.html")
 _MAX_BODY = 10_000
 
 
 class GameServer:
-    """The games of all open pages; each page has one.
+    """HTTP server of the games of all open pages, one game per page.
 
-        GET  /                       the page
-        GET  /state?game=GAME        a game
-        POST /new   {"seat": 0}      a new game of a person in that seat
-        POST /move  {"game": GAME, "action": 4}   a move of the person, and the agent's reply
+        GET  /                       page
+        GET  /state?game=GAME        state of a game
+        POST /new   {"seat": 0}      new game with the user in that seat
+        POST /move  {"game": GAME, "action": 4}   move of the user and reply of the agent
 
-    All but the page answer with a game as JSON, see `describe_game`. A bad request is answered
-    with 400 and one line of text.
+    All responses but the page are a game as JSON, see `describe_game`. The response to an invalid
+    request has status 400 and one line of text.
     """
 
     def __init__(self, new_game: Callable[[int], BoardGame], seat: int, port: int):
         """Opens the port.
 
         Args:
-          new_game: starts a game of a person in a seat.
-          seat: that the page starts with.
-          port: of 127.0.0.1; 0 for a free one.
+          new_game: function that starts a game, given the seat of the user.
+          seat: seat of the user in the first game of a page.
+          port: port of 127.0.0.1; 0 for a free one.
 
         Raises:
-          UserError: the port is taken or not allowed.
+          UserError: the port is not available.
         """
         self._new_game = new_game
         self._seat = seat
@@ -62,15 +59,15 @@ class GameServer:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         return f"http://{ADDRESS}:{self._server.server_port}/"
 
     def serve(self) -> None:
-        """Answers requests until it is interrupted or closed."""
+        """Serves requests until interrupted or closed."""
         self._server.serve_forever(poll_interval=0.2)
 
     def close(self) -> None:
-        """Frees the port."""
+        """Releases the port."""
         self._server.server_close()
 
     def page(self) -> str:
@@ -78,12 +75,12 @@ class GameServer:
         return _PAGE.read_text().replace("INITIAL_SEAT", str(self._seat))
 
     def state(self, name: str) -> dict[str, Any]:
-        """Returns a game as JSON; raises UserError where there is none of this name."""
+        """Returns a game as JSON; raises a UserError if it does not exist."""
         with self._lock:
             return describe_game(name, self._find(name))
 
     def new(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Starts a game, and returns it; raises UserError for a wrong seat."""
+        """Starts a game and returns it; raises a UserError for an invalid seat."""
         seat = _integer(request, "seat")
         with self._lock:
             game = self._new_game(seat)
@@ -91,27 +88,27 @@ class GameServer:
             self._games[name] = game
             if len(self._games) > MAX_GAMES:
                 self._games.popitem(last=False)
-            _let_agent_move(game)
+            _play_agent_move(game)
             return describe_game(name, game)
 
     def move(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Plays a move and the reply, and returns the game; raises UserError if illegal."""
+        """Plays a move and the reply, and returns the game; raises a UserError if illegal."""
         name, action = request.get("game"), _integer(request, "action")
         with self._lock:
             game = self._find(name)
             game.play(action)
-            _let_agent_move(game)
+            _play_agent_move(game)
             return describe_game(str(name), game)
 
     def _find(self, name: Any) -> BoardGame:
         if not isinstance(name, str) or name not in self._games:
-            raise UserError(f"there is no game {name!r}; start one")
+            raise UserError(f"there is no game {name!r}; start a new one")
         return self._games[name]
 
 
-def _let_agent_move(game: BoardGame) -> None:
-    while game.agents_turn:
-        game.let_agent_move()
+def _play_agent_move(game: BoardGame) -> None:
+    while game.agent_to_move:
+        game.play_agent_move()
 
 
 def _integer(request: dict[str, Any], field: str) -> int:
@@ -121,60 +118,8 @@ def _integer(request: dict[str, Any], field: str) -> int:
     return value
 
 
-def describe_game(name: str, game: BoardGame) -> dict[str, Any]:
-    """Returns a game as plain data.
-
-    `stones` are rows of 0 (empty), 1 (first player) and 2. `view` is what the agent thinks of
-    the position for the person to move, `agent` what it thought at its own last move; each is
-    None or has `value`, `line` (names) and `actions` with `action`, `name`, `prior`, `policy`,
-    `visits` and `q` (None where not tried).
-    """
-    board = game.board
-    return {
-        "game": name,
-        "rows": board.rows,
-        "columns": board.columns,
-        "by_column": board.by_column,
-        "skewed": board.skewed,
-        "names": list(board.names),
-        "stones": game.stones.tolist(),
-        "seat": game.seat,
-        "seat_to_move": game.seat_to_move,
-        "legal": game.legal_actions,
-        "over": game.over,
-        "result": game.result,
-        "moves": [{"seat": seat, "name": board.names[action]} for seat, action in game.moves],
-        "view": _describe_decision(game.decision, board),
-        "agent": _describe_decision(game.agent_decision, board),
-    }
-
-
-def _describe_decision(decision: Decision | None, board: Board) -> dict[str, Any] | None:
-    if decision is None:
-        return None
-    tree, policy = decision.tree, decision.policy
-    actions = []
-    if tree is not None and policy is not None:
-        actions = [
-            {
-                "action": int(action),
-                "name": board.names[action],
-                "prior": float(tree.priors[0, action]),
-                "policy": float(policy[action]),
-                "visits": int(tree.child_visits[0, action]),
-                "q": None if np.isnan(q := tree.qvalues[0, action]) else float(q),
-            }
-            for action in np.flatnonzero(tree.legal_actions)
-        ]
-    return {
-        "value": decision.value,
-        "line": [board.names[action] for action in decision.line],
-        "actions": actions,
-    }
-
-
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Translates between HTTP and a `GameServer`, which is the attribute `games`."""
+    """HTTP handler of a `GameServer`, the attribute `games`."""
 
     games: GameServer
     protocol_version = "HTTP/1.1"
@@ -184,9 +129,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
         if url.path == "/":
-            self._answer(lambda: self.games.page(), "text/html; charset=utf-8")
+            self._respond(lambda: self.games.page(), "text/html; charset=utf-8")
         elif url.path == "/state":
-            self._answer(lambda: self.games.state(query.get("game", [""])[0]))
+            self._respond(lambda: self.games.state(query.get("game", [""])[0]))
         else:
             self._send(404, "text/plain", f"there is no {url.path}\n")
 
@@ -196,24 +141,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(404, "text/plain", f"there is no {self.path}\n")
             return
-        self._answer(lambda: actions[self.path](self._read_request()))
+        self._respond(lambda: actions[self.path](self._read_request()))
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Says nothing: the page shows what happens."""
+        """Discards the messages of the HTTP server."""
 
-    def _answer(self, make: Callable[[], Any], kind: str = "application/json") -> None:
+    def _respond(self, make: Callable[[], Any], kind: str = "application/json") -> None:
         try:
             self._check_host()
-            answer = make()
+            response = make()
         except UserError as error:
-            # What was not read of the request must not be taken for the next one.
+            # Unread data of this request must not be parsed as the next request.
             self.close_connection = True
             self._send(400, "text/plain; charset=utf-8", f"{error}\n")
             return
-        self._send(200, kind, answer if isinstance(answer, str) else json.dumps(answer))
+        self._send(200, kind, response if isinstance(response, str) else json.dumps(response))
 
     def _check_host(self) -> None:
-        """Refuses pages of other sites that point a name of theirs at this machine."""
+        """Rejects requests of other sites that resolve to this machine (DNS rebinding)."""
         host = self.headers.get("Host", "").rpartition(":")[0]
         if host not in (ADDRESS, "localhost"):
             raise UserError(f"open {self.games.url} instead")

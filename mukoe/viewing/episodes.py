@@ -1,4 +1,4 @@
-"""Episodes of a watched agent, moment by moment."""
+"""Episodes of an inspected agent, step by step."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ import numpy as np
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.types import Array
-from mukoe.viewing.watched_agent import Decision, WatchedAgent, batch_of_one
+from mukoe.viewing.inspected_agent import Decision, InspectedAgent, add_batch_axis
 
 
-class Moment(NamedTuple):
-    """A step of an episode, before its action is taken.
+class EpisodeStep(NamedTuple):
+    """Step of an episode, before its action is applied.
 
-    episode: number of the episode, from 0.
-    step: number of the step, from 0.
-    decision: what the agent thinks and will do; None when the episode is over.
-    reward: that led here.
-    score: the rewards so far; in a game of two, those of the player who moved first.
-    side: 1, or -1 where the second of two players is to move.
+    episode: index of the episode, from 0.
+    step_index: index of the step, from 0.
+    decision: decision of the agent; None at the end of the episode.
+    reward: reward of the previous action.
+    score: sum of rewards so far; in two-player games, of the player who moved first.
+    side: 1, or -1 if the second of two players is to move.
     """
 
     episode: int
-    step: int
+    step_index: int
     decision: Decision | None
     reward: float
     score: float
@@ -33,63 +33,63 @@ class Moment(NamedTuple):
 
     @property
     def value(self) -> float | None:
-        """The agent's value; in a game of two, for the player who moved first."""
+        """Value of the agent; in two-player games, for the player who moved first."""
         if self.decision is None or self.decision.value is None:
             return None
         return self.side * self.decision.value
 
 
-def watch_episode(
-    agent: WatchedAgent,
+def play_episode(
+    agent: InspectedAgent,
     environment: VectorEnvironment,
     episode: int,
     max_steps: int | None,
     seed: int | None = None,
-) -> Iterator[Moment]:
-    """Plays an episode, and stops at each moment, when the environment can be drawn.
+) -> Iterator[EpisodeStep]:
+    """Plays an episode and yields each step while the environment can be rendered.
 
     Args:
-      agent: acts.
-      environment: a vector of one.
-      episode: its number.
-      max_steps: agent steps after which it is left; None to go on to its end.
-      seed: for the agent's random choices; None goes on with those of the episode before.
+      agent: agent that acts.
+      environment: vector of one environment.
+      episode: index of the episode.
+      max_steps: maximum number of agent steps; None for a full episode.
+      seed: seed of the agent's random choices; None continues those of the previous episode.
     """
     timestep = environment.reset()
     agent.start(seed)
     score, side = 0.0, 1
-    for step in itertools.count():
-        ended = bool(timestep.last()[0]) or step == max_steps
+    for index in itertools.count():
+        ended = bool(timestep.last()[0]) or index == max_steps
         decision = None if ended else agent.decide(timestep.observation)
-        yield Moment(episode, step, decision, float(timestep.reward[0]), score, side)
+        yield EpisodeStep(episode, index, decision, float(timestep.reward[0]), score, side)
         if decision is None:
             return
-        timestep = take(agent, environment, timestep, decision.action)
+        timestep = apply_action(agent, environment, timestep, decision.action)
         score += side * float(timestep.reward[0])
         side = -side if timestep.discount[0] < 0 else side
 
 
-def take(
-    agent: WatchedAgent,
+def apply_action(
+    agent: InspectedAgent,
     environment: VectorEnvironment,
     timestep: dm_env.TimeStep,
     action: Array,
 ) -> dm_env.TimeStep:
-    """Takes an action in a vector of one, lets the agent know, and returns the next step."""
+    """Applies an action, updates the state of the agent, and returns the next time step."""
     agent.update_state(timestep.observation, action)
-    return environment.step(batch_of_one(action))
+    return environment.step(add_batch_axis(action))
 
 
 def render(environment: VectorEnvironment) -> np.ndarray:
-    """Returns the picture `[H, W, 3]` uint8 of the environment.
+    """Returns a picture `[H, W, 3]` uint8 of the environment.
 
     Raises:
-      UserError: it cannot draw itself.
+      UserError: the environment cannot be rendered.
     """
     frame = environment.render(0) if hasattr(environment, "render") else None
     if frame is None or getattr(frame, "ndim", 0) != 3:
         raise UserError(
-            "the environment cannot be drawn: it needs a render() that returns an array "
+            "the environment cannot be rendered: it needs a render() that returns an array "
             "[H, W, 3] (a Gymnasium environment: render_mode='rgb_array')"
         )
     return frame

@@ -1,4 +1,4 @@
-"""A search tree as NumPy arrays, and what can be read off it."""
+"""Search trees as NumPy arrays, with depths and the principal variation."""
 
 import dataclasses
 
@@ -8,23 +8,23 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class SearchTree:
-    """One search, of `N` nodes with `A` actions each; node 0 is the root.
+    """Search tree of `N` nodes with `A` actions each; node 0 is the root.
 
-    Values are those of the player to move at the node, Q-values those of the player to move at
-    its parent: they differ in sign where a discount is negative.
+    Values are those for the player to move at the node, Q-values those for the player to move at
+    its parent: their signs differ if the discount is negative.
 
-    visits: `[N]` int, the simulations that came through a node; 0 for an unused one.
-    values: `[N]` float, what the search made of the nodes' values.
-    raw_values: `[N]` float, the values that the network gave.
-    parents: `[N]` int, -1 for the root and for unused nodes.
-    actions: `[N]` int, what led here from the parent.
-    children: `[N, A]` int, the node after an action, -1 where it was not tried.
-    priors: `[N, A]` float, the policy of the network.
-    child_visits: `[N, A]` int.
-    rewards: `[N, A]` float, what an action brings; 0 where it was not tried.
-    discounts: `[N, A]` float, with which the value after an action counts.
-    qvalues: `[N, A]` float, reward plus discounted value; NaN where it was not tried.
-    legal_actions: `[A]` bool, of the root.
+    visits: `[N]` int, visit counts of the nodes; 0 for unused nodes.
+    values: `[N]` float, values after the search.
+    raw_values: `[N]` float, values of the network.
+    parents: `[N]` int, indices of the parents; -1 for the root and for unused nodes.
+    actions: `[N]` int, actions from the parents to the nodes.
+    children: `[N, A]` int, indices of the children; -1 for unvisited actions.
+    priors: `[N, A]` float, policy of the network.
+    child_visits: `[N, A]` int, visit counts of the actions.
+    rewards: `[N, A]` float, rewards of the actions; 0 for unvisited actions.
+    discounts: `[N, A]` float, discounts of the values of the children.
+    qvalues: `[N, A]` float, reward plus discounted value; NaN for unvisited actions.
+    legal_actions: `[A]` bool, legal-action mask of the root.
     """
 
     visits: np.ndarray
@@ -42,28 +42,28 @@ class SearchTree:
 
     @property
     def num_simulations(self) -> int:
-        """Simulations that were made."""
+        """Number of simulations."""
         return int(self.child_visits[0].sum())
 
     @property
     def two_players(self) -> bool:
-        """Whether the turn passes between players."""
+        """True if two players alternate."""
         return bool(np.any(self.discounts < 0))
 
     @property
     def depths(self) -> np.ndarray:
-        """`[N]` int, actions from the root; 0 for unused nodes too."""
+        """Depths `[N]` int of the nodes; 0 for the root and for unused nodes."""
         depths = np.zeros(len(self.parents), int)
         for node in np.flatnonzero(self.parents >= 0):
-            # A parent is made before its children.
+            # The index of a parent is lower than those of its children.
             depths[node] = depths[self.parents[node]] + 1
         return depths
 
     def principal_nodes(self, first_action: int) -> list[int]:
-        """Returns the nodes of the line that the search expects, without the root.
+        """Returns the nodes of the principal variation, without the root.
 
-        After `first_action` it follows the most visited action of each node; of several, the
-        one with the highest Q-value. It ends at a node without visited children.
+        After `first_action` it follows the most visited action of each node, with ties broken by
+        the Q-value. It ends at a node without visited children.
         """
         nodes: list[int] = []
         node, action = 0, first_action
@@ -81,19 +81,19 @@ class SearchTree:
         return nodes
 
     def principal_variation(self, first_action: int) -> list[int]:
-        """Returns the actions of that line, `first_action` included."""
+        """Returns the actions of the principal variation, including `first_action`."""
         nodes = self.principal_nodes(first_action)
         return [int(self.actions[node]) for node in nodes] or [first_action]
 
     def most_visited(self, limit: int) -> list[int]:
-        """Returns at most `limit` nodes, the root first; the parent of each is among them."""
-        # A parent has at least the visits of its child and, being older, a lower index.
+        """Returns the `limit` most visited nodes, root first; the result contains all parents."""
+        # A parent has at least as many visits as its child, and a lower index.
         order = np.lexsort((np.arange(len(self.visits)), -self.visits))
         return [int(node) for node in order[:limit] if self.visits[node] > 0]
 
 
 def from_mctx(tree: mctx.Tree, index: int = 0) -> SearchTree:
-    """Returns the search of one batch entry of an mctx tree."""
+    """Returns the search tree of one batch entry of an mctx tree."""
 
     def take(array) -> np.ndarray:
         return np.asarray(array)[index]

@@ -1,4 +1,4 @@
-"""Watching and playing in a terminal."""
+"""Episodes and games in a terminal."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,33 +8,33 @@ from mukoe.environments.pgx.boards import FIRST, SYMBOLS
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
-from mukoe.viewing.episodes import Moment
-from mukoe.viewing.watched_agent import Decision, write_action
+from mukoe.viewing.episodes import EpisodeStep
+from mukoe.viewing.inspected_agent import Decision, format_action
 
 MAX_LISTED = 6
-"""Actions of a search policy that are listed, the most probable first."""
+"""Maximum number of actions of a policy in the output, most probable first."""
 
 
 def print_episode(
-    moments: Iterable[Moment], environment: VectorEnvironment, names: Sequence[str]
+    steps: Iterable[EpisodeStep], environment: VectorEnvironment, names: Sequence[str]
 ) -> None:
-    """Prints an episode step by step, with the board where the environment writes it."""
-    for moment in moments:
+    """Prints an episode step by step, with the position if the environment renders text."""
+    for step in steps:
         if hasattr(environment, "render_text"):
             print(environment.render_text(0))
-        print(describe(moment, names), flush=True)
+        print(describe(step, names), flush=True)
 
 
-def describe(moment: Moment, names: Sequence[str]) -> str:
-    """Returns a moment as one line."""
-    start = f"episode {moment.episode + 1}  step {moment.step}  reward {moment.reward:g}"
-    if moment.decision is None:
-        return f"{start}  return {moment.score:g}  (end)\n"
-    action = write_action(moment.decision.action, names)
-    return f"{start}  action {action}  {_thoughts(moment.decision, names)}"
+def describe(step: EpisodeStep, names: Sequence[str]) -> str:
+    """Returns one line about a step."""
+    start = f"episode {step.episode + 1}  step {step.step_index}  reward {step.reward:g}"
+    if step.decision is None:
+        return f"{start}  return {step.score:g}  (end)\n"
+    action = format_action(step.decision.action, names)
+    return f"{start}  action {action}  {_describe_decision(step.decision, names)}"
 
 
-def _thoughts(decision: Decision, names: Sequence[str]) -> str:
+def _describe_decision(decision: Decision, names: Sequence[str]) -> str:
     parts = []
     if decision.value is not None:
         parts.append(f"value {decision.value:.3f}")
@@ -43,18 +43,18 @@ def _thoughts(decision: Decision, names: Sequence[str]) -> str:
         listed = [f"{names[a]} {decision.policy[a]:.2f}" for a in best if decision.policy[a] > 0]
         parts.append(f"policy [{', '.join(listed)}]")
     if decision.tree is not None:
-        parts.append(f"line [{decision.write_line(names)}]")
+        parts.append(f"line [{decision.format_line(names)}]")
     return "  ".join(parts)
 
 
 def play_in_terminal(game: BoardGame) -> None:
-    """Plays a game over standard input and output, to its end, 'q', or the end of the input."""
+    """Plays a game on standard input and output, until its end, 'q', or the end of the input."""
     print(f"you are {SYMBOLS[FIRST + game.seat]} and move {'second' if game.seat else 'first'}\n")
     while not game.over:
         print(game.board.write(game.stones))
-        if game.agents_turn:
+        if game.agent_to_move:
             _agent_moves(game)
-        elif not _person_moves(game):
+        elif not _user_moves(game):
             print("game left")
             return
     print(game.board.write(game.stones))
@@ -63,16 +63,16 @@ def play_in_terminal(game: BoardGame) -> None:
 
 def _agent_moves(game: BoardGame) -> None:
     names = game.board.names
-    decision = game.let_agent_move()
-    action = write_action(decision.action, names)
-    print(f"\nagent plays {action}: {_thoughts(decision, names)}\n", flush=True)
+    decision = game.play_agent_move()
+    action = format_action(decision.action, names)
+    print(f"\nagent plays {action}: {_describe_decision(decision, names)}\n", flush=True)
 
 
-def _person_moves(game: BoardGame) -> bool:
-    """Asks until a move is legal; False when the person leaves."""
+def _user_moves(game: BoardGame) -> bool:
+    """Reads moves until one is legal; returns False if the user quits."""
     names = game.board.names
     assert game.decision is not None
-    print(f"\nagent's view of your side: {_thoughts(game.decision, names)}")
+    print(f"\nagent's view of your side: {_describe_decision(game.decision, names)}")
     print(f"legal moves: {' '.join(names[a] for a in game.legal_actions)}")
     while True:
         try:
@@ -93,5 +93,5 @@ def _person_moves(game: BoardGame) -> bool:
 
 def _parse_move(answer: str, names: Sequence[str]) -> int:
     if answer not in names:
-        raise UserError(f"there is no move {answer!r}; type one of the legal moves, or q")
+        raise UserError(f"there is no move {answer!r}; enter one of the legal moves, or q")
     return list(names).index(answer)

@@ -1,4 +1,4 @@
-"""A search tree as an SVG drawing."""
+"""Search trees as SVG."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from mukoe.viewing.inspected_agent import Decision
 from mukoe.viewing.search_tree import SearchTree
-from mukoe.viewing.watched_agent import Decision
 
 _NODE_WIDTH, _NODE_HEIGHT = 92, 34
 _COLUMN, _ROW = 236, 46
@@ -34,16 +34,16 @@ class _Place(NamedTuple):
 
 
 def draw_tree(decision: Decision, names: Sequence[str], title: str, max_nodes: int = 60) -> str:
-    """Returns the drawing of a search, root at the left, as the text of an SVG file.
+    """Returns the SVG of a search tree with its root at the left.
 
-    Each node is a group of class `node` with `data-node` and `data-visits`, each edge one of
-    class `edge`; those of the expected line are of class `principal` too.
+    Each node is a group of class `node` with `data-node` and `data-visits`, each edge a group of
+    class `edge`. Those of the principal variation also have the class `principal`.
 
     Args:
-      decision: with a tree.
-      names: of the actions.
-      title: what it is a search of.
-      max_nodes: of which the most visited ones are drawn.
+      decision: decision with a search tree.
+      names: names of the actions.
+      title: title of the drawing.
+      max_nodes: maximum number of nodes; the most visited ones are drawn.
     """
     tree = decision.tree
     assert tree is not None, "a decision without a search has no tree to draw"
@@ -72,7 +72,7 @@ def _heading(
     used = int(np.count_nonzero(tree.visits))
     left_out = f"the {shown} most visited of {used} nodes; {used - shown} left out"
     note = f"{used} nodes" if shown == used else left_out
-    line = decision.write_line(names)
+    line = decision.format_line(names)
     whose = "; values are those of the player to move there" if tree.two_players else ""
     texts = (
         ("title", title),
@@ -89,7 +89,7 @@ def _heading(
 
 
 def _layout(tree: SearchTree, nodes: Sequence[int]) -> dict[int, _Place]:
-    """Leaves on rows of their own, parents in the middle of their children."""
+    """Places leaves on separate rows and parents at the centre of their children."""
     children: dict[int, list[int]] = {node: [] for node in nodes}
     for node in nodes[1:]:
         children[int(tree.parents[node])].append(node)

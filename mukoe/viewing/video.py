@@ -1,4 +1,4 @@
-"""Episodes as a video or a moving GIF."""
+"""Videos as MP4 or animated GIF."""
 
 import warnings
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from PIL import Image
 from mukoe.errors import UserError
 
 SUFFIXES = (".mp4", ".gif")
-GIF_SHRINKS = 2
-"""GIFs have half the width and height, because they hardly compress."""
+GIF_DOWNSCALING = 2
+"""Factor by which GIFs are downscaled, because they compress poorly."""
 
 
 def check_video_path(path: Path) -> None:
-    """Raises a UserError unless a video can be written there."""
+    """Raises a UserError unless a video can be written to the path."""
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"a video ends with {' or '.join(SUFFIXES)}, unlike '{path}'")
     if not path.parent.is_dir():
@@ -25,18 +25,18 @@ def check_video_path(path: Path) -> None:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
-    """Writes pictures `[H, W, 3]` uint8 of one size as they come.
+    """Writes pictures `[H, W, 3]` uint8 of equal size as a stream.
 
     Args:
-      path: ends with .mp4 (H.264) or .gif (half the size, repeating).
-      frames: at least one.
-      fps: pictures in a second.
+      path: path with the suffix .mp4 (H.264) or .gif (half the size, repeating).
+      frames: pictures, at least one.
+      fps: pictures per second.
 
     Returns:
-      How many pictures there were.
+      Number of pictures.
 
     Raises:
-      UserError: the path has another ending, or a package is missing.
+      UserError: the suffix is not supported, or a package is missing.
     """
     check_video_path(path)
     return (
@@ -52,7 +52,7 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
         warnings.catch_warnings(),
         _import_imageio().get_writer(path, fps=fps, codec="libx264", quality=7) as writer,
     ):
-        # JAX warns of forks; ffmpeg is started by fork and exec, which is safe.
+        # JAX warns about forks, but ffmpeg is started by fork and exec, which is safe.
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
         for frame in frames:
             writer.append_data(frame)
@@ -63,7 +63,7 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
 def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     images = [
         Image.fromarray(frame)
-        .reduce(GIF_SHRINKS)
+        .reduce(GIF_DOWNSCALING)
         .quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         for frame in frames
     ]
@@ -71,7 +71,7 @@ def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
         path,
         save_all=True,
         append_images=images[1:],
-        # GIF counts hundredths of a second.
+        # The unit of GIF is 10 ms.
         duration=max(20, round(100 / fps) * 10),
         loop=0,
     )

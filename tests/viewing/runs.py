@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from mukoe.layouts.common.stored_run import open_run
-from mukoe.viewing.watched_agent import WatchedAgent
+from mukoe.viewing.inspected_agent import InspectedAgent
 from tests.trained_runs import train_once
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="mukoe-runs-")
@@ -20,4 +20,4 @@ def trained_run(name: str) -> Path:
 def opened_run(name: str):
     """The run and its agent."""
     run = open_run(trained_run(name))
-    return run, WatchedAgent(run.experiment.builder, run.environment_spec, run.params)
+    return run, InspectedAgent(run.experiment.builder, run.environment_spec, run.params)

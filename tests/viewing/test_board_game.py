@@ -64,8 +64,8 @@ def test_a_game_to_its_end(seat):
             expected[action] = 1 + mover
         assert game.stones.ravel().tolist() == expected.tolist()
         assert game.decision.tree.two_players
-        if game.agents_turn:
-            assert game.let_agent_move().action == game.moves[-1][1]
+        if game.agent_to_move:
+            assert game.play_agent_move().action == game.moves[-1][1]
         else:
             game.play(int(random.choice(game.legal_actions)))
     check_end(game)
@@ -77,7 +77,7 @@ def test_illegal_moves_change_nothing():
     game = new_game(1)
     with pytest.raises(UserError, match="agent's turn"):
         game.play(0)
-    taken = game.let_agent_move().action
+    taken = game.play_agent_move().action
     for action, message in ((taken, "is not legal here"), (77, "action 77 is not legal")):
         with pytest.raises(UserError, match=message):
             game.play(action)

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from mukoe.errors import UserError
-from mukoe.viewing import panel
-from mukoe.viewing.episodes import Moment
+from mukoe.viewing import action_table, panel, style
+from mukoe.viewing.episodes import EpisodeStep
+from mukoe.viewing.inspected_agent import Decision
 from mukoe.viewing.search_tree import from_mctx
 from mukoe.viewing.video import check_video_path, write_video
-from mukoe.viewing.watched_agent import Decision
 from tests.viewing.test_search_tree import search_mdp
 
 FRAME = np.full((30, 40, 3), (200, 10, 120), np.uint8)
@@ -22,28 +22,30 @@ def decision(policy=(0.5, 0.3, 0.2), action=0, value=1.0):
     return Decision(action, value, np.array(policy, np.float32), from_mctx(tree))
 
 
-def moment(step=0, value=1.0, **arguments):
-    return Moment(0, step, decision(value=value, **arguments), 0.0, 0.0, 1)
+def make_step(step=0, value=1.0, **arguments):
+    return EpisodeStep(0, step, decision(value=value, **arguments), 0.0, 0.0, 1)
 
 
-def longest_run(picture, colour, top=panel._TABLE_TOP + 24):
+def longest_run(picture, colour, top=style.TABLE_TOP + 24):
     """The widest run of a colour in a row of the table."""
-    bars = np.all(picture[top : panel._LINE_TOP, panel._BARS[0] : panel._BARS[1] + 1] == colour, -1)
+    bars = np.all(
+        picture[top : style.LINE_TOP, action_table.BARS[0] : action_table.BARS[1] + 1] == colour, -1
+    )
     return bars.sum(axis=1).max()
 
 
 def test_bars_are_proportional():
-    picture = panel.Panel(["a", "b", "c"], "test").draw(moment(), FRAME)
-    assert picture.shape == (panel.HEIGHT, panel.WIDTH, 3) and picture.dtype == np.uint8
-    chosen, other = longest_run(picture, panel.CHOSEN), longest_run(picture, panel.POLICY)
-    prior = longest_run(picture, panel.PRIOR)
-    assert chosen == panel._BARS[1] - panel._BARS[0] + 1
+    picture = panel.Panel(["a", "b", "c"], "test").draw(make_step(), FRAME)
+    assert picture.shape == (style.HEIGHT, style.WIDTH, 3) and picture.dtype == np.uint8
+    chosen, other = longest_run(picture, style.CHOSEN), longest_run(picture, style.POLICY)
+    prior = longest_run(picture, style.PRIOR)
+    assert chosen == action_table.BARS[1] - action_table.BARS[0] + 1
     assert other / chosen == pytest.approx(0.6, abs=0.02)
     assert prior / chosen == pytest.approx((1 / 3) / 0.5, abs=0.02)
 
 
 def test_the_frame_is_shown_whole_and_sharp():
-    picture = panel.Panel(["a", "b", "c"], "test").draw(moment(), FRAME)
+    picture = panel.Panel(["a", "b", "c"], "test").draw(make_step(), FRAME)
     inside = np.argwhere(np.all(picture == FRAME[0, 0], axis=-1))
     height, width = inside.max(axis=0) - inside.min(axis=0) + 1
     assert width == panel._FRAME[2] - panel._FRAME[0]
@@ -55,14 +57,14 @@ def test_the_curve_follows_the_values_and_starts_anew():
     left, top, right, bottom = panel._CURVE
 
     def dot(picture):
-        return np.argwhere(np.all(picture[top:bottom, left:right] == panel.CHOSEN, -1)).mean(axis=0)
+        return np.argwhere(np.all(picture[top:bottom, left:right] == style.CHOSEN, -1)).mean(axis=0)
 
     for step, value in enumerate([0.0, 4.0, 2.0]):
-        picture = drawer.draw(moment(step, value), FRAME)
+        picture = drawer.draw(make_step(step, value), FRAME)
     y, x = dot(picture)
     assert y == pytest.approx((bottom - top) / 2, abs=2)
     assert x > 60
-    again = dot(drawer.draw(moment(0, 2.0), FRAME))
+    again = dot(drawer.draw(make_step(0, 2.0), FRAME))
     assert again[1] < x
 
 
@@ -70,18 +72,18 @@ def test_many_actions_are_cut_to_the_most_searched():
     policy = np.zeros(60, np.float32)
     policy[:40] = 1 / 40
     many = Decision(39, 0.0, policy, None)
-    assert len(panel._rows(many)) == 40
-    kept = panel._most_searched(panel._rows(many), 39)
-    assert len(kept) == panel.MAX_ROWS and kept[0].action == 39
+    assert len(action_table._rows(many)) == 40
+    kept = action_table._most_searched(action_table._rows(many), 39)
+    assert len(kept) == action_table.MAX_ROWS and kept[0].action == 39
     shown = panel.Panel([f"action number {i}" for i in range(60)], "t").draw(
-        Moment(0, 0, many, 0.0, 0.0, 1), FRAME
+        EpisodeStep(0, 0, many, 0.0, 0.0, 1), FRAME
     )
-    assert longest_run(shown, panel.CHOSEN) > 0
+    assert longest_run(shown, style.CHOSEN) > 0
 
 
 def test_the_last_picture_has_no_decision():
-    picture = panel.Panel(["a"], "t").draw(Moment(0, 3, None, 1.0, 3.0, 1), FRAME)
-    assert longest_run(picture, panel.CHOSEN) == 0
+    picture = panel.Panel(["a"], "t").draw(EpisodeStep(0, 3, None, 1.0, 3.0, 1), FRAME)
+    assert longest_run(picture, style.CHOSEN) == 0
 
 
 @pytest.mark.parametrize("suffix, size", [(".gif", (40, 30)), (".mp4", (80, 60))])
@@ -115,7 +117,7 @@ def test_impossible_paths(tmp_path):
 
 def test_a_picture_is_drawn_fast():
     drawer = panel.Panel(["a", "b", "c"], "t")
-    one = moment()
+    one = make_step()
     drawer.draw(one, FRAME)
     start = time.perf_counter()
     for _ in range(5):

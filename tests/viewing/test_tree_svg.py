@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from mukoe.viewing.inspected_agent import Decision
 from mukoe.viewing.search_tree import from_mctx
 from mukoe.viewing.tree_svg import draw_tree
-from mukoe.viewing.watched_agent import Decision
 from tests.viewing.test_search_tree import search_mdp
 
 NAMES = ["<left>", "up & on", "right"]

@@ -17,9 +17,9 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.types import PolicyParams
 from mukoe.viewing.board import action_names
-from mukoe.viewing.episodes import watch_episode
+from mukoe.viewing.episodes import play_episode
+from mukoe.viewing.inspected_agent import InspectedAgent
 from mukoe.viewing.terminal import describe
-from mukoe.viewing.watched_agent import WatchedAgent
 
 CONFIG = TrainingConfig(
     environment=GymnasiumConfig("CartPole-v1"),
@@ -92,8 +92,8 @@ def test_continuous_actions_can_be_watched():
     environment = GymnasiumConfig("Pendulum-v1").make_factory()(0, 1, True)
     builder, spec = config.make_builder(), environment.spec
     params = PolicyParams(builder.make_networks(spec).init(jax.random.PRNGKey(0)), np.int32(0))
-    agent = WatchedAgent(builder, spec, params)
-    moments = list(watch_episode(agent, environment, 0, 3))
-    assert [m.step for m in moments] == [0, 1, 2, 3]
-    np.testing.assert_array_equal(moments[0].decision.action, [0.0])
-    assert "action [0.00]" in describe(moments[0], action_names(environment, ""))
+    agent = InspectedAgent(builder, spec, params)
+    steps = list(play_episode(agent, environment, 0, 3))
+    assert [s.step_index for s in steps] == [0, 1, 2, 3]
+    np.testing.assert_array_equal(steps[0].decision.action, [0.0])
+    assert "action [0.00]" in describe(steps[0], action_names(environment, ""))

@@ -1,0 +1,127 @@
+"""Table of the actions of a decision, with bars of policy and prior."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ImageDraw
+
+from mukoe.viewing.inspected_agent import Decision
+from mukoe.viewing.search_tree import SearchTree
+from mukoe.viewing.style import (
+    CHOSEN,
+    FAINT,
+    LEFT,
+    LINE_TOP,
+    POLICY,
+    PRIOR,
+    RIGHT,
+    TABLE_TOP,
+    TEXT,
+    load_font,
+    shorten,
+)
+
+MAX_ROWS = 18
+"""Maximum number of actions in the table; the most probable ones of the search policy."""
+
+_NAME_WIDTH = 158
+BARS = (LEFT + _NAME_WIDTH, RIGHT - 226)
+"""Left and right end of the longest bar in pixels."""
+
+_COLUMNS = tuple(RIGHT - offset for offset in (152, 84, 8))
+
+
+class _Row(NamedTuple):
+    """Statistics of an action; the Q-value is NaN if it is not available."""
+
+    action: int
+    prior: float
+    policy: float
+    visits: int
+    qvalue: float
+
+
+def draw_action_table(draw: ImageDraw.ImageDraw, decision: Decision, names: Sequence[str]) -> None:
+    """Draws the legal actions with policy, prior, visit count and Q-value."""
+    rows = _rows(decision)
+    if not rows:
+        return
+    shown = sorted(_most_searched(rows, decision.action), key=lambda row: row.action)
+    _draw_heading(draw, has_tree=decision.tree is not None)
+    top = TABLE_TOP + 24
+    pitch = min(34.0, (LINE_TOP - 24 - top) / len(shown))
+    scale = max(1e-9, max(max(row.policy, row.prior) for row in shown))
+    for index, row in enumerate(shown):
+        _draw_row(draw, row, names[row.action], top + index * pitch, pitch, scale, decision)
+    if len(shown) < len(rows):
+        note = f"and {len(rows) - len(shown)} more legal actions"
+        draw.text((LEFT, LINE_TOP - 24), note, FAINT, load_font(14))
+
+
+def _draw_row(
+    draw: ImageDraw.ImageDraw,
+    row: _Row,
+    name: str,
+    top: float,
+    pitch: float,
+    scale: float,
+    decision: Decision,
+) -> None:
+    chosen = row.action == decision.action
+    colour = CHOSEN if chosen else TEXT
+    middle = top + pitch / 2
+    font = load_font(int(min(17, pitch - 4)))
+    name = shorten(name, _NAME_WIDTH - 10, font)
+    draw.text((LEFT, middle), name, colour, font, anchor="lm")
+    left, right = BARS
+    thick = max(3.0, pitch * 0.34)
+    policy_end = left + (right - left) * row.policy / scale
+    draw.rectangle((left, middle - thick, policy_end, middle - 1), CHOSEN if chosen else POLICY)
+    if decision.tree is not None:
+        end = left + (right - left) * row.prior / scale
+        draw.rectangle((left, middle + 1, end, middle + thick * 0.75), PRIOR)
+    texts = [f"{row.policy:.1%}"]
+    if decision.tree is not None:
+        qvalue = "-" if np.isnan(row.qvalue) else f"{row.qvalue:.3f}"
+        texts += [str(row.visits), qvalue]
+    for x, text in zip(_COLUMNS, texts, strict=False):
+        draw.text((x, middle), text, colour, font, anchor="rm")
+
+
+def _rows(decision: Decision) -> list[_Row]:
+    """Returns the legal actions of a decision."""
+    tree, policy = decision.tree, decision.policy
+    if policy is None:
+        return []
+    legal: np.ndarray = policy > 0 if tree is None else tree.legal_actions
+    return [_row(tree, policy, int(action)) for action in np.flatnonzero(legal)]
+
+
+def _row(tree: SearchTree | None, policy: np.ndarray, action: int) -> _Row:
+    if tree is None:
+        return _Row(action, 0.0, float(policy[action]), 0, float("nan"))
+    return _Row(
+        action,
+        float(tree.priors[0, action]),
+        float(policy[action]),
+        int(tree.child_visits[0, action]),
+        float(tree.qvalues[0, action]),
+    )
+
+
+def _most_searched(rows: list[_Row], chosen: int) -> list[_Row]:
+    order = sorted(rows, key=lambda row: (row.action != chosen, -row.policy, -row.visits))
+    return order[:MAX_ROWS]
+
+
+def _draw_heading(draw: ImageDraw.ImageDraw, has_tree: bool) -> None:
+    font = load_font(14)
+    draw.text((LEFT, TABLE_TOP), "action", FAINT, font)
+    draw.text((BARS[0], TABLE_TOP), "search policy", POLICY, font)
+    labels = ["policy"]
+    if has_tree:
+        draw.text((BARS[0] + 110, TABLE_TOP), "prior", PRIOR, font)
+        labels += ["visits", "Q"]
+    for x, label in zip(_COLUMNS, labels, strict=False):
+        draw.text((x, TABLE_TOP), label, FAINT, font, anchor="ra")
