@@ -1,14 +1,14 @@
-# make setup      the environment with everything (CPython 3.10, Linux), in .venv
+# make setup      full environment (CPython 3.10, Linux) in .venv
 # make train      trains on Ms. Pacman; ARGS="--num_actors=4 ..." adds flags
 # make test       formatting, lint, types, import directions, and both of the following
 # make test-core  the tests of the core, on CPython 3.12
 # make test-distributed  the tests that need Reverb, Launchpad, Ray or XManager, on CPython 3.10
 # make test-slow  the tests that are left out of it because they take minutes
 # make test-faults  kills and stops the nodes of real programs; ARGS="-k mid_run" for some of it
-# make benchmark  measures every stage, and writes the tables of docs/performance.md
-# make format     formats the code and mends what lint can mend
-# make lock       writes the lock files anew; ARGS=--upgrade takes newer versions
-# make clean      removes environments and caches; runs/ stays
+# make benchmark  measures every stage and writes the tables of docs/performance.md
+# make format     formats the code and applies the fixes of the linter
+# make lock       resolves the lock files; ARGS=--upgrade takes newer versions
+# make clean      removes environments and caches, keeps runs/
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
@@ -53,7 +53,7 @@ test-faults: setup
 BENCHMARKS := search replay learner inference actor shared_core end_to_end sebulba remote_environment
 ROWS ?= runs/benchmarks.jsonl
 
-# On a quiet machine: they measure it, and so do its other guests. With the allocator as nodes have it.
+# Needs a machine without other load. MALLOC_ARENA_MAX as in the nodes of a program.
 benchmark: setup
 	rm -f $(ROWS)
 	set -e; for name in $(BENCHMARKS); do \
@@ -64,7 +64,7 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The lists name no index, so they install from whichever one the machine is set up for.
+# The lock files name no index: they install from the one that the machine is configured for.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(ARGS)
 EXTRAS := --extra dev --extra dm_env_rpc --extra games --extra metrics --extra video

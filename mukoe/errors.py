@@ -1,9 +1,9 @@
-"""The one exception that programs turn into one line on the terminal."""
+"""Exception for invalid user input, which programs print as one line."""
 
 
 class UserError(ValueError):
-    """Bad input from the person: says what was wrong and what would be right.
+    """Invalid input from the user; the message states the cause and the remedy.
 
-    Programs print it as a single line and exit with status 2. Libraries raise it
-    instead of letting a dependency fail later with a stack trace.
+    Programs print the message as one line and exit with status 2. Library code raises it before a
+    dependency fails with a stack trace.
     """

@@ -1,4 +1,4 @@
-"""Facts and limits of this machine: devices, threads, memory, open files, compiled programs."""
+"""Properties and limits of the machine: devices, threads, memory, open files, compilation cache."""
 
 import glob
 import importlib.metadata
@@ -20,31 +20,32 @@ _READ_AT_IMPORT: Mapping[str, Callable[[str], Any]] = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": float,
     "JAX_ENABLE_COMPILATION_CACHE": lambda value: value.lower() not in ("0", "false"),
 }
-"""The variables that JAX reads when it is imported; the others it reads when it begins to work."""
+"""Variables that JAX reads on import; it reads the others when the backend is initialised."""
 
 
 def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, str]:
-    """Environment variables for a process that uses JAX.
+    """Returns the environment variables of a process that uses JAX.
 
     Args:
-      threads: that XLA may use on the CPU; 0 for as many as there are cores.
-      cpu_only: leave accelerators to others.
+      threads: number of threads that XLA may use on the CPU; 0 for the number of cores.
+      cpu_only: True to leave accelerators to other processes.
     """
     cpu = cpu_only or not has_accelerator()
     xla_flags = os.environ.get("XLA_FLAGS", "").split()
     environment = {
         **_compilation_cache(cpu),
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        # Reverb's TensorFlow only moves data.
+        # TensorFlow only moves data, inside Reverb.
         "TF_NUM_INTEROP_THREADS": "2",
         "TF_NUM_INTRAOP_THREADS": "1",
-        # With an arena for each of gRPC's threads the memory of a server grows with its requests.
+        # With one arena per gRPC thread, the memory of a server grows with the number of requests.
         "MALLOC_ARENA_MAX": "2",
     }
     if cpu_only:
         environment["JAX_PLATFORMS"] = "cpu"
     if cpu and not any("xla_backend_optimization_level" in flag for flag in xla_flags):
-        # Compiles a MuZero update a third sooner than the default of 3, and runs it as fast.
+        # Compiles a MuZero update in two thirds of the time of the default, 3; its run time is
+        # the same.
         xla_flags.append("--xla_backend_optimization_level=1")
     if threads:
         environment |= {"NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}
@@ -54,10 +55,10 @@ def process_environment(threads: int = 0, cpu_only: bool = False) -> dict[str, s
 
 
 def _compilation_cache(cpu: bool) -> dict[str, str]:
-    """Keeps compiled programs for the next start, where that is safe.
+    """Returns the variables of JAX's persistent compilation cache, which is off where unsafe.
 
-    With jaxlib 0.5.3 on the CPU, programs that are loaded from the cache can compute wrong
-    numbers without an error, a search among them.
+    With jaxlib 0.5.3 on the CPU, executables loaded from the cache, a search among them, can
+    compute wrong numbers without an error.
     """
     version = tuple(int(part) for part in importlib.metadata.version("jax").split(".")[:2])
     if cpu and version < (0, 6):
@@ -69,7 +70,7 @@ def _compilation_cache(cpu: bool) -> dict[str, str]:
 
 
 def set_process_environment(environment: Mapping[str, str]) -> None:
-    """Sets the variables that the person has not set; JAX has done nothing yet in this process."""
+    """Sets the variables that the user has not set; called before the backend is initialised."""
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     if jax := sys.modules.get("jax"):
@@ -79,14 +80,14 @@ def set_process_environment(environment: Mapping[str, str]) -> None:
 
 
 def allow_open_files(needed: int, what: str) -> None:
-    """Raises the limit of open files of this process and of those that it starts.
+    """Raises the limit of open files of this process and of its child processes.
 
     Args:
-      needed: files and connections that one of these processes may have open.
-      what: needs them, such as `200 actors`.
+      needed: number of files and connections that one of these processes may have open.
+      what: noun phrase for the error message, such as `200 actors`.
 
     Raises:
-      UserError: the machine does not allow as many.
+      UserError: the hard limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = [sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in (soft, hard)]
@@ -100,7 +101,7 @@ def allow_open_files(needed: int, what: str) -> None:
 
 
 def has_accelerator() -> bool:
-    """Whether JAX would find an accelerator here, without taking it."""
+    """Returns whether JAX would find an accelerator, without initialising it."""
     if os.environ.get("JAX_PLATFORMS", "").split(",")[0] == "cpu":
         return False
     gpu = glob.glob("/dev/nvidia[0-9]*") and any(
@@ -111,7 +112,7 @@ def has_accelerator() -> bool:
 
 
 def available_bytes() -> int | None:
-    """Returns the bytes that this process may still take, None where nobody says (not Linux)."""
+    """Returns the memory available to this process in bytes, None where unknown (not Linux)."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -119,13 +120,20 @@ def available_bytes() -> int | None:
                 limits.append(int(line.split()[1]) * 1024)
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
     except (OSError, ValueError):
-        # No such file, or "max": no limit there.
+        # A missing file, or "max": no limit.
         pass
     return min(limits) if limits else None
 
 
 def check_fits(required: int, what: str, remedy: str, available: int | None = None) -> None:
-    """Raises a UserError if `required` bytes are more than `available` ones, or those here."""
+    """Raises a UserError if more memory is required than available.
+
+    Args:
+      required: bytes.
+      what: noun phrase for the error message.
+      remedy: remedy for the error message.
+      available: bytes; the memory available to this process by default.
+    """
     if available is None:
         available = available_bytes()
     if available is not None and required > available:
@@ -136,7 +144,7 @@ def check_fits(required: int, what: str, remedy: str, available: int | None = No
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it, so that it is never half there."""
+    """Writes a temporary file and renames it, so that readers never see a partial file."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "w") as file:

@@ -1,8 +1,8 @@
-"""Evaluates the agent of a run: plays episodes without exploration.
+"""Evaluates the agent of a run on episodes without exploration.
 
 python programs/evaluate.py --workdir=runs/cartpole --episodes=100
 
-Prints a table, and as the last line one JSON object. In two-player games a return is 1 for a
+Prints a table, then one JSON object on the last line. In two-player games the return is 1 for a
 win, 0 for a draw and -1 for a loss.
 """
 
@@ -15,39 +15,45 @@ from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
-BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation, not the latest.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint of this learner step, not the latest.")
-EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes that are played.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+EPISODES = flags.DEFINE_integer("episodes", 100, "Number of episodes.")
 SIMULATIONS = flags.DEFINE_integer(
-    "simulations", None, "Simulations per move instead of the run's; 0 acts from the prior."
+    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
 )
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
-    "Of two-player games: random, exact, rollout, or a run (WORKDIR, WORKDIR@STEP, WORKDIR@best); "
-    "the config's by default.",
+    "Opponent in two-player games: random, exact, rollout, or a run (WORKDIR, WORKDIR@STEP, "
+    "WORKDIR@best); the config's opponent by default.",
 )
 OPPONENT_SIMULATIONS = flags.DEFINE_integer(
-    "opponent_simulations", None, "Simulations per move of the opponent instead of its config's."
+    "opponent_simulations",
+    None,
+    "Simulations per move of the opponent instead of its config's value.",
 )
 OPENING_MOVES = flags.DEFINE_integer(
     "opening_moves",
     None,
-    "Random moves with which each side begins; by default 1 against a run, whose agent always "
-    "plays the same, and 0 against others.",
+    "Random moves of each side at the start; by default 1 against a run, whose agent is "
+    "deterministic, and 0 against other opponents.",
 )
-NUM_ENVS = flags.DEFINE_integer("num_envs", 32, "Environments that are stepped together.")
-SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.")
+NUM_ENVS = flags.DEFINE_integer("num_envs", 32, "Environments stepped as one batch.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of environments, opponents and bootstrap.")
 OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder for evaluation.json and evaluation/*.csv instead of the workdir."
+    "output", None, "Folder of evaluation.json and evaluation/*.csv instead of the workdir."
 )
 
 
 def main() -> None:
-    """Plays, prints and writes."""
+    """Evaluates, prints and writes the results."""
     if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the folder of a run, such as runs/cartpole")
+        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
     set_process_environment(process_environment())
 
     from mukoe.evaluation.episodes import EvaluationConfig, evaluate, summary

@@ -1,10 +1,10 @@
-"""Rates the checkpoints of a self-play run: they play each other and fixed opponents.
+"""Rates the checkpoints of a self-play run against each other and against fixed opponents.
 
 python programs/ladder.py --workdir=runs/connect_four --games=40
 
-A run keeps as many checkpoints as its config says: --config.run.keep_checkpoints=20, and
---config.run.checkpoint_period=10000 in the local layout, at its start. Prints a table, and as
-the last line one JSON object.
+The number of stored checkpoints is set when the run starts: --config.run.keep_checkpoints=20, and
+--config.run.checkpoint_period=10000 in the local layout. Prints a table, then one JSON object on
+the last line.
 """
 
 import json
@@ -16,37 +16,39 @@ from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
 GAMES = flags.DEFINE_integer("games", 40, "Games of each pair, half of them from each seat.")
 OPPONENTS = flags.DEFINE_list(
     "opponents",
     ["random", "rollout"],
-    "Fixed opponents: random, rollout, exact. The first of them has rating 0.",
+    "Fixed opponents: random, rollout, exact. The first has rating 0.",
 )
 CHECKPOINTS = flags.DEFINE_integer(
-    "checkpoints", 12, "Checkpoints that take part, evenly spread over those that there are."
+    "checkpoints", 12, "Number of checkpoints, evenly spaced over the stored ones."
 )
 SCHEDULE = flags.DEFINE_enum(
     "schedule",
     "round_robin",
     ["round_robin", "neighbours"],
-    "Whether everybody plays everybody, or a checkpoint the fixed opponents and the two before.",
+    "All pairs, or each checkpoint against the fixed opponents and the two checkpoints before it.",
 )
 SIMULATIONS = flags.DEFINE_integer(
-    "simulations", None, "Simulations per move of the checkpoints instead of the run's."
+    "simulations", None, "Simulations per move of the checkpoints instead of the run's value."
 )
 OPPONENT_SIMULATIONS = flags.DEFINE_integer(
-    "opponent_simulations", None, "Simulations per move of rollout instead of the config's."
+    "opponent_simulations", None, "Simulations per move of rollout instead of the config's value."
 )
-OPENING_MOVES = flags.DEFINE_integer("opening_moves", 1, "Random moves with which a side begins.")
-SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder for the files instead of WORKDIR/ladder.")
+OPENING_MOVES = flags.DEFINE_integer("opening_moves", 1, "Random moves of each side at the start.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of games and bootstrap.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder of the files instead of WORKDIR/ladder.")
 
 
 def main() -> None:
-    """Plays, prints and writes."""
+    """Plays the games, prints and writes the ratings."""
     if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the folder of a run, such as runs/connect_four")
+        raise UserError(
+            "--workdir is missing; give the workdir of a run, such as runs/connect_four"
+        )
     set_process_environment(process_environment())
 
     from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule

@@ -1,4 +1,4 @@
-"""Trains an agent on any environment: in one process, on its devices, or as a Launchpad program.
+"""Trains an agent in one process, on the devices of one machine, or as a distributed program.
 
 python programs/launch.py --config=configs/cartpole.py --workdir=runs/cartpole
 python programs/launch.py --config=configs/ppo_cartpole.py --layout=sebulba --workdir=runs/ppo
@@ -17,13 +17,13 @@ LAYOUT = flags.DEFINE_enum(
     "layout",
     "local",
     ["local", "sebulba", "distributed"],
-    "One thread, the devices of this machine, or a Launchpad program.",
+    "One process and thread, the devices of this machine, or a distributed program.",
 )
 ENV = flags.DEFINE_string(
     "env",
     None,
-    "Gymnasium environment, game of pgx such as 2048, or dm_env_rpc://HOST:PORT, instead of the "
-    "config's.",
+    "Gymnasium environment, pgx game such as 2048, or dm_env_rpc://HOST:PORT, instead of the "
+    "config's environment.",
 )
 
 
@@ -33,7 +33,7 @@ def make_config() -> TrainingConfig:
 
 
 def main() -> int:
-    """Trains, and returns the exit status or leaves with it."""
+    """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/cartpole")
     return training.train(make_config(), CONFIG.filename, LAYOUT.value)
 

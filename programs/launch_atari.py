@@ -1,4 +1,4 @@
-"""Trains an agent on an Atari game, as a Launchpad program or on the devices of this machine.
+"""Trains an agent on an Atari game, as a distributed program or on the devices of one machine.
 
 python programs/launch_atari.py --lp_launch_type=local_mp --game=MsPacman --workdir=runs/pacman
 python programs/launch_atari.py --layout=sebulba --agent=ppo --game=Pong --workdir=runs/pong
@@ -17,7 +17,7 @@ flags.adopt_module_key_flags(training)
 
 
 class Agent(enum.Enum):
-    """An agent, and its config file."""
+    """Config file of each agent."""
 
     MUZERO = "configs/atari.py"
     MUESLI = "configs/muesli_atari.py"
@@ -29,24 +29,24 @@ LAYOUT = flags.DEFINE_enum(
     "layout",
     "distributed",
     ["distributed", "sebulba"],
-    "A Launchpad program, or the devices of this machine.",
+    "A distributed program, or the devices of this machine.",
 )
-AGENT = flags.DEFINE_enum_class("agent", None, Agent, "Takes the config file of this agent.")
-GAME = flags.DEFINE_string("game", None, "Name of the game, as ALE spells it, such as MsPacman.")
+AGENT = flags.DEFINE_enum_class("agent", None, Agent, "Agent, which selects the config file.")
+GAME = flags.DEFINE_string("game", None, "Name of the game in ALE's spelling, such as MsPacman.")
 
 
 def make_config() -> TrainingConfig:
-    """The config file with its overrides, and the flags on top of it."""
+    """Returns the configuration of the file, the overrides and the flags."""
     if AGENT.value is not None:
         if not flags.FLAGS["config"].using_default_value:
-            raise UserError("--agent stands for a config file: give it, or --config, not both")
+            raise UserError("--agent selects a config file: give either --agent or --config")
         flags.FLAGS["config"].parse(AGENT.value.value)
     config = training.load_config(CONFIG)
     return training.replace_given(config, {"environment": {"game": GAME.value}})
 
 
 def main() -> int:
-    """Trains, and returns the exit status or leaves with it."""
+    """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/pacman")
     return training.train(make_config(), CONFIG.filename, LAYOUT.value)
 

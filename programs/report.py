@@ -23,7 +23,7 @@ SMOOTH = flags.DEFINE_integer(
 def main() -> None:
     """Reads the runs and writes the page."""
     if not WORKDIRS.value:
-        raise UserError("--workdir is missing; give the folder of a run, such as runs/cartpole")
+        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
     runs = [load_run(workdir) for workdir in dict.fromkeys(WORKDIRS.value)]
     output = Path(OUTPUT.value)
     try:

@@ -1,11 +1,11 @@
-"""Runs one node of the program, such as in a container; the others run elsewhere.
+"""Runs one node of a distributed program, such as in a container.
 
 CLUSTER_SPEC='{"cluster": {"replay": ["HOST:PORT"], "counter": [...], ...}}' \
     python programs/run_node.py --node=actor/0 --config=configs/cartpole.py --inference=local \
     --workdir=/shared/run
 
-Every node gets the same CLUSTER_SPEC, config and workdir, which all of them reach. What MUKOE_FLAGS
-holds counts as flags, too.
+All nodes get the same CLUSTER_SPEC and config, and a workdir on a shared file system. The
+environment variable MUKOE_FLAGS holds further flags.
 """
 
 import os
@@ -26,7 +26,7 @@ NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or acto
 
 
 def main() -> int:
-    """Becomes the node; returns only where it cannot."""
+    """Replaces this process by the node."""
     group, _, index = (NODE.value or "").partition("/")
     if not group or not index.isdecimal():
         raise UserError(f"--node is GROUP/INDEX, such as --node=actor/0, not {NODE.value!r}")
@@ -34,7 +34,7 @@ def main() -> int:
     config = training.load_config(CONFIG)
     if config.distributed.inference == "auto":
         raise UserError(
-            "inference=auto depends on the machine, and nodes may run on different ones: give "
+            "--inference=auto depends on the machine, and nodes run on different machines: give "
             "--inference=local, server or split"
         )
     threads = config.distributed.threads_of(group)

@@ -1,11 +1,11 @@
-"""Serves an environment over dm_env_rpc, to several clients at once.
+"""Serves an environment over dm_env_rpc to several clients.
 
 python programs/serve_environment.py --env=CartPole-v1 --port=5555
 python programs/serve_environment.py --config=configs/atari.py --config.environment.game=Pong
 python programs/launch.py --env=dm_env_rpc://localhost:5555 --workdir=runs/remote
 
-Each client has an environment of its own. Whoever reaches the port can use it, without a
-password: it is for this machine, or with --host for a private network.
+Each client gets an environment of its own. There is no authentication: the server is meant for this
+machine or, with --host, for a private network.
 """
 
 import dataclasses
@@ -26,24 +26,24 @@ from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config(None)
 ENV = flags.DEFINE_string(
-    "env", None, "Gymnasium environment, or game of pgx such as 2048, instead of the config's."
+    "env", None, "Gymnasium environment, or pgx game such as 2048, instead of the config's."
 )
-PORT = flags.DEFINE_integer("port", 0, "To listen to; 0 for a free one.", 0, 65535)
-HOST = flags.DEFINE_string("host", "127.0.0.1", "Interface to listen at.")
-MAX_CLIENTS = flags.DEFINE_integer("max_clients", 256, "Clients at a time.", 1)
+PORT = flags.DEFINE_integer("port", 0, "Port of the server; 0 for a free port.", 0, 65535)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "Address of the interface to listen on.")
+MAX_CLIENTS = flags.DEFINE_integer("max_clients", 256, "Maximum number of simultaneous clients.", 1)
 
 _POLL_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Served:
-    """What --config.environment.FIELD is about."""
+    """Group of the fields `--config.environment.FIELD`."""
 
     environment: Any
 
 
 def make_config() -> Any:
-    """The environment's config."""
+    """Returns the configuration of the environment, below `environment`."""
     config = None
     if flags.FLAGS.config:
         config = load_config_file(CONFIG.filename).environment
@@ -55,9 +55,9 @@ def make_config() -> Any:
 
 
 def main() -> int:
-    """Serves until it is told to end, and returns the exit status or leaves with it."""
+    """Serves until SIGINT or SIGTERM, and returns the exit status."""
     require_dm_env_rpc()
-    # gRPC would say beside the program's own line that it cannot listen.
+    # Without gRPC's own messages about a port that is in use.
     quiet = {"GRPC_VERBOSITY": "NONE"}
     set_process_environment(process_environment(threads=1, cpu_only=True) | quiet)
 
@@ -78,8 +78,8 @@ def main() -> int:
         idle = server.stop()
     status = STATUS_INTERRUPTED if signal.SIGINT in signals else 0
     if not idle:
-        # An environment that does not return from a call would hold up the exit.
-        print("left while an environment was still stepping", file=sys.stderr, flush=True)
+        # An environment that does not return from a call would block the exit.
+        print("exited while an environment was stepping", file=sys.stderr, flush=True)
         os._exit(status)
     return status
 

@@ -1,9 +1,9 @@
-"""Reports the mean score and the tiles of games of 2048, of a baseline or of an evaluation.
+"""Prints mean score and highest tiles of games of 2048, from a fixed player or an evaluation.
 
 python programs/tiles_2048.py --player=greedy_score --games=100
 python programs/tiles_2048.py --csv=runs/2048/evaluation/step1000-simulations24.csv
 
-Prints one JSON object.
+The output is one JSON object.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ from mukoe.configuration.bounds import LARGEST_SEED
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
-PLAYER = flags.DEFINE_string("player", None, "random, greedy_score or greedy_empty.")
-GAMES = flags.DEFINE_integer("games", 100, "Number of games.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same numbers.", 0, LARGEST_SEED)
-CSV = flags.DEFINE_string("csv", None, "Episodes of an evaluation, instead of a player.")
+PLAYER = flags.DEFINE_string("player", None, "Fixed player: random, greedy_score or greedy_empty.")
+GAMES = flags.DEFINE_integer("games", 100, "Number of games of the player.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of games and bootstrap.", 0, LARGEST_SEED)
+CSV = flags.DEFINE_string("csv", None, "CSV file of an evaluation instead of a player.")
 
 
 def main() -> None:
-    """Prints the statistics of the games."""
+    """Plays or reads games, and prints their statistics."""
     if (PLAYER.value is None) == (CSV.value is None):
         raise UserError("give either --player or --csv")
     player = PLAYER.value or ""

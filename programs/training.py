@@ -1,4 +1,4 @@
-"""What the programs that train have in common: flags, layouts, how a run starts."""
+"""Flags and start of a run, shared by the programs that train."""
 
 import dataclasses
 import os
@@ -23,47 +23,52 @@ from mukoe.system import process_environment, set_process_environment
 
 T = TypeVar("T")
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Where logs and checkpoints go.")
-RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir.")
-NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Actor processes (distributed).")
+WORKDIR = flags.DEFINE_string("workdir", None, "Directory of logs and checkpoints.")
+RESUME = flags.DEFINE_bool("resume", False, "Resume the run in --workdir.")
+NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Number of actor nodes (distributed).")
 INFERENCE = flags.DEFINE_enum(
     "inference",
     None,
     ["auto", "local", "server", "split"],
-    "Where actors' policies run (distributed).",
+    "Placement of the policy (distributed); see --config.distributed.inference.",
 )
-MAX_ACTOR_STEPS = flags.DEFINE_integer("max_actor_steps", None, "Agent steps of the whole run.")
-SEED = flags.DEFINE_integer("seed", None, "Everything that can be seeded follows from it.")
+MAX_ACTOR_STEPS = flags.DEFINE_integer(
+    "max_actor_steps", None, "Agent steps of the run, over all actors."
+)
+SEED = flags.DEFINE_integer("seed", None, "Seed of networks, environments, exploration and replay.")
 LAUNCHER = flags.DEFINE_enum(
-    "launcher", "launchpad", ["launchpad", "ray"], "What starts the program (distributed)."
+    "launcher", "launchpad", ["launchpad", "ray"], "Runtime that starts the nodes (distributed)."
 )
 RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",
     None,
-    "HOST:PORT of a Ray cluster's head; 'local' starts one; the cluster of this machine otherwise.",
+    "HOST:PORT of the head of a Ray cluster, or 'local' to start one; by default the running "
+    "cluster of this machine.",
 )
 CLUSTER = DEFINE_config(None, "cluster")
 DRY_RUN = flags.DEFINE_string(
     "dry_run",
     None,
-    "Folder for the build contexts and the job; starts nothing (--lp_launch_type=vertex_ai).",
+    "Folder of build contexts and job, which are not launched (--lp_launch_type=vertex_ai).",
 )
-GCP_PROJECT = flags.DEFINE_string("gcp_project", None, "Instead of GOOGLE_CLOUD_PROJECT.")
+GCP_PROJECT = flags.DEFINE_string(
+    "gcp_project", None, "Google Cloud project instead of $GOOGLE_CLOUD_PROJECT."
+)
 GCP_SERVICE_ACCOUNT = flags.DEFINE_string(
-    "gcp_service_account", None, "Instead of GOOGLE_CLOUD_SERVICE_ACCOUNT."
+    "gcp_service_account", None, "Service account instead of $GOOGLE_CLOUD_SERVICE_ACCOUNT."
 )
 GCP_LOCATION = flags.DEFINE_string("gcp_location", "us-central1", "Region of Vertex AI.")
 
-# What a resumed run may change.
+# Fields and groups that may change when a run is resumed.
 MAY_DIFFER = ("run", "distributed", "sebulba", "environment.address")
 
 
 def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
-    """The config file with its overrides, and the flags of this module on top of it.
+    """Returns the configuration of the file, the overrides and the flags of this module.
 
     Args:
-      config_file: of `DEFINE_config`.
-      env: names the environment instead of the file's; the overrides are about this one.
+      config_file: flag of `DEFINE_config`.
+      env: name of an environment that replaces the file's before the overrides are applied.
     """
     config = load_config_file(config_file.filename)
     if env is not None and hasattr(config, "environment"):
@@ -71,7 +76,7 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
         config = dataclasses.replace(config, environment=environment)
     config = apply_overrides(config, config_file.overrides)
     if not isinstance(config, TrainingConfig):
-        raise UserError(f"get_config() in {config_file.filename!r} gives no TrainingConfig")
+        raise UserError(f"get_config() in {config_file.filename!r} returns no TrainingConfig")
     return replace_given(
         config,
         {
@@ -91,17 +96,17 @@ def replace_given(config: T, values: Mapping[str, Mapping[str, Any]]) -> T:
 
 
 def require_workdir(example: str) -> None:
-    """Raises a `UserError` where no --workdir is given."""
+    """Raises a `UserError` if --workdir is missing."""
     if not WORKDIR.value:
-        raise UserError(f"--workdir is missing; give a folder, such as --workdir={example}")
+        raise UserError(f"--workdir is missing; give a directory, such as --workdir={example}")
 
 
 def train(config: TrainingConfig, config_filename: str, layout: str) -> int:
-    """Trains, and returns the exit status or leaves with it.
+    """Trains and returns the exit status; the distributed layout exits the process.
 
     Args:
-      config: of the run.
-      config_filename: the file that it comes from, which is kept in the workdir.
+      config: configuration of the run.
+      config_filename: file that the configuration comes from; the workdir keeps a copy.
       layout: 'local', 'sebulba' or 'distributed'.
     """
     if LAUNCHER.value == "ray" and layout != "distributed":
@@ -198,8 +203,8 @@ def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
         ) from error
     if not flags.FLAGS.cluster:
         raise UserError(
-            "Vertex AI needs to know the machines: --cluster=configs/cluster_vertex_cpu.py or "
-            "--cluster=configs/cluster_vertex_gpu.py"
+            "--lp_launch_type=vertex_ai needs the machines of each group: give "
+            "--cluster=configs/cluster_vertex_cpu.py or configs/cluster_vertex_gpu.py"
         )
     cluster = _load(CLUSTER, VertexClusterConfig)
     files = launch.run_files(config, config_filename)
@@ -219,7 +224,7 @@ def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
 def _load(config_file: Any, kind: type) -> Any:
     config = config_file.load()
     if not isinstance(config, kind):
-        raise UserError(f"get_config() in {config_file.filename!r} gives no {kind.__name__}")
+        raise UserError(f"get_config() in {config_file.filename!r} returns no {kind.__name__}")
     return config
 
 

@@ -1,4 +1,4 @@
-"""Shows what an agent does and what its search thinks: as text, a video, a tree, or in a game.
+"""Shows the decisions of an agent and its search as text, as a video, as a tree, or in a game.
 
 python programs/watch.py --workdir=runs/cartpole --video=cartpole.mp4
 """
@@ -22,34 +22,54 @@ if TYPE_CHECKING:
     from mukoe.viewing.episodes import EpisodeStep
     from mukoe.viewing.inspected_agent import InspectedAgent
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Of the run to look at.")
-BEST = flags.DEFINE_bool("best", False, "The checkpoint with the best evaluation.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint of this learner step; else the newest.")
-SIMULATIONS = flags.DEFINE_integer("simulations", None, "Per decision; else the run's own.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the episodes.", 0, LARGEST_SEED)
-EPISODES = flags.DEFINE_integer("episodes", 1, "How many.", lower_bound=1)
-MAX_STEPS = flags.DEFINE_integer("max_steps", 2_000, "Longest episode shown.", lower_bound=1)
-SELF_PLAY = flags.DEFINE_bool(
-    "self_play", False, "In a game of two, the agent plays both sides, not the opponent's."
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
 )
-VIDEO = flags.DEFINE_string("video", None, "Writes the episodes to this .mp4 or .gif.")
-FPS = flags.DEFINE_float("fps", None, "Steps per second of the video; else 15, or 1 for boards.")
-TREE = flags.DEFINE_string("tree", None, "Writes one search to this .svg.")
-TREE_STEP = flags.DEFINE_integer("tree_step", 0, "The step that it is of.", 0, LARGEST_COUNT)
-TREE_NODES = flags.DEFINE_integer("tree_nodes", 60, "The most nodes that it has.", lower_bound=1)
-PLAY = flags.DEFINE_enum("play", None, ["terminal", "browser"], "Plays a board game with you.")
-SEAT = flags.DEFINE_integer("seat", 0, "Yours: 0 moves first, 1 second.", 0, 1)
-PORT = flags.DEFINE_integer("port", 8000, "Of the page for --play=browser; 0: any.", 0, 65535)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per decision instead of the run's value."
+)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the episodes.", 0, LARGEST_SEED)
+EPISODES = flags.DEFINE_integer("episodes", 1, "Number of episodes.", lower_bound=1)
+MAX_STEPS = flags.DEFINE_integer(
+    "max_steps", 2_000, "Maximum number of steps of an episode.", lower_bound=1
+)
+SELF_PLAY = flags.DEFINE_bool(
+    "self_play", False, "The agent plays both sides of a two-player game."
+)
+VIDEO = flags.DEFINE_string("video", None, "Video file of the episodes, .mp4 or .gif.")
+FPS = flags.DEFINE_float(
+    "fps", None, "Steps per second of the video; by default 15, and 1 for board games."
+)
+TREE = flags.DEFINE_string("tree", None, "SVG file of one search tree.")
+TREE_STEP = flags.DEFINE_integer(
+    "tree_step", 0, "Step of the episode whose tree is drawn.", 0, LARGEST_COUNT
+)
+TREE_NODES = flags.DEFINE_integer(
+    "tree_nodes", 60, "Maximum number of nodes of the tree.", lower_bound=1
+)
+PLAY = flags.DEFINE_enum(
+    "play", None, ["terminal", "browser"], "Play a board game against the agent."
+)
+SEAT = flags.DEFINE_integer("seat", 0, "Seat of the user: 0 moves first, 1 second.", 0, 1)
+PORT = flags.DEFINE_integer(
+    "port", 8000, "Port of the page of --play=browser; 0 for a free port.", 0, 65535
+)
 
 
 def main() -> int:
-    """Shows it, and returns the exit status."""
+    """Shows the agent and returns the exit status."""
     if not WORKDIR.value:
-        raise UserError("--workdir is missing; give that of a run, such as --workdir=runs/cartpole")
+        raise UserError(
+            "--workdir is missing; give the workdir of a run, such as --workdir=runs/cartpole"
+        )
     asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
     if len(asked) > 1:
-        raise UserError(f"one thing at a time: {' and '.join(asked)} were given")
-    # Gymnasium draws into arrays; SDL is not to look for a screen.
+        raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
+    # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
 
@@ -61,7 +81,9 @@ def main() -> int:
     agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)
     if (TREE.value or PLAY.value) and not agent.searches:
         flag = "tree" if TREE.value else "play"
-        raise UserError(f"this agent acts without a search, so there is none for --{flag} to show")
+        raise UserError(
+            f"--{flag} needs an agent that searches, and this agent acts without a search"
+        )
     show = _play if PLAY.value else _write_tree if TREE.value else _write_video
     return (show if VIDEO.value or TREE.value or PLAY.value else _print)(run, agent)
 
@@ -78,9 +100,9 @@ def _check_outputs() -> None:
     if FPS.value is not None and not 0 < FPS.value <= 240:
         raise UserError(f"--fps must be above 0 and at most 240, not {FPS.value:g}")
     if TREE.value and Path(TREE.value).suffix.lower() != ".svg":
-        raise UserError(f"a tree is an SVG: --tree must end with .svg, unlike '{TREE.value}'")
+        raise UserError(f"--tree must end with .svg, unlike '{TREE.value}'")
     if TREE.value and not Path(TREE.value).parent.is_dir():
-        raise UserError(f"there is no folder '{Path(TREE.value).parent}' to write the tree to")
+        raise UserError(f"the folder of --tree does not exist: '{Path(TREE.value).parent}'")
 
 
 def _game_of(run: "StoredRun") -> str:
@@ -135,7 +157,7 @@ def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
     path = Path(str(VIDEO.value))
     count = write_video(path, pictures, fps)
     environment.close()
-    print(f"{path}: {count} pictures, {count / fps:.1f} s")
+    print(f"{path}: {count} frames, {count / fps:.1f} s")
     return 0
 
 
@@ -163,7 +185,7 @@ def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
 
     board = find_board(run.environment_spec, _game_of(run))
     if board is None:
-        raise UserError("--play is for board games of two players, which this run is not about")
+        raise UserError("--play needs a run of a two-player board game")
 
     def new_game(seat: int) -> "BoardGame":
         return BoardGame(agent, _environment(run, evaluation=False), board, seat)

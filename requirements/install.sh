@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes a virtual environment that holds exactly one lock file and mukoe itself, editable.
+# Creates a virtual environment with the packages of one lock file and mukoe itself, editable.
 #
 #   requirements/install.sh VENV PYTHON_VERSION LOCK
 #
-# It does nothing where that is already so, and starts again from a half-made or moved
-# environment. The Python is looked for as python3.X, in pyenv and in uv.
+# Does nothing if the environment is up to date, and recreates an incomplete or moved one. Python is
+# searched as python3.X, in pyenv and in uv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ die() {
   exit 1
 }
 
-runs_here() { # the shims of pyenv and python3.X without venv are there, but do not run
+runs_here() { # shims of pyenv and python3.X without venv exist, but do not run
   "$1" -c "import ensurepip, sys, venv
 sys.exit('%d.%d' % sys.version_info[:2] != '$version')" >/dev/null 2>&1
 }
@@ -31,7 +31,7 @@ find_python() {
     "$(uv python find --system "$version" 2>/dev/null)" \
     python3; do
     if [ -n "$candidate" ] && runs_here "$candidate"; then
-      # The one behind the environment that may be active, which may be the one to replace.
+      # Base interpreter of an active environment, which may be the environment to replace.
       "$candidate" -c "import os, sys
 base = os.path.join(sys.base_prefix, 'bin', 'python$version')
 print(base if os.access(base, os.X_OK) else sys.executable)"
@@ -41,10 +41,10 @@ print(base if os.access(base, os.X_OK) else sys.executable)"
   return 1
 }
 
-# Another terminal may be installing into the same place.
+# One installation into a folder at a time.
 if command -v flock >/dev/null; then
   exec 9>"$venv.lock"
-  flock -w 900 9 || die "another installation into $venv has not ended after 15 minutes"
+  flock -w 900 9 || die "another installation into $venv holds its lock for more than 15 minutes"
 fi
 
 wanted=$(echo "$PWD"; cat "$lock" $bootstrap setup.cfg pyproject.toml "$0" | cksum)
@@ -60,19 +60,18 @@ if [ "$lock" = requirements/lock-py310.txt ] && [ "$(uname -sm)" != "Linux x86_6
     "the core runs here: make test-core, or pip install -e ."
 fi
 
-# A stamp says that the environment was whole once: it is brought up to date. Without one
-# it is half made.
+# With a stamp the environment is complete and is updated; without one it is incomplete.
 if [ ! -e "$stamp" ] || [ "$(head -n 1 "$stamp")" != "$PWD" ]; then
   python=$(find_python) || die "Python $version was not found as python$version, in pyenv" \
     "or in uv; install it (pyenv install $version, or uv python install $version)," \
-    "or say where it is with PYTHON=/path/to/python$version"
-  echo "mukoe: making $venv with $python"
+    "or give its path: PYTHON=/path/to/python$version"
+  echo "mukoe: creating $venv with $python"
   rm -rf "$venv"
   "$python" -m venv "$venv"
 fi
 rm -f "$stamp"
 
-# uv listens to other variables than pip; what is set for pip is meant for both.
+# uv reads other variables than pip; the settings of pip apply to both.
 ca_bundle=${PIP_CERT:-${REQUESTS_CA_BUNDLE:-}}
 if [ -z "${SSL_CERT_FILE:-}" ] && [ -n "$ca_bundle" ]; then
   export SSL_CERT_FILE=$ca_bundle
@@ -83,14 +82,14 @@ if [ -z "${UV_DEFAULT_INDEX:-}" ] && [ -n "$index" ]; then
   export UV_DEFAULT_INDEX=$index
 fi
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
-export UV_LINK_MODE=${UV_LINK_MODE:-copy} # a link would share files with a cache that others change
+export UV_LINK_MODE=${UV_LINK_MODE:-copy} # links would share files with a cache that other processes change
 
 if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
     --require-hashes -r $bootstrap
 fi
 uv=("$venv/bin/uv" pip)
-# What is built from source (dm-acme) is built with the setuptools of the lock.
+# Source distributions (dm-acme) are built with the setuptools of the lock.
 "${uv[@]}" sync --python "$venv/bin/python" --require-hashes --build-constraints "$lock" "$lock"
 "${uv[@]}" install --python "$venv/bin/python" --quiet --no-deps --no-build-isolation -e .
 "${uv[@]}" check --python "$venv/bin/python"

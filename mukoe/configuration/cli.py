@@ -1,4 +1,4 @@
-"""The command line of every program: flags, `--config.FIELD=VALUE`, one-line errors.
+"""Command line of every program: flags, `--config.FIELD=VALUE`, one-line errors.
 
 `--config=FILE.py` names a file whose `get_config()` returns a frozen dataclass, and
 `--config.FIELD=VALUE` replaces its fields. The syntax is that of ml_collections' `config_flags`.
@@ -26,10 +26,10 @@ _HELP = frozenset({"--help", "-help", "--h", "-h"})
 
 
 class ConfigFlag:
-    """What `--config` and `--config.FIELD` were given.
+    """Values of `--config` and `--config.FIELD`.
 
-    filename: the config file.
-    overrides: dotted field names and the text given for each, in the order typed.
+    filename: config file.
+    overrides: text by dotted field name, in the order of the command line.
     """
 
     def __init__(self, holder: flags.FlagHolder[str | None]):
@@ -38,7 +38,7 @@ class ConfigFlag:
 
     @property
     def filename(self) -> str:
-        """The config file; raises UserError if none was given."""
+        """Config file; raises UserError if none was given."""
         name = self._holder.value
         if not name:
             raise UserError(
@@ -50,7 +50,7 @@ class ConfigFlag:
         """Returns the configuration: `get_config(*arguments)` with the overrides applied.
 
         Raises:
-          UserError: the file is missing or broken, or an override does not fit.
+          UserError: the file is missing or invalid, or an override is invalid.
         """
         config = load_config_file(self.filename, *arguments)
         return apply_overrides(config, self.overrides)
@@ -60,14 +60,14 @@ _config_flags: dict[str, ConfigFlag] = {}
 
 
 def DEFINE_config(default: str | None, name: str = "config") -> ConfigFlag:  # noqa: N802
-    """Defines `--NAME=FILE.py` and takes over every `--NAME.FIELD=VALUE`.
+    """Defines `--NAME=FILE.py` and `--NAME.FIELD=VALUE`.
 
     Works in programs that are started with `run_main`.
     """
     holder = flags.DEFINE_string(
         name,
         default,
-        f"Config file; its fields are replaced with --{name}.FIELD=VALUE.",
+        f"Config file; --{name}.FIELD=VALUE replaces a field.",
     )
     _config_flags[name] = ConfigFlag(holder)
     return _config_flags[name]
@@ -98,7 +98,7 @@ def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any
         raise UserError(f"config file {path!r} does not exist")
     if importable:
         add_import_folder(Path(path).parent)
-    # The whole path: a config may load another one of the same name.
+    # The full path is part of the module name: a config may load another one of the same name.
     name = "config_" + "_".join(Path(path).resolve().with_suffix("").parts[1:])
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -115,8 +115,8 @@ def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any
     except Exception as error:
         raise UserError(_describe_failure(path, error)) from error
     finally:
-        # Out of the table of modules, what the file defines is pickled by value, and so
-        # reaches processes that cannot import it.
+        # Classes of a module that is not in sys.modules are pickled by value, so processes that
+        # cannot import the file can load them.
         del sys.modules[module.__name__]
     if not hasattr(config, "__dataclass_fields__") or isinstance(config, type):
         raise UserError(
@@ -126,7 +126,7 @@ def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any
 
 
 def _describe_failure(path: str, error: Exception) -> str:
-    """Says what went wrong in a config file, and at which of its lines."""
+    """Returns the error of a config file with its line."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
@@ -141,13 +141,17 @@ def _describe_failure(path: str, error: Exception) -> str:
 def split_overrides(
     argv: Sequence[str], names: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """Takes `--NAME.FIELD=VALUE` out of the arguments.
+    """Splits `--NAME.FIELD=VALUE` from the other arguments.
 
-    `--NAME.FIELD VALUE` is the same; `--NAME.FIELD` alone is true and `--noNAME.FIELD`
-    is false.
+    `--NAME.FIELD VALUE` has the same meaning; `--NAME.FIELD` alone sets true, `--noNAME.FIELD`
+    false.
+
+    Args:
+      argv: command line.
+      names: names of the config flags.
 
     Returns:
-      The other arguments, and for each name its fields and their text.
+      The other arguments, and by name the text of each field.
     """
     others: list[str] = []
     overrides: dict[str, dict[str, str]] = {name: {} for name in names}

@@ -41,7 +41,7 @@ def test_what_does_not_fit_gets_one_line(tmp_path):
         (
             "launch_atari.py",
             ("--layout=sebulba", "--agent=ppo", "--config=configs/ppo_pong.py"),
-            "not both",
+            "give either --agent or --config",
         ),
     ):
         result = run_program(program, f"--workdir={tmp_path}/run", *flags)

@@ -39,7 +39,7 @@ def test_a_video_shows_every_step(cartpole, tmp_path):
     output = watch(cartpole, f"--video={path}", "--episodes=2", "--max_steps=5", "--fps=10")
     frames = [np.asarray(frame) for frame in imageio.get_reader(path)]
     assert len(frames) == 12  # Five steps and the end, twice.
-    assert "12 pictures, 1.2 s" in output
+    assert "12 frames, 1.2 s" in output
     assert all(frame.shape == (720, 1280, 3) for frame in frames)
     for before, after in zip(frames, frames[1:], strict=False):
         assert np.abs(before.astype(int) - after).max() > 60
@@ -60,7 +60,7 @@ def test_a_gif_of_a_board_game(tic_tac_toe, tmp_path):
     path = tmp_path / "game.gif"
     output = watch(tic_tac_toe, f"--video={path}", "--self_play", "--simulations=4")
     frames = [np.asarray(frame)[..., :3] for frame in imageio.get_reader(path)]
-    assert 6 <= len(frames) <= 10 and f"{len(frames)} pictures, {len(frames):.1f} s" in output
+    assert 6 <= len(frames) <= 10 and f"{len(frames)} frames, {len(frames):.1f} s" in output
     assert frames[0].shape == (360, 640, 3)
     assert all(np.any(a != b) for a, b in zip(frames, frames[1:], strict=False))
 
@@ -88,7 +88,8 @@ def test_text(cartpole):
 def test_an_agent_without_search(cartpole, tmp_path):
     message = watch(cartpole, "--simulations=0", f"--tree={tmp_path / 't.svg'}", status=2)
     assert (
-        message == "error: this agent acts without a search, so there is none for --tree to show\n"
+        message
+        == "error: --tree needs an agent that searches, and this agent acts without a search\n"
     )
     output = watch(cartpole, "--simulations=0", "--max_steps=2")
     assert "line [" not in output and "policy [" in output
@@ -132,7 +133,7 @@ def test_the_browser_ends_on_interrupt(tic_tac_toe):
         (["--workdir=x", "--video=v.avi"], "ends with .mp4 or .gif"),
         (["--workdir=x", "--video=v.gif", "--tree=t.svg"], "--video and --tree were given"),
         (["--workdir=x", "--tree=t.png"], "must end with .svg"),
-        (["--workdir=x", "--tree=missing/t.svg"], "there is no folder 'missing'"),
+        (["--workdir=x", "--tree=missing/t.svg"], "the folder of --tree does not exist: 'missing'"),
         (["--workdir=x", "--fps=0"], "--fps must be above 0"),
         (["--workdir=x", "--play=phone"], "should be one of <terminal|browser>"),
         (["--workdir=x", "--episodes=0"], "episodes"),
