@@ -1,10 +1,10 @@
-"""Steps per second of environments behind dm_env_rpc, beside the same ones without it.
+"""Steps per second of environments behind dm_env_rpc, compared with direct environments.
 
 python benchmarks/remote_environment.py
 python benchmarks/remote_environment.py --config=configs/atari.py
 
-The server, a process of its own, is on core 1 and the client on core 0; actions are random. Each
-case is held against the same vector stepped directly on core 0, measured in turns with it.
+The server is a separate process on core 1, the client runs on core 0, and actions are random. Each
+case is compared with the same vector stepped directly on core 0, in interleaved measurements.
 """
 
 import json
@@ -22,15 +22,15 @@ from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
 from mukoe.environments.vector import EnvironmentFactory
 
 CONFIG = DEFINE_config("configs/cartpole.py")
-SECONDS = flags.DEFINE_float("seconds", 1.0, "Of each measurement.")
-REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each case.")
-SERVE = flags.DEFINE_bool("serve", False, "Be the server.")
+SECONDS = flags.DEFINE_float("seconds", 1.0, "Duration of each measurement.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Number of measurements of each case.")
+SERVE = flags.DEFINE_bool("serve", False, "Run as the server.")
 
 NUM_ENVS = (1, 8)
 
 
 def serve() -> None:
-    """Serves until the input ends; answers every line by the port."""
+    """Serves until the end of the input; responds to each line with the port."""
     from mukoe.environments.dm_env_rpc.server import Server
     from mukoe.environments.dm_env_rpc.single import single_environments
 
@@ -43,7 +43,7 @@ def serve() -> None:
 
 
 def stepping(factory: EnvironmentFactory, num_envs: int) -> Callable[[], float]:
-    """Returns what measures the steps per second of a vector."""
+    """Returns a function that measures the steps per second of a vector."""
     environment = factory(0, num_envs, False)
     environment.reset()
     actions = np.random.default_rng(0).integers(
@@ -63,7 +63,7 @@ def stepping(factory: EnvironmentFactory, num_envs: int) -> Callable[[], float]:
 
 
 def measure(report: Report, port: int) -> None:
-    """Adds the rows of all cases."""
+    """Adds the rows of all cases to the report."""
     direct = CONFIG.load().environment.make_factory()
     remote = DmEnvRpcConfig(f"dm_env_rpc://localhost:{port}").make_factory()
     for num_envs in NUM_ENVS:
@@ -81,7 +81,7 @@ def measure(report: Report, port: int) -> None:
                 rates["remote"],
                 "stepped directly",
                 rates["direct"],
-                note=f"{milliseconds:.2f} ms a step of all",
+                note=f"{milliseconds:.2f} ms per vector step",
             )
         )
 
