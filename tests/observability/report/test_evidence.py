@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mukoe.configuration.workdir import flatten
+from mukoe.configuration.workdir import flatten, stored_config
 from mukoe.errors import UserError
 from mukoe.observability.report.evidence import collect, read_all, read_evidence, write_evidence
 from mukoe.observability.report.results_page import make_results
@@ -54,7 +54,7 @@ def test_record_of_a_finished_run(tmp_path):
     (workdir / "command.json").write_text(json.dumps(command))
     record = collect(load_run(workdir), "cartpole_3", 50.0)
     assert (record.group, record.environment, record.seed) == ("cartpole", "CartPole-v1", 3)
-    assert record.config == dict(flatten(json.loads((workdir / "config.json").read_text())))
+    assert record.config == dict(flatten(stored_config(workdir)))
     assert record.command == {**command, "argv": ["programs/launch.py", "--workdir=cartpole_3"]}
     assert (record.agent_steps, record.minutes, record.cpu_hours_at_most) == (3000, 15.0, 0.5)
     assert (record.last_return, record.best_return) == (40.0, 50.0)
