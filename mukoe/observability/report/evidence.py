@@ -25,6 +25,7 @@ RECORD_FILE = "run.json"
 EVALUATIONS_FILE = "evaluations.csv"
 
 _SOURCE = "workdir"
+_COMMAND_FIELDS = ("python", "versions", "cpus")
 _COLUMNS = (ACTOR_STEPS, MINUTES, "episode_return")
 
 
@@ -145,12 +146,11 @@ def without_seed(name: str, seed: Any) -> str:
 
 
 def _portable(command: Mapping[str, Any], workdir: Path) -> dict[str, Any]:
-    """Returns the command without folders of this machine: paths become relative."""
-    folders = [f"{Path.cwd()}/", f"{workdir.resolve().parent}/"]
+    """Returns the published part of command.json, with paths relative to this folder."""
     argv = [str(part) for part in command.get("argv", [])]
-    for folder in folders:
+    for folder in (f"{Path.cwd()}/", f"{workdir.resolve().parent}/"):
         argv = [part.replace(folder, "") for part in argv]
-    return {**command, "argv": argv}
+    return {"argv": argv} | {name: command.get(name) for name in _COMMAND_FIELDS}
 
 
 def write_evidence(evidence: Evidence, folder: Path) -> None:

@@ -51,7 +51,8 @@ def test_record_of_a_finished_run(tmp_path):
         "versions": {"jax": "0.5.3"},
         "cpus": 2,
     }
-    (workdir / "command.json").write_text(json.dumps(command))
+    stored = {**command, "config_file": str(tmp_path / "config.py")}
+    (workdir / "command.json").write_text(json.dumps(stored))
     record = collect(load_run(workdir), "cartpole_3", 50.0)
     assert (record.group, record.environment, record.seed) == ("cartpole", "CartPole-v1", 3)
     assert record.config == dict(flatten(stored_config(workdir)))
