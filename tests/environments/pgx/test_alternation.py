@@ -1,4 +1,4 @@
-"""Backgammon with waiting players, against pgx's own game."""
+"""Backgammon with alternating turns, against Backgammon of pgx."""
 
 import jax
 import numpy as np
@@ -11,17 +11,11 @@ import pgx
 from mukoe.environments.pgx.alternation import PASS
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.rules import load_rules
-
-
-def select(condition, if_true, if_false):
-    def where(left, right):
-        return np.where(condition.reshape((-1,) + (1,) * (left.ndim - 1)), left, right)
-
-    return jax.tree.map(where, if_true, if_false)
+from mukoe.nests import tree_where
 
 
 def test_turns_alternate_and_the_game_is_that_of_pgx():
-    """Games of random moves, side by side with pgx's, which no player waits in."""
+    """Random moves in both implementations; those of pgx have no waiting player."""
     rules = load_rules("backgammon", max_steps=None)
     games = 4
     step = jax.jit(rules.step)
@@ -40,15 +34,15 @@ def test_turns_alternate_and_the_game_is_that_of_pgx():
         action = np.where(legal, random.random(legal.shape), -1).argmax(-1)
         keys = jax.random.split(jax.random.PRNGKey(count + 1), games)
         moved = inner_step(inner, action, keys)
-        inner = select(waits, inner, moved)
+        inner = tree_where(waits, inner, moved)
         before = np.asarray(position.current_player)
         position = step(position, action, keys)
-        # Every action passes the turn, be it that of a player who waits.
+        # Every action passes the turn, including that of the waiting player.
         np.testing.assert_array_equal(position.current_player, 1 - before)
         np.testing.assert_array_equal(position.inner._board, inner._board)
         whose = np.where(position.waits, 1 - position.current_player, position.current_player)
         np.testing.assert_array_equal(whose, inner.current_player)
-        # The dice of the other one are seen by who waits.
+        # The waiting player observes the dice of the other player, negated.
         dice = np.asarray(position.observation)[:, 28:]
         signs = np.where(position.waits, -1, 1)
         np.testing.assert_array_equal(dice * signs[:, None], np.asarray(inner.observation)[:, 28:])
