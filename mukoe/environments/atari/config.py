@@ -16,9 +16,6 @@ from mukoe.environments.atari.roms import game_names
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
-RESIZE_METHODS = ("area", "linear")
-"""Values of `AtariConfig.resize`."""
-
 
 @dataclasses.dataclass(frozen=True)
 class AtariConfig(Validated):
@@ -38,7 +35,7 @@ class AtariConfig(Validated):
     width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)] = 96
     # Interpolation of the screen: 'area' (mean of the covered pixels) or 'linear' (several
     # times faster, skips pixels). MuZero: unspecified.
-    resize: str = "area"
+    resize: Literal["area", "linear"] = "area"
     # Probability, at each emulator frame, that the previous action is repeated (sticky actions).
     # Machado 0.25, Nature DQN 0; MuZero: unspecified.
     sticky_actions: Annotated[float, Meta(ge=0, lt=1)] = 0.25
@@ -76,10 +73,6 @@ class AtariConfig(Validated):
         if self.max_frames <= self.noop_max:
             raise UserError(
                 f"max_frames must be more than noop_max ({self.noop_max}), not {self.max_frames}"
-            )
-        if self.resize not in RESIZE_METHODS:
-            raise UserError(
-                f"Atari resize must be one of {', '.join(RESIZE_METHODS)}; got '{self.resize}'"
             )
 
     def make_factory(self) -> EnvironmentFactory:

@@ -105,8 +105,8 @@ def test_games_that_are_cut_and_games_that_end_do_not_disturb_each_other():
     assert vectors[0].finished_episodes() == vectors[1].finished_episodes()
 
 
-def test_the_observation_after_a_game_is_not_grabbed_by_ale():
-    """What `fits` says of its one exception; where ALE mends it, the docstring is outdated."""
+def test_the_observation_after_a_game_is_not_captured_by_ale():
+    """Exception of `is_supported`; if ALE fixes it, that docstring is outdated."""
     outdated = total = 0
     for (ale, python), _ in play_both(config("Breakout", height=105, width=80), 400):
         for index in np.flatnonzero(ale.last()):
