@@ -1,6 +1,7 @@
 """MuZero on an Atari game, small enough for the CPU of a laptop."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
@@ -26,10 +27,10 @@ def get_config() -> TrainingConfig:
             search=SearchConfig(
                 algorithm="gumbel", num_simulations=8, max_num_considered_actions=9
             ),
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=5),
+            loss=UnrollLossConfig(unroll_steps=5, td_steps=5),
             # With the paper's exponents of 1, the weights over their largest leave next to
             # nothing of a small batch but its best known sample; these are Schaul et al.'s.
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=500,
                 batch_size=32,

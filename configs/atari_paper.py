@@ -6,7 +6,8 @@ Reanalysis itself (new targets for old data) is not part of this agent: these ar
 settings for learning from 2 samples per state. Needs accelerators and many actors.
 """
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
@@ -50,7 +51,7 @@ def get_config() -> TrainingConfig:
                 # [2], at 0, 50% and 75% of 1M updates.
                 temperature_schedule=((0, 1.0), (500_000, 0.5), (750_000, 0.25)),
             ),
-            loss=MuZeroLossConfig(
+            loss=UnrollLossConfig(
                 unroll_steps=5,  # [1] G
                 td_steps=5,  # [1] H
                 bootstrap="search",  # [1] G
@@ -58,7 +59,7 @@ def get_config() -> TrainingConfig:
                 value_weight=0.25,  # [1] H
                 reward_weight=1.0,  # [1] G
             ),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=10_000_000,  # silent; [2] keeps 125k sequences of 200 steps
                 min_size=50_000,  # silent
                 batch_size=1024,  # [1] G

@@ -1,6 +1,7 @@
 """MuZero on CartPole-v1, for two CPU cores."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
@@ -36,7 +37,7 @@ def get_config() -> TrainingConfig:
                 # Nearly greedy soon: random actions let the pole fall, and hide the drift.
                 temperature_schedule=((0, 1.0), (400, 0.25)),
             ),
-            loss=MuZeroLossConfig(
+            loss=UnrollLossConfig(
                 unroll_steps=5,
                 # The edge is some hundred steps away: 10 carry the news of it faster than 5.
                 td_steps=10,
@@ -44,7 +45,7 @@ def get_config() -> TrainingConfig:
                 bootstrap="target",
                 value_weight=1.0,
             ),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=20_000,
                 min_size=500,
                 batch_size=128,

@@ -1,7 +1,7 @@
 """AlphaZero on Connect Four by self-play."""
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
-from mukoe.agents.muzero.config import MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -18,7 +18,7 @@ def get_config() -> TrainingConfig:
             game="connect_four",
             network=AlphaZeroNetworkConfig(width=32, blocks=4, head_channels=8, head_sizes=(64,)),
             search=SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=4_000,
                 batch_size=128,

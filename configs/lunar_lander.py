@@ -1,6 +1,7 @@
 """MuZero on LunarLander-v3, from its vector of eight numbers."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
@@ -29,8 +30,8 @@ def get_config() -> TrainingConfig:
                 discount=0.99,
                 temperature_schedule=((0, 1.0), (3_000, 0.5), (10_000, 0.25)),
             ),
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),
+            replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=1_000,
                 batch_size=128,

@@ -1,6 +1,7 @@
 """MuZero on MinAtar's Breakout."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -28,8 +29,8 @@ def get_config() -> TrainingConfig:
                 discount=0.99,
                 temperature_schedule=((0, 1.0), (5_000, 0.5)),
             ),
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),
+            replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=2_000,
                 batch_size=128,

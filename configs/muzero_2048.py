@@ -1,6 +1,7 @@
 """MuZero on 2048, for two CPU cores: `stochastic_2048.py` without a model of chance."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
@@ -27,7 +28,7 @@ def get_config() -> TrainingConfig:
                 reward_support=SupportConfig(0.0, 80.0, 81),
             ),
             search=SearchConfig(algorithm="gumbel", num_simulations=24, discount=0.999),
-            loss=MuZeroLossConfig(
+            loss=UnrollLossConfig(
                 unroll_steps=5,
                 # A game has several hundred moves. The news of its end go 10 moves further with
                 # every new target network; the stored values are too old, and λ = 0.5 takes
@@ -36,7 +37,7 @@ def get_config() -> TrainingConfig:
                 td_lambda=1.0,
                 bootstrap="target",
             ),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=200_000,
                 min_size=5_000,
                 batch_size=256,

@@ -1,6 +1,7 @@
 """MuZero on Connect Four by self-play."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -33,8 +34,8 @@ def get_config() -> TrainingConfig:
                 discount=1.0,
             ),
             # No game is longer than 42 moves, so returns are outcomes.
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
+            replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=4_000,
                 batch_size=128,

@@ -1,6 +1,6 @@
 """Stochastic MuZero on 2048, for two CPU cores."""
 
-from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
@@ -29,7 +29,7 @@ def get_config() -> TrainingConfig:
             ),
             # Half of the simulations add an afterstate, half of them a state.
             search=SearchConfig(algorithm="gumbel", num_simulations=24, discount=0.999),
-            loss=MuZeroLossConfig(
+            loss=UnrollLossConfig(
                 unroll_steps=5,
                 # A game has several hundred moves. The news of its end go 10 moves further with
                 # every new target network; the stored values are too old, and λ = 0.5 takes
@@ -40,7 +40,7 @@ def get_config() -> TrainingConfig:
             ),
             # 15 free cells, with a 2 or a 4 in them: at most 30 outcomes.
             chance=ChanceConfig(codebook_size=32),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=200_000,
                 min_size=5_000,
                 batch_size=256,

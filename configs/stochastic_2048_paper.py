@@ -5,7 +5,7 @@ Source: Antonoglou et al., "Planning in Stochastic Environments with a Learned M
 does not say is marked.
 """
 
-from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
@@ -46,7 +46,7 @@ def get_config() -> TrainingConfig:
                 # By learner steps.
                 temperature_schedule=((0, 1.0), (100_000, 0.5), (200_000, 0.1), (300_000, 0.0)),
             ),
-            loss=MuZeroLossConfig(
+            loss=UnrollLossConfig(
                 unroll_steps=5,
                 # TD(λ) over 10 steps.
                 td_steps=10,
@@ -65,7 +65,7 @@ def get_config() -> TrainingConfig:
                 # The paper draws outcomes from σ.
                 sample_outcomes=True,
             ),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 # Paper: 125,000 trajectories. Here items are steps: 125,000 games of 2,000 moves
                 # would be 250M of them, more than fits into the memory of one machine.
                 capacity=5_000_000,

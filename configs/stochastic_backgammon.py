@@ -4,7 +4,7 @@ Source: Stochastic MuZero (Antonoglou et al., ICLR 2022). It plays whole turns a
 searches with 1,600 simulations; here every die is an action of its own.
 """
 
-from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
@@ -32,10 +32,10 @@ def get_config() -> TrainingConfig:
             search=SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0),
             # Paper: Monte-Carlo returns. Games of beginners have hundreds of moves, and would
             # need as many rows in every sample.
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=40, value_weight=1.0),
+            loss=UnrollLossConfig(unroll_steps=5, td_steps=40, value_weight=1.0),
             # 21 rolls of two dice, and the moves that pass or have no luck in them.
             chance=ChanceConfig(codebook_size=32, afterstate_value_weight=1.0),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=200_000,
                 min_size=5_000,
                 batch_size=128,

@@ -1,6 +1,6 @@
 """Stochastic MuZero on CartPole-v1, a task without luck, for two CPU cores."""
 
-from mukoe.agents.muzero.config import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
@@ -30,14 +30,14 @@ def get_config() -> TrainingConfig:
                 discount=0.99,
                 temperature_schedule=((0, 1.0), (400, 0.25)),
             ),
-            loss=MuZeroLossConfig(
+            loss=UnrollLossConfig(
                 unroll_steps=5,
                 td_steps=10,
                 bootstrap="target",
                 value_weight=1.0,
             ),
             chance=ChanceConfig(codebook_size=32, afterstate_value_weight=1.0),
-            replay=MuZeroReplayConfig(
+            replay=PlanningReplayConfig(
                 capacity=20_000,
                 min_size=500,
                 batch_size=128,

@@ -1,6 +1,7 @@
 """MuZero on tic-tac-toe by self-play."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -31,8 +32,8 @@ def get_config() -> TrainingConfig:
                 dirichlet_fraction=0.25,
                 temperature_schedule=((0, 1.0), (2_000, 0.5)),
             ),
-            loss=MuZeroLossConfig(unroll_steps=5, td_steps=9, value_weight=1.0),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=5, td_steps=9, value_weight=1.0),
+            replay=PlanningReplayConfig(
                 capacity=50_000,
                 min_size=2_000,
                 batch_size=128,

@@ -1,6 +1,7 @@
 """A run of a few seconds."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.config import NetworkConfig
@@ -13,8 +14,8 @@ def get_config() -> TrainingConfig:
         agent=MuZeroConfig(
             network=NetworkConfig(torso="mlp", hidden_sizes=(8,), width=8, head_sizes=(8,)),
             search=SearchConfig(algorithm="gumbel", num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=1, td_steps=2),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=1, td_steps=2),
+            replay=PlanningReplayConfig(
                 capacity=500, min_size=50, batch_size=8, samples_per_insert=1.0
             ),
         ),

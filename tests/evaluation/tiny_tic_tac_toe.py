@@ -1,6 +1,7 @@
 """A run of self-play of a few seconds, with four checkpoints."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.config import NetworkConfig
@@ -13,8 +14,8 @@ def get_config() -> TrainingConfig:
         agent=MuZeroConfig(
             network=NetworkConfig(torso="board", width=8, head_sizes=(16,)),
             search=SearchConfig(algorithm="gumbel", num_simulations=2, discount=1.0),
-            loss=MuZeroLossConfig(unroll_steps=1, td_steps=9),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=1, td_steps=9),
+            replay=PlanningReplayConfig(
                 capacity=2_000, min_size=100, batch_size=16, samples_per_insert=2.0
             ),
         ),

@@ -1,6 +1,7 @@
 """A program that starts soon, learns a little, and saves often."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.networks.config import NetworkConfig
@@ -13,8 +14,8 @@ def get_config():
         agent=MuZeroConfig(
             network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
             search=SearchConfig(num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-            replay=MuZeroReplayConfig(min_size=40, batch_size=8, samples_per_insert=2.0),
+            loss=UnrollLossConfig(unroll_steps=2, td_steps=2),
+            replay=PlanningReplayConfig(min_size=40, batch_size=8, samples_per_insert=2.0),
         ),
         run=RunConfig(
             max_actor_steps=100_000_000,

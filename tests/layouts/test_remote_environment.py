@@ -9,9 +9,7 @@ import pytest
 pytest.importorskip("dm_env_rpc")
 
 from mukoe.acting.rollouts import RolloutCollector, RolloutDeclaration  # noqa: E402
-from mukoe.agents.muzero.config import (  # noqa: E402
-    MuZeroLossConfig,
-)
+from mukoe.agents.planning.config import UnrollLossConfig  # noqa: E402
 from mukoe.configuration import load_config, prepare_workdir  # noqa: E402
 from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from mukoe.environments.registry import NAMED_KINDS  # noqa: E402
@@ -52,7 +50,7 @@ def test_a_lost_server_leaves_no_wrong_transition_in_replay():
     """Steps are numbered from 0 in each episode: one follows the other, or the episode ends."""
     factory = vectorize(lambda seed, evaluation: Counting(length=6))
     config = tiny()
-    builder = dataclasses.replace(config.agent, loss=MuZeroLossConfig(unroll_steps=1, td_steps=1))
+    builder = dataclasses.replace(config.agent, loss=UnrollLossConfig(unroll_steps=1, td_steps=1))
     builder = builder.make_builder()
     with serving(factory) as port:
         environment = remote(port).make_factory()(0, 2, False)

@@ -1,6 +1,7 @@
 """A run of one process that takes seconds."""
 
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
@@ -23,8 +24,8 @@ def tiny(environment=None, sampler="prioritized", **run):
         agent=MuZeroConfig(
             network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
             search=SearchConfig(num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=2, td_steps=2),
+            replay=PlanningReplayConfig(
                 min_size=20, batch_size=8, samples_per_insert=2.0, sampler=sampler
             ),
         ),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig
+from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.errors import UserError
 from mukoe.learning.returns import n_step_returns, td_lambda_returns
 
@@ -73,4 +74,4 @@ def test_lambda_1_is_the_n_step_return():
 
 def test_lambda_is_a_share():
     with pytest.raises(UserError, match="td_lambda must be from 0 to 1, not 1.5"):
-        MuZeroConfig(loss=MuZeroLossConfig(td_lambda=1.5))
+        MuZeroConfig(loss=UnrollLossConfig(td_lambda=1.5))

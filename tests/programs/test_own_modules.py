@@ -8,7 +8,8 @@ from mukoe.layouts.common.checkpointing import stored_counts
 from tests.programs.forked import run_program
 
 CONFIG = """
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import UnrollLossConfig, PlanningReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.config import NetworkConfig
@@ -21,8 +22,8 @@ def get_config():
         agent=MuZeroConfig(
             network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
             search=SearchConfig("own_search_of_a_user:search", num_simulations=2),
-            loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-            replay=MuZeroReplayConfig(min_size=20, batch_size=8),
+            loss=UnrollLossConfig(unroll_steps=2, td_steps=2),
+            replay=PlanningReplayConfig(min_size=20, batch_size=8),
         ),
         run=RunConfig(max_actor_steps=200, evaluation_episodes=1, log_seconds=1.0),
     )

@@ -1,4 +1,5 @@
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.networks.config import NetworkConfig
@@ -13,8 +14,8 @@ def get_config() -> TrainingConfig:
                 torso="board", width=8, dynamics_blocks=0, head_channels=2, head_sizes=(8,)
             ),
             search=SearchConfig(num_simulations=12, discount=1.0),
-            loss=MuZeroLossConfig(unroll_steps=1, td_steps=2),
-            replay=MuZeroReplayConfig(
+            loss=UnrollLossConfig(unroll_steps=1, td_steps=2),
+            replay=PlanningReplayConfig(
                 capacity=500, min_size=20, batch_size=8, samples_per_insert=4.0
             ),
         ),

@@ -6,31 +6,26 @@ from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.alphazero.losses import make_loss
 from mukoe.agents.alphazero.model import alphazero_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
-from mukoe.agents.muzero.builder import SearchBuilder
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig
+from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.search.base import SearchModel
-from mukoe.types import EnvironmentSpec, LossFunction, Params, split_legal_actions
+from mukoe.types import EnvironmentSpec, LossFunction, split_legal_actions
 
 
-class AlphaZeroBuilder(SearchBuilder[AlphaZeroNetworks]):
+class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
     """AlphaZero (arXiv:1712.01815): MuZero's search and targets, the rules in place of a model."""
 
     def __init__(self, config: AlphaZeroConfig):
-        super().__init__(_as_muzero(config))
+        super().__init__(config)
         self._alphazero = config
         self._shown = FULLY_OBSERVED_GAMES[config.game]
 
     @functools.cached_property
     def _rules(self) -> Rules:
         return load_rules(self._alphazero.game, max_steps=None)
-
-    @property
-    def _unroll_steps(self) -> int:
-        return 0
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> AlphaZeroNetworks:
         """Makes the network.
@@ -41,27 +36,8 @@ class AlphaZeroBuilder(SearchBuilder[AlphaZeroNetworks]):
         _check_same_game(self._rules, environment_spec)
         features, _ = split_legal_actions(environment_spec.observations)
         num_actions = int(environment_spec.actions.num_values)
-        return make_alphazero_networks(features, num_actions, self._config.network)
-
-    def _make_model(
-        self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
-    ) -> SearchModel:
-        del environment_spec
-        return alphazero_model(networks, self._rules, self._config.search.discount)
-
-    def _make_loss(self, networks: AlphaZeroNetworks) -> LossFunction:
-        value_weight = self._alphazero.loss.value_weight
-        return make_loss(networks, self._config, value_weight, self._shown.mirrored_actions)
-
-    def _search_params(self, params: Params) -> Params:
-        return params
-
-
-def _as_muzero(config: AlphaZeroConfig) -> MuZeroConfig:
-    """What the machines for all who search read of the config."""
-    network = config.network
-    return MuZeroConfig(
-        network=NetworkConfig(
+        network = self._alphazero.network
+        config = NetworkConfig(
             torso="board",
             width=network.width,
             representation_blocks=network.blocks,
@@ -69,12 +45,17 @@ def _as_muzero(config: AlphaZeroConfig) -> MuZeroConfig:
             head_sizes=network.head_sizes,
             value_support=network.value_support,
             scale_hidden_state=False,
-        ),
-        search=config.search,
-        loss=MuZeroLossConfig(td_steps=FULLY_OBSERVED_GAMES[config.game].max_moves),
-        replay=config.replay,
-        optimizer=config.optimizer,
-    )
+        )
+        return make_alphazero_networks(features, num_actions, config)
+
+    def make_model(
+        self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        del environment_spec
+        return alphazero_model(networks, self._rules, self._alphazero.targets.discount)
+
+    def make_loss(self, networks: AlphaZeroNetworks) -> LossFunction:
+        return make_loss(networks, self._alphazero, self._shown.mirrored_actions)
 
 
 def _check_same_game(rules: Rules, environment_spec: EnvironmentSpec) -> None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from mukoe.agents.muzero.config import MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, TargetSettings
 from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt
 from mukoe.configuration.fields import Validated
-from mukoe.environments.pgx.fully_observed import check_fully_observed
+from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES, check_fully_observed
+from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
 
@@ -54,11 +56,35 @@ class AlphaZeroConfig:
     network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
     search: SearchConfig = SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0)
     loss: AlphaZeroLossConfig = AlphaZeroLossConfig()
-    replay: MuZeroReplayConfig = MuZeroReplayConfig(sampler="uniform")
+    replay: PlanningReplayConfig = PlanningReplayConfig(sampler="uniform")
     optimizer: OptimizerConfig = OptimizerConfig()
 
     def __post_init__(self) -> None:
         check_fully_observed(self.game)
+
+    @property
+    def history(self) -> HistoryConfig:
+        """History of the network input: the current position alone."""
+        return HistoryConfig(frames=1)
+
+    @property
+    def targets(self) -> TargetSettings:
+        """Settings of the targets: the outcome of the game, without an unroll."""
+        return TargetSettings(
+            unroll_steps=0,
+            td_steps=FULLY_OBSERVED_GAMES[self.game].max_moves,
+            discount=self.search.discount,
+        )
+
+    @property
+    def target_update(self) -> TargetUpdateConfig:
+        """Schedule of the target network, which the loss does not read."""
+        return TargetUpdateConfig()
+
+    @property
+    def num_target_bins(self) -> int:
+        """Number of bins of the value."""
+        return self.network.value_support.num_bins
 
     def make_builder(self) -> "AlphaZeroBuilder":
         """Returns the agent's builder."""

@@ -11,33 +11,26 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
+from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
-from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.muzero.losses import (
-    UnrollLosses,
-    network_inputs,
-    policy_entropy,
-    sample_targets,
-    total_loss,
-)
+from mukoe.agents.planning.losses import UnrollLosses, policy_entropy, total_loss
+from mukoe.agents.planning.targets import network_inputs, sample_targets
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
 def make_loss(
     networks: AlphaZeroNetworks,
-    config: MuZeroConfig,
-    value_weight: float,
+    config: AlphaZeroConfig,
     mirrored_actions: tuple[int, ...],
 ) -> LossFunction:
     """Returns the pure loss function of a learner.
 
     Args:
       networks: the network.
-      config: replay, and how returns are made; without an unroll.
-      value_weight: of the value's loss beside the policy's.
-      mirrored_actions: see `ShownGame`.
+      config: configuration of the agent.
+      mirrored_actions: `[A]` actions of the mirrored board, see `ShownGame`.
     """
-    return functools.partial(_loss, networks, config, value_weight, mirrored_actions)
+    return functools.partial(_loss, networks, config, mirrored_actions)
 
 
 def mirror(
@@ -60,8 +53,7 @@ def mirror(
 
 def _loss(
     networks: AlphaZeroNetworks,
-    config: MuZeroConfig,
-    value_weight: float,
+    config: AlphaZeroConfig,
     mirrored_actions: tuple[int, ...],
     params: Params,
     target_params: Params,
@@ -70,7 +62,7 @@ def _loss(
 ) -> tuple[Array, LossExtra]:
     targets_key, mirror_key = jax.random.split(key)
     targets = sample_targets(networks, config, target_params, sample, targets_key)
-    features = network_inputs(networks, config, sample.rows, steps=1)[:, 0]
+    features = network_inputs(networks, config.history, sample.rows, steps=1)[:, 0]
     mirrored = jax.random.bernoulli(mirror_key, shape=features.shape[:1])
     features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
     prediction = networks.prediction(params, networks.representation(params, features))
@@ -85,5 +77,6 @@ def _loss(
         "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
         "root_value": jnp.mean(root_value),
     }
-    weights = {"policy_loss": 1.0, "value_loss": value_weight}
-    return total_loss(config, weights, sample, targets, UnrollLosses(losses, root_value, metrics))
+    weights = {"policy_loss": 1.0, "value_loss": config.loss.value_weight}
+    unrolled = UnrollLosses(losses, root_value, metrics)
+    return total_loss(config.replay, weights, sample, targets, unrolled)

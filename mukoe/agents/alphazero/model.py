@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
-from mukoe.agents.muzero.model import root_of
+from mukoe.agents.planning.root import make_root
 from mukoe.environments.pgx.fully_observed import rebuild_positions
 from mukoe.environments.pgx.rules import Rules
 from mukoe.search.base import SearchModel
@@ -26,7 +26,7 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
       rules: of one of `FULLY_OBSERVED_GAMES`.
       discount: the agent's discount of a move.
     """
-    look = root_of(networks)
+    look = make_root(networks)
 
     def root(params: Params, features: Array) -> mctx.RootFnOutput:
         return dataclasses.replace(look(params, features), embedding=features)

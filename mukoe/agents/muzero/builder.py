@@ -1,198 +1,31 @@
 """The builder of MuZero and Gumbel MuZero."""
 
-import abc
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
-
-import chex
-import jax
-import numpy as np
-
-from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse, NetworkCalls
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.muzero.model import muzero_model
-from mukoe.agents.muzero.policy import make_inspector, make_network_calls, make_search_policy
-from mukoe.learning.learner import Learner, Logger
-from mukoe.learning.optimizers import make_optimizer
-from mukoe.learning.returns import td_lambda_returns
-from mukoe.networks.history import input_spec
+from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
-from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
-from mukoe.search.inspection import Inspector
-from mukoe.search.tree_search import tree_bytes
-from mukoe.types import (
-    EnvironmentSpec,
-    LossFunction,
-    Params,
-    Policy,
-    Row,
-    Sample,
-    num_bytes,
-    split_legal_actions,
-)
+from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
-class SearchingNetworks(Protocol):
-    """What the builder needs of the networks itself."""
-
-    @property
-    def init(self) -> Callable[[chex.PRNGKey], Params]: ...
-
-
-Networks = TypeVar("Networks", bound=SearchingNetworks)
-
-
-class SearchBuilder(ActorLearnerBuilder[Networks]):
-    """What the agents have in common that search a learned model and learn from rows of it."""
-
-    def __init__(self, config: MuZeroConfig):
-        self._config = config
-
-    @abc.abstractmethod
-    def _make_model(self, networks: Networks, environment_spec: EnvironmentSpec) -> SearchModel:
-        """Makes the model that is searched."""
-
-    @abc.abstractmethod
-    def _make_loss(self, networks: Networks) -> LossFunction:
-        """Makes the loss of the learner."""
-
-    @abc.abstractmethod
-    def _search_params(self, params: Params) -> Params:
-        """Returns the parameters that the search needs behind the root."""
-
-    def make_policy(
-        self, networks: Networks, environment_spec: EnvironmentSpec, evaluation: bool = False
-    ) -> Policy:
-        model = self._make_model(networks, environment_spec)
-        return make_search_policy(
-            model, environment_spec, self._config, evaluation, self._search_params
-        )
-
-    def make_inspector(
-        self, networks: Networks, environment_spec: EnvironmentSpec
-    ) -> Inspector | None:
-        if self._config.search.num_simulations == 0:
-            return None
-        model = self._make_model(networks, environment_spec)
-        return make_inspector(model, environment_spec, self._config)
-
-    def make_network_calls(
-        self, networks: Networks, environment_spec: EnvironmentSpec
-    ) -> NetworkCalls | None:
-        if self._config.search.num_simulations == 0:
-            return None
-        model = self._make_model(networks, environment_spec)
-        return make_network_calls(model, environment_spec, self._config)
-
-    def memory_use(
-        self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
-    ) -> MemoryUse:
-        """The tree of a search; the states of an unroll, and its targets."""
-        config = self._config
-        features, _ = split_legal_actions(environment_spec.observations)
-        spec = input_spec(features, config.history)
-        root = jax.eval_shape(
-            self._make_model(networks, environment_spec).root,
-            params,
-            jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype),
-        )
-        bins = config.network.value_support.num_bins + config.network.reward_support.num_bins
-        simulations = config.search.num_simulations
-        return MemoryUse(
-            acting=tree_bytes(root, simulations) if simulations else 0,
-            learning=(self._unroll_steps + 1) * (num_bytes(root.embedding) + 4 * bins),
-        )
-
-    @property
-    def _unroll_steps(self) -> int:
-        """K, steps of the model behind the first state of a sample."""
-        return self._config.loss.unroll_steps
-
-    @property
-    def _observed_states(self) -> int:
-        """States of an unroll whose observation the loss reads, from the first on."""
-        return 1
-
-    @property
-    def _observed_rows(self) -> int | None:
-        if self._config.loss.bootstrap == "target":
-            return None
-        return self._config.history.frames - 1 + self._observed_states
-
-    @property
-    def replay(self) -> ReplayDeclaration:
-        config = self._config.replay
-        return ReplayDeclaration(
-            sequence_length=self._unroll_steps + self._config.loss.td_steps + 1,
-            history=self._config.history.frames - 1,
-            observed_rows=self._observed_rows,
-            capacity=config.capacity,
-            min_size=config.min_size,
-            batch_size=config.batch_size,
-            samples_per_insert=config.samples_per_insert,
-            sampler=config.sampler,
-            priority_exponent=config.priority_exponent,
-            initial_priority=(self._initial_priority if config.sampler == "prioritized" else None),
-        )
-
-    def make_learner(
-        self,
-        random_key: chex.PRNGKey,
-        networks: Networks,
-        dataset: Iterator[Sample],
-        logger_fn: Callable[[], Logger] | None,
-        environment_spec: EnvironmentSpec,
-        replay_client: Any | None = None,
-        counter: Any | None = None,
-        prefetch_size: int = 0,
-    ) -> Learner:
-        del environment_spec
-        init_key, loss_key = jax.random.split(random_key)
-        return Learner(
-            self._make_loss(networks),
-            make_optimizer(self._config.optimizer),
-            networks.init(init_key),
-            dataset,
-            loss_key,
-            target_update=self._config.target_update,
-            update_priorities=self._priority_updater(replay_client),
-            logger=logger_fn() if logger_fn else None,
-            counter=counter,
-            prefetch_size=prefetch_size,
-        )
-
-    def _initial_priority(self, rows: Row) -> float:
-        """`|search value - return|` of the first row (paper, appendix G)."""
-        n = self._config.loss.td_steps
-        window = slice(0, n + 1)
-        values = rows.extras["search_value"][window]
-        (target,) = td_lambda_returns(
-            rows.reward[window],
-            rows.discount[window],
-            rows.mask[window],
-            values,
-            n,
-            self._config.search.discount,
-            self._config.loss.td_lambda,
-        )
-        return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon
-
-
-class MuZeroBuilder(SearchBuilder[MuZeroNetworks]):
+class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     """MuZero (arXiv:1911.08265); Gumbel MuZero with `config.search.algorithm='gumbel'`."""
 
-    def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        return make_muzero_networks(environment_spec, self._config.history, self._config.network)
+    def __init__(self, config: MuZeroConfig):
+        super().__init__(config)
+        self._muzero = config
 
-    def _make_model(
+    def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
+        return make_muzero_networks(environment_spec, self._muzero.history, self._muzero.network)
+
+    def make_model(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
-        return muzero_model(networks, environment_spec, self._config.search.discount)
+        return muzero_model(networks, environment_spec, self._muzero.targets.discount)
 
-    def _make_loss(self, networks: MuZeroNetworks) -> LossFunction:
-        return make_loss(networks, self._config)
+    def make_loss(self, networks: MuZeroNetworks) -> LossFunction:
+        return make_loss(networks, self._muzero)
 
     def _search_params(self, params: Params) -> Params:
         return without_representation(params)

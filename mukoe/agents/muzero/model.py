@@ -1,16 +1,14 @@
 """MuZero's networks as the model that a search needs."""
 
-from collections.abc import Callable
-
 import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
-from mukoe.agents.muzero.losses import RootNetworks
+from mukoe.agents.planning.root import make_root
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.search.base import SearchModel
-from mukoe.types import Array, EnvironmentSpec, Nest, Params, plays_in_turns
+from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
 
 
 def muzero_model(
@@ -41,19 +39,4 @@ def muzero_model(
         )
         return output, state
 
-    return SearchModel(root_of(networks), recurrent)
-
-
-def root_of(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOutput]:
-    """Returns the function `(params, network input [B, ...])` of a search's root."""
-
-    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
-        state = networks.representation(params, observation)
-        prediction = networks.prediction(params, state)
-        return mctx.RootFnOutput(
-            prior_logits=prediction.policy_logits,
-            value=networks.value_encoding.to_scalar(prediction.value_logits),
-            embedding=state,
-        )
-
-    return root
+    return SearchModel(make_root(networks), recurrent)

@@ -4,7 +4,7 @@ import dataclasses
 
 import mctx
 
-from mukoe.agents.muzero.builder import SearchBuilder
+from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
 from mukoe.agents.stochastic_muzero.model import stochastic_muzero_model
@@ -19,7 +19,7 @@ from mukoe.search.stochastic import first_decision
 from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
-class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
+class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
     """Stochastic MuZero (Antonoglou et al., ICLR 2022), with MuZero's or Gumbel MuZero's rules."""
 
     def __init__(self, config: StochasticMuZeroConfig):
@@ -29,13 +29,13 @@ class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
     @property
     def _observed_states(self) -> int:
         # The encoder sees where each action of the unroll has led.
-        return self._config.loss.unroll_steps + 1
+        return self._stochastic.loss.unroll_steps + 1
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> StochasticMuZeroNetworks:
         return make_stochastic_muzero_networks(
             environment_spec,
-            self._config.history,
-            self._config.network,
+            self._stochastic.history,
+            self._stochastic.network,
             self._stochastic.chance.codebook_size,
         )
 
@@ -53,17 +53,17 @@ class StochasticMuZeroBuilder(SearchBuilder[StochasticMuZeroNetworks]):
 
         return dataclasses.replace(inspector, inspect=inspect_first_decision)
 
-    def _make_model(
+    def make_model(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
         return stochastic_muzero_model(
             networks,
             environment_spec,
-            self._config.search.discount,
+            self._stochastic.targets.discount,
             self._stochastic.chance.sample_outcomes,
         )
 
-    def _make_loss(self, networks: StochasticMuZeroNetworks) -> LossFunction:
+    def make_loss(self, networks: StochasticMuZeroNetworks) -> LossFunction:
         return make_loss(networks, self._stochastic)
 
     def _search_params(self, params: Params) -> Params:

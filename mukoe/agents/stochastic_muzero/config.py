@@ -7,7 +7,7 @@ https://openreview.net/forum?id=X6D9bAHhBQ1.
 import dataclasses
 from typing import TYPE_CHECKING
 
-from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import LearnedModelConfig
 from mukoe.configuration.bounds import NonNegativeFloat, PositiveInt
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
@@ -36,7 +36,7 @@ class ChanceConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class StochasticMuZeroConfig(MuZeroConfig):
+class StochasticMuZeroConfig(LearnedModelConfig):
     """Stochastic MuZero: MuZero and a model of chance."""
 
     chance: ChanceConfig = ChanceConfig()
@@ -48,7 +48,7 @@ class StochasticMuZeroConfig(MuZeroConfig):
                 f"network.dynamics must be 'residual', not {self.network.dynamics!r}"
             )
 
-    def make_builder(self) -> "StochasticMuZeroBuilder":  # type: ignore[override]
+    def make_builder(self) -> "StochasticMuZeroBuilder":
         """Returns the agent's builder."""
         from mukoe.agents.stochastic_muzero.builder import StochasticMuZeroBuilder
 

@@ -1,6 +1,6 @@
 """The loss of Stochastic MuZero (Antonoglou et al., ICLR 2022, section 4), from stored rows.
 
-Rows and targets are MuZero's (`mukoe.agents.muzero.losses`). Between two states of the model
+Rows and targets are MuZero's (`mukoe.agents.planning.targets`). Between two states of the model
 there is an afterstate, and the code of the observation that followed leads on from there:
 
     row                t                         t+1                        t+2
@@ -25,15 +25,8 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.muzero.losses import (
-    UnrollLosses,
-    UnrollTargets,
-    loss_weights,
-    network_inputs,
-    policy_entropy,
-    sample_targets,
-    total_loss,
-)
+from mukoe.agents.planning.losses import UnrollLosses, loss_weights, policy_entropy, total_loss
+from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks, straight_through
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
@@ -102,7 +95,7 @@ def _loss(
     targets_key, codes_key = jax.random.split(key)
     targets = sample_targets(networks, config, target_params, sample, targets_key)
     steps = config.loss.unroll_steps
-    inputs = network_inputs(networks, config, sample.rows, steps=steps + 1)
+    inputs = network_inputs(networks, config.history, sample.rows, steps=steps + 1)
     acted = targets.masks.acted[:, :steps]
     codes = make_codes(networks, params, inputs, acted, codes_key)
     unrolled = _unroll_losses(networks, config, params, inputs[:, 0], targets, codes)
@@ -112,7 +105,7 @@ def _loss(
         "chance_loss": config.chance.chance_weight,
         "commitment_loss": config.chance.commitment_weight,
     }
-    return total_loss(config, weights, sample, targets, unrolled)
+    return total_loss(config.replay, weights, sample, targets, unrolled)
 
 
 def _unroll_losses(

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from mukoe.agents.muzero.model import root_of
+from mukoe.agents.planning.root import make_root
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks
 from mukoe.search.base import SearchModel
 from mukoe.search.stochastic import StochasticModel, stochastic_search_model
@@ -58,7 +58,7 @@ def stochastic_muzero_model(
         return output, state
 
     model = StochasticModel(
-        root=root_of(networks),
+        root=make_root(networks),
         decision=decision,
         chance=chance,
         num_actions=networks.num_actions,

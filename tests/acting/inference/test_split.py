@@ -19,8 +19,8 @@ from mukoe.acting.inference import (
 from mukoe.acting.inference.parameters import ServerParameters
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
+from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.muzero.policy import make_policy
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
@@ -45,7 +45,7 @@ CONFIG = MuZeroConfig(
 )
 KEY = jax.random.PRNGKey(5)
 NETWORKS = make_muzero_networks(SPEC, CONFIG.history, CONFIG.network)
-POLICY = make_policy(NETWORKS, SPEC, CONFIG, evaluation=False)
+POLICY = MuZeroBuilder(CONFIG).make_policy(NETWORKS, SPEC)
 
 
 CHANGE_AT = 6

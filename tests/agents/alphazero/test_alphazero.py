@@ -13,7 +13,7 @@ pytest.importorskip("pgx")
 from mukoe.agents.alphazero import AlphaZeroConfig, AlphaZeroNetworkConfig, alphazero_model
 from mukoe.agents.alphazero.losses import mirror
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
-from mukoe.agents.muzero import MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.openings import with_random_opening
@@ -31,7 +31,7 @@ AGENT = AlphaZeroConfig(
     game="tic_tac_toe",
     network=AlphaZeroNetworkConfig(width=8, blocks=1, head_channels=2, head_sizes=(8,)),
     search=SearchConfig(algorithm="gumbel", num_simulations=4, discount=1.0),
-    replay=MuZeroReplayConfig(
+    replay=PlanningReplayConfig(
         min_size=64, batch_size=32, samples_per_insert=2.0, sampler="uniform"
     ),
 )
@@ -125,7 +125,7 @@ def test_the_loss_is_that_of_the_paper(trained):
     sample = run.replay.sample()
     params = run.learner.save().params
     key = jax.random.PRNGKey(3)
-    _, extra = builder._make_loss(networks)(params, params, sample, key)
+    _, extra = builder.make_loss(networks)(params, params, sample, key)
     mirrored = jax.random.bernoulli(jax.random.split(key)[1], shape=(32,))
     features, policy = mirror(
         sample.rows.observation.features[:, 0],

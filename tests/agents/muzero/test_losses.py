@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import (
-    MuZeroBuilder,
-    MuZeroConfig,
-    MuZeroLossConfig,
-    MuZeroReplayConfig,
-    make_loss,
-)
+from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig, make_loss
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -41,10 +36,10 @@ CONFIG = MuZeroConfig(
     ),
     history=HistoryConfig(frames=F),
     search=SearchConfig(discount=DISCOUNT),
-    loss=MuZeroLossConfig(
+    loss=UnrollLossConfig(
         unroll_steps=K, td_steps=N, policy_weight=0.7, value_weight=0.3, reward_weight=1.3
     ),
-    replay=MuZeroReplayConfig(importance_exponent=BETA, priority_epsilon=EPSILON),
+    replay=PlanningReplayConfig(importance_exponent=BETA, priority_epsilon=EPSILON),
 )
 
 

@@ -8,13 +8,9 @@ pytest.importorskip("pgx")
 
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.variables import VariableClient
-from mukoe.agents.muzero import (
-    MuZeroBuilder,
-    MuZeroConfig,
-    MuZeroLossConfig,
-    MuZeroReplayConfig,
-    make_targets,
-)
+from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.targets import make_targets
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.search.config import SearchConfig
@@ -45,8 +41,8 @@ def items():
         network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=(8,)),
         search=SearchConfig(num_simulations=2, discount=1.0),
         # Only the target network needs all observations, by which the games are told here.
-        loss=MuZeroLossConfig(unroll_steps=4, td_steps=9, bootstrap="target"),
-        replay=MuZeroReplayConfig(min_size=1, batch_size=400, sampler="uniform"),
+        loss=UnrollLossConfig(unroll_steps=4, td_steps=9, bootstrap="target"),
+        replay=PlanningReplayConfig(min_size=1, batch_size=400, sampler="uniform"),
     )
     environment = PgxConfig("tic_tac_toe", random_opening_moves=3).make_factory()(0, 4, False)
     builder, spec = MuZeroBuilder(config), environment.spec
@@ -70,7 +66,7 @@ def items():
 def test_returns_are_the_outcome_for_the_player_to_move(items):
     config, rows = items
     values = np.full_like(rows.reward, 0.5)  # Must not matter: no game is longer than n.
-    targets = make_targets(rows, values, jax.random.PRNGKey(0), 9, config)
+    targets = make_targets(rows, values, jax.random.PRNGKey(0), 9, config.targets)
     cells = rows.observation.features.reshape(*rows.reward.shape, 9, 2)
     seen = set()
     for item in range(len(cells)):

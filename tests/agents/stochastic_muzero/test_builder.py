@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import CoinFlipConfig
 from mukoe.errors import UserError
@@ -23,9 +23,9 @@ CONFIG = TrainingConfig(
         network=NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,)),
         history=HistoryConfig(frames=2),
         search=SearchConfig(algorithm="gumbel", num_simulations=6),
-        loss=MuZeroLossConfig(unroll_steps=2, td_steps=2, td_lambda=0.5),
+        loss=UnrollLossConfig(unroll_steps=2, td_steps=2, td_lambda=0.5),
         chance=ChanceConfig(codebook_size=3),
-        replay=MuZeroReplayConfig(min_size=16, batch_size=8, samples_per_insert=4.0),
+        replay=PlanningReplayConfig(min_size=16, batch_size=8, samples_per_insert=4.0),
     ),
     run=RunConfig(max_actor_steps=120, envs_per_actor=4, evaluation_episodes=2),
 )

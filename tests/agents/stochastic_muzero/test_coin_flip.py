@@ -9,7 +9,8 @@ import dm_env
 import jax
 import numpy as np
 
-from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import HEADS, START, TAILS, CoinFlipConfig
 from mukoe.learning.optimizers import OptimizerConfig
@@ -31,8 +32,8 @@ SETTINGS = {
     ),
     # Half of the simulations for either action, however bad it looks at first.
     "search": SearchConfig(algorithm="gumbel", num_simulations=200, max_depth=2, discount=1.0),
-    "loss": MuZeroLossConfig(unroll_steps=2, td_steps=2, value_weight=1.0),
-    "replay": MuZeroReplayConfig(
+    "loss": UnrollLossConfig(unroll_steps=2, td_steps=2, value_weight=1.0),
+    "replay": PlanningReplayConfig(
         min_size=1, batch_size=64, samples_per_insert=None, sampler="uniform"
     ),
     "optimizer": OptimizerConfig(learning_rate=1e-2, weight_decay=0.0),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero import (
     ChanceConfig,
     StochasticMuZeroBuilder,
@@ -43,7 +43,7 @@ CONFIG = StochasticMuZeroConfig(
     ),
     history=HistoryConfig(frames=F),
     search=SearchConfig(discount=DISCOUNT),
-    loss=MuZeroLossConfig(
+    loss=UnrollLossConfig(
         unroll_steps=K,
         td_steps=N,
         td_lambda=LAMBDA,
@@ -51,7 +51,7 @@ CONFIG = StochasticMuZeroConfig(
         value_weight=0.3,
         reward_weight=1.3,
     ),
-    replay=MuZeroReplayConfig(importance_exponent=BETA, priority_epsilon=EPSILON),
+    replay=PlanningReplayConfig(importance_exponent=BETA, priority_epsilon=EPSILON),
     chance=ChanceConfig(
         codebook_size=M, afterstate_value_weight=0.4, chance_weight=0.8, commitment_weight=0.2
     ),

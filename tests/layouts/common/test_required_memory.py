@@ -7,7 +7,8 @@ import pytest
 from mukoe import system as memory
 from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.configuration import apply_overrides
@@ -25,8 +26,8 @@ _NETWORK = NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,))
 _SEARCHING = {
     "network": _NETWORK,
     "search": SearchConfig(num_simulations=2),
-    "loss": MuZeroLossConfig(unroll_steps=2, td_steps=2),
-    "replay": MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+    "loss": UnrollLossConfig(unroll_steps=2, td_steps=2),
+    "replay": PlanningReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
 }
 _MUESLI = MuesliConfig(
     network=dataclasses.replace(_NETWORK, dynamics="lstm"),
@@ -37,7 +38,7 @@ _ALPHAZERO = AlphaZeroConfig(
     game="tic_tac_toe",
     network=AlphaZeroNetworkConfig(width=8, blocks=1, head_sizes=(8,)),
     search=SearchConfig(num_simulations=2),
-    replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+    replay=PlanningReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
 )
 AGENTS = {
     "muzero": (local, MuZeroConfig(**_SEARCHING)),

@@ -8,7 +8,8 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroLossConfig, MuZeroReplayConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig, SebulbaConfig
@@ -65,8 +66,8 @@ NETWORK = NetworkConfig(hidden_sizes=(8,), width=8, head_sizes=(8,))
 MUZERO = MuZeroConfig(
     network=NETWORK,
     search=SearchConfig(num_simulations=2),
-    loss=MuZeroLossConfig(unroll_steps=2, td_steps=2),
-    replay=MuZeroReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
+    loss=UnrollLossConfig(unroll_steps=2, td_steps=2),
+    replay=PlanningReplayConfig(min_size=20, batch_size=8, samples_per_insert=2.0),
 )
 MUESLI = MuesliConfig(
     network=dataclasses.replace(NETWORK, dynamics="lstm"),

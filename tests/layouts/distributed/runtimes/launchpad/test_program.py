@@ -10,7 +10,8 @@ pytest.importorskip("launchpad")
 from mukoe import system as memory  # noqa: E402
 from mukoe.acting.inference import InferenceConfig  # noqa: E402
 from mukoe.agents.muzero.builder import MuZeroBuilder  # noqa: E402
-from mukoe.agents.muzero.config import MuZeroConfig, MuZeroReplayConfig  # noqa: E402
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig  # noqa: E402
 from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import (  # noqa: E402
@@ -77,7 +78,7 @@ def test_ports_must_exist(port):
 
 
 def test_a_replay_that_does_not_fit_is_refused(tmp_path, monkeypatch):
-    config = MuZeroConfig(replay=MuZeroReplayConfig(capacity=100_000_000))
+    config = MuZeroConfig(replay=PlanningReplayConfig(capacity=100_000_000))
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
     with pytest.raises(UserError, match="replay of 100000000 items needs .* lower the capacity"):
         make(tmp_path, lambda _: MuZeroBuilder(config))

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroConfig, MuZeroLossConfig, make_targets
+from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.planning.config import UnrollLossConfig
+from mukoe.agents.planning.targets import make_targets
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.search.config import SearchConfig
@@ -18,7 +20,7 @@ from mukoe.types import EnvironmentSpec
 
 NUM_ACTIONS = 5
 CONFIG = MuZeroConfig(
-    search=SearchConfig(discount=0.5), loss=MuZeroLossConfig(unroll_steps=3, td_steps=2)
+    search=SearchConfig(discount=0.5), loss=UnrollLossConfig(unroll_steps=3, td_steps=2)
 )
 REWARDS = (1.0, 2.0, 3.0, 4.0)
 SEARCH_VALUES = (10.0, 20.0, 30.0, 40.0, 50.0)
@@ -72,7 +74,7 @@ def items_by_start(truncated, history=0):
 def targets_of(truncated, history=0):
     rows = items_by_start(truncated, history)
     values = rows.extras["search_value"]
-    targets = make_targets(rows, values, jax.random.PRNGKey(0), NUM_ACTIONS, CONFIG)
+    targets = make_targets(rows, values, jax.random.PRNGKey(0), NUM_ACTIONS, CONFIG.targets)
     return jax.tree.map(np.asarray, targets)
 
 
@@ -136,5 +138,8 @@ def test_actions_in_absorbing_states_are_random_and_legal_numbers():
     rows = items_by_start(truncated=False)
     values = rows.extras["search_value"]
     keys = [jax.random.PRNGKey(seed) for seed in range(50)]
-    last = {int(make_targets(rows, values, key, NUM_ACTIONS, CONFIG).actions[3, 3]) for key in keys}
+    settings = CONFIG.targets
+    last = {
+        int(make_targets(rows, values, key, NUM_ACTIONS, settings).actions[3, 3]) for key in keys
+    }
     assert last == set(range(NUM_ACTIONS))

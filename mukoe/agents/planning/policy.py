@@ -1,4 +1,4 @@
-"""The policy of MuZero: look at the history, search, act."""
+"""Policy, inspector and network calls of the agents that search."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -11,10 +11,8 @@ import mctx
 import numpy as np
 from dm_env import specs
 
-from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.muzero.model import muzero_model
+from mukoe.agents.planning.config import PlanningConfig
 from mukoe.networks.history import initial_history, network_input, update_state
-from mukoe.networks.models import MuZeroNetworks, without_representation
 from mukoe.search.base import SearchModel
 from mukoe.search.inspection import Inspector
 from mukoe.search.plan import plan
@@ -30,21 +28,10 @@ from mukoe.types import (
 )
 
 
-def make_policy(
-    networks: MuZeroNetworks,
-    environment_spec: EnvironmentSpec,
-    config: MuZeroConfig,
-    evaluation: bool,
-) -> Policy:
-    """Makes MuZero's policy, see `make_search_policy`."""
-    model = muzero_model(networks, environment_spec, config.search.discount)
-    return make_search_policy(model, environment_spec, config, evaluation, without_representation)
-
-
 def make_search_policy(
     model: SearchModel,
     environment_spec: EnvironmentSpec,
-    config: MuZeroConfig,
+    config: PlanningConfig,
     evaluation: bool,
     search_params: Callable[[Params], Params],
 ) -> Policy:
@@ -86,7 +73,7 @@ def make_search_policy(
 def _split(
     model: SearchModel,
     num_actions: int,
-    config: MuZeroConfig,
+    config: PlanningConfig,
     evaluation: bool,
     search_params: Callable[[Params], Params],
 ) -> SplitPolicy:
@@ -130,7 +117,7 @@ def _split(
 
 
 def make_inspector(
-    model: SearchModel, environment_spec: EnvironmentSpec, config: MuZeroConfig
+    model: SearchModel, environment_spec: EnvironmentSpec, config: PlanningConfig
 ) -> Inspector:
     """Makes the inspector of the policy's search in evaluation, which needs simulations."""
     num_actions = int(environment_spec.actions.num_values)
@@ -159,7 +146,7 @@ def make_inspector(
 
 
 def make_network_calls(
-    model: SearchModel, environment_spec: EnvironmentSpec, config: MuZeroConfig
+    model: SearchModel, environment_spec: EnvironmentSpec, config: PlanningConfig
 ) -> Callable[[PolicyParams, Nest], Array]:
     """Makes what the policy asks of the networks, without the search: to measure it.
 

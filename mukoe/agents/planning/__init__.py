@@ -1,0 +1,1 @@
+"""Parts shared by the agents that search: builder, policy, targets and losses."""

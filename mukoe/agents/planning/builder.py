@@ -1,0 +1,165 @@
+"""Base class of the builders of agents that search."""
+
+import abc
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import chex
+import jax
+import numpy as np
+
+from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse, NetworkCalls
+from mukoe.agents.planning.config import PlanningConfig
+from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
+from mukoe.agents.planning.root import RootNetworks
+from mukoe.learning.learner import Learner, Logger
+from mukoe.learning.optimizers import make_optimizer
+from mukoe.learning.returns import td_lambda_returns
+from mukoe.networks.history import input_spec
+from mukoe.replay.declaration import ReplayDeclaration
+from mukoe.search.base import SearchModel
+from mukoe.search.inspection import Inspector
+from mukoe.search.tree_search import tree_bytes
+from mukoe.types import (
+    EnvironmentSpec,
+    LossFunction,
+    Params,
+    Policy,
+    Row,
+    Sample,
+    num_bytes,
+    split_legal_actions,
+)
+
+Networks = TypeVar("Networks", bound=RootNetworks)
+
+
+class PlanningBuilder(ActorLearnerBuilder[Networks]):
+    """Builder of an agent that searches a model and learns from stored searches."""
+
+    def __init__(self, config: PlanningConfig):
+        self._config = config
+
+    @abc.abstractmethod
+    def make_model(self, networks: Networks, environment_spec: EnvironmentSpec) -> SearchModel:
+        """Makes the model that the search plans with."""
+
+    @abc.abstractmethod
+    def make_loss(self, networks: Networks) -> LossFunction:
+        """Makes the loss of the learner."""
+
+    def _search_params(self, params: Params) -> Params:
+        """Returns the parameters that the search reads below the root."""
+        return params
+
+    def make_policy(
+        self, networks: Networks, environment_spec: EnvironmentSpec, evaluation: bool = False
+    ) -> Policy:
+        model = self.make_model(networks, environment_spec)
+        return make_search_policy(
+            model, environment_spec, self._config, evaluation, self._search_params
+        )
+
+    def make_inspector(
+        self, networks: Networks, environment_spec: EnvironmentSpec
+    ) -> Inspector | None:
+        if self._config.search.num_simulations == 0:
+            return None
+        model = self.make_model(networks, environment_spec)
+        return make_inspector(model, environment_spec, self._config)
+
+    def make_network_calls(
+        self, networks: Networks, environment_spec: EnvironmentSpec
+    ) -> NetworkCalls | None:
+        if self._config.search.num_simulations == 0:
+            return None
+        model = self.make_model(networks, environment_spec)
+        return make_network_calls(model, environment_spec, self._config)
+
+    def memory_use(
+        self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
+    ) -> MemoryUse:
+        """The tree of a search; the states of an unroll, and its targets."""
+        config = self._config
+        features, _ = split_legal_actions(environment_spec.observations)
+        spec = input_spec(features, config.history)
+        root = jax.eval_shape(
+            self.make_model(networks, environment_spec).root,
+            params,
+            jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype),
+        )
+        simulations = config.search.num_simulations
+        return MemoryUse(
+            acting=tree_bytes(root, simulations) if simulations else 0,
+            learning=(config.targets.unroll_steps + 1)
+            * (num_bytes(root.embedding) + 4 * config.num_target_bins),
+        )
+
+    @property
+    def _observed_states(self) -> int:
+        """Number of states of an unroll, from the root, whose observation the loss reads."""
+        return 1
+
+    @property
+    def _observed_rows(self) -> int | None:
+        if self._config.targets.bootstrap == "target":
+            return None
+        return self._config.history.frames - 1 + self._observed_states
+
+    @property
+    def replay(self) -> ReplayDeclaration:
+        config, targets = self._config.replay, self._config.targets
+        return ReplayDeclaration(
+            sequence_length=targets.unroll_steps + targets.td_steps + 1,
+            history=self._config.history.frames - 1,
+            observed_rows=self._observed_rows,
+            capacity=config.capacity,
+            min_size=config.min_size,
+            batch_size=config.batch_size,
+            samples_per_insert=config.samples_per_insert,
+            sampler=config.sampler,
+            priority_exponent=config.priority_exponent,
+            initial_priority=(self._initial_priority if config.sampler == "prioritized" else None),
+        )
+
+    def make_learner(
+        self,
+        random_key: chex.PRNGKey,
+        networks: Networks,
+        dataset: Iterator[Sample],
+        logger_fn: Callable[[], Logger] | None,
+        environment_spec: EnvironmentSpec,
+        replay_client: Any | None = None,
+        counter: Any | None = None,
+        prefetch_size: int = 0,
+    ) -> Learner:
+        del environment_spec
+        init_key, loss_key = jax.random.split(random_key)
+        return Learner(
+            self.make_loss(networks),
+            make_optimizer(self._config.optimizer),
+            networks.init(init_key),
+            dataset,
+            loss_key,
+            target_update=self._config.target_update,
+            update_priorities=self._priority_updater(replay_client),
+            logger=logger_fn() if logger_fn else None,
+            counter=counter,
+            prefetch_size=prefetch_size,
+        )
+
+    def _initial_priority(self, rows: Row) -> float:
+        """`|search value - return|` of the first row (paper, appendix G)."""
+        targets = self._config.targets
+        window = slice(0, targets.td_steps + 1)
+        values = rows.extras["search_value"][window]
+        (target,) = td_lambda_returns(
+            rows.reward[window],
+            rows.discount[window],
+            rows.mask[window],
+            values,
+            targets.td_steps,
+            targets.discount,
+            targets.td_lambda,
+        )
+        return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon

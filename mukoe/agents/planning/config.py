@@ -1,0 +1,135 @@
+"""Configuration shared by the agents that search."""
+
+import dataclasses
+from typing import Annotated, Literal, Protocol
+
+from msgspec import Meta
+
+from mukoe.configuration.bounds import (
+    LARGEST_COUNT,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    UnitInterval,
+    UnrolledCount,
+)
+from mukoe.configuration.fields import Validated
+from mukoe.learning.learner import TargetUpdateConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.history import HistoryConfig
+from mukoe.search.config import SearchConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanningReplayConfig(Validated):
+    """Size, sampler and exponents of replay."""
+
+    # Steps that are kept.
+    capacity: PositiveInt = 100_000
+    # Steps before learning starts.
+    min_size: PositiveInt = 1_000
+    # Sequences in a batch. Paper: 1024 (Atari).
+    batch_size: PositiveInt = 64
+    # How often a step is sampled on average; None lets learner and actors run freely.
+    # Reanalyse (arXiv:1911.08265, appendix H): 2.
+    samples_per_insert: Annotated[float, Meta(gt=0, le=LARGEST_COUNT)] | None = 8.0
+    # 'prioritized' or 'uniform'.
+    sampler: Literal["uniform", "prioritized"] = "prioritized"
+    # Probability of a step is proportional to priority**exponent. Paper: 1 (appendix G). At most
+    # 4: the fourth power of the largest float32 priority is a finite float64.
+    priority_exponent: Annotated[float, Meta(ge=0, le=4)] = 1.0
+    # The loss is weighted by (1 / probability)**exponent, over the batch's largest.
+    # Paper: 1 (appendix G).
+    importance_exponent: UnitInterval = 1.0
+    # Added to each priority, so that every step keeps a positive probability.
+    priority_epsilon: PositiveFloat = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class UnrollLossConfig(Validated):
+    """Targets and loss weights of an unrolled model."""
+
+    # K, model steps after the root. Paper: 5.
+    unroll_steps: UnrolledCount = 5
+    # n of the n-step return. Paper: 10 on Atari; Reanalyse: 5.
+    td_steps: UnrolledCount = 5
+    # λ of the mean of the 1-step to n-step returns that is the value target; 1 takes the n-step
+    # return alone. Paper: 1. Stochastic MuZero (Antonoglou et al., ICLR 2022): 0.5 on 2048.
+    td_lambda: UnitInterval = 1.0
+    # Bootstrap of the n-step return: the stored value of the 'search', or the 'target'
+    # network's. Paper: search.
+    bootstrap: Literal["search", "target"] = "search"
+    # Weight of the policy loss. Paper: 1.
+    policy_weight: NonNegativeFloat = 1.0
+    # Weight of the value loss. Paper: 1; Reanalyse: 0.25.
+    value_weight: NonNegativeFloat = 0.25
+    # Weight of the reward loss. Paper: 1.
+    reward_weight: NonNegativeFloat = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetSettings:
+    """Settings of the targets of a sampled sequence.
+
+    unroll_steps: `K`, model steps after the root.
+    td_steps: `n` of the n-step return.
+    td_lambda: `λ` of the truncated λ-return.
+    discount: discount per step, `γ`.
+    bootstrap: source of the bootstrap values, `search` or `target`.
+    """
+
+    unroll_steps: int
+    td_steps: int
+    discount: float
+    td_lambda: float = 1.0
+    bootstrap: Literal["search", "target"] = "search"
+
+
+class PlanningConfig(Protocol):
+    """Settings that `PlanningBuilder` and the shared losses read of an agent's config."""
+
+    @property
+    def history(self) -> HistoryConfig: ...
+    @property
+    def search(self) -> SearchConfig: ...
+    @property
+    def targets(self) -> TargetSettings: ...
+    @property
+    def replay(self) -> PlanningReplayConfig: ...
+    @property
+    def optimizer(self) -> OptimizerConfig: ...
+    @property
+    def target_update(self) -> TargetUpdateConfig: ...
+    @property
+    def num_target_bins(self) -> int:
+        """Number of bins of one state's categorical targets."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedModelConfig:
+    """Configuration of an agent that searches a learned model."""
+
+    network: NetworkConfig = NetworkConfig()
+    history: HistoryConfig = HistoryConfig()
+    search: SearchConfig = SearchConfig()
+    loss: UnrollLossConfig = UnrollLossConfig()
+    replay: PlanningReplayConfig = PlanningReplayConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    target_update: TargetUpdateConfig = TargetUpdateConfig()
+
+    @property
+    def targets(self) -> TargetSettings:
+        """Settings of the targets."""
+        return TargetSettings(
+            unroll_steps=self.loss.unroll_steps,
+            td_steps=self.loss.td_steps,
+            discount=self.search.discount,
+            td_lambda=self.loss.td_lambda,
+            bootstrap=self.loss.bootstrap,
+        )
+
+    @property
+    def num_target_bins(self) -> int:
+        """Number of bins of one state's value and reward."""
+        return self.network.value_support.num_bins + self.network.reward_support.num_bins

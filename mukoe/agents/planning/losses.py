@@ -1,0 +1,81 @@
+"""Weighting of the losses of planning agents, and priorities (arXiv:1911.08265, appendix G)."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from optax import softmax_cross_entropy as cross_entropy
+
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.targets import UnrollTargets
+from mukoe.types import Array, LossExtra, Sample
+
+
+class UnrollLosses(NamedTuple):
+    """Per-sample losses and diagnostics of one model unroll.
+
+    losses: `[B]` losses by name.
+    root_value: `[B]` predicted value at the root.
+    metrics: scalars by name.
+    """
+
+    losses: Mapping[str, Array]
+    root_value: Array
+    metrics: Mapping[str, Array]
+
+
+def importance_weights(probabilities: Array, exponent: float) -> Array:
+    """Returns `(1 / P)^β` over the batch's largest, `[B]` (Schaul et al. 2016, section 3.4)."""
+    weights = probabilities**-exponent
+    return weights / jnp.max(weights)
+
+
+def loss_weights(config: UnrollLossConfig) -> dict[str, float]:
+    """Returns the weights of an unroll's losses by name."""
+    return {
+        "policy_loss": config.policy_weight,
+        "value_loss": config.value_weight,
+        "reward_loss": config.reward_weight,
+    }
+
+
+def total_loss(
+    config: PlanningReplayConfig,
+    weights: Mapping[str, float],
+    sample: Sample,
+    targets: UnrollTargets,
+    unrolled: UnrollLosses,
+) -> tuple[Array, LossExtra]:
+    """Sums losses by their weights and importance weights.
+
+    Args:
+      config: exponents of replay.
+      weights: weights of the losses by name.
+      sample: batch, for its probabilities.
+      targets: targets of the unroll.
+      unrolled: losses of the unroll.
+
+    Returns:
+      The loss `[]`, and metrics and priorities `|root value - target|` (appendix G).
+    """
+    importance = importance_weights(sample.probabilities, config.importance_exponent)
+    losses = unrolled.losses
+    per_sample = sum(weight * losses[name] for name, weight in weights.items())
+    total = jnp.mean(importance * per_sample)
+    error = jnp.abs(unrolled.root_value - targets.values[:, 0])
+    metrics = {
+        "loss": total,
+        **{name: jnp.mean(importance * loss) for name, loss in losses.items()},
+        **unrolled.metrics,
+        "value_target": jnp.mean(targets.values[:, 0]),
+        "value_error": jnp.mean(error),
+        "importance_weight": jnp.mean(importance),
+    }
+    priorities = jax.lax.stop_gradient(error) + config.priority_epsilon
+    return total, LossExtra(metrics, priorities)
+
+
+def policy_entropy(logits: Array) -> Array:
+    """Returns the entropy in nats `[...]` of logits `[..., A]`."""
+    return cross_entropy(logits, jax.nn.softmax(logits))

@@ -1,0 +1,49 @@
+"""The networks that a planning agent evaluates at observations."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import chex
+import jax
+import mctx
+
+from mukoe.networks.prediction import Prediction
+from mukoe.networks.value_encoding import ValueEncoding
+from mukoe.types import Array, Nest, Params
+
+
+class RootNetworks(Protocol):
+    """Networks from observations to predictions, such as `MuZeroNetworks`.
+
+    init: `key -> params`.
+    representation: `(params, network input [B, ...]) -> state [B, ...]`.
+    prediction: `(params, state) -> Prediction`.
+    value_encoding: encoding of the predicted values.
+    num_actions: `A`.
+    """
+
+    @property
+    def init(self) -> Callable[[chex.PRNGKey], Params]: ...
+    @property
+    def representation(self) -> Callable[[Params, Array], Array]: ...
+    @property
+    def prediction(self) -> Callable[[Params, Array], Prediction]: ...
+    @property
+    def value_encoding(self) -> ValueEncoding: ...
+    @property
+    def num_actions(self) -> int: ...
+
+
+def make_root(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOutput]:
+    """Returns the root function `(params, network input [B, ...]) -> RootFnOutput`."""
+
+    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
+        state = networks.representation(params, observation)
+        prediction = networks.prediction(params, state)
+        return mctx.RootFnOutput(
+            prior_logits=prediction.policy_logits,
+            value=networks.value_encoding.to_scalar(prediction.value_logits),
+            embedding=state,
+        )
+
+    return root

@@ -1,0 +1,121 @@
+"""Targets of an unrolled model, from stored rows (MuZero, arXiv:1911.08265, appendix G).
+
+A sample holds rows `t .. t+K+n` behind `H` rows of history. The model is unrolled from
+`o_t` along the actions that were taken:
+
+    row             t        t+1       t+2     ...     t+K        ...    t+K+n
+    model        s_0 --a_t--> s_1 -a_{t+1}-> s_2  ...   s_K
+    policy       π_t        π_{t+1}    π_{t+2}         π_{t+K}     where an action was taken
+    value        z_t        z_{t+1}    z_{t+2}         z_{t+K}     n-step returns
+    reward            reward[t]  reward[t+1] ...                   of each action
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mukoe.agents.planning.config import PlanningConfig, TargetSettings
+from mukoe.agents.planning.root import RootNetworks
+from mukoe.learning.returns import UnrollMasks, td_lambda_returns, unroll_masks
+from mukoe.networks.history import HistoryConfig, stack_rows
+from mukoe.types import Array, Params, Row, Sample, split_legal_actions
+
+
+class UnrollTargets(NamedTuple):
+    """Targets of the `K + 1` states of an unroll.
+
+    policies: `[B, K+1, A]` search policies.
+    values: `[B, K+1]` returns; 0 in absorbing states.
+    rewards: `[B, K+1]` reward of the action taken at each state; 0 in absorbing states.
+    actions: `[B, K+1]` actions; random in absorbing states.
+    masks: masks of known targets, `[B, K+1]` each.
+    """
+
+    policies: Array
+    values: Array
+    rewards: Array
+    actions: Array
+    masks: UnrollMasks
+
+
+def make_targets(
+    rows: Row, values: Array, key: chex.PRNGKey, num_actions: int, settings: TargetSettings
+) -> UnrollTargets:
+    """Computes the targets of an unroll.
+
+    Args:
+      rows: `[B, K+n+1, ...]` rows without history.
+      values: `[B, K+n+1]` bootstrap values of the returns.
+      key: random key of the actions in absorbing states, where every action has the same effect.
+      num_actions: `A`.
+      settings: settings of the returns.
+
+    Returns:
+      The targets of `K + 1` states.
+    """
+    returns = td_lambda_returns(
+        rows.reward,
+        rows.discount,
+        rows.mask,
+        values,
+        settings.td_steps,
+        settings.discount,
+        settings.td_lambda,
+    )
+    states = returns.shape[1]
+    masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
+    random_actions = jax.random.randint(key, returns.shape, 0, num_actions)
+    acted = masks.acted
+    return UnrollTargets(
+        policies=rows.extras["search_policy"][:, :states],
+        values=returns * acted,
+        rewards=rows.reward[:, :states] * acted,
+        actions=jnp.where(acted > 0, rows.action[:, :states], random_actions),
+        masks=masks,
+    )
+
+
+def sample_targets(
+    networks: RootNetworks,
+    config: PlanningConfig,
+    target_params: Params,
+    sample: Sample,
+    key: chex.PRNGKey,
+) -> UnrollTargets:
+    """Computes the targets of a sample with history, with the bootstrap of the config."""
+    history = config.history.frames - 1
+    rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
+    if config.targets.bootstrap == "target":
+        values = _target_network_values(networks, config.history, target_params, sample.rows)
+    else:
+        values = rows.extras["search_value"]
+    return make_targets(rows, values, key, networks.num_actions, config.targets)
+
+
+def network_inputs(
+    networks: RootNetworks, history: HistoryConfig, rows: Row, steps: int | None
+) -> Array:
+    """Returns the first `steps` network inputs `[B, steps, ...]` of rows with history."""
+    end = None if steps is None else history.frames - 1 + steps
+    features, _ = split_legal_actions(rows.observation)
+    return stack_rows(
+        features[:, :end],
+        rows.action[:, :end],
+        rows.mask[:, :end],
+        history,
+        networks.num_actions,
+    )
+
+
+def _target_network_values(
+    networks: RootNetworks, history: HistoryConfig, target_params: Params, rows: Row
+) -> Array:
+    """Returns the target network's values `[B, K+n+1]` of all rows after the history."""
+    inputs = network_inputs(networks, history, rows, steps=None)
+    flat = inputs.reshape((-1, *inputs.shape[2:]))
+    state = networks.representation(target_params, flat)
+    logits = networks.prediction(target_params, state).value_logits
+    values = networks.value_encoding.to_scalar(logits)
+    return jax.lax.stop_gradient(values.reshape(inputs.shape[:2]))
