@@ -1,4 +1,4 @@
-"""Environments that break their promises: the line that names what is wrong."""
+"""Error messages of environments that violate their specs."""
 
 import dm_env
 import numpy as np

@@ -1,4 +1,4 @@
-"""The coin: what is seen, what is paid, how often it falls on which side."""
+"""Observations, payoffs and probabilities of the coin flip."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ CONFIG = CoinFlipConfig()
 
 
 def play(environment, *actions):
-    """Returns what was seen, and the rewards and discounts, of one episode."""
+    """Returns the observed states, rewards and discounts of one episode."""
     timestep = environment.reset()
     seen, rewards, discounts = [int(timestep.observation[0].argmax())], [], []
     for action in actions:

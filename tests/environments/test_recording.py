@@ -33,7 +33,7 @@ def test_repeating_leads_to_the_same_place_and_on_from_there(steps):
     assert second.finished_episodes() == []
     for left, right in zip(play(first, 50, seed=1), play(second, 50, seed=1), strict=True):
         assert_same(left, right)
-    # What was repeated is remembered as well.
+    # Replayed steps are recorded, too.
     assert_same(first.state(), second.state())
 
 

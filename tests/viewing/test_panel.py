@@ -1,4 +1,4 @@
-"""Bars and curves of the pictures are as long and as high as the numbers say."""
+"""Lengths of the bars and heights of the curves in the pictures."""
 
 import time
 

@@ -109,7 +109,7 @@ def test_nim_is_played_by_two_with_illegal_moves_marked():
     small, large = from_mctx(tree, 0), from_mctx(tree, 1)
     assert small.legal_actions.tolist() == [True, True, False]
     assert large.two_players
-    # From 7 the winning move takes 3; the opponent, with 4, loses whatever it does.
+    # From 7 the winning move takes 3; the opponent, with 4, loses with every move.
     assert int(output.action[1]) == 2
     assert large.qvalues[0, 2] > 0.5
     assert large.values[large.children[0, 2]] < -0.5

@@ -273,7 +273,7 @@ def test_clipped_rewards_leave_the_return_alone():
 
 
 def test_sticky_actions_repeat_single_frames():
-    # With probability nearly 1 the first no-op is played for ever, whatever is asked.
+    # With probability close to 1 the first no-op is repeated forever.
     stuck = AtariEnvironment(config("MsPacman", sticky_actions=0.999999), seed=0)
     idle = AtariEnvironment(config("MsPacman"), seed=0)
     stuck.reset()

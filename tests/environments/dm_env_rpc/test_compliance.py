@@ -11,7 +11,7 @@ from tests.environments.remote import serving  # noqa: E402
 
 
 class Connected:
-    """What the tests need: a connection, a world, its specs, and an action for each step."""
+    """Fixture of the tests: a connection, a world, its specs, and an action for each step."""
 
     has_multiple_world_support = True
     required_world_settings: dict = {}

@@ -50,7 +50,7 @@ def fetch_packages(sources, folder):
 
 
 def descriptors():
-    """What dm_env_rpc's .proto files say, from the installed Python package."""
+    """Returns the .proto definitions of dm_env_rpc from the installed Python package."""
     files = descriptor_pb2.FileDescriptorSet()
     for module in (any_pb2, status_pb2, dm_env_rpc_pb2):
         module.DESCRIPTOR.CopyToProto(files.file.add())

@@ -1,4 +1,4 @@
-"""What servers may offer, and the line that names what is wrong with it."""
+"""Supported specs of servers, and the error messages of unsupported ones."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Positions made from what is seen of them, and mirror images, against the games themselves."""
+"""Rebuilt positions and mirror images against the games of pgx."""
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,9 @@ from mukoe.errors import UserError
 
 
 def positions_of(game, count=1_000):
-    """The rules, and positions from all stages of random games."""
+    """Returns the rules, and positions from all stages of random games."""
     rules = load_rules(game, None)
-    # A move that would end a game is not made, so it takes some more to fill a board.
+    # Moves that would end a game are skipped, so that filling a board takes more moves.
     init = jax.jit(with_random_opening(rules, 2 * FULLY_OBSERVED_GAMES[game].max_moves).init)
     return rules, init(jax.random.split(jax.random.PRNGKey(0), count))
 
@@ -31,26 +31,26 @@ def legal_move(positions, key):
 
 
 @pytest.mark.parametrize("game", FULLY_OBSERVED_GAMES)
-def test_a_position_that_was_seen_goes_on_like_the_game(game):
+def test_a_rebuilt_position_continues_like_the_game(game):
     rules, positions = positions_of(game)
     keys = jax.random.split(jax.random.PRNGKey(1), len(positions.terminated))
     action = legal_move(positions, jax.random.PRNGKey(2))
 
     @jax.jit
     def compare(positions):
-        seen = rebuild_positions(rules, positions.observation)
-        return seen, rules.step(seen, action, keys), rules.step(positions, action, keys)
+        rebuilt = rebuild_positions(rules, positions.observation)
+        return rebuilt, rules.step(rebuilt, action, keys), rules.step(positions, action, keys)
 
-    seen, after, expected = compare(positions)
-    np.testing.assert_array_equal(seen.legal_action_mask, positions.legal_action_mask)
-    np.testing.assert_array_equal(seen._step_count, positions._step_count)
+    rebuilt, after, expected = compare(positions)
+    np.testing.assert_array_equal(rebuilt.legal_action_mask, positions.legal_action_mask)
+    np.testing.assert_array_equal(rebuilt._step_count, positions._step_count)
     for field in ("observation", "legal_action_mask", "terminated", "_step_count"):
         np.testing.assert_array_equal(getattr(after, field), getattr(expected, field))
     mover = np.asarray(positions.current_player)
     rewards = np.asarray(expected.rewards)[np.arange(len(mover)), mover]
     np.testing.assert_array_equal(after.rewards[:, 0], rewards)
     assert {0.0, 1.0} <= set(rewards), "no game ended, or all did"
-    assert np.asarray(expected.terminated).sum() > (rewards > 0).sum(), "no draw was seen"
+    assert np.asarray(expected.terminated).sum() > (rewards > 0).sum(), "no game was drawn"
 
 
 @pytest.mark.parametrize("game", FULLY_OBSERVED_GAMES)
@@ -79,6 +79,6 @@ def test_the_mirrored_move_in_the_mirrored_position_leads_to_the_mirror(game):
     )
 
 
-def test_a_game_that_shows_too_little_is_refused_by_name():
+def test_a_partially_observed_game_is_rejected_by_name():
     with pytest.raises(UserError, match="'go_9x9' cannot be rebuilt.*tic_tac_toe, connect_four"):
         check_fully_observed("go_9x9")
