@@ -1,4 +1,4 @@
-"""Encoding of dm_env specs and time steps as messages of a dm_env_rpc server."""
+"""Encoding of dm_env specs and time steps as messages of a dm_env_rpc server, for the server."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import tree
 from dm_env import specs
 from dm_env_rpc.v1 import dm_env_rpc_pb2, dm_env_utils, tensor_utils
 
-from mukoe.environments.dm_env_rpc.specs import (
+from mukoe.environments.dm_env_rpc.reserved_names import (
     ACTION_REPEAT,
     DISCOUNT,
     EPISODE_RESULT,
@@ -30,7 +30,7 @@ _ACTION = 1
 
 
 class Encoder:
-    """Encoder of the specs, actions and time steps of an environment.
+    """Encoder of the specs and time steps of an environment, and decoder of the client's actions.
 
     specs: specs for the response to a join request.
     """

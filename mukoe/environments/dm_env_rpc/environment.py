@@ -18,7 +18,7 @@ from mukoe.environments.dm_env_rpc.connection import (
     closing_after_failure,
     describe,
 )
-from mukoe.environments.dm_env_rpc.specs import Step, Translation
+from mukoe.environments.dm_env_rpc.decoder import Decoder, Step
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult, Nest
 
@@ -33,7 +33,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
     step concurrently. After a lost connection the environment reconnects to a new world with
     another seed; pending requests of the lost connection have no response.
 
-    translation: translation of the server's messages.
+    decoder: decoder of the server's messages.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
             config: settings of the connection.
             seed: seed of the world.
             evaluation: True for an evaluation environment.
-            expected: required value of `Translation.offered`; None for any.
+            expected: required value of `Decoder.offered`; None for any.
 
         Raises:
             UserError: the server is unreachable, or its specs are not supported.
@@ -67,29 +67,29 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         self._ended = True
         self._losses = 0
         self._worlds = 0
-        self.translation: Translation
+        self.decoder: Decoder
         self._connect_until(time.monotonic() + config.reconnect_seconds)
 
     @property
     def action_repeat(self) -> int:
         """Frames per step according to the server; 1 by default."""
-        return self.translation.action_repeat
+        return self.decoder.action_repeat
 
     def observation_spec(self) -> Nest:
         """Returns the spec of one array, a dict of arrays, or a `MaskedObservation` of these."""
-        return self.translation.spec.observations
+        return self.decoder.spec.observations
 
     def action_spec(self) -> specs.BoundedArray:
         """Returns the spec of the action: int32 in 0..A-1, or float32 `[D]` in [-1, 1]."""
-        return self.translation.spec.actions
+        return self.decoder.spec.actions
 
     def reward_spec(self) -> specs.Array:
         """Returns the spec of the reward, `[]` float32."""
-        return self.translation.spec.rewards
+        return self.decoder.spec.rewards
 
     def discount_spec(self) -> specs.BoundedArray:
         """Returns the spec of the discount, `[]` float32; the minimum is -1 in two-player games."""
-        return self.translation.spec.discounts
+        return self.decoder.spec.discounts
 
     def begin_reset(self) -> None:
         """Sends the request for a new episode."""
@@ -100,7 +100,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
 
     def begin_step(self, action: Any) -> None:
         """Sends a step request; after LAST, requests a new episode and ignores the action."""
-        self._send_step({} if self._ended else self.translation.pack_action(action))
+        self._send_step({} if self._ended else self.decoder.encode_action(action))
 
     def wait(self) -> bool:
         """Waits for the pending responses and reconnects to a lost server.
@@ -166,7 +166,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         )
 
     def _send_step(self, actions: Any) -> None:
-        requested = self.translation.requested
+        requested = self.decoder.requested
         request = dm_env_rpc_pb2.StepRequest(requested_observations=requested, actions=actions)
         self._send(request, "step")
 
@@ -180,7 +180,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         kind = self._pending[0]
         try:
             response = self._connection.receive(kind, self._config.response_seconds)
-            step = self.translation.unpack(response, self._ended) if kind == "step" else None
+            step = self.decoder.decode(response, self._ended) if kind == "step" else None
         except error.DmEnvRpcError as rejection:
             self._response = self._response or RuntimeError(
                 f"the server reports: {describe(rejection)}"
@@ -229,12 +229,10 @@ class DmEnvRpcEnvironment(dm_env.Environment):
         connection = Connection(config.address.removeprefix(SCHEME), connect_seconds)
         with closing_after_failure(connection):
             offered = self._join(connection)
-            self.translation = Translation(
-                offered, config.address, config.observations, config.concatenate
-            )
+            self.decoder = Decoder(offered, config.address, config.observations, config.concatenate)
             if self._expected is not None:
-                self.translation.check_same(self._expected)
-        self._expected = self.translation.offered
+                self.decoder.check_same(self._expected)
+        self._expected = self.decoder.offered
         self._connection = connection
         self._pending, self._response, self._ended = [], None, True
         self._worlds += 1

@@ -18,7 +18,7 @@ def make_dm_env_rpc(config: DmEnvRpcConfig) -> EnvironmentFactory:
     first = DmEnvRpcEnvironment(once, 0, False)
     first.close()
     # The factory is sent to other processes, so it holds no protobuf messages.
-    offered, reports_results = first.translation.offered, first.translation.reports_results
+    offered, reports_results = first.decoder.offered, first.decoder.reports_results
 
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         make = ReportingEnvironment if reports_results else DmEnvRpcEnvironment

@@ -8,7 +8,7 @@ pytest.importorskip("dm_env_rpc")
 from dm_env import specs  # noqa: E402
 from dm_env_rpc.v1 import dm_env_rpc_pb2, tensor_utils  # noqa: E402
 
-from mukoe.environments.dm_env_rpc.specs import Translation  # noqa: E402
+from mukoe.environments.dm_env_rpc.decoder import Decoder  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 
 
@@ -26,11 +26,11 @@ REWARD, SIGHT = tensor("reward"), tensor("sight", shape=(2,))
 CHOICE = tensor("choice", np.int32, low=0, high=2)
 
 
-def translate(actions=(CHOICE,), observations=(REWARD, SIGHT), **options):
+def make_decoder(actions=(CHOICE,), observations=(REWARD, SIGHT), **options):
     offered = dm_env_rpc_pb2.ActionObservationSpecs(
         actions=dict(enumerate(actions)), observations=dict(enumerate(observations, start=5))
     )
-    return Translation(offered, "server", **options)
+    return Decoder(offered, "server", **options)
 
 
 @pytest.mark.parametrize(
@@ -73,35 +73,35 @@ def translate(actions=(CHOICE,), observations=(REWARD, SIGHT), **options):
 )
 def test_one_line_names_what_is_wrong(offered, line):
     with pytest.raises(UserError, match=f"^server.*{line}") as caught:
-        translate(**offered)
+        make_decoder(**offered)
     assert "\n" not in str(caught.value)
 
 
-def unpacked(translation, action):
-    packed = translation.pack_action(action)
+def unpacked(decoder, action):
+    packed = decoder.encode_action(action)
     return {uid: np.asarray(tensor_utils.unpack_tensor(t)) for uid, t in packed.items()}
 
 
 def test_choices_are_the_product_of_all_integers_in_the_order_of_names():
     vector = tensor("b", np.int64, (2,), low=[0, 5], high=[1, 7])
-    translation = translate([vector, tensor("a", np.uint8, low=3, high=4)])
-    assert translation.spec.actions == specs.DiscreteArray(12, np.int32, name="action")
-    got = unpacked(translation, 6 + 3 + 2)
+    decoder = make_decoder([vector, tensor("a", np.uint8, low=3, high=4)])
+    assert decoder.spec.actions == specs.DiscreteArray(12, np.int32, name="action")
+    got = unpacked(decoder, 6 + 3 + 2)
     assert got[0].tolist() == [1, 7] and got[0].dtype == np.int64
     assert got[1] == 4 and got[1].dtype == np.uint8 and got[1].shape == ()
-    assert unpacked(translation, 0)[0].tolist() == [0, 5] and unpacked(translation, 0)[1] == 3
+    assert unpacked(decoder, 0)[0].tolist() == [0, 5] and unpacked(decoder, 0)[1] == 3
 
 
 def test_continuous_actions_are_scaled_to_their_bounds():
-    translation = translate(
+    decoder = make_decoder(
         [
             tensor("a", np.float64, low=10, high=20),
             tensor("b", np.float32, (2,), low=-1, high=1),
         ]
     )
-    assert translation.spec.actions.shape == (3,)
+    assert decoder.spec.actions.shape == (3,)
     tiny = np.float32(1e-20)
-    got = unpacked(translation, np.float32([0.5, tiny, -7]))
+    got = unpacked(decoder, np.float32([0.5, tiny, -7]))
     assert got[0] == 17.5 and got[0].dtype == np.float64
     # Bounds of -1 and 1 leave an action as it is, to the bit.
     assert got[1].tolist() == [tiny, -1.0]
@@ -133,7 +133,7 @@ def test_the_discount_is_that_of_the_server_or_follows_from_the_state(state, dis
     if discount is not None:
         observations.append(tensor("discount", low=-1, high=1))
         values["discount"] = np.float32(discount)
-    step = translate(observations=observations).unpack(answer(state, **values), False)
+    step = make_decoder(observations=observations).decode(answer(state, **values), False)
     assert (int(step.step_type), step.discount, step.reward) == (*expected, 2.0)
 
 
@@ -151,4 +151,4 @@ def test_the_discount_is_that_of_the_server_or_follows_from_the_state(state, dis
 )
 def test_an_answer_that_is_not_what_was_offered(state, values, line):
     with pytest.raises(ValueError, match=line):
-        translate().unpack(answer(state, **values), True)
+        make_decoder().decode(answer(state, **values), True)

@@ -1,15 +1,4 @@
-"""Conversion of the specs and messages of a dm_env_rpc server to those of dm_env.
-
-Reserved observation names; all other observations are visible to the agent:
-
-    reward          one number; required.
-    discount        one number. Without it the discount is 0 in state TERMINATED, else 1.
-    legal_actions   bool [A], legal-action mask of the `A` actions.
-    action_repeat   integer whose minimum and maximum equal the number of frames per step.
-    episode_result  double [5]: return, length, frames, seat and milestone of the episode that
-                    has just ended, otherwise NaN; for environments whose rewards are not the
-                    score.
-"""
+"""Decoding of the specs and step responses of a dm_env_rpc server, for the client."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,12 +16,16 @@ from dm_env_rpc.v1 import (
 )
 
 from mukoe.environments.dm_env_rpc.actions import Actions, describe, numpy_type
+from mukoe.environments.dm_env_rpc.reserved_names import (
+    ACTION_REPEAT,
+    DISCOUNT,
+    EPISODE_RESULT,
+    LEGAL_ACTIONS,
+    RESERVED,
+    REWARD,
+)
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation, Nest
-
-REWARD, DISCOUNT, LEGAL_ACTIONS = "reward", "discount", "legal_actions"
-ACTION_REPEAT, EPISODE_RESULT = "action_repeat", "episode_result"
-RESERVED = (REWARD, DISCOUNT, LEGAL_ACTIONS, ACTION_REPEAT, EPISODE_RESULT)
 
 # Unchanged dtypes. Other numbers, which JAX would truncate, are converted to float32.
 _KEPT = frozenset(map(np.dtype, (np.float32, np.uint8, np.int8, np.int32, bool)))
@@ -44,7 +37,7 @@ class Step(NamedTuple):
     step_type: step type, from the current and the previous state of the sequence.
     reward: reward of the step.
     discount: discount of the step, as in `dm_env`.
-    observation: observation with spec `Translation.spec.observations`.
+    observation: observation with spec `Decoder.spec.observations`.
     result: result of the episode that has just ended; None within an episode, or if the server
         does not report results.
     """
@@ -56,8 +49,8 @@ class Step(NamedTuple):
     result: EpisodeResult | None
 
 
-class Translation:
-    """Translation between the messages of a server and dm_env.
+class Decoder:
+    """Decoder of the specs and step responses of a server, and encoder of the agent's actions.
 
     spec: specs of the environment.
     offered: descriptions of the server's tensors by name.
@@ -120,12 +113,12 @@ class Translation:
                     "serve the environment with which the run started"
                 )
 
-    def pack_action(self, action: Any) -> Mapping[int, dm_env_rpc_pb2.Tensor]:
-        """Returns the tensors of one action, by uid."""
+    def encode_action(self, action: Any) -> Mapping[int, dm_env_rpc_pb2.Tensor]:
+        """Encodes an action as tensors by uid."""
         return self._actions.pack(action)
 
-    def unpack(self, response: dm_env_rpc_pb2.StepResponse, is_first: bool) -> Step:
-        """Converts a step response.
+    def decode(self, response: dm_env_rpc_pb2.StepResponse, is_first: bool) -> Step:
+        """Decodes a step response.
 
         Args:
           response: response with the `requested` observations.
