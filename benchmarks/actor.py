@@ -3,10 +3,10 @@
 python benchmarks/actor.py
 python benchmarks/actor.py --config=configs/cartpole.py --num_envs=8
 
-The server is on core 0. The actor, a process of its own behind courier, is on core 1: its
-environments, its recording, and the search as far as it is placed there. Each case is held
-against the slower of stepping alone (core 1, all environments, random actions) and searching
-alone (core 0, as many environments as a request has), measured in turns with it.
+The server runs on core 0. The actor is a process of its own behind courier and runs on core 1 with
+its environments, its recording, and the search if it is placed there. Each case is compared with
+the slower of stepping alone (core 1, all environments, random actions) and searching alone (core 0,
+as many environments as a request has), measured alternately with it.
 """
 
 import json
@@ -47,17 +47,17 @@ from mukoe.observability.timings import Timings
 from mukoe.types import EnvironmentSpec, Policy
 
 CONFIG = DEFINE_config("configs/atari.py")
-NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "Environments of the actor.")
-SECONDS = flags.DEFINE_float("seconds", 1.0, "Of each measurement.")
-REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each case.")
-PORTS = flags.DEFINE_string("ports", None, "Be the actor; JSON of the servers' ports by placement.")
+NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "Number of environments of the actor.")
+SECONDS = flags.DEFINE_float("seconds", 1.0, "Seconds of each measurement.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Number of measurements of each case.")
+PORTS = flags.DEFINE_string("ports", None, "Run the actor; server ports by placement, as JSON.")
 
 PLACEMENTS = ("local", "server", "split")
 TARGET = 0.85
 
 
 class Setup(NamedTuple):
-    """The parts of a config that act."""
+    """Acting parts of a config."""
 
     builder: ActorLearnerBuilder
     spec: EnvironmentSpec
@@ -67,7 +67,7 @@ class Setup(NamedTuple):
 
 
 def make_setup() -> Setup:
-    """Makes the parts; everybody has the same parameters."""
+    """Builds the parts; the parameters are the same in all processes."""
     experiment = CONFIG.load().make_experiment()
     environment = experiment.environment_factory(0, 1, False)
     spec = environment.spec
@@ -80,13 +80,13 @@ def make_setup() -> Setup:
 
 
 def part_sizes(buffered: bool) -> list[int]:
-    """Environments of each part of the actor."""
+    """Returns the number of environments of each part of the actor."""
     count = NUM_ENVS.value
     return [count - count // 2, count // 2] if buffered else [count]
 
 
 def rate_of(step: Callable[[], int], seconds: float) -> float:
-    """What `step` counts, per second."""
+    """Returns the counts per second of `step`, called for `seconds` seconds."""
     counted, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
         counted += step()
@@ -94,7 +94,7 @@ def rate_of(step: Callable[[], int], seconds: float) -> float:
 
 
 class ActorProcess:
-    """What runs on the actor's core: measures a case for each line that it reads."""
+    """Process on the actor's core; measures one case for each line of its input."""
 
     def __init__(self, setup: Setup, ports: dict[str, int]):
         self._setup = setup
@@ -169,14 +169,14 @@ class ActorProcess:
 
 @contextmanager
 def serve(setup: Setup, split: bool) -> Iterator[int]:
-    """Serves the policy over courier; gives the port."""
+    """Serves the policy over courier, and yields the port."""
     server = InferenceServer(
         setup.policy,
         setup.spec.observations,
         setup.variables,
         jax.random.PRNGKey(0),
         InferenceConfig(max_batch_size=NUM_ENVS.value),
-        # The sessions of the loop with and of the loop without double buffering.
+        # Sessions of the loops with and without double buffering.
         max_environments=2 * NUM_ENVS.value,
         smallest_batch=min(part_sizes(buffered=True)),
         split=split,
@@ -186,7 +186,7 @@ def serve(setup: Setup, split: bool) -> Iterator[int]:
 
 
 def actor_flags() -> list[str]:
-    """What the actor's process is told of this one's flags."""
+    """Returns the flags of this process that the actor's process needs."""
     numbers = (flags.FLAGS[name] for name in ("num_envs", "seconds", "tiny"))
     return [
         f"--config={CONFIG.filename}",
@@ -195,21 +195,21 @@ def actor_flags() -> list[str]:
 
 
 class ActorClient(LineProcess):
-    """The actor's process, seen from here; a context manager."""
+    """Client of the actor's process; a context manager."""
 
     def __init__(self, ports: dict[str, int]):
         super().__init__([__file__, *actor_flags(), f"--ports={json.dumps(ports)}"], "the actor")
         self.shares: dict[str, dict[str, float]] = {}
 
     def rate(self, case: str) -> float:
-        """Frames per second of a case."""
+        """Returns the frames per second of a case."""
         answer = self.ask(case)
         self.shares[case] = answer["shares"]
         return answer["rate"]
 
 
 def search_alone(setup: Setup, batch_size: int, action_repeat: int) -> Callable[[], float]:
-    """The policy in a bare loop, in the frames per second that it would allow."""
+    """Returns the measurement of the policy in a bare loop, in frames per second."""
     runner = LocalRunner(setup.policy, setup.variables, jax.random.PRNGKey(0), batch_size)
     observation = jax.tree.map(
         lambda spec: np.zeros((batch_size, *spec.shape), spec.dtype), setup.spec.observations
@@ -225,7 +225,7 @@ def search_alone(setup: Setup, batch_size: int, action_repeat: int) -> Callable[
 
 
 def cases() -> list[str]:
-    """Placements, each without and with double buffering."""
+    """Returns the placements, each without and with double buffering."""
     placements = PLACEMENTS[:2] if TINY.value else PLACEMENTS
     return [f"{placement}{text}" for placement in placements for text in ("", " buffered")]
 

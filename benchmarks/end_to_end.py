@@ -1,9 +1,9 @@
-"""Frames and updates per second of the whole Launchpad program, by number of actors.
+"""Frames and updates per second of the distributed program, by number of actors.
 
 python benchmarks/end_to_end.py
 
-configs/atari.py under local_mp, all processes free to use all cores. The program is stopped
-once the learner has written enough rows; each pair of rows is a run of the benchmark.
+configs/atari.py under local_mp; all processes may use all cores. The program is stopped after
+enough rows of the learner's log; each pair of rows gives one value.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from mukoe.configuration import run_main
 NUM_ACTORS = (1, 4)
 NUM_ROWS = 7
 LOG_SECONDS = 2
-PATIENCE_SECONDS = 300
+TIMEOUT_SECONDS = 300
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """The rows of a log; none where it is not there yet."""
+    """Returns the rows of a log; none if it does not exist yet."""
     if not path.exists():
         return []
     with open(path, newline="") as file:
@@ -35,7 +35,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def stop(process: subprocess.Popen) -> None:
-    """Ends a program, and whatever it leaves behind."""
+    """Ends a program and its remaining child processes."""
     nodes = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGTERM)
     try:
@@ -48,9 +48,10 @@ def stop(process: subprocess.Popen) -> None:
 
 
 def run(workdir: Path, num_actors: int, num_rows: int) -> None:
-    """Runs the program until the learner has written so many rows.
+    """Runs the program until the learner has written `num_rows` rows.
 
-    Raises RuntimeError where it ends by itself, or takes too long.
+    Raises:
+      RuntimeError: the program ends by itself or times out.
     """
     overrides = {"run.log_seconds": LOG_SECONDS, "agent.replay.min_size": 100}
     process = start_child(
@@ -65,7 +66,7 @@ def run(workdir: Path, num_actors: int, num_rows: int) -> None:
         stderr=subprocess.DEVNULL,
         cwd=Path(__file__).parents[1],
     )
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     log = workdir / "logs" / "learner.csv"
     while time.monotonic() < end and process.poll() is None and len(rows_of(log)) < num_rows:
         time.sleep(0.5)
@@ -76,20 +77,20 @@ def run(workdir: Path, num_actors: int, num_rows: int) -> None:
 
 
 def rates(rows: list[dict[str, str]], count: str) -> list[float]:
-    """Counts per second between the rows of a log; the first row may be of the compilation."""
+    """Returns counts per second between rows of a log; the first row may include compilation."""
     points = [(float(row["wall_time"]), float(row[count])) for row in rows[1:]]
     return [(b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(points, points[1:], strict=False)]
 
 
 def shares(row: dict[str, str]) -> str:
-    """The parts of the time, the largest first."""
+    """Returns the shares of time as text, the largest first."""
     parts = {name[5:]: float(v) for name, v in row.items() if name.startswith("time_") and v}
     ordered = sorted(parts.items(), key=lambda part: -part[1])
     return ", ".join(f"{name} {share:.0%}" for name, share in ordered if share >= 0.01)
 
 
 def measure(report: Report, num_actors: int) -> None:
-    """Adds the rows of a program with so many actors."""
+    """Adds the rows of a program with `num_actors` actors."""
     with tempfile.TemporaryDirectory(prefix="mukoe-benchmark-") as folder:
         workdir = Path(folder) / "run"
         run(workdir, num_actors, 4 if TINY.value else NUM_ROWS)

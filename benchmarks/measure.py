@@ -1,4 +1,4 @@
-"""What the benchmarks share: medians and their spread, rows, tables, cores, the machine."""
+"""Shared parts of the benchmarks: medians and spreads, rows, tables, cores, the machine."""
 
 import dataclasses
 import json
@@ -17,8 +17,8 @@ from absl import flags
 
 from mukoe.system import process_environment, set_process_environment
 
-TINY = flags.DEFINE_bool("tiny", False, "As little as runs everything once: numbers mean nothing.")
-OUTPUT = flags.DEFINE_string("output", None, "File that the rows are appended to, as JSON lines.")
+TINY = flags.DEFINE_bool("tiny", False, "Minimal sizes: run everything once, not a measurement.")
+OUTPUT = flags.DEFINE_string("output", None, "File to which the rows are appended, as JSON lines.")
 
 MEASURED_CORE, OTHER_CORE = 0, 1
 _CORES = sorted(os.sched_getaffinity(0))
@@ -26,15 +26,15 @@ _CORES = sorted(os.sched_getaffinity(0))
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One measured number, and what it is held against.
+    """One measured number and its limit.
 
-    benchmark: the file that made it.
-    case: what was measured.
-    unit: of `values`, such as 'simulations/s'.
-    values: one for each run.
-    against: what `limits` are, empty for none.
-    limits: in the same unit, each taken right beside the run of the same index.
-    target: the ratio of values to limits that is wanted, None for none.
+    benchmark: name of the benchmark's file.
+    case: name of the measured case.
+    unit: unit of `values`, such as 'simulations/s'.
+    values: measured value of each run.
+    against: name of the limit; empty without a limit.
+    limits: limits in the same unit, each measured next to the run of the same index.
+    target: least desired ratio of values to limits; None without a target.
     note: conditions and further numbers.
     """
 
@@ -49,14 +49,14 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the ratios run by run, which neighbours on the machine disturb less."""
+        """Median of the ratios of each run, which other programs on the machine disturb less."""
         if not self.limits:
             return None
         pairs = zip(self.values, self.limits, strict=True)
         return statistics.median(value / limit for value, limit in pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON line."""
+        """Returns the content of the JSON line."""
         row: dict[str, Any] = {
             "benchmark": self.benchmark,
             "case": self.case,
@@ -77,7 +77,7 @@ class Row:
 
 
 class Report:
-    """Collects rows, prints each as a JSON line at once, and a table at the end."""
+    """Prints each row as a JSON line, and all rows as a table at the end."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -99,7 +99,7 @@ class Report:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table in Markdown, from rows as `Row.to_dict` gives them."""
+    """Returns a Markdown table of rows from `Row.to_dict`."""
     header = ("case", "median", "lowest to highest", "unit", "against", "limit", "ratio", "note")
     cells = [header]
     for row in rows:
@@ -125,7 +125,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _rounded(number: float) -> float:
-    """Four digits are more than any of this is good for."""
+    """Rounds to four significant digits."""
     return float(f"{number:.4g}")
 
 
@@ -138,10 +138,10 @@ def seconds_per_call(
     at_least: float = 0.1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Seconds of one call, the mean over calls that take `at_least` together.
+    """Returns the mean seconds of a call, over calls that take `at_least` seconds together.
 
-    Work that never waits can be timed with `time.process_time`, which counts the seconds of
-    the core and leaves out those of its other guests.
+    Work that never waits can be timed with `time.process_time`, which leaves out other processes
+    on the core.
     """
     calls, start = 0, clock()
     while True:
@@ -155,7 +155,7 @@ def seconds_per_call(
 def interleaved(
     functions: Mapping[str, Callable[[], float]], repeats: int = 5
 ) -> dict[str, list[float]]:
-    """Calls all functions in turn, `repeats` times; returns what each returned, by name."""
+    """Calls all functions alternately, `repeats` times, and returns their results by name."""
     results: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(2 if TINY.value else repeats):
         for name, function in functions.items():
@@ -164,7 +164,7 @@ def interleaved(
 
 
 def pin(core: int) -> str:
-    """Keeps this thread and those that it starts on one core; says what came of it."""
+    """Pins this thread and its future threads to one core; returns a description."""
     if len(_CORES) < 2:
         return "one core for everything"
     os.sched_setaffinity(0, {_CORES[core]})
@@ -172,18 +172,18 @@ def pin(core: int) -> str:
 
 
 def prepare(core: int | None = None, threads: int = 1) -> str:
-    """Prepares this process before JAX makes its threads; says how.
+    """Prepares this process before JAX starts its threads; returns a description.
 
     Args:
-      core: to stay on; None for all of them.
-      threads: of XLA on the CPU; 0 for as many as there are cores.
+      core: core to which the process is pinned; None for all cores.
+      threads: number of XLA's CPU threads; 0 for one per core.
     """
     set_process_environment(process_environment(threads=threads))
     return "all cores" if core is None else pin(core)
 
 
 def start_child(arguments: Sequence[str], environment: Mapping[str, str] | None = None, **options):
-    """Starts another Python process, not pinned; `options` are those of `subprocess.Popen`."""
+    """Starts a Python process that is not pinned, with `options` of `subprocess.Popen`."""
     environment = dict(os.environ) | dict(environment or {})
     pinned = os.sched_getaffinity(0)
     os.sched_setaffinity(0, _CORES)
@@ -195,10 +195,10 @@ def start_child(arguments: Sequence[str], environment: Mapping[str, str] | None 
 
 @contextmanager
 def busy(core: int, gives_way: bool = True) -> Iterator[None]:
-    """Keeps a core busy, by default with what gives way to anything else that wants it.
+    """Keeps a core busy, by default with a process of idle priority.
 
-    Cores that share their execution units are slower when both are busy: a limit that is
-    measured beside an idle core would be out of reach for what has work on both.
+    Cores that share execution units are slower if both are busy, so a limit measured beside an idle
+    core would be out of reach for a program on both cores.
     """
     scheduler = "SCHED_IDLE" if gives_way else "SCHED_OTHER"
     spin = (
@@ -218,7 +218,7 @@ def busy(core: int, gives_way: bool = True) -> Iterator[None]:
 
 
 def machine() -> str:
-    """Processor, cores, versions and how busy it is."""
+    """Returns processor, cores, versions and load of the machine."""
     import jax
 
     model = platform.processor() or platform.machine()

@@ -2,10 +2,11 @@
 
 python benchmarks/sebulba.py
 
-Two faked devices, one acts and one learns. `same work`: Breakout, the IMPALA network, 2 actor
-threads with 12 environments each, 20 steps, 1 epoch of 4 minibatches; its limit is the network
-alone. `overlap`: CartPole, against the slower of acting alone and learning alone. The others:
-by number of environments, with what the threads spent their time on.
+The CPU is split into two devices, one for acting and one for learning. `same work`: Breakout, the
+IMPALA network, 2 actor threads with 12 environments each, 20 steps, 1 epoch of 4 minibatches; its
+limit is the network alone. `overlap`: CartPole, compared with the slower of acting alone and
+learning alone. The other cases vary the number of environments and show the threads' shares of
+time.
 """
 
 import dataclasses
@@ -25,12 +26,12 @@ from mukoe.networks.history import input_spec
 CONFIGS = Path(__file__).parents[1] / "configs"
 SECONDS = 10.0
 RUNS = 3
-PATIENCE_SECONDS = 600.0
+TIMEOUT_SECONDS = 600.0
 DEVICES = SebulbaConfig(actor_devices=(0,), learner_devices=(1,), threads_per_device=2)
 
 
 def make_config(name: str, envs_per_actor: int, **agent) -> TrainingConfig:
-    """A config file's experiment on two devices, without evaluations and checkpoints."""
+    """Returns the config of a file for two devices, without evaluations and checkpoints."""
     config = load_config_file(str(CONFIGS / name))
     run = dataclasses.replace(
         config.run,
@@ -47,20 +48,22 @@ def make_config(name: str, envs_per_actor: int, **agent) -> TrainingConfig:
 
 
 def wait_for_steps(run, steps: int) -> None:
-    """Waits until so many steps were learned from.
+    """Waits until the learner has used `steps` agent steps.
 
-    Raises RuntimeError where that takes too long; what ended the run where it did.
+    Raises:
+      RuntimeError: the wait times out.
+      BaseException: the exception that ended the run.
     """
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while run.counter.get_counts().get("actor_steps", 0) < steps:
         if run.wait(0.02):
             run.close()
         if time.monotonic() > end:
-            raise RuntimeError(f"{steps} steps took more than {PATIENCE_SECONDS:.0f} s")
+            raise RuntimeError(f"{steps} steps took more than {TIMEOUT_SECONDS:.0f} s")
 
 
 def now(run) -> tuple[int, float, float]:
-    """Steps, wall clock and CPU time at the end of a round."""
+    """Returns agent steps, wall-clock time and CPU time at the end of a round."""
     wait_for_steps(run, run.counter.get_counts()["actor_steps"] + 1)
     return run.counter.get_counts()["actor_steps"], time.perf_counter(), time.process_time()
 
@@ -96,14 +99,13 @@ def rates(
     """Runs a config.
 
     Args:
-      config: of the run.
-      seconds: of each measurement.
-      part: 'acting' leaves out the updates, 'learning' learns the first batch again and again.
-      runs: measurements.
+      config: configuration of the run.
+      seconds: duration of each measurement.
+      part: part to measure; 'acting' leaves out the updates, 'learning' repeats the first batch.
+      runs: number of measurements.
 
     Returns:
-      Steps per second and per second of CPU time, one for each measurement, and where the
-      time went.
+      Steps per second and per second of CPU time, one for each measurement, and the shares of time.
     """
     from mukoe.layouts import sebulba
 
@@ -129,14 +131,14 @@ def rates(
 
 
 def same_work() -> TrainingConfig:
-    """What the other implementations were measured with."""
+    """Returns the configuration with which the other implementations were measured."""
     return make_config("ppo_atari.py", 12, rollout_steps=20, epochs=1, minibatches=4)
 
 
 def network_alone(config: TrainingConfig, seconds: float) -> float:
-    """Steps per second of CPU time if there were nothing but the network.
+    """Returns the steps per second of CPU time of the network alone.
 
-    It is applied once to choose the actions of each step, and differentiated once.
+    The network is applied once per step to choose actions, and differentiated once.
     """
     experiment = config.make_experiment()
     spec = check_experiment(experiment)
@@ -163,7 +165,7 @@ def network_alone(config: TrainingConfig, seconds: float) -> float:
 
 
 def measure_same_work(report: Report, config: TrainingConfig, seconds: float) -> None:
-    """Adds the rows of what other implementations were measured with."""
+    """Adds the rows of the comparison with other implementations."""
     wall, cpu, alone = [], [], []
     for _ in range(RUNS):
         per_second, per_cpu_second, shares = rates(config, seconds, runs=1)
@@ -182,7 +184,7 @@ def measure(report: Report, case: str, config: TrainingConfig, seconds: float) -
 
 
 def measure_overlap(report: Report, config: TrainingConfig, seconds: float) -> None:
-    """Adds the row of acting and learning together, against the slower of the two alone."""
+    """Adds the row of acting and learning together, compared with the slower of the two alone."""
     measured: dict[str, list[float]] = {"acting": [], "learning": [], "both": []}
     for _ in range(1 if TINY.value else 2 * RUNS - 1):
         for part, values in measured.items():

@@ -3,9 +3,9 @@
 python benchmarks/shared_core.py
 python benchmarks/shared_core.py --config=configs/cartpole.py --num_envs=8
 
-The actor searches in its own process and may use all cores: with one thread, as in a program of
-many actors, and with one for each core, as in the layout `local`. The other program spins on
-core 1 with the same priority.
+The actor searches in its own process and may use all cores, with one thread as in a program of many
+actors, or with one thread per core as in the layout `local`. The other program spins on core 1 with
+the same priority.
 """
 
 from absl import flags
@@ -15,7 +15,7 @@ from serving import LineProcess
 
 from mukoe.configuration import run_main
 
-THREADS = flags.DEFINE_integer("threads", None, "Be the actor, with so many threads of XLA.")
+THREADS = flags.DEFINE_integer("threads", None, "Run the actor with this number of XLA threads.")
 
 CASES = {"an actor of one thread": 1, "an actor with a thread for each core": 0}
 TARGET = 0.5

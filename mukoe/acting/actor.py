@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import chex
 import dm_env
 import jax
 import numpy as np
@@ -75,6 +76,9 @@ class Actor:
 
     def observe_first(self, timestep: dm_env.TimeStep) -> None:
         """Starts an episode in every environment at the FIRST steps of `timestep`."""
+        assert len(self._adders) in (0, len(timestep.step_type)), (
+            f"{len(self._adders)} adders for {len(timestep.step_type)} environments"
+        )
         self._is_first = timestep.first()
         self._unrecorded = None
         self._ended[:] = False
@@ -91,12 +95,15 @@ class Actor:
     def request(self, observation: Nest) -> None:
         """Starts to choose actions; observations `[B, ...]` must not change until `receive`."""
         assert self._is_first is not None, "call observe_first before the first action"
+        chex.assert_tree_shape_prefix(observation, self._is_first.shape)
         self._wait = self._runner.submit(observation, self._is_first)
 
     def receive(self) -> np.ndarray:
         """Waits for the actions `[B]` of the last `request`."""
         assert self._wait is not None, "call request before receive"
         action, extras = self._wait()
+        assert self._is_first is not None
+        chex.assert_tree_shape_prefix((action, dict(extras)), self._is_first.shape)
         self._wait = None
         self._extras = {name: extras[name] for name in extras if name in self._stored_extras}
         self.statistics = {n: extras[n] for n in extras if n not in self._stored_extras}
@@ -110,6 +117,9 @@ class Actor:
 
     def observe(self, action: np.ndarray, next_timestep: dm_env.TimeStep) -> None:
         """Takes the time step after `action`; it is recorded after the next `receive`."""
+        assert self._is_first is not None, "call observe_first before observe"
+        chex.assert_tree_shape_prefix(action, self._is_first.shape)
+        chex.assert_shape(next_timestep[:3], self._is_first.shape)
         self._is_first = next_timestep.first()
         self._unrecorded = _Transition(action, self._extras, next_timestep)
 

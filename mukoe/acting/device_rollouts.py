@@ -1,6 +1,6 @@
-"""Rollouts of environments that are pure functions: acting is one program on the device.
+"""Rollouts of environments that are pure functions: acting is one jitted scan on the device.
 
-The layout that the Podracer paper (Hessel et al. 2021, arXiv:2104.06272) calls Anakin.
+Anakin of the Podracer paper (Hessel et al. 2021, arXiv:2104.06272).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,13 @@ from mukoe.types import Array, EpisodeResult, Nest, Policy, PolicyParams, Row
 
 
 class _Carry(NamedTuple):
-    """What passes from one rollout to the next.
+    """State between two rollouts.
 
-    streams, now: the games, and the last step of each.
-    memory: of the policy.
-    history: the last `H` rows, `[H, B, ...]`.
-    count: steps so far, `[]`.
+    streams: games in progress.
+    now: last step of each game.
+    memory: state of the policy.
+    history: last `H` rows, `[H, B, ...]`.
+    count: number of steps so far, `[]`.
     """
 
     streams: Streams
@@ -36,7 +37,7 @@ class _Carry(NamedTuple):
 
 
 class _End(NamedTuple):
-    """Where an episode ended, and what is counted of it, `[T, B]`."""
+    """Ends of episodes and their counts, each `[T, B]`."""
 
     ended: Array
     episode_return: Array
@@ -46,7 +47,7 @@ class _End(NamedTuple):
 
 
 class DeviceRolloutCollector:
-    """Plays games within the device and hands out rollouts; as a `RolloutCollector`."""
+    """Collects rollouts of games on the device, with the interface of a `RolloutCollector`."""
 
     def __init__(
         self,
@@ -56,14 +57,15 @@ class DeviceRolloutCollector:
         declaration: RolloutDeclaration,
         collect: Callable | None = None,
     ):
-        """Plays on JAX's default device, or where the parameters are.
+        """Builds the collector; it runs on the device of the parameters.
 
         Args:
-          functions: the environment.
-          policy: without search or with.
-          random_key: of games and actions.
-          declaration: of the rows.
-          collect: of `make_collect`, to be compiled once for several collectors.
+          functions: functions of the environment.
+          policy: behaviour policy, with or without search.
+          random_key: key of games and actions.
+          declaration: declaration of the rollouts.
+          collect: result of `make_collect`, compiled once for several collectors; None to make
+            one here.
         """
         start_key, self._key = jax.random.split(random_key)
         self._collect = collect or make_collect(functions, policy, declaration)
@@ -92,9 +94,9 @@ class DeviceRolloutCollector:
 def make_collect(
     functions: GameFunctions, policy: Policy, declaration: RolloutDeclaration
 ) -> Callable:
-    """Makes the jitted function of all collectors with one policy and one environment.
+    """Returns the jitted function shared by collectors of one policy and one environment.
 
-    It is `(params, key, carry) -> (carry, Row [B, H + T + 1, ...], ends, statistics)`.
+    Its signature is `(params, key, carry) -> (carry, Row [B, H + T + 1, ...], ends, statistics)`.
     """
 
     def one_step(

@@ -1,16 +1,16 @@
-"""Rollouts: steps of several environments that stay on the device on which they were chosen.
+"""Rollouts: steps of several environments, kept on the device that chose the actions.
 
 A rollout of `T` steps in `B` environments is rows `[B, H + T + 1, ...]`, in which episodes
 follow one another. Here one with `H = 2` and `T = 5`, and the next (digits are the steps of
 an episode, `F` is its final observation, at which no action is taken):
 
-    rows of a rollout     2 3 | 4 5 F 0 1 | 2        of the last row only the observation
-    mask                  1 1 | 1 1 0 1 1 | 0        is known
+    rows of a rollout     2 3 | 4 5 F 0 1 | 2        the last row has an observation only
+    mask                  1 1 | 1 1 0 1 1 | 0
     rows of the next one        0 1 | 2 3 4 5 6 | 7
     mask                        1 1 | 1 1 1 1 1 | 0
 
-The `H` rows of history are only for stacking frames; before the first row of all they are
-padding, with mask 0.
+The `H` rows of history serve frame stacking only; before the first row of a run they are padding
+with mask 0.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from mukoe.types import Array, EpisodeResult, Nest, Policy, PolicyParams, Row
 
 @dataclasses.dataclass(frozen=True)
 class RolloutDeclaration:
-    """What an agent says about the rollouts that it learns from."""
+    """Shape of the rollouts from which an agent learns."""
 
     # Steps in each environment, `T`.
     length: int
@@ -40,15 +40,15 @@ class RolloutDeclaration:
 
 
 class Rollout(NamedTuple):
-    """What one vector of environments did with the same parameters.
+    """Steps of one vector of environments with the same parameters.
 
-    rows: `Row` of arrays `[B, H + T + 1, ...]` on a device, see above; or a tape for each
-      environment, for agents with a replay.
-    episodes: that ended meanwhile.
-    steps: of the agent, over all environments; the beginning of an episode is none.
-    frames: of the emulator.
-    learner_steps: the updates that made the parameters.
-    statistics: of the policy at the last step, `[B]` by name, on a device.
+    rows: `Row` of arrays `[B, H + T + 1, ...]` on a device, see above; for agents with replay, one
+      buffered adder per environment.
+    episodes: episodes that ended.
+    steps: agent steps of all environments; the reset of an episode is none.
+    frames: emulator frames of all environments.
+    learner_steps: learner steps of the parameters.
+    statistics: statistics of the policy at the last step by name, each `[B]` on a device.
     """
 
     rows: Any
@@ -60,7 +60,7 @@ class Rollout(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """What happened at one step, on the device: `[B, ...]`."""
+    """Observation, action and extras of one step, `[B, ...]` on the device."""
 
     observation: Nest
     action: Array
@@ -68,7 +68,7 @@ class _Chosen(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What it led to, on the host: `[B]`; mask 0 where no action was taken."""
+    """Outcome of one step, each `[B]` on the host; the mask is 0 if no action was taken."""
 
     reward: np.ndarray
     discount: np.ndarray
@@ -76,11 +76,11 @@ class _Outcome(NamedTuple):
 
 
 def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
-    """Makes the two jitted functions of all collectors with one policy.
+    """Returns the two jitted functions shared by all collectors of one policy.
 
     Returns:
       `act(params, key, step, observation, is_first, state) -> (chosen, statistics, state)` and
-      `join(chosen, outcomes, last_observation) -> Row`, which puts steps side by side.
+      `join(chosen, outcomes, last_observation) -> Row`, which stacks the steps.
     """
     choose = make_act(policy)
 
@@ -100,13 +100,13 @@ def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
     def join(chosen: Sequence[_Chosen], outcomes: _Outcome, last_observation: Nest) -> Row:
         last = jax.tree.map(jnp.zeros_like, chosen[-1])._replace(observation=last_observation)
         steps = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *chosen, last)
-        nothing = jax.tree.map(lambda array: jnp.pad(array, ((0, 0), (0, 1))), outcomes)
+        padded = jax.tree.map(lambda array: jnp.pad(array, ((0, 0), (0, 1))), outcomes)
         return Row(
             observation=steps.observation,
             action=steps.action,
-            reward=nothing.reward,
-            discount=nothing.discount,
-            mask=nothing.mask,
+            reward=padded.reward,
+            discount=padded.discount,
+            mask=padded.mask,
             extras=steps.extras,
         )
 
@@ -114,7 +114,7 @@ def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
 
 
 class RolloutCollector:
-    """Steps a vector of environments and hands out rollouts, one after the other."""
+    """Collects consecutive rollouts of a vector of environments."""
 
     def __init__(
         self,
@@ -124,14 +124,15 @@ class RolloutCollector:
         declaration: RolloutDeclaration,
         functions: tuple[Callable, Callable] | None = None,
     ):
-        """Steps `environment` on JAX's default device, or where the parameters are.
+        """Builds the collector; the policy runs on the device of the parameters.
 
         Args:
-          environment: the vector.
-          policy: without search or with.
-          random_key: of its actions; that of step `i` is `fold_in(random_key, i)`.
-          declaration: of the rows.
-          functions: of `make_rollout_functions`, to be compiled once for several collectors.
+          environment: vector of `B` environments.
+          policy: behaviour policy, with or without search.
+          random_key: key of the actions; step `i` uses `fold_in(random_key, i)`.
+          declaration: declaration of the rollouts.
+          functions: result of `make_rollout_functions`, compiled once for several collectors; None
+            to make them here.
         """
         self._environment = environment
         self._key = random_key
@@ -140,7 +141,7 @@ class RolloutCollector:
         self._state = policy.initial_state(environment.num_envs)
         self._timestep: dm_env.TimeStep | None = None
         self._taken = 0
-        # The rows of the history, and then those of the rollout that is being made.
+        # Rows of the history, followed by those of the current rollout.
         self._chosen: list[_Chosen] = []
         self._outcomes: list[_Outcome] = []
         self.timings = Timings()
@@ -149,14 +150,14 @@ class RolloutCollector:
         """Makes `T` steps in every environment.
 
         Args:
-          params: on a device, on which the rows will be.
+          params: parameters on a device, which will hold the rows.
         """
         self.timings.start()
         timestep = self._timestep
         if timestep is None:
             timestep = self._environment.reset()
             self.timings.lap("environment")
-        self._forget(self._declaration.history)
+        self._drop_rows(self._declaration.history)
         steps = 0
         statistics: Mapping[str, Array] = {}
         for _ in range(self._declaration.length):
@@ -166,7 +167,7 @@ class RolloutCollector:
             action = np.asarray(chosen.action)
             self.timings.lap("policy")
             timestep = self._environment.step(action)
-            # No action was taken behind an episode's end, or where the environment was lost.
+            # No action was taken after the end of an episode, or if the environment was lost.
             acted = ~timestep.first()
             self.timings.lap("environment")
             self._taken += 1
@@ -186,7 +187,7 @@ class RolloutCollector:
             statistics=statistics,
         )
 
-    def _forget(self, kept: int) -> None:
+    def _drop_rows(self, kept: int) -> None:
         start = len(self._chosen) - kept
         self._chosen, self._outcomes = (
             self._chosen[max(0, start) :],
@@ -194,14 +195,14 @@ class RolloutCollector:
         )
 
     def _pad_history(self) -> None:
-        """Puts padding before the first rollout of all."""
+        """Pads the history of the first rollout."""
         missing = self._declaration.history + self._declaration.length - len(self._chosen)
         self._chosen[:0] = [jax.tree.map(jnp.zeros_like, self._chosen[0])] * missing
         self._outcomes[:0] = [_Outcome(*map(np.zeros_like, self._outcomes[0]))] * missing
 
 
 def _outcome(timestep: dm_env.TimeStep, acted: np.ndarray) -> _Outcome:
-    """What actions led to; nothing where the episode was over and a new one began."""
+    """Returns the outcome of actions; zeros for environments that started a new episode."""
     mask = acted.astype(np.float32)
     return _Outcome(mask * timestep.reward, mask * timestep.discount, mask)
 

@@ -115,8 +115,10 @@ class LocalRunner:
     def submit(self, observation: Nest, is_first: np.ndarray) -> Callable[[], Actions]:
         params = self._variables.params
         if self._on_device is None or self._on_device[0] is not params:
-            self._on_device = (params, jax.device_put(params))
-            self._place_state(jax.tree.leaves(self._on_device[1])[0].sharding)
+            is_on_device = isinstance(jax.tree.leaves(params)[0], jax.Array)
+            placed = params if is_on_device else jax.device_put(params)
+            self._on_device = (params, placed)
+            self._place_state(jax.tree.leaves(placed)[0].sharding)
         action, extras, self._state = self._act(
             self._on_device[1], self._key, self._steps, observation, is_first, self._state
         )

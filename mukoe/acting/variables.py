@@ -77,7 +77,7 @@ class VariableClient:
 
         Args:
           source: source of the parameters.
-          asynchronous: whether a thread fetches.
+          asynchronous: True to fetch in a thread.
           period_seconds: seconds between two fetches of an asynchronous client.
           period_updates: calls of `update` per fetch of a synchronous client; with 0 only
             `update(wait=True)` fetches.

@@ -22,8 +22,8 @@ class ActorLog:
 
         Args:
           logger: logger of the rows.
-          network_seconds: returns the seconds that the networks take in a policy call, by which
-            the policy's time is divided; called once, at the first row.
+          network_seconds: function that returns the seconds of the networks in a policy call, by
+            which the policy's time is divided; called once, at the first row.
         """
         self._logger = logger
         self._measure_network = network_seconds

@@ -21,7 +21,7 @@ class Timer:
 
     @property
     def due(self) -> bool:
-        """Whether the period has passed."""
+        """True once the period has passed."""
         return time.monotonic() >= self._end
 
 
@@ -30,7 +30,7 @@ def period_reached(period: int, count: int, added: int) -> bool:
 
     Args:
       period: distance of the multiples; 0 for never.
-      count: the count after the increment.
-      added: the increment.
+      count: count after the increment.
+      added: increment.
     """
     return period > 0 and count // period > (count - added) // period

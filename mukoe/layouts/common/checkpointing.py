@@ -102,7 +102,7 @@ def run_state_writer(
     Args:
       checkpointer: checkpoints of the run.
       start_counts: counts from which the seeds of environments and actors followed.
-      arrays: returns the arrays of all parts but the learner.
+      arrays: function that returns the arrays of the run state beside the learner's.
     """
 
     def save(state: LearnerState, counts: Mapping[str, int]) -> None:
@@ -149,10 +149,10 @@ class RunCheckpointer:
           checkpointer: checkpoints of the run.
           run: settings of the run.
           learner: learner whose state is saved.
-          counts: returns the counts that are saved with the learner.
-          save_run_state: starts to write the run state; None where it is not saved, and then
-            run states of earlier processes are removed, because the run leaves them behind.
-          restored: whether the learner's present state comes from a checkpoint.
+          counts: function that returns the counts saved with the learner.
+          save_run_state: function that starts to write the run state; None not to save it. Run
+            states of earlier processes are then removed, because they fall behind the learner.
+          restored: True if the learner's state comes from a checkpoint.
         """
         self._checkpointer = checkpointer
         self._learner = learner
@@ -165,7 +165,7 @@ class RunCheckpointer:
 
     @property
     def saves_run_state(self) -> bool:
-        """Whether the run state is saved."""
+        """True if the run state is saved."""
         return self._save_run_state is not None
 
     def save_if_due(self, actor_steps: int = 0, added_steps: int = 0) -> None:

@@ -1,6 +1,7 @@
-"""Whether an experiment fits into memory: by arithmetic, before anything is made.
+"""Lower bounds of an experiment's memory, computed before anything is allocated.
 
-What is counted is needed, whatever the compiler makes of it. What passes may still be too much.
+The counted bytes are needed whatever the compiler does, so an experiment that passes may still be
+too large.
 """
 
 import functools
@@ -15,21 +16,21 @@ from mukoe.replay.in_process import bytes_required
 from mukoe.system import check_fits
 from mukoe.types import EnvironmentSpec, Nest, Params, num_bytes
 
-# Of an environment: its state, and what holds it.
+# Bytes of an environment's state and its objects.
 _ENVIRONMENT_BYTES = 1 << 10
-# Online, target, gradient, and a moment of the optimiser.
+# Online and target parameters, gradient, and one moment of the optimiser.
 _COPIES_OF_PARAMETERS = 4
 
 
 class RequiredMemory:
-    """What the parts of an experiment need.
+    """Memory that the parts of an experiment need.
 
-    Every check raises a UserError that says what to lower; `available` are the bytes that there
-    are, None for those of this machine.
+    Every check raises a UserError that names the setting to lower. `available` is the number of
+    available bytes; None for those of this machine.
     """
 
     def __init__(self, experiment: ExperimentConfig, environment_spec: EnvironmentSpec):
-        """Makes the networks, which computes nothing."""
+        """Builds networks and policy, without initialising any parameters."""
         self._experiment = experiment
         self._spec = environment_spec
         self._networks = experiment.builder.make_networks(environment_spec)
@@ -38,7 +39,7 @@ class RequiredMemory:
 
     @functools.cached_property
     def _params(self) -> Params:
-        """Shapes and types of the parameters."""
+        """Shapes and dtypes of the parameters."""
         return jax.eval_shape(self._networks.init, jax.ShapeDtypeStruct((2,), np.uint32))
 
     @functools.cached_property
@@ -46,7 +47,7 @@ class RequiredMemory:
         return self._experiment.builder.memory_use(self._networks, self._params, self._spec)
 
     def replay_bytes(self, num_streams: int) -> int:
-        """Bytes of a full replay to which so many environments write."""
+        """Returns the bytes of a full replay with `num_streams` environments."""
         return bytes_required(self._experiment.builder.replay, self._rows, num_streams)
 
     def check_replay(self, required: int, available: int | None = None) -> None:
@@ -55,7 +56,7 @@ class RequiredMemory:
         check_fits(required, what, "lower the capacity, or the number of environments", available)
 
     def check_acting(self, num_envs: int, remedy: str, available: int | None = None) -> None:
-        """Checks so many environments side by side."""
+        """Checks acting in `num_envs` environments at the same time."""
         memory = jax.eval_shape(lambda: self._policy.initial_state(1))
         each = num_bytes((self._spec.observations, memory)) + self._use.acting
         required = num_envs * (each + _ENVIRONMENT_BYTES)
@@ -69,19 +70,19 @@ class RequiredMemory:
             self.check_acting(run.evaluation_episodes, remedy, available)
 
     def check_parameters(self, available: int | None = None) -> None:
-        """Checks the parameters that a learner has."""
+        """Checks the learner's copies of the parameters."""
         parameters = num_bytes(self._params)
         what = f"learning {parameters / 1e6:.1f} MB of parameters"
         required = _COPIES_OF_PARAMETERS * parameters
         check_fits(required, what, "make the layers of agent.network smaller", available)
 
     def check_batches(self, num_envs: int, batches: int = 1, available: int | None = None) -> None:
-        """Checks what a learner learns from.
+        """Checks the batches of a learner.
 
         Args:
-          num_envs: that make a batch, for agents without a replay.
-          batches: that are there at the same time.
-          available: see above.
+          num_envs: environments of a batch, for agents without replay.
+          batches: number of batches at the same time.
+          available: available bytes; None for those of this machine.
         """
         builder = self._experiment.builder
         size = num_envs if builder.rollout else builder.replay.batch_size
@@ -90,12 +91,12 @@ class RequiredMemory:
         check_fits(required, what, "make them fewer or shorter", available)
 
     def check_rounds(self, rounds: int, steps: int) -> None:
-        """Checks so many rounds of so many steps, on their way to a replay."""
+        """Checks `rounds` rounds of `steps` steps that wait for replay."""
         remedy = "lower sebulba.round_steps or sebulba.staleness"
         check_fits(rounds * steps * num_bytes(self._rows), f"{rounds} x {steps} steps", remedy)
 
     def _sequence_bytes(self) -> int:
-        """Bytes of a sequence of a batch."""
+        """Returns the bytes of one sequence of a batch."""
         builder = self._experiment.builder
         if rollout := builder.rollout:
             return (rollout.history + rollout.length + 1) * num_bytes(self._rows)

@@ -1,4 +1,4 @@
-"""A run on the disk, opened to look at its agent."""
+"""Stored runs, opened to evaluate or inspect their agent."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
 @dataclasses.dataclass(frozen=True)
 class StoredRun:
-    """A checkpoint of a run and what is needed to act with it.
+    """Checkpoint of a run with its experiment.
 
-    workdir: of the run.
-    config: that it was started with, with the overrides of whoever opened it.
-    experiment: of `config`.
-    environment_spec: of one environment.
-    params: the parameters.
-    counts: of the run, when they were saved.
+    workdir: directory of the run.
+    config: configuration of the run, with the overrides of `open_run`.
+    experiment: experiment of `config`.
+    environment_spec: spec of one environment.
+    params: parameters of the checkpoint.
+    counts: counts of the run at the checkpoint.
     """
 
     workdir: Path
@@ -36,11 +36,11 @@ class StoredRun:
     counts: Mapping[str, int]
 
     def make_networks(self) -> Any:
-        """The agent's networks."""
+        """Returns the agent's networks."""
         return self.experiment.builder.make_networks(self.environment_spec)
 
     def make_policy(self, evaluation: bool = True) -> Policy:
-        """The agent's policy."""
+        """Returns the agent's policy, without exploration for `evaluation`."""
         return self.experiment.builder.make_policy(
             self.make_networks(), self.environment_spec, evaluation
         )
@@ -56,14 +56,14 @@ def open_run(
     """Opens a checkpoint of a run.
 
     Args:
-      workdir: of the run.
-      best: the one with the best evaluation instead of the latest.
-      step: of which learner step; the newest by default.
-      overrides: config fields as they are typed, such as
+      workdir: directory of the run.
+      best: True for the checkpoint with the best evaluation instead of the latest one.
+      step: learner step of the checkpoint; the newest by default.
+      overrides: values of config fields as on the command line, such as
         `{"agent.search.num_simulations": "50"}`.
 
     Raises:
-      UserError: there is no run, no such checkpoint, or an override does not fit.
+      UserError: the run or the checkpoint does not exist, or an override does not fit.
     """
     config = load_config(workdir, {"environment": NAMED_KINDS})
     if not isinstance(config, TrainingConfig):
@@ -80,7 +80,7 @@ def open_run(
 def _read_params(
     workdir: Path, experiment: ExperimentConfig, spec: EnvironmentSpec, best: bool, step: int | None
 ) -> tuple[PolicyParams, Mapping[str, int]]:
-    """A `latest` checkpoint holds the learner's state, a `best` one what was evaluated."""
+    """Reads the learner's state of a `latest` checkpoint, or the parameters of a `best` one."""
     builder = experiment.builder
     learner = builder.make_learner(
         jax.random.PRNGKey(0), builder.make_networks(spec), iter(()), None, spec

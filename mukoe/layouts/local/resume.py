@@ -118,7 +118,7 @@ def resume_acting(
     """Builds the acting parts and restores their state; without one, new episodes start.
 
     Args:
-      make: builds the parts, given the counts from which their seeds follow.
+      make: function that builds the parts, given the counts from which their seeds follow.
       adders: adders of the actor; an episode that cannot be continued is discarded.
       restored: checkpoint of the run; empty for a new run.
     """

@@ -56,7 +56,7 @@ def train(
       experiment: agent, environment and settings.
       environment_spec: spec of one environment, from `check`.
       workdir: existing directory of the run.
-      resume: whether to continue from the newest checkpoint, if there is one; bit for bit if it
+      resume: True to continue from the newest checkpoint, if there is one; bit for bit if it
         has the run state.
 
     Returns:
@@ -88,7 +88,7 @@ def make_run(
       experiment: agent, environment and settings.
       environment_spec: spec of one environment, from `check`.
       workdir: existing directory of the run.
-      resume: whether to continue from the newest checkpoint, if there is one.
+      resume: True to continue from the newest checkpoint, if there is one.
     """
     builder, settings = experiment.builder, experiment.run
     num_envs = settings.envs_per_actor
@@ -180,7 +180,7 @@ class LocalRun:
     logger: logs of actor and learner.
     checkpointer: stored checkpoints.
     checkpoints: writer of the checkpoints that are due.
-    reached_target: whether an evaluation has reached the target return.
+    reached_target: True once an evaluation has reached the target return.
     """
 
     experiment: ExperimentConfig
@@ -196,7 +196,7 @@ class LocalRun:
 
     @property
     def ended(self) -> bool:
-        """Whether the step limit or the target return is reached."""
+        """True once the step limit or the target return is reached."""
         counts = self.counter.get_counts()
         return self.reached_target or step_limit_reached(self.experiment.run, counts)
 

@@ -61,7 +61,7 @@ def train(
       experiment: agent, environment and settings.
       environment_spec: spec of one environment, from `check`.
       workdir: existing directory of the run.
-      resume: whether to continue from the newest checkpoint, if there is one, with new episodes.
+      resume: True to continue from the newest checkpoint, if there is one, with new episodes.
 
     Returns:
       0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
@@ -92,7 +92,7 @@ def make_run(
       experiment: agent, environment and settings.
       environment_spec: spec of one environment, from `check`.
       workdir: existing directory of the run.
-      resume: whether to continue from the newest checkpoint, if there is one.
+      resume: True to continue from the newest checkpoint, if there is one.
     """
     if experiment.builder.rollout is not None:
         builder = experiment.builder.for_updates(count_updates(experiment))
@@ -271,7 +271,7 @@ class SebulbaRun:
 
     @property
     def alternates(self) -> bool:
-        """Whether actors and learner alternate, and the learner thread logs and evaluates."""
+        """True if actors and learner alternate; the learner thread then logs and evaluates."""
         return self.experiment.sebulba.staleness == 0
 
     def time_line(self) -> str | None:
