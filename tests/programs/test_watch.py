@@ -131,7 +131,7 @@ def test_the_browser_ends_on_interrupt(tic_tac_toe):
         ([], "--workdir is missing"),
         (["--workdir=/missing"], "holds no experiment"),
         (["--workdir=x", "--video=v.avi"], "ends with .mp4 or .gif"),
-        (["--workdir=x", "--video=v.gif", "--tree=t.svg"], "--video and --tree were given"),
+        (["--workdir=x", "--video=v.gif", "--tree=t.svg"], "--video and --tree exclude each other"),
         (["--workdir=x", "--tree=t.png"], "must end with .svg"),
         (["--workdir=x", "--tree=missing/t.svg"], "the folder of --tree does not exist: 'missing'"),
         (["--workdir=x", "--fps=0"], "--fps must be above 0"),
