@@ -44,6 +44,8 @@ from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import DEFINE_config, run_main
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.observability.timings import Timings
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import EnvironmentSpec, Policy
 
 CONFIG = DEFINE_config("configs/atari.py")
@@ -134,19 +136,15 @@ class ActorProcess:
     def _make_loop(self, placement: str, buffering: str = "") -> Loop:
         setup, timings = self._setup, Timings()
         sizes = part_sizes(bool(buffering))
-        replay = setup.builder.make_in_process_replay(setup.spec, setup.policy, NUM_ENVS.value, 0)
+        rows = row_spec(setup.spec, setup.policy.extras_spec)
+        replay = InProcessReplay(setup.builder.replay, rows, num_streams=NUM_ENVS.value, seed=0)
         loops = []
         for part, num_envs in enumerate(sizes):
             runner = self._make_runner(
                 placement, f"{placement}{buffering}/{part}", num_envs, timings
             )
-            adders = [
-                setup.builder.make_adder(replay, setup.spec, setup.policy) for _ in range(num_envs)
-            ]
-            key = jax.random.PRNGKey(0)
-            actor = setup.builder.make_actor(
-                key, setup.policy, setup.spec, runner, adders, num_envs
-            )
+            adders = [replay.make_adder() for _ in range(num_envs)]
+            actor = setup.builder.make_actor(setup.policy, runner, adders)
             environment = setup.make_environments(part, num_envs, False)
             loops.append(EnvironmentLoop(environment, actor, timings))
         return loops[0] if len(loops) == 1 else DoubleBufferedLoop(loops)

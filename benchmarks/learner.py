@@ -40,15 +40,15 @@ def measure(report: Report, num_devices: int) -> None:
     setup = load(CONFIG)
     updates = 2 if TINY.value else UPDATES
     with busy(OTHER_CORE), ReplayProcess(OTHER_CORE, "--feed", "--nounlimited") as server:
-        dataset = setup.builder.make_dataset_iterator(server.client)
+        replay = setup.make_replay(server.client)
+        dataset = replay.make_dataset()
         first = next(dataset)
         learner = setup.builder.make_learner(
             jax.random.PRNGKey(0),
             setup.builder.make_networks(setup.spec),
             dataset,
-            None,
             setup.spec,
-            replay_client=server.client,
+            replay=replay,
             prefetch_size=setup.config.distributed.prefetch_size,
         )
         learner.step()

@@ -29,6 +29,7 @@ from measure import (
 from replay_process import NUM_ENVS, ReplayProcess, Setup, Step, feed, load, record
 
 from mukoe.configuration import run_main
+from mukoe.replay.in_process import InProcessReplay
 
 ATARI = "configs/atari.py"
 CARTPOLE = "configs/cartpole.py"
@@ -91,10 +92,8 @@ def measure_storage(
 def measure_reverb(report: Report, config: str, setup: Setup, steps: Sequence[Step]) -> None:
     """Adds the rows of the Reverb server."""
     with ReplayProcess(MEASURED_CORE, f"--served_config={config}") as server:
-        adders = [
-            setup.builder.make_adder(server.client, setup.spec, setup.policy)
-            for _ in range(NUM_ENVS)
-        ]
+        replay = setup.make_replay(server.client)
+        adders = [replay.make_adder() for _ in range(NUM_ENVS)]
 
         def flush() -> None:
             for adder in adders:
@@ -108,7 +107,7 @@ def measure_reverb(report: Report, config: str, setup: Setup, steps: Sequence[St
         report.add(Row("replay", f"Reverb, insert{_of(config)}", "steps/s", rates, note=note))
         if config == ATARI:
             measure_storage(report, server, steps, before)
-        dataset = setup.builder.make_dataset_iterator(server.client)
+        dataset = replay.make_dataset()
         next(dataset)
         rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
         dataset.close()
@@ -118,12 +117,12 @@ def measure_reverb(report: Report, config: str, setup: Setup, steps: Sequence[St
 
 def measure_in_process(report: Report, config: str, setup: Setup, steps: Sequence[Step]) -> None:
     """Adds the rows of the replay in this process."""
-    replay = setup.builder.make_in_process_replay(setup.spec, setup.policy, NUM_ENVS, 0)
-    adders = [setup.builder.make_adder(replay, setup.spec, setup.policy) for _ in range(NUM_ENVS)]
+    replay = InProcessReplay(setup.builder.replay, setup.rows, num_streams=NUM_ENVS, seed=0)
+    adders = [replay.make_adder() for _ in range(NUM_ENVS)]
     run = functools.partial(insert, adders, steps, lambda: None)
     rates = interleaved({"insert": run})["insert"]
     report.add(Row("replay", f"in process, insert{_of(config)}", "steps/s", rates, note="core 1"))
-    dataset = setup.builder.make_dataset_iterator(replay)
+    dataset = replay.make_dataset()
     rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
     note = f"{setup.builder.replay.batch_size} items each; core 1"
     report.add(Row("replay", f"in process, sample{_of(config)}", "batches/s", rates, note=note))

@@ -19,7 +19,8 @@ from serving import LineProcess
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import load_config_file, run_main
 from mukoe.layouts.common.experiment import TrainingConfig
-from mukoe.types import EnvironmentSpec, Policy
+from mukoe.replay.declaration import row_spec
+from mukoe.types import EnvironmentSpec, Policy, Row
 
 CORE = flags.DEFINE_integer("core", 1, "Core of this process.")
 FEED = flags.DEFINE_bool("feed", False, "Go on inserting, as fast as the table allows.")
@@ -36,6 +37,17 @@ class Setup(NamedTuple):
     builder: ActorLearnerBuilder
     spec: EnvironmentSpec
     policy: Policy
+
+    @property
+    def rows(self) -> Row:
+        """Specs of a row."""
+        return row_spec(self.spec, self.policy.extras_spec)
+
+    def make_replay(self, client: Any) -> Any:
+        """Makes the handle of the server's replay."""
+        from mukoe.replay.reverb import ReverbReplay
+
+        return ReverbReplay(client, self.builder.replay, self.rows)
 
 
 class Step(NamedTuple):
@@ -134,9 +146,11 @@ def serve(folder: str, until: Callable[[], object]) -> None:
     """Serves, and feeds where the flags say so, until `until` returns."""
     import reverb
 
+    from mukoe.replay.reverb import make_tables
+
     limits = {"samples_per_insert": None} if UNLIMITED.value else {}
     setup = load(SERVED_CONFIG.value, **limits)
-    tables = setup.builder.make_replay_tables(setup.spec, setup.policy)
+    tables = make_tables(setup.builder.replay, setup.rows)
     checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(folder)
     server = reverb.Server(tables, checkpointer=checkpointer)
     stopped = threading.Event()
@@ -152,10 +166,8 @@ def serve(folder: str, until: Callable[[], object]) -> None:
 def feed_for_ever(setup: Setup, client: Any, should_stop: Callable[[], bool]) -> None:
     """Adds the same recorded steps again and again."""
     steps = record(setup, 200)
-    adders = [
-        setup.builder.make_adder(client, setup.spec, setup.policy, should_stop)
-        for _ in range(NUM_ENVS)
-    ]
+    replay = setup.make_replay(client)
+    adders = [replay.make_adder(should_stop) for _ in range(NUM_ENVS)]
     while not should_stop():
         for _ in feed(adders, steps):
             if should_stop():

@@ -1,7 +1,7 @@
 """The actor: one class for all agents and any number of environments."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import chex
 import dm_env
@@ -9,23 +9,8 @@ import jax
 import numpy as np
 
 from mukoe.acting.runners import Actions, PolicyRunner
+from mukoe.replay.handle import Adder
 from mukoe.types import Nest
-
-
-class Adder(Protocol):
-    """Adder of one environment's steps to replay, with Acme's method names."""
-
-    def add_first(self, timestep: dm_env.TimeStep) -> None: ...
-
-    def add(
-        self,
-        action: np.ndarray,
-        next_timestep: dm_env.TimeStep,
-        extras: Mapping[str, np.ndarray],
-        final_extras: Mapping[str, np.ndarray] | None = None,
-    ) -> None: ...
-
-    def reset(self, timeout_ms: int | None = None) -> None: ...
 
 
 class _Transition(NamedTuple):

@@ -23,7 +23,7 @@ def network_seconds(
 
     Args:
       calls: network calls of a policy, `(params, observation [B, ...]) -> array`, see
-        `mukoe.agents.builder.ActorLearnerBuilder.make_network_calls`.
+        `mukoe.agents.extensions.ProfilesNetworks`.
       params: parameters of the policy.
       observation_spec: observation spec of one environment.
       batch_size: batch size `B`.

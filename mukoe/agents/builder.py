@@ -1,217 +1,141 @@
-"""The contract of an agent: how to make its parts, never where they run.
+"""The contract of an agent: its parts, without processes, devices or addresses.
 
-Methods and argument names are those of `acme.jax.experiments`' `ActorLearnerBuilder`. An
-agent says four things (networks, policy, replay declaration, learner); the replay and
-acting methods are the same for all and stand here.
+The vocabulary is that of Acme's `ActorLearnerBuilder`. An agent writes `make_networks`,
+`make_policy`, `replay`, `make_loss` and `learner_settings`; actor and learner are the same classes
+for all agents. A layout makes replay, adders and datasets from the declaration. Optional parts of
+an agent are the protocols of `mukoe.agents.extensions`.
 """
 
 import abc
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import chex
+import jax
+import optax
 
-from mukoe.acting.actor import Actor, Adder
-from mukoe.acting.rollouts import RolloutDeclaration
-from mukoe.acting.runners import LocalRunner, PolicyRunner
-from mukoe.acting.variables import VariableClient
-from mukoe.learning.learner import Learner, Logger, PriorityUpdater
-from mukoe.replay.declaration import ReplayDeclaration, row_spec
-from mukoe.replay.in_process import InProcessReplay
-from mukoe.search.inspection import Inspector
-from mukoe.types import Array, EnvironmentSpec, Nest, Params, Policy, PolicyParams, Sample
-
-Networks = TypeVar("Networks")
-
-NetworkCalls = Callable[[PolicyParams, Nest], Array]
-"""`(params, observation [B, ...]) -> [B]`: as many calls of the networks as a policy makes."""
+from mukoe.acting.actor import Actor
+from mukoe.acting.runners import PolicyRunner
+from mukoe.learning.learner import Learner, Logger, TargetUpdateConfig, UpdateFunction
+from mukoe.replay.declaration import ReplayDeclaration
+from mukoe.replay.handle import Adder, Replay
+from mukoe.types import EnvironmentSpec, LossFunction, Nest, Params, Policy, Sample
 
 
-class MemoryUse(NamedTuple):
-    """Bytes that an agent needs.
+class InitialisedNetworks(Protocol):
+    """Networks that make their own parameters.
 
-    acting: for each environment.
-    learning: for each sequence of a batch.
+    init: `key -> params`.
     """
 
-    acting: int = 0
-    learning: int = 0
+    @property
+    def init(self) -> Callable[[chex.PRNGKey], Params]: ...
+
+
+Networks = TypeVar("Networks", bound=InitialisedNetworks)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerSettings:
+    """Settings of the learner, which differ between agents.
+
+    optimizer: optimiser of the parameters.
+    target_update: schedule of the target parameters.
+    loss_state: initial state of a loss with memory; `()` for a loss without.
+    update: update function, such as epochs over minibatches; None for one gradient step.
+    """
+
+    optimizer: optax.GradientTransformation
+    target_update: TargetUpdateConfig = TargetUpdateConfig()
+    loss_state: Nest = ()
+    update: UpdateFunction | None = None
 
 
 class ActorLearnerBuilder(abc.ABC, Generic[Networks]):
-    """Makes the parts of an agent."""
+    """Builder of the parts of an agent."""
 
     @abc.abstractmethod
     def make_networks(self, environment_spec: EnvironmentSpec) -> Networks:
         """Makes the networks for an environment.
 
-        Raises UserError where they do not fit it.
+        Raises:
+          UserError: the networks do not support the environment.
         """
 
     @abc.abstractmethod
     def make_policy(
         self, networks: Networks, environment_spec: EnvironmentSpec, evaluation: bool = False
     ) -> Policy:
-        """Makes the policy that acts; without exploration for `evaluation`."""
+        """Makes the behaviour policy, or for `evaluation` the policy without exploration."""
 
     @property
     @abc.abstractmethod
     def replay(self) -> ReplayDeclaration:
-        """What is stored and how it is sampled.
+        """Declaration of the stored sequences and of their sampling.
 
-        Raises UserError where the agent has no replay, but a `rollout`.
+        Raises:
+          UserError: the agent has no replay, but learns from rollouts.
         """
 
-    @property
-    def rollout(self) -> RolloutDeclaration | None:
-        """What goes from the actors straight to the learner; None where replay is in between."""
-        return None
-
-    def for_updates(self, num_updates: int) -> "ActorLearnerBuilder[Networks]":
-        """Returns the builder for a run of so many updates, where a schedule follows that."""
-        del num_updates
-        return self
+    @abc.abstractmethod
+    def make_loss(self, networks: Networks, environment_spec: EnvironmentSpec) -> LossFunction:
+        """Makes the loss `(params, target_params, batch, key) -> (loss, LossExtra)`."""
 
     @abc.abstractmethod
+    def learner_settings(self, networks: Networks) -> LearnerSettings:
+        """Returns the optimiser, the target update and further settings of the learner."""
+
     def make_learner(
         self,
         random_key: chex.PRNGKey,
         networks: Networks,
         dataset: Iterator[Sample],
-        logger_fn: Callable[[], Logger] | None,
         environment_spec: EnvironmentSpec,
-        replay_client: Any | None = None,
+        *,
+        replay: Replay | None = None,
+        logger: Logger | None = None,
         counter: Any | None = None,
         prefetch_size: int = 0,
     ) -> Learner:
         """Makes the learner.
 
         Args:
-          random_key: for the parameters and the losses.
-          networks: of `make_networks`.
-          dataset: of `make_dataset_iterator`.
-          logger_fn: makes the logger of the learner's metrics.
-          environment_spec: of one environment.
-          replay_client: takes the new priorities.
-          counter: counts the learner's steps.
-          prefetch_size: batches put on the devices ahead of time by a thread; 0 for none.
+          random_key: random key of the parameters and of the losses.
+          networks: networks of `make_networks`.
+          dataset: samples to learn from.
+          environment_spec: spec of one environment.
+          replay: replay that receives new priorities; None for rollouts.
+          logger: logger of the metrics of every step; None for none.
+          counter: counter of the learner's steps; None for none.
+          prefetch_size: number of batches that a thread puts on the devices ahead of time.
         """
-
-    def make_inspector(
-        self, networks: Networks, environment_spec: EnvironmentSpec
-    ) -> Inspector | None:
-        """Makes what shows the search of the evaluation policy; None where it has none."""
-        del networks, environment_spec
-        return None
-
-    def make_network_calls(
-        self, networks: Networks, environment_spec: EnvironmentSpec
-    ) -> NetworkCalls | None:
-        """Makes the network's part of a policy call alone, to see what is left for the search.
-
-        None where the policy's time is not to be divided.
-        """
-        del networks, environment_spec
-        return None
-
-    def memory_use(
-        self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
-    ) -> MemoryUse:
-        """What acting and learning take at least, beside parameters, inputs and rows.
-
-        Args:
-          networks: of `make_networks`.
-          params: shapes and types of their parameters.
-          environment_spec: of one environment.
-        """
-        del networks, params, environment_spec
-        return MemoryUse()
-
-    def make_replay_tables(self, environment_spec: EnvironmentSpec, policy: Policy) -> list[Any]:
-        """Makes the Reverb tables."""
-        from mukoe.replay import reverb as reverb_replay
-
-        return reverb_replay.make_replay_tables(
-            self.replay, row_spec(environment_spec, policy.extras_spec)
-        )
-
-    def make_in_process_replay(
-        self, environment_spec: EnvironmentSpec, policy: Policy, num_streams: int, seed: int
-    ) -> InProcessReplay:
-        """Makes the replay of a single process, which is its own `replay_client`."""
-        return InProcessReplay(
-            self.replay,
-            row_spec(environment_spec, policy.extras_spec),
-            num_streams=num_streams,
-            seed=seed,
-        )
-
-    def make_dataset_iterator(self, replay_client: Any) -> Iterator[Sample]:
-        """Makes an endless iterator over samples; it waits where there are too few."""
-        if isinstance(replay_client, InProcessReplay):
-            return iter(replay_client.sample, None)
-        from mukoe.replay import reverb as reverb_replay
-
-        return reverb_replay.make_dataset_iterator(replay_client, self.replay)
-
-    def make_adder(
-        self,
-        replay_client: Any,
-        environment_spec: EnvironmentSpec,
-        policy: Policy,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Adder:
-        """Makes what records one environment's steps.
-
-        Where replay takes no more for now, adding waits; `should_stop` ends that.
-        """
-        if isinstance(replay_client, InProcessReplay):
-            return replay_client.make_adder()
-        from mukoe.replay import reverb as reverb_replay
-
-        return reverb_replay.make_adder(
-            replay_client,
-            self.replay,
-            row_spec(environment_spec, policy.extras_spec),
-            should_stop,
+        init_key, loss_key = jax.random.split(random_key)
+        settings = self.learner_settings(networks)
+        prioritized = replay is not None and self.replay.sampler == "prioritized"
+        return Learner(
+            self.make_loss(networks, environment_spec),
+            settings.optimizer,
+            networks.init(init_key),
+            dataset,
+            loss_key,
+            target_update=settings.target_update,
+            loss_state=settings.loss_state,
+            update=settings.update,
+            update_priorities=replay.update_priorities if replay and prioritized else None,
+            logger=logger,
+            counter=counter,
+            prefetch_size=prefetch_size,
         )
 
     def make_actor(
-        self,
-        random_key: chex.PRNGKey,
-        policy: Policy,
-        environment_spec: EnvironmentSpec,
-        variable_source: VariableClient | PolicyRunner | None = None,
-        adder: Sequence[Adder] = (),
-        num_envs: int = 1,
+        self, policy: Policy, runner: PolicyRunner, adders: Sequence[Adder] = ()
     ) -> Actor:
-        """Makes an actor over `num_envs` environments.
+        """Makes an actor.
 
         Args:
-          random_key: of its actions.
-          policy: what it runs.
-          environment_spec: of one environment.
-          variable_source: where parameters come from; or a runner (of an inference server)
-            that has them already.
-          adder: one for each environment, or none to record nothing.
-          num_envs: environments that it steps together.
+          policy: policy of `make_policy`.
+          runner: runner of the policy, in this process or of an inference server.
+          adders: adder of each environment, or none to record nothing.
         """
-        del environment_spec
-        if isinstance(variable_source, VariableClient):
-            runner: PolicyRunner = LocalRunner(policy, variable_source, random_key, num_envs)
-        else:
-            assert variable_source is not None, "an actor needs parameters or a runner"
-            runner = variable_source
-        return Actor(runner, adder, tuple(policy.extras_spec))
-
-    def _priority_updater(self, replay_client: Any | None) -> PriorityUpdater | None:
-        """Where the learner sends priorities; None where replay has no use for them."""
-        if replay_client is None or self.replay.sampler == "uniform":
-            return None
-        if isinstance(replay_client, InProcessReplay):
-            return replay_client.update_priorities
-        from mukoe.replay import reverb as reverb_replay
-
-        return lambda keys, priorities: reverb_replay.update_priorities(
-            replay_client, keys, priorities, self.replay.table
-        )
+        return Actor(runner, adders, tuple(policy.extras_spec))

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Meta
 
 from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.configuration.bounds import NonNegativeInt, PositiveInt, Seed
 from mukoe.configuration.fields import Validated
@@ -111,14 +112,11 @@ def evaluate(
     """
     opponent, opening_moves = _find_opponent(run, config)
     environment = _make_environment(run, config, opponent, opening_moves)
-    builder = run.experiment.builder
-    actor = builder.make_actor(
-        jax.random.PRNGKey(config.seed),
-        run.make_policy(),
-        run.environment_spec,
-        VariableClient(_Stored(run.params), period_updates=0),
-        num_envs=environment.num_envs,
-    )
+    policy = run.make_policy()
+    variables = VariableClient(_Stored(run.params), period_updates=0)
+    key = jax.random.PRNGKey(config.seed)
+    runner = LocalRunner(policy, variables, key, environment.num_envs)
+    actor = run.experiment.builder.make_actor(policy, runner)
     loop = EnvironmentLoop(environment, actor)
     results = loop.run_episodes(config.episodes, on_result=on_result)
     environment.close()

@@ -13,7 +13,7 @@ row, with the item that starts there; at its end, what remains, with its last it
 
 import collections
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import dm_env
 import jax
@@ -22,6 +22,7 @@ import numpy as np
 from mukoe import system as memory
 from mukoe.errors import UserError
 from mukoe.replay.declaration import ReplayDeclaration, check_final_extras
+from mukoe.replay.handle import never
 from mukoe.replay.row_pool import PADDING, RowPool
 from mukoe.replay.sum_tree import SumTree
 from mukoe.types import Nest, Row, Sample
@@ -253,12 +254,17 @@ class InProcessReplay:
             self._closed = True
             self._changed.notify_all()
 
-    def make_adder(self) -> "InProcessAdder":
-        """Returns the adder of the next stream, for one environment.
+    def make_dataset(self) -> Iterator[Sample]:
+        """Returns an endless iterator over samples."""
+        return iter(self.sample, None)
+
+    def make_adder(self, should_stop: Callable[[], bool] = never) -> "InProcessAdder":
+        """Returns the adder of the next stream, for one environment, which never waits.
 
         Raises:
           UserError: if there are `num_streams` already.
         """
+        del should_stop
         with self._lock:
             stream = len(self._adders)
             if stream == self._num_streams:

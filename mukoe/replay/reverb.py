@@ -24,6 +24,7 @@ from acme.adders.reverb import base
 from dm_env import specs
 
 from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, zero_row
+from mukoe.replay.handle import never
 from mukoe.types import MaskedObservation, Nest, Row, Sample
 
 # The writer may be ahead of the table by this many items.
@@ -45,7 +46,7 @@ def fresh_table(declaration: ReplayDeclaration) -> str:
     return f"{declaration.table}_fresh"
 
 
-def make_replay_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
+def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
     """Makes the tables that the declaration describes; their items are `Row`s `[T, ...]`.
 
     Fresh items have a table of their own, which gives the newest first and each one once.
@@ -111,7 +112,7 @@ class ReverbAdder(base.ReverbAdder):
         client: reverb.Client,
         declaration: ReplayDeclaration,
         row_spec: Row,
-        should_stop: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = never,
     ):
         super().__init__(
             client,
@@ -267,16 +268,6 @@ class ReverbAdder(base.ReverbAdder):
                 return
 
 
-def make_adder(
-    client: reverb.Client,
-    declaration: ReplayDeclaration,
-    row_spec: Row,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> ReverbAdder:
-    """Makes the adder of one environment; `should_stop` ends its waiting for the table."""
-    return ReverbAdder(client, declaration, row_spec, should_stop)
-
-
 class ReverbDataset(Iterator[Sample]):
     """An endless iterator of samples of NumPy arrays.
 
@@ -390,32 +381,51 @@ def _with_own_types(structure: Any) -> Any:
     return structure
 
 
-def make_dataset_iterator(
-    client: reverb.Client, declaration: ReplayDeclaration
-) -> ReverbDataset | MixedDataset:
-    """Makes the iterator of a learner; it connects at the first `next`."""
-    num_replayed = declaration.batch_size - declaration.fresh_items
-    replayed = ReverbDataset(client, declaration.table, num_replayed)
-    if not declaration.fresh_items:
-        return replayed
-    fresh = ReverbDataset(client, fresh_table(declaration), declaration.fresh_items)
-    return MixedDataset(replayed, fresh)
+class ReverbReplay:
+    """Handle of the replay of a Reverb server, see `mukoe.replay.handle.Replay`."""
 
+    def __init__(self, client: reverb.Client, declaration: ReplayDeclaration, row_spec: Row):
+        """Builds the handle; nothing is sent before its first use.
 
-def update_priorities(
-    client: reverb.Client, keys: np.ndarray, priorities: np.ndarray, table: str = "replay"
-) -> None:
-    """Gives items new priorities; those that have left are passed over.
+        Args:
+          client: client of the server.
+          declaration: declaration of the replay.
+          row_spec: specs of a row.
+        """
+        self._client = client
+        self._declaration = declaration
+        self._row_spec = row_spec
 
-    So are all of them where the server does not answer for a while: Reverb's own call would
-    wait for ever, and the items keep the priorities that they had.
-    """
-    updates = dict(zip(keys.tolist(), priorities.tolist(), strict=True))
+    def make_adder(self, should_stop: Callable[[], bool] = never) -> ReverbAdder:
+        """Makes the adder of one environment.
 
-    def update() -> None:
-        with contextlib.suppress(RuntimeError):  # the connection broke
-            client.mutate_priorities(table, updates)
+        Args:
+          should_stop: predicate that ends the adder's wait for a table at its rate limit.
+        """
+        return ReverbAdder(self._client, self._declaration, self._row_spec, should_stop)
 
-    thread = threading.Thread(target=update, daemon=True)
-    thread.start()
-    thread.join(_UPDATE_TIMEOUT_S)
+    def make_dataset(self) -> ReverbDataset | MixedDataset:
+        """Makes an endless iterator over samples, which connects at the first `next`."""
+        declaration = self._declaration
+        num_replayed = declaration.batch_size - declaration.fresh_items
+        replayed = ReverbDataset(self._client, declaration.table, num_replayed)
+        if not declaration.fresh_items:
+            return replayed
+        fresh = ReverbDataset(self._client, fresh_table(declaration), declaration.fresh_items)
+        return MixedDataset(replayed, fresh)
+
+    def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
+        """Sets the priorities `[B]` of the items with these keys `[B]`; skips removed items.
+
+        The update is dropped if the server does not answer in time: Reverb's own call would wait
+        without a limit.
+        """
+        updates = dict(zip(keys.tolist(), priorities.tolist(), strict=True))
+
+        def update() -> None:
+            with contextlib.suppress(RuntimeError):  # Broken connection.
+                self._client.mutate_priorities(self._declaration.table, updates)
+
+        thread = threading.Thread(target=update, daemon=True)
+        thread.start()
+        thread.join(_UPDATE_TIMEOUT_S)

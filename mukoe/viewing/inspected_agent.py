@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.agents.extensions import Inspectable
 from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams
 from mukoe.viewing.search_tree import SearchTree, from_mctx
@@ -73,7 +74,9 @@ class InspectedAgent:
           UserError: the agent does not support the environment.
         """
         networks = builder.make_networks(environment_spec)
-        inspector = builder.make_inspector(networks, environment_spec)
+        inspector = None
+        if isinstance(builder, Inspectable):
+            inspector = builder.make_inspector(networks, environment_spec)
         self._policy = (
             _DirectPolicy(builder.make_policy(networks, environment_spec, evaluation=True))
             if inspector is None

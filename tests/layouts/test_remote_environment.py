@@ -14,6 +14,8 @@ from mukoe.configuration import load_config, prepare_workdir  # noqa: E402
 from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
 from mukoe.environments.registry import NAMED_KINDS  # noqa: E402
 from mukoe.environments.sync_vector import vectorize  # noqa: E402
+from mukoe.replay.declaration import row_spec  # noqa: E402
+from mukoe.replay.in_process import InProcessReplay  # noqa: E402
 from mukoe.types import Policy, PolicyParams  # noqa: E402
 from tests.environments.remote import Counting, remote, serving  # noqa: E402
 from tests.layouts.finished import assert_same_state, logged  # noqa: E402
@@ -55,7 +57,8 @@ def test_a_lost_server_leaves_no_wrong_transition_in_replay():
     with serving(factory) as port:
         environment = remote(port).make_factory()(0, 2, False)
         policy = builder.make_policy(builder.make_networks(environment.spec), environment.spec)
-        replay = builder.make_in_process_replay(environment.spec, policy, 2, 0)
+        rows = row_spec(environment.spec, policy.extras_spec)
+        replay = InProcessReplay(builder.replay, rows, num_streams=2, seed=0)
         loop = make_loop(builder, environment, policy, replay)
         for _ in range(10):
             loop.step()
@@ -86,8 +89,8 @@ def make_loop(builder, environment, policy, replay):
     variables.update(wait=True)
     key = jax.random.PRNGKey(0)
     runner = LocalRunner(policy, variables, key, environment.num_envs)
-    adders = [builder.make_adder(replay, environment.spec, policy) for _ in range(2)]
-    actor = builder.make_actor(key, policy, environment.spec, runner, adders, 2)
+    adders = [replay.make_adder() for _ in range(2)]
+    actor = builder.make_actor(policy, runner, adders)
     return EnvironmentLoop(environment, actor)
 
 

@@ -34,19 +34,20 @@ class Replay:
     def __init__(self, spec: Row = ROW_SPEC, **changes):
         self.declaration = declare(**changes)
         self.spec = spec
-        tables = reverb_replay.make_replay_tables(self.declaration, spec)
+        tables = reverb_replay.make_tables(self.declaration, spec)
         self.server = reverb.Server(tables, port=None)
         self.client = reverb.Client(f"localhost:{self.server.port}")
+        self.handle = reverb_replay.ReverbReplay(self.client, self.declaration, spec)
         self.adders = []
         self.datasets = []
 
     def make_adder(self, should_stop=lambda: False):
-        adder = reverb_replay.make_adder(self.client, self.declaration, self.spec, should_stop)
+        adder = self.handle.make_adder(should_stop)
         self.adders.append(adder)
         return adder
 
     def make_dataset(self):
-        dataset = reverb_replay.make_dataset_iterator(self.client, self.declaration)
+        dataset = self.handle.make_dataset()
         self.datasets.append(dataset)
         return dataset
 
@@ -132,13 +133,13 @@ def test_every_row_is_stored_once(tmp_path):
     spec = row_spec(SPEC._replace(observations=specs.Array((64, 64), np.uint8, "frame")), {})
     declaration = declare(sequence_length=10, history=3)
     server = reverb.Server(
-        reverb_replay.make_replay_tables(declaration, spec),
+        reverb_replay.make_tables(declaration, spec),
         port=None,
         checkpointer=reverb.checkpointers.DefaultCheckpointer(str(tmp_path)),
     )
     client = reverb.Client(f"localhost:{server.port}")
     frames = np.random.default_rng(0).integers(0, 256, (61, 64, 64), np.uint8)
-    adder = reverb_replay.make_adder(client, declaration, spec)
+    adder = reverb_replay.ReverbReplay(client, declaration, spec).make_adder()
     adder.add_first(dm_env.restart(frames[0]))
     for t in range(60):
         timestep = dm_env.termination if t == 59 else dm_env.transition
@@ -176,7 +177,7 @@ def test_priorities_are_followed_and_updates_take_effect(make):
     keys = np.unique(replay.draw(400)[0])
     assert len(keys) == 10
     priorities = np.arange(10.0)
-    reverb_replay.update_priorities(replay.client, keys, priorities)
+    replay.handle.update_priorities(keys, priorities)
     expected = np.sqrt(priorities) / np.sqrt(priorities).sum()
     drawn, probabilities, _ = replay.draw(4000)
     places = np.searchsorted(keys, drawn)
@@ -205,7 +206,7 @@ def test_the_oldest_leave_at_capacity_and_late_priorities_are_passed_over(make):
     old = np.unique(replay.draw(200)[0])
     record(adder, 0, 1, 10)
     replay.send()
-    reverb_replay.update_priorities(replay.client, old[:1], np.array([1e9]))
+    replay.handle.update_priorities(old[:1], np.array([1e9]))
     assert replay.table().current_size == 10
     _, probabilities, items = replay.draw(200)
     np.testing.assert_allclose(probabilities, 0.1)

@@ -54,7 +54,10 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         del environment_spec
         return alphazero_model(networks, self._rules, self._alphazero.targets.discount)
 
-    def make_loss(self, networks: AlphaZeroNetworks) -> LossFunction:
+    def make_loss(
+        self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> LossFunction:
+        del environment_spec
         return make_loss(networks, self._alphazero, self._shown.mirrored_actions)
 
 

@@ -1,21 +1,15 @@
 """The builder of Muesli."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import chex
-import jax
-
-from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse
+from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
+from mukoe.agents.extensions import MemoryUse
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.losses import make_loss
 from mukoe.agents.muesli.policy import make_policy
-from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks
 from mukoe.replay.declaration import ReplayDeclaration
-from mukoe.types import EnvironmentSpec, Params, Policy, Sample, plays_in_turns
+from mukoe.types import EnvironmentSpec, LossFunction, Params, Policy, plays_in_turns
 
 
 class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
@@ -55,35 +49,22 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
     def memory_use(
         self, networks: MuZeroNetworks, params: Params, environment_spec: EnvironmentSpec
     ) -> MemoryUse:
-        """The targets of every unroll, and the actions that are drawn."""
+        """Returns the bytes of the targets and of the sampled actions of every unroll."""
         del networks, params, environment_spec
         loss, network = self._config.loss, self._config.network
         bins = network.value_support.num_bins + network.reward_support.num_bins
         each_step = bins * (loss.unroll_steps + 1) + loss.num_samples
         return MemoryUse(learning=4 * loss.sequence_length * each_step)
 
-    def make_learner(
-        self,
-        random_key: chex.PRNGKey,
-        networks: MuZeroNetworks,
-        dataset: Iterator[Sample],
-        logger_fn: Callable[[], Logger] | None,
-        environment_spec: EnvironmentSpec,
-        replay_client: Any | None = None,
-        counter: Any | None = None,
-        prefetch_size: int = 0,
-    ) -> Learner:
-        del replay_client
-        init_key, loss_key = jax.random.split(random_key)
-        return Learner(
-            make_loss(networks, self._config, plays_in_turns(environment_spec)),
+    def make_loss(
+        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> LossFunction:
+        return make_loss(networks, self._config, plays_in_turns(environment_spec))
+
+    def learner_settings(self, networks: MuZeroNetworks) -> LearnerSettings:
+        del networks
+        return LearnerSettings(
             make_optimizer(self._config.optimizer),
-            networks.init(init_key),
-            dataset,
-            loss_key,
-            target_update=self._config.target_update,
+            self._config.target_update,
             loss_state=MovingSecondMoment.zero(),
-            logger=logger_fn() if logger_fn else None,
-            counter=counter,
-            prefetch_size=prefetch_size,
         )

@@ -24,7 +24,10 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     ) -> SearchModel:
         return muzero_model(networks, environment_spec, self._muzero.targets.discount)
 
-    def make_loss(self, networks: MuZeroNetworks) -> LossFunction:
+    def make_loss(
+        self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> LossFunction:
+        del environment_spec
         return make_loss(networks, self._muzero)
 
     def _search_params(self, params: Params) -> Params:

@@ -1,18 +1,16 @@
 """Base class of the builders of agents that search."""
 
 import abc
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import chex
 import jax
 import numpy as np
 
-from mukoe.agents.builder import ActorLearnerBuilder, MemoryUse, NetworkCalls
+from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
+from mukoe.agents.extensions import MemoryUse, NetworkCalls
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.learning.learner import Learner, Logger
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.returns import td_lambda_returns
 from mukoe.networks.history import input_spec
@@ -22,11 +20,9 @@ from mukoe.search.inspection import Inspector
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
     EnvironmentSpec,
-    LossFunction,
     Params,
     Policy,
     Row,
-    Sample,
     num_bytes,
     split_legal_actions,
 )
@@ -43,10 +39,6 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     @abc.abstractmethod
     def make_model(self, networks: Networks, environment_spec: EnvironmentSpec) -> SearchModel:
         """Makes the model that the search plans with."""
-
-    @abc.abstractmethod
-    def make_loss(self, networks: Networks) -> LossFunction:
-        """Makes the loss of the learner."""
 
     def _search_params(self, params: Params) -> Params:
         """Returns the parameters that the search reads below the root."""
@@ -79,7 +71,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     def memory_use(
         self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
     ) -> MemoryUse:
-        """The tree of a search; the states of an unroll, and its targets."""
+        """Returns the bytes of a search tree, and of the states and targets of an unroll."""
         config = self._config
         features, _ = split_legal_actions(environment_spec.observations)
         spec = input_spec(features, config.history)
@@ -122,31 +114,9 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             initial_priority=(self._initial_priority if config.sampler == "prioritized" else None),
         )
 
-    def make_learner(
-        self,
-        random_key: chex.PRNGKey,
-        networks: Networks,
-        dataset: Iterator[Sample],
-        logger_fn: Callable[[], Logger] | None,
-        environment_spec: EnvironmentSpec,
-        replay_client: Any | None = None,
-        counter: Any | None = None,
-        prefetch_size: int = 0,
-    ) -> Learner:
-        del environment_spec
-        init_key, loss_key = jax.random.split(random_key)
-        return Learner(
-            self.make_loss(networks),
-            make_optimizer(self._config.optimizer),
-            networks.init(init_key),
-            dataset,
-            loss_key,
-            target_update=self._config.target_update,
-            update_priorities=self._priority_updater(replay_client),
-            logger=logger_fn() if logger_fn else None,
-            counter=counter,
-            prefetch_size=prefetch_size,
-        )
+    def learner_settings(self, networks: Networks) -> LearnerSettings:
+        del networks
+        return LearnerSettings(make_optimizer(self._config.optimizer), self._config.target_update)
 
     def _initial_priority(self, rows: Row) -> float:
         """`|search value - return|` of the first row (paper, appendix G)."""

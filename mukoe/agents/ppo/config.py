@@ -109,6 +109,22 @@ class PPOConfig(Validated):
                 f"optimizer.schedule={self.optimizer.schedule!r} set agent.anneal_lr=false"
             )
 
+    @property
+    def gradient_steps(self) -> int:
+        """Number of gradient steps of an update."""
+        return self.epochs * self.minibatches
+
+    def annealed_optimizer(self, num_updates: int | None) -> OptimizerConfig:
+        """Returns the optimiser of a run, whose schedule counts gradient steps.
+
+        Args:
+          num_updates: number of updates of the run; None for a constant learning rate.
+        """
+        if not self.anneal_lr or num_updates is None:
+            return self.optimizer
+        steps = num_updates * self.gradient_steps
+        return dataclasses.replace(self.optimizer, schedule="linear", decay_steps=steps)
+
     def make_builder(self) -> "PPOBuilder":
         """Returns the agent's builder."""
         from mukoe.agents.ppo.builder import PPOBuilder

@@ -63,7 +63,10 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             self._stochastic.chance.sample_outcomes,
         )
 
-    def make_loss(self, networks: StochasticMuZeroNetworks) -> LossFunction:
+    def make_loss(
+        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> LossFunction:
+        del environment_spec
         return make_loss(networks, self._stochastic)
 
     def _search_params(self, params: Params) -> Params:

@@ -8,6 +8,7 @@ import numpy as np
 from mukoe.acting.loop import LoopMetrics
 from mukoe.acting.network_share import divide_policy, network_seconds
 from mukoe.acting.variables import VariableClient
+from mukoe.agents.extensions import ProfilesNetworks
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.observability.loggers.base import Logger
 from mukoe.observability.timings import time_columns
@@ -114,6 +115,8 @@ def make_network_timer(
       `() -> seconds`, for an `ActorLog`; None if the agent does not give its network calls.
     """
     builder = experiment.builder
+    if not isinstance(builder, ProfilesNetworks):
+        return None
     calls = builder.make_network_calls(builder.make_networks(environment_spec), environment_spec)
     if calls is None:
         return None

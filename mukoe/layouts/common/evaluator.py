@@ -118,7 +118,7 @@ class Evaluator:
             policy = builder.make_policy(networks, self._spec, evaluation=True)
             key = jax.random.PRNGKey(self._seed)
             runner = LocalRunner(policy, self._variables, key, num_envs)
-            actor = builder.make_actor(key, policy, self._spec, runner, num_envs=num_envs)
+            actor = builder.make_actor(policy, runner)
             environment = RecordedVector(
                 self._experiment.environment_factory(self._seed, num_envs, True),
                 self._exact_resume_steps,

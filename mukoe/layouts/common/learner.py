@@ -6,6 +6,7 @@ from typing import Any
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.seeds import learner_key
 from mukoe.learning.learner import Learner, Logger
+from mukoe.replay.handle import Replay
 from mukoe.types import EnvironmentSpec, Sample
 
 
@@ -15,7 +16,7 @@ def make_learner(
     networks: Any,
     dataset: Iterator[Sample],
     *,
-    replay: Any | None,
+    replay: Replay | None,
     counter: Any,
     logger: Logger | None = None,
     prefetch_size: int = 0,
@@ -36,9 +37,9 @@ def make_learner(
         learner_key(experiment.run),
         networks,
         dataset,
-        None if logger is None else lambda: logger,
         environment_spec,
-        replay_client=replay,
+        replay=replay,
+        logger=logger,
         counter=counter,
         prefetch_size=prefetch_size,
     )

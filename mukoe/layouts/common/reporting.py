@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mukoe.agents.extensions import rollout_of
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.observability.progress import Progress
@@ -60,7 +61,7 @@ def make_progress(
       reports: newest reports of the counter.
     """
     learner_steps = counts.get("learner_steps", 0)
-    declaration = None if experiment.builder.rollout else experiment.builder.replay
+    declaration = None if rollout_of(experiment.builder) else experiment.builder.replay
     size = reports.get("replay_size")
     progress = Progress(
         learner_steps=learner_steps,

@@ -9,7 +9,7 @@ import functools
 import jax
 import numpy as np
 
-from mukoe.agents.builder import MemoryUse
+from mukoe.agents.extensions import EstimatesMemory, MemoryUse, rollout_of
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import bytes_required
@@ -44,7 +44,10 @@ class RequiredMemory:
 
     @functools.cached_property
     def _use(self) -> MemoryUse:
-        return self._experiment.builder.memory_use(self._networks, self._params, self._spec)
+        builder = self._experiment.builder
+        if not isinstance(builder, EstimatesMemory):
+            return MemoryUse()
+        return builder.memory_use(self._networks, self._params, self._spec)
 
     def replay_bytes(self, num_streams: int) -> int:
         """Returns the bytes of a full replay with `num_streams` environments."""
@@ -85,7 +88,7 @@ class RequiredMemory:
           available: available bytes; None for those of this machine.
         """
         builder = self._experiment.builder
-        size = num_envs if builder.rollout else builder.replay.batch_size
+        size = num_envs if rollout_of(builder) else builder.replay.batch_size
         required = size * (batches * self._sequence_bytes() + self._use.learning)
         what = f"learning from {batches} x {size} sequences"
         check_fits(required, what, "make them fewer or shorter", available)
@@ -98,7 +101,7 @@ class RequiredMemory:
     def _sequence_bytes(self) -> int:
         """Returns the bytes of one sequence of a batch."""
         builder = self._experiment.builder
-        if rollout := builder.rollout:
+        if rollout := rollout_of(builder):
             return (rollout.history + rollout.length + 1) * num_bytes(self._rows)
         replay = builder.replay
         observed = replay.observed_rows or replay.item_length

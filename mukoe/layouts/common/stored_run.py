@@ -82,9 +82,8 @@ def _read_params(
 ) -> tuple[PolicyParams, Mapping[str, int]]:
     """Reads the learner's state of a `latest` checkpoint, or the parameters of a `best` one."""
     builder = experiment.builder
-    learner = builder.make_learner(
-        jax.random.PRNGKey(0), builder.make_networks(spec), iter(()), None, spec
-    )
+    networks = builder.make_networks(spec)
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, iter(()), spec)
     like = learner.get_variables(("policy",))[0] if best else learner.save()
     checkpointer = Checkpointer(Path(workdir) / "checkpoints")
     state, metadata = checkpointer.restore(like, best=best, step=step)

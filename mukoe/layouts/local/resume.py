@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import numpy as np
 
-from mukoe.acting.actor import Actor, Adder
+from mukoe.acting.actor import Actor
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
@@ -27,7 +27,8 @@ from mukoe.layouts.common.run_state import (
     unpack,
 )
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.types import EnvironmentSpec, Policy
+from mukoe.replay.handle import Adder
+from mukoe.types import Policy
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -80,7 +81,6 @@ def _sharding(array: jax.Array) -> jax.sharding.Sharding:
 
 def make_acting_parts(
     experiment: ExperimentConfig,
-    environment_spec: EnvironmentSpec,
     policy: Policy,
     variables: VariableClient,
     adders: Sequence[Adder],
@@ -90,7 +90,6 @@ def make_acting_parts(
 
     Args:
       experiment: agent, environment and settings.
-      environment_spec: spec of one environment.
       policy: behaviour policy.
       variables: client of the parameters.
       adders: adders of the actor, one per environment.
@@ -105,7 +104,7 @@ def make_acting_parts(
         run.exact_resume_steps,
     )
     runner = LocalRunner(policy, variables, key, num_envs)
-    actor = experiment.builder.make_actor(key, policy, environment_spec, runner, adders, num_envs)
+    actor = experiment.builder.make_actor(policy, runner, adders)
     loop = EnvironmentLoop(environment, actor)
     return ActingParts(start_counts, variables, environment, runner, actor, loop)
 

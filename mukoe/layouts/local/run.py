@@ -37,6 +37,7 @@ from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability.progress import ProgressLine
+from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.types import EnvironmentSpec
 
@@ -96,13 +97,20 @@ def make_run(
     # Replay, learner and counts.
     networks = builder.make_networks(environment_spec)
     policy = builder.make_policy(networks, environment_spec)
-    replay = builder.make_in_process_replay(
-        environment_spec, policy, num_envs, random_seed(settings, {}, SeededPart.REPLAY)
+    replay = InProcessReplay(
+        builder.replay,
+        row_spec(environment_spec, policy.extras_spec),
+        num_streams=num_envs,
+        seed=random_seed(settings, {}, SeededPart.REPLAY),
     )
     counter = Counter()
-    dataset = builder.make_dataset_iterator(replay)
     learner = make_learner(
-        experiment, environment_spec, networks, dataset, replay=replay, counter=counter
+        experiment,
+        environment_spec,
+        networks,
+        replay.make_dataset(),
+        replay=replay,
+        counter=counter,
     )
     checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
     restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
@@ -110,10 +118,8 @@ def make_run(
 
     # Environments and actor.
     variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
-    adders = [builder.make_adder(replay, environment_spec, policy) for _ in range(num_envs)]
-    make_acting = functools.partial(
-        make_acting_parts, experiment, environment_spec, policy, variables, adders
-    )
+    adders = [replay.make_adder() for _ in range(num_envs)]
+    make_acting = functools.partial(make_acting_parts, experiment, policy, variables, adders)
     acting = resume_acting(make_acting, adders, restored)
 
     # Evaluation and logs.

@@ -7,7 +7,7 @@ import dm_env
 import jax
 import numpy as np
 
-from mukoe.acting.actor import Adder
+from mukoe.replay.handle import Adder
 
 
 class BufferedAdder:

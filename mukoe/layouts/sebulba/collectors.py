@@ -10,11 +10,12 @@ from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.rollouts import Rollout, RolloutCollector, make_rollout_functions
 from mukoe.acting.runners import LocalRunner, jit_with_memory, make_act
 from mukoe.agents.builder import ActorLearnerBuilder
+from mukoe.agents.extensions import rollout_of
 from mukoe.environments.pgx.streams import GameFunctions
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.sebulba.buffered_adder import BufferedAdder
 from mukoe.observability.timings import Timings
-from mukoe.types import EnvironmentSpec, Policy, PolicyParams
+from mukoe.types import Policy, PolicyParams
 
 
 class Collector(Protocol):
@@ -34,21 +35,20 @@ CollectorFactory = Callable[[VectorEnvironment, chex.PRNGKey], Collector]
 
 
 def make_collector_factory(
-    builder: ActorLearnerBuilder, environment_spec: EnvironmentSpec, policy: Policy, steps: int
+    builder: ActorLearnerBuilder, policy: Policy, steps: int
 ) -> CollectorFactory:
     """Returns the factory of an agent's collectors.
 
     Args:
       builder: builder of the agent.
-      environment_spec: spec of one environment.
       policy: behaviour policy.
       steps: steps of a round in each environment, for an agent with replay.
     """
-    rollout = builder.rollout
+    rollout = rollout_of(builder)
     if rollout is None:
         act = jit_with_memory(make_act(policy), "state")
         return lambda environment, key: BufferingCollector(
-            builder, environment_spec, policy, environment, key, steps, act
+            builder, policy, environment, key, steps, act
         )
     functions = make_rollout_functions(policy)
     on_device: dict[GameFunctions, Callable] = {}
@@ -69,7 +69,6 @@ class BufferingCollector:
     def __init__(
         self,
         builder: ActorLearnerBuilder,
-        environment_spec: EnvironmentSpec,
         policy: Policy,
         environment: VectorEnvironment,
         random_key: chex.PRNGKey,
@@ -80,7 +79,6 @@ class BufferingCollector:
 
         Args:
           builder: builder of the agent.
-          environment_spec: spec of one environment.
           policy: behaviour policy.
           environment: vector of environments.
           random_key: key of the actions.
@@ -91,9 +89,7 @@ class BufferingCollector:
         self._variables = _RoundParameters()
         self._adders = [BufferedAdder() for _ in range(num_envs)]
         runner = LocalRunner(policy, self._variables, random_key, num_envs, act)
-        actor = builder.make_actor(
-            random_key, policy, environment_spec, runner, self._adders, num_envs
-        )
+        actor = builder.make_actor(policy, runner, self._adders)
         self._loop = EnvironmentLoop(environment, actor)
         self._steps = steps
         self.timings = self._loop.timings

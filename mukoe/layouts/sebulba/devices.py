@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax
 
+from mukoe.agents.extensions import rollout_of
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, SebulbaConfig
 
@@ -30,7 +31,7 @@ def learner_devices(config: SebulbaConfig) -> list[jax.Device]:
 
 def count_updates(experiment: ExperimentConfig) -> int:
     """Returns the number of updates of a whole run, one for each batch of rollouts."""
-    rollout = experiment.builder.rollout
+    rollout = rollout_of(experiment.builder)
     assert rollout is not None, "only an agent with rollouts makes one update per round"
     config = experiment.sebulba
     threads = len(config.actor_devices) * config.threads_per_device

@@ -11,6 +11,7 @@ import numpy as np
 
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
+from mukoe.agents.extensions import FollowsNumUpdates, rollout_of
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import period_reached
@@ -41,6 +42,7 @@ from mukoe.layouts.sebulba.updates import ReplayUpdates, RolloutDataset, Rollout
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability.progress import ProgressLine
+from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.types import EnvironmentSpec
 
@@ -94,7 +96,7 @@ def make_run(
       workdir: existing directory of the run.
       resume: True to continue from the newest checkpoint, if there is one.
     """
-    if experiment.builder.rollout is not None:
+    if rollout_of(experiment.builder) and isinstance(experiment.builder, FollowsNumUpdates):
         builder = experiment.builder.for_updates(count_updates(experiment))
         experiment = experiment.with_builder(builder)
     builder, settings, config = experiment.builder, experiment.run, experiment.sebulba
@@ -111,15 +113,20 @@ def make_run(
         make_learner, experiment, environment_spec, networks, counter=counter
     )
     replay: InProcessReplay | None = None
-    if builder.rollout is not None:
+    if rollout_of(builder) is not None:
         rollouts = RolloutDataset(exchange, len(config.learner_devices))
         learner = make_run_learner(rollouts, replay=None)
         updates: Updates = RolloutUpdates(learner, rollouts)
     else:
         replay_seed = random_seed(settings, {}, SeededPart.REPLAY)
-        replay = builder.make_in_process_replay(environment_spec, policy, num_envs, replay_seed)
-        learner = make_run_learner(builder.make_dataset_iterator(replay), replay=replay)
-        adders = [builder.make_adder(replay, environment_spec, policy) for _ in range(num_envs)]
+        replay = InProcessReplay(
+            builder.replay,
+            row_spec(environment_spec, policy.extras_spec),
+            num_streams=num_envs,
+            seed=replay_seed,
+        )
+        learner = make_run_learner(replay.make_dataset(), replay=replay)
+        adders = [replay.make_adder() for _ in range(num_envs)]
         updates = ReplayUpdates(learner, exchange, replay, adders, threads.stopped)
     learner.use_devices(learner_devices(config))
 
@@ -132,7 +139,7 @@ def make_run(
             adder.reset()
 
     # Actor threads.
-    make_collector = make_collector_factory(builder, environment_spec, policy, config.round_steps)
+    make_collector = make_collector_factory(builder, policy, config.round_steps)
     environments, collectors = [], []
     for index, device in enumerate(devices):
         seed = random_seed(settings, restored.counts, SeededPart.ENVIRONMENT, index)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.acting.actor import Adder
 from mukoe.acting.rollouts import Rollout
 from mukoe.layouts.sebulba.actor_thread import RolloutExchange
 from mukoe.learning.learner import Learner
+from mukoe.replay.handle import Adder
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import Row, Sample
 

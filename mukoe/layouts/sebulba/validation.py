@@ -1,5 +1,6 @@
 """Checks that an experiment can run on the devices of this machine."""
 
+from mukoe.agents.extensions import FollowsNumUpdates, rollout_of
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
 from mukoe.layouts.common.required_memory import RequiredMemory
@@ -22,7 +23,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
     actor_devices(config)
     learners = len(learner_devices(config))
     builder = experiment.builder
-    if builder.rollout is None:
+    if rollout_of(builder) is None:
         if builder.replay.samples_per_insert is None:
             raise UserError(
                 "the layout sebulba learns after enough new steps: set a number as "
@@ -38,7 +39,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
             f"run.envs_per_actor ({num_envs}) must be a multiple of the number of "
             f"sebulba.learner_devices ({learners}), over which it is split evenly"
         )
-    else:
+    elif isinstance(builder, FollowsNumUpdates):
         builder.for_updates(count_updates(experiment))
     spec = check_experiment(experiment)
     _check_memory(experiment, spec)
@@ -56,7 +57,7 @@ def _check_memory(experiment: ExperimentConfig, spec: EnvironmentSpec) -> None:
     memory.check_acting(num_envs, remedy)
     memory.check_evaluation()
     rounds = config.staleness + 1
-    if experiment.builder.rollout is not None:
+    if rollout_of(experiment.builder) is not None:
         memory.check_batches(num_envs, rounds)
         return
     memory.check_replay(memory.replay_bytes(num_envs))

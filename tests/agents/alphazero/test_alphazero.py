@@ -125,7 +125,7 @@ def test_the_loss_is_that_of_the_paper(trained):
     sample = run.replay.sample()
     params = run.learner.save().params
     key = jax.random.PRNGKey(3)
-    _, extra = builder.make_loss(networks)(params, params, sample, key)
+    _, extra = builder.make_loss(networks, spec)(params, params, sample, key)
     mirrored = jax.random.bernoulli(jax.random.split(key)[1], shape=(32,))
     features, policy = mirror(
         sample.rows.observation.features[:, 0],

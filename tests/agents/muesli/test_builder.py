@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.muesli import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
@@ -15,6 +16,8 @@ from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import PolicyParams
 from mukoe.viewing.board import action_names
 from mukoe.viewing.episodes import play_episode
@@ -65,11 +68,13 @@ def test_continuous_actions_go_from_the_actor_to_the_sample():
     builder, spec = config.make_builder(), environment.spec
     networks = builder.make_networks(spec)
     policy = builder.make_policy(networks, spec)
-    replay = builder.make_in_process_replay(spec, policy, num_streams=2, seed=0)
-    adders = [builder.make_adder(replay, spec, policy) for _ in range(2)]
+    rows = row_spec(spec, policy.extras_spec)
+    replay = InProcessReplay(builder.replay, rows, num_streams=2, seed=0)
+    adders = [replay.make_adder() for _ in range(2)]
     params = PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0))
     source = VariableClient(types.SimpleNamespace(get_variables=lambda names: [params]))
-    actor = builder.make_actor(jax.random.PRNGKey(1), policy, spec, source, adders, 2)
+    runner = LocalRunner(policy, source, jax.random.PRNGKey(1), 2)
+    actor = builder.make_actor(policy, runner, adders)
     loop = EnvironmentLoop(environment, actor)
     for _ in range(60):
         loop.step()

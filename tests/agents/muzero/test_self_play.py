@@ -7,12 +7,15 @@ import pytest
 pytest.importorskip("pgx")
 
 from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.networks.config import NetworkConfig
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import InProcessReplay
 from mukoe.search.config import SearchConfig
 
 LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
@@ -48,12 +51,11 @@ def items():
     builder, spec = MuZeroBuilder(config), environment.spec
     networks = builder.make_networks(spec)
     policy = builder.make_policy(networks, spec)
-    replay = builder.make_in_process_replay(spec, policy, 4, 0)
-    learner = builder.make_learner(jax.random.PRNGKey(0), networks, iter(()), None, spec)
-    adders = [builder.make_adder(replay, spec, policy) for _ in range(4)]
-    actor = builder.make_actor(
-        jax.random.PRNGKey(1), policy, spec, VariableClient(learner), adders, 4
-    )
+    rows = row_spec(spec, policy.extras_spec)
+    replay = InProcessReplay(builder.replay, rows, num_streams=4, seed=0)
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, iter(()), spec)
+    runner = LocalRunner(policy, VariableClient(learner), jax.random.PRNGKey(1), 4)
+    actor = builder.make_actor(policy, runner, [replay.make_adder() for _ in range(4)])
     loop = EnvironmentLoop(environment, actor)
     for _ in range(40):
         loop.step()

@@ -58,7 +58,7 @@ def make_learner(num_updates=None, config=CONFIG):
         builder = builder.for_updates(num_updates)
     networks = builder.make_networks(SPEC)
     dataset = map(make_sample, itertools.count())
-    return builder.make_learner(jax.random.PRNGKey(0), networks, dataset, None, SPEC)
+    return builder.make_learner(jax.random.PRNGKey(0), networks, dataset, SPEC)
 
 
 def run(devices):
@@ -71,7 +71,7 @@ def run(devices):
 
 def test_the_learning_rate_is_the_schedule_s_at_every_gradient_step_and_never_below_0():
     """Two updates of 2 x 3 gradient steps; what comes after them changes nothing."""
-    optimizer = CONFIG.make_builder().for_updates(2).optimizer
+    optimizer = CONFIG.annealed_optimizer(2)
     rates = [float(learning_rate_schedule(optimizer)(step)) for step in range(20)]
     expected = [0.01 * max(0.0, 1 - step / 12) for step in range(20)]
     np.testing.assert_allclose(rates, expected, atol=1e-9)
@@ -87,7 +87,7 @@ def test_the_learning_rate_is_the_schedule_s_at_every_gradient_step_and_never_be
 
 def test_without_annealing_the_learning_rate_stays():
     config = dataclasses.replace(CONFIG, anneal_lr=False)
-    optimizer = config.make_builder().for_updates(2).optimizer
+    optimizer = config.annealed_optimizer(2)
     assert float(learning_rate_schedule(optimizer)(100)) == pytest.approx(0.01)
 
 

@@ -16,6 +16,8 @@ from mukoe.environments.coin_flip import HEADS, START, TAILS, CoinFlipConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import InProcessReplay
 from mukoe.search.config import SearchConfig
 
 SURE, FLIP = 0, 1
@@ -70,10 +72,11 @@ def learn(config):
     environment = CoinFlipConfig().make_factory()(0, 1, False)
     builder, spec = config.make_builder(), environment.spec
     networks = builder.make_networks(spec)
-    replay = builder.make_in_process_replay(spec, builder.make_policy(networks, spec), 1, 0)
+    rows = row_spec(spec, builder.make_policy(networks, spec).extras_spec)
+    replay = InProcessReplay(builder.replay, rows, num_streams=1, seed=0)
     play(replay, environment)
-    dataset = builder.make_dataset_iterator(replay)
-    learner = builder.make_learner(jax.random.PRNGKey(0), networks, dataset, None, spec)
+    dataset = replay.make_dataset()
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, dataset, spec)
     for _ in range(UPDATES):
         learner.step()
     (params,) = learner.get_variables()

@@ -233,7 +233,8 @@ def test_the_learning_rate_falls_to_0_at_the_end_and_stays_there(tmp_path):
     """Autoreset steps make a few rounds more than there are steps of the schedule."""
     made = experiment(max_actor_steps=200)
     run = sebulba.make_run(made, sebulba.check(made), tmp_path)
-    optimizer = run.experiment.builder.optimizer
+    builder = run.experiment.builder
+    optimizer = builder._config.annealed_optimizer(builder._num_updates)
     # 10 rounds of 2 x 2 x 5 steps, each of 2 x 5 gradient steps.
     assert (optimizer.schedule, optimizer.decay_steps) == ("linear", 100)
     run.start()

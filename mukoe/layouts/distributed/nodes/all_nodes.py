@@ -51,6 +51,8 @@ from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.observability.prometheus import ALL_INTERFACES, LOOPBACK, Exporter
 from mukoe.observability.timings import Timings
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.reverb import ReverbReplay, make_tables
 from mukoe.system import write_atomically
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
@@ -89,6 +91,11 @@ class NodeContext:
         builder = self.experiment.builder
         networks = builder.make_networks(self.environment_spec)
         return builder.make_policy(networks, self.environment_spec, evaluation)
+
+    def make_replay(self, client: Any, policy: Policy) -> ReverbReplay:
+        """Makes the handle of replay, with the rows of a policy."""
+        rows = row_spec(self.environment_spec, policy.extras_spec)
+        return ReverbReplay(client, self.experiment.builder.replay, rows)
 
     def random_seed(self, part: SeededPart, *indices: int) -> int:
         """Returns the seed of a part of the run; it changes with each resume and restart."""
@@ -148,7 +155,8 @@ class ReplayNode(lp.ReverbNode):
 
 def _make_tables(context: NodeContext) -> list:
     policy = context.make_policy(evaluation=False)
-    return context.experiment.builder.make_replay_tables(context.environment_spec, policy)
+    rows = row_spec(context.environment_spec, policy.extras_spec)
+    return make_tables(context.experiment.builder.replay, rows)
 
 
 class CounterNode(Counter):
@@ -300,13 +308,14 @@ class LearnerNode:
         logger = make_logger(
             self._context.workdir, "learner", "learner_steps", seconds=run.log_seconds
         )
+        handle = self._context.make_replay(replay, self._context.make_policy(evaluation=False))
         return builder.make_learner(
             jax.random.PRNGKey(run.seed),
             builder.make_networks(spec),
-            builder.make_dataset_iterator(replay),
-            lambda: logger,
+            handle.make_dataset(),
             spec,
-            replay_client=replay,
+            replay=handle,
+            logger=logger,
             counter=self._counts,
             prefetch_size=self._context.experiment.distributed.prefetch_size,
         )
@@ -485,8 +494,7 @@ class ActorNode:
         variables: VariableClient | None,
         timings: Timings,
     ) -> EnvironmentLoop | None:
-        context, spec = self._context, self._context.environment_spec
-        builder = context.experiment.builder
+        context = self._context
         key = jax.random.PRNGKey(context.random_seed(SeededPart.ACTOR, self._index, part))
         environment = context.experiment.environment_factory(
             context.random_seed(SeededPart.ENVIRONMENT, self._index, part), num_envs, False
@@ -508,11 +516,9 @@ class ActorNode:
                 runner = SplitRunner(connection, policy, key, num_envs)
             else:
                 runner = RemoteRunner(connection)
-        adders = [
-            builder.make_adder(self._replay, spec, policy, self._stop.is_set)
-            for _ in range(num_envs)
-        ]
-        actor = builder.make_actor(key, policy, spec, runner, adders, num_envs=num_envs)
+        replay = context.make_replay(self._replay, policy)
+        adders = [replay.make_adder(self._stop.is_set) for _ in range(num_envs)]
+        actor = context.experiment.builder.make_actor(policy, runner, adders)
         return EnvironmentLoop(environment, actor, timings)
 
     def _act(self, loop: Loop) -> None:

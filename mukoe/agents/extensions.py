@@ -1,0 +1,80 @@
+"""Optional protocols of a builder: a layout uses what a builder implements."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from mukoe.acting.rollouts import RolloutDeclaration
+from mukoe.search.inspection import Inspector
+from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams
+
+NetworkCalls = Callable[[PolicyParams, Nest], Array]
+"""`(params, observation [B, ...]) -> [B]`: the network calls of one policy call."""
+
+
+class MemoryUse(NamedTuple):
+    """Lower bounds of an agent's memory, in bytes.
+
+    acting: bytes per environment.
+    learning: bytes per sequence of a batch.
+    """
+
+    acting: int = 0
+    learning: int = 0
+
+
+@runtime_checkable
+class LearnsFromRollouts(Protocol):
+    """Builder of an on-policy agent: rollouts go from the actors to the learner."""
+
+    @property
+    def rollout(self) -> RolloutDeclaration:
+        """Declaration of the rollouts; the agent has no replay."""
+
+
+@runtime_checkable
+class FollowsNumUpdates(Protocol):
+    """Builder whose schedules depend on the number of updates of a run."""
+
+    def for_updates(self, num_updates: int) -> Any:
+        """Returns the builder for a run of `num_updates` updates."""
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """Builder of an agent whose search can be shown."""
+
+    def make_inspector(self, networks: Any, environment_spec: EnvironmentSpec) -> Inspector | None:
+        """Makes the inspector of the evaluation policy; None without simulations."""
+
+
+@runtime_checkable
+class ProfilesNetworks(Protocol):
+    """Builder of an agent whose policy time is split into networks and search."""
+
+    def make_network_calls(
+        self, networks: Any, environment_spec: EnvironmentSpec
+    ) -> NetworkCalls | None:
+        """Makes the network calls of the policy, without the search; None without simulations."""
+
+
+@runtime_checkable
+class EstimatesMemory(Protocol):
+    """Builder that estimates the memory of its agent."""
+
+    def memory_use(
+        self, networks: Any, params: Params, environment_spec: EnvironmentSpec
+    ) -> MemoryUse:
+        """Returns the least memory of acting and learning.
+
+        Parameters, inputs and rows are not included.
+
+        Args:
+          networks: networks of `make_networks`.
+          params: shapes and types of their parameters.
+          environment_spec: spec of one environment.
+        """
+
+
+def rollout_of(builder: Any) -> RolloutDeclaration | None:
+    """Returns the declaration of an agent's rollouts; None for an agent with replay."""
+    return builder.rollout if isinstance(builder, LearnsFromRollouts) else None

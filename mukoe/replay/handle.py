@@ -1,0 +1,47 @@
+"""The replay of a run, as actors and learner see it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import dm_env
+import numpy as np
+
+from mukoe.types import Sample
+
+
+def never() -> bool:
+    """Returns False."""
+    return False
+
+
+class Adder(Protocol):
+    """Adder of one environment's steps to replay, with Acme's method names."""
+
+    def add_first(self, timestep: dm_env.TimeStep) -> None: ...
+
+    def add(
+        self,
+        action: np.ndarray,
+        next_timestep: dm_env.TimeStep,
+        extras: Mapping[str, np.ndarray],
+        final_extras: Mapping[str, np.ndarray] | None = None,
+    ) -> None: ...
+
+    def reset(self, timeout_ms: int | None = None) -> None: ...
+
+
+class Replay(Protocol):
+    """Handle of a replay, in this process or of a client of a server."""
+
+    def make_adder(self, should_stop: Callable[[], bool] = never) -> Adder:
+        """Makes the adder of one environment.
+
+        Args:
+          should_stop: predicate that ends the adder's wait for a replay at its rate limit.
+        """
+
+    def make_dataset(self) -> Iterator[Sample]:
+        """Makes an endless iterator over samples."""
+
+    def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
+        """Sets the priorities `[B]` of the items with these keys `[B]`; skips removed items."""
