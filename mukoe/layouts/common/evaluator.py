@@ -57,7 +57,9 @@ class Evaluator:
         self._spec = environment_spec
         self._variables = variables
         self._seed = seed
-        self._logger = make_logger(workdir, "evaluator", "actor_steps")
+        self._logger = make_logger(
+            workdir, "evaluator", "actor_steps", loggers=experiment.run.loggers
+        )
         self._checkpointer = checkpointer
         self._counter = counter
         self._exact_resume_steps = exact_resume_steps

@@ -18,6 +18,7 @@ from mukoe.configuration.bounds import (
 from mukoe.configuration.fields import Validated
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
+from mukoe.observability.loggers.factory import DEFAULT_LOGGERS, LOGGERS
 from mukoe.types import EnvironmentSpec
 
 
@@ -57,8 +58,16 @@ class RunConfig(Validated):
     # Agent steps between two rows of a log where logs do not depend on the speed of the machine
     # (local, and sebulba with staleness 0).
     log_period: PositiveInt = 1_000
+    # Loggers of the metrics of each node: 'csv', 'tensorboard', or package.module:attribute for a
+    # `LoggerFactory` of another module.
+    loggers: tuple[str, ...] = DEFAULT_LOGGERS
     # Mean return of an evaluation that ends the run; None to run to the step limit.
     target_return: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.loggers:
+            LOGGERS[name]  # Raises for an unknown name.
 
 
 ACCELERATED_GROUPS = ("learner", "inference")

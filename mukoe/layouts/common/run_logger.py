@@ -37,6 +37,7 @@ class RunLogger:
         loop: LoopMetrics,
         learner: Learner,
         network_seconds: Callable[[], float] | None,
+        loggers: Sequence[str],
     ):
         """Opens the logs.
 
@@ -46,12 +47,14 @@ class RunLogger:
           loop: metrics of the actors.
           learner: learner whose time shares are logged.
           network_seconds: timer of the networks, see `ActorLog`.
+          loggers: names of the loggers, see `make_logger`.
         """
         self._counter = counter
         self._loop = loop
         self._learner = learner
-        self._actor_log = ActorLog(make_logger(workdir, "actor_0", "actor_steps"), network_seconds)
-        self._learner_log = make_logger(workdir, "learner", "learner_steps")
+        actor_logger = make_logger(workdir, "actor_0", "actor_steps", loggers=loggers)
+        self._actor_log = ActorLog(actor_logger, network_seconds)
+        self._learner_log = make_logger(workdir, "learner", "learner_steps", loggers=loggers)
         self._lock = threading.Lock()
         self._episodes: list[EpisodeResult] = []
         self._metrics: Mapping[str, Any] = {}

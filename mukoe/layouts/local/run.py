@@ -134,7 +134,7 @@ def make_run(
         settings.exact_resume_steps,
     )
     network_timer = make_network_timer(experiment, environment_spec, variables, num_envs)
-    logger = RunLogger(workdir, counter, acting.loop, learner, network_timer)
+    logger = RunLogger(workdir, counter, acting.loop, learner, network_timer, settings.loggers)
     if restored.state:
         evaluator.restore(unpack(restored.state, "evaluator"))
         logger.restore(unpack(restored.state, "log"))

@@ -165,7 +165,7 @@ def make_run(
     network_timer = make_network_timer(
         experiment, environment_spec, variables, settings.envs_per_actor
     )
-    logger = RunLogger(workdir, counter, metrics, learner, network_timer)
+    logger = RunLogger(workdir, counter, metrics, learner, network_timer, experiment.run.loggers)
 
     # Checkpoints.
     def run_state() -> NamedArrays:

@@ -15,6 +15,7 @@ from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import assert_same_state, logged
 from tests.layouts.tiny import tiny
 from tests.layouts.tiny import train as train_config
+from tests.observability.loggers.recorder import RECORDERS, make_recorder
 
 
 def train(workdir, resume=False, **run):
@@ -44,8 +45,13 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(trained, tmp_path):
 
 
 def test_another_seed_gives_another_run(trained, tmp_path):
-    train(tmp_path / "other", seed=1)
-    assert logged(tmp_path / "other")["learner"] != logged(trained)["learner"]
+    train(tmp_path / "other", seed=1, loggers=("csv", f"{make_recorder.__module__}:make_recorder"))
+    other = logged(tmp_path / "other")
+    assert other["learner"] != logged(trained)["learner"]
+    assert not (tmp_path / "other" / "tensorboard").exists(), "loggers are those of the config"
+    for label in ("actor_0", "learner", "evaluator"):
+        recorder = RECORDERS[tmp_path / "other", label]
+        assert recorder.closed and len(recorder.entries) == len(other[label])
 
 
 def test_logs_have_a_row_for_each_period(trained):

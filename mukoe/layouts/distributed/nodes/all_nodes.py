@@ -306,7 +306,11 @@ class LearnerNode:
         builder = self._context.experiment.builder
         spec = self._context.environment_spec
         logger = make_logger(
-            self._context.workdir, "learner", "learner_steps", seconds=run.log_seconds
+            self._context.workdir,
+            "learner",
+            "learner_steps",
+            seconds=run.log_seconds,
+            loggers=run.loggers,
         )
         handle = self._context.make_replay(replay, self._context.make_policy(evaluation=False))
         return builder.make_learner(
@@ -411,8 +415,11 @@ class InferenceNode:
         )
 
     def _log(self) -> None:
-        logger = make_logger(self._context.workdir, self._label, "learner_steps")
-        while not self._stop.wait(self._context.experiment.run.log_seconds):
+        run = self._context.experiment.run
+        logger = make_logger(
+            self._context.workdir, self._label, "learner_steps", loggers=run.loggers
+        )
+        while not self._stop.wait(run.log_seconds):
             logger.write(self._server.metrics())
         logger.close()
 
@@ -523,10 +530,10 @@ class ActorNode:
 
     def _act(self, loop: Loop) -> None:
         counter = BufferedCounter(self._counter)
-        log = ActorLog(
-            make_logger(self._context.workdir, self._label, "actor_steps"), self._network_seconds
-        )
-        period = self._context.experiment.run.log_seconds
+        run = self._context.experiment.run
+        logger = make_logger(self._context.workdir, self._label, "actor_steps", loggers=run.loggers)
+        log = ActorLog(logger, self._network_seconds)
+        period = run.log_seconds
         next_row = time.monotonic() + period
         while not self._stop.is_set():
             before = loop.progress
