@@ -56,7 +56,7 @@ def config_problem(path: str) -> Problem:
         scale = 255 if inputs.dtype == np.uint8 else 1
         return jnp.asarray(numbers * scale, inputs.dtype)
 
-    model = muzero_model(networks, spec, config.agent.search.discount)
+    model = muzero_model(networks, spec, config.agent.discount)
     return Problem(model, networks.init(jax.random.PRNGKey(0)), make_inputs)
 
 

@@ -40,10 +40,10 @@ def get_config() -> TrainingConfig:
                 dynamics_blocks=16,  # [1] F
             ),
             history=HistoryConfig(frames=32, action_planes=True),  # [1] E
+            discount=0.997,  # [1] G
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=50,  # [1] G
-                discount=0.997,  # [1] G
                 dirichlet_alpha=0.25,  # [2]
                 dirichlet_fraction=0.25,  # [2]
                 pb_c_init=1.25,  # [1] B

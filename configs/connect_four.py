@@ -17,7 +17,8 @@ def get_config() -> TrainingConfig:
         agent=AlphaZeroConfig(
             game="connect_four",
             network=AlphaZeroNetworkConfig(width=32, blocks=4, head_channels=8, head_sizes=(64,)),
-            search=SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0),
+            discount=1.0,
+            search=SearchConfig(algorithm="gumbel", num_simulations=32),
             replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=4_000,

@@ -24,10 +24,10 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(-25.0, 25.0, 101),
                 reward_support=SupportConfig(-12.0, 12.0, 49),
             ),
+            discount=0.99,
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=25,
-                discount=0.99,
                 temperature_schedule=((0, 1.0), (3_000, 0.5), (10_000, 0.25)),
             ),
             loss=UnrollLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),

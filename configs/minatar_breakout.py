@@ -23,10 +23,10 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(0.0, 40.0, 81, hyperbolic=False),
                 reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
             ),
+            discount=0.99,
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=16,
-                discount=0.99,
                 temperature_schedule=((0, 1.0), (5_000, 0.5)),
             ),
             loss=UnrollLossConfig(unroll_steps=5, td_steps=10, bootstrap="target"),

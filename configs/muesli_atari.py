@@ -38,10 +38,10 @@ def get_config() -> TrainingConfig:
                 dynamics="lstm",  # [1] section 4.5
             ),
             history=HistoryConfig(frames=4),  # [2] table 10
+            discount=0.995,  # [2] table 5
             loss=MuesliLossConfig(
                 sequence_length=30,  # [2] table 5
                 unroll_steps=5,  # [2] table 5
-                discount=0.995,  # [2] table 5
                 gae_lambda=0.95,  # [2] table 6
                 advantage_clip=1.0,  # [1] section 4.1
                 regularizer_weight=1.0,  # [1] figure 3b

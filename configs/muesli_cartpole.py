@@ -22,7 +22,8 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(0.0, 100.0, 101, hyperbolic=False),
                 reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
             ),
-            loss=MuesliLossConfig(sequence_length=20, discount=0.99, num_samples=0),
+            discount=0.99,
+            loss=MuesliLossConfig(sequence_length=20, num_samples=0),
             replay=MuesliReplayConfig(
                 capacity=2_000,
                 min_size=32,

@@ -22,7 +22,8 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(-25.0, 25.0, 101),
                 reward_support=SupportConfig(-12.0, 12.0, 49),
             ),
-            loss=MuesliLossConfig(sequence_length=30, discount=0.995, num_samples=0),
+            discount=0.995,
+            loss=MuesliLossConfig(sequence_length=30, num_samples=0),
             replay=MuesliReplayConfig(
                 capacity=2_000,
                 min_size=32,

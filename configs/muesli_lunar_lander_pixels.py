@@ -28,7 +28,8 @@ def get_config() -> TrainingConfig:
                 reward_support=SupportConfig(-12.0, 12.0, 49),
             ),
             history=HistoryConfig(frames=4),
-            loss=MuesliLossConfig(sequence_length=20, discount=0.98, num_samples=0),
+            discount=0.98,
+            loss=MuesliLossConfig(sequence_length=20, num_samples=0),
             replay=MuesliReplayConfig(
                 capacity=2_000,
                 min_size=32,

@@ -22,7 +22,8 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(-24.0, 0.0, 97),
                 reward_support=SupportConfig(-4.0, 0.0, 33),
             ),
-            loss=MuesliLossConfig(sequence_length=20, discount=0.97, num_samples=16),
+            discount=0.97,
+            loss=MuesliLossConfig(sequence_length=20, num_samples=16),
             replay=MuesliReplayConfig(
                 capacity=5_000,
                 min_size=32,

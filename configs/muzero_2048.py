@@ -27,7 +27,8 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(-250.0, 250.0, 251),
                 reward_support=SupportConfig(0.0, 80.0, 81),
             ),
-            search=SearchConfig(algorithm="gumbel", num_simulations=24, discount=0.999),
+            discount=0.999,
+            search=SearchConfig(algorithm="gumbel", num_simulations=24),
             loss=UnrollLossConfig(
                 unroll_steps=5,
                 # A game has several hundred moves. The news of its end go 10 moves further with

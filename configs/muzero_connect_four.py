@@ -28,10 +28,10 @@ def get_config() -> TrainingConfig:
                 value_support=support,
                 reward_support=support,
             ),
+            discount=1.0,
             search=SearchConfig(
                 algorithm="gumbel",
                 num_simulations=16,
-                discount=1.0,
             ),
             # No game is longer than 42 moves, so returns are outcomes.
             loss=UnrollLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),

@@ -26,8 +26,8 @@ def get_config() -> TrainingConfig:
         agent=PPOConfig(
             network=PPONetworkConfig(torso="impala", hidden_sizes=(16, 32, 32), width=256),  # [3]
             history=HistoryConfig(frames=4),  # [2] Atari 6
+            discount=0.99,
             loss=PPOLossConfig(
-                discount=0.99,
                 gae_lambda=0.95,
                 clip_epsilon=0.1,
                 clip_values=False,  # [3]; [2]: yes

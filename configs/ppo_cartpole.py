@@ -11,9 +11,8 @@ def get_config() -> TrainingConfig:
     return TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),
         agent=PPOConfig(
-            loss=PPOLossConfig(
-                discount=0.98, gae_lambda=0.8, entropy_weight=0.0, clip_values=False
-            ),
+            discount=0.98,
+            loss=PPOLossConfig(gae_lambda=0.8, entropy_weight=0.0, clip_values=False),
             rollout_steps=32,
             epochs=20,
             minibatches=1,

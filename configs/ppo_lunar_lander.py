@@ -11,9 +11,8 @@ def get_config() -> TrainingConfig:
     return TrainingConfig(
         environment=GymnasiumConfig("LunarLander-v3"),
         agent=PPOConfig(
-            loss=PPOLossConfig(
-                discount=0.999, gae_lambda=0.98, entropy_weight=0.01, clip_values=False
-            ),
+            discount=0.999,
+            loss=PPOLossConfig(gae_lambda=0.98, entropy_weight=0.01, clip_values=False),
             rollout_steps=1024,
             epochs=4,
             # 64 steps each.

@@ -12,7 +12,8 @@ def get_config() -> TrainingConfig:
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=PPOConfig(
             network=PPONetworkConfig(hidden_sizes=(128, 128)),
-            loss=PPOLossConfig(discount=0.99, gae_lambda=0.95, entropy_weight=0.01),
+            discount=0.99,
+            loss=PPOLossConfig(gae_lambda=0.95, entropy_weight=0.01),
             rollout_steps=128,
             epochs=4,
             minibatches=8,

@@ -11,7 +11,8 @@ def get_config() -> TrainingConfig:
     return TrainingConfig(
         environment=GymnasiumConfig("Pendulum-v1"),
         agent=PPOConfig(
-            loss=PPOLossConfig(discount=0.9, gae_lambda=0.95, entropy_weight=0.0, reward_scale=0.1),
+            discount=0.9,
+            loss=PPOLossConfig(gae_lambda=0.95, entropy_weight=0.0, reward_scale=0.1),
             rollout_steps=128,
             epochs=10,
             minibatches=8,

@@ -28,7 +28,8 @@ def get_config() -> TrainingConfig:
                 reward_support=SupportConfig(0.0, 80.0, 81),
             ),
             # Half of the simulations add an afterstate, half of them a state.
-            search=SearchConfig(algorithm="gumbel", num_simulations=24, discount=0.999),
+            discount=0.999,
+            search=SearchConfig(algorithm="gumbel", num_simulations=24),
             loss=UnrollLossConfig(
                 unroll_steps=5,
                 # A game has several hundred moves. The news of its end go 10 moves further with

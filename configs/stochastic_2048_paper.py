@@ -37,10 +37,10 @@ def get_config() -> TrainingConfig:
                 value_support=support,
                 reward_support=support,
             ),
+            discount=0.999,
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=100,
-                discount=0.999,
                 dirichlet_alpha=0.3,
                 dirichlet_fraction=0.1,
                 # By learner steps.

@@ -29,7 +29,8 @@ def get_config() -> TrainingConfig:
                 value_support=support,
                 reward_support=support,
             ),
-            search=SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0),
+            discount=1.0,
+            search=SearchConfig(algorithm="gumbel", num_simulations=32),
             # Paper: Monte-Carlo returns. Games of beginners have hundreds of moves, and would
             # need as many rows in every sample.
             loss=UnrollLossConfig(unroll_steps=5, td_steps=40, value_weight=1.0),

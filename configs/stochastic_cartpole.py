@@ -24,10 +24,10 @@ def get_config() -> TrainingConfig:
                 value_support=SupportConfig(0.0, 100.0, 101, hyperbolic=False),
                 reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
             ),
+            discount=0.99,
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=50,
-                discount=0.99,
                 temperature_schedule=((0, 1.0), (400, 0.25)),
             ),
             loss=UnrollLossConfig(

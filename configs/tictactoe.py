@@ -24,10 +24,10 @@ def get_config() -> TrainingConfig:
                 value_support=support,
                 reward_support=support,
             ),
+            discount=1.0,
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=25,
-                discount=1.0,
                 dirichlet_alpha=1.0,
                 dirichlet_fraction=0.25,
                 temperature_schedule=((0, 1.0), (2_000, 0.5)),

@@ -34,10 +34,6 @@ class SearchConfig(Validated):
     num_simulations: Annotated[int, Meta(ge=0, le=LARGEST_COUNT - 1)] = 50
     # The longest path from the root, in actions; None for no limit, as in both papers.
     max_depth: Annotated[int, Meta(ge=1, le=LARGEST_COUNT - 1)] | None = None
-    # Discount of the agent's environment. The search reads the model's own, so that a
-    # model can end an episode (0) or pass the turn (-1); this is what agents build models and
-    # targets with. MuZero: 0.997 on Atari, 1 in board games.
-    discount: UnitInterval = 0.997
 
     # Range of the Q-values that counts as [0, 1].
     q_normalization: QNormalizationConfig = QNormalizationConfig()

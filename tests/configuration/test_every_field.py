@@ -23,6 +23,11 @@ MAY_BE_NEGATIVE = {
 }
 
 MAY_BE_ZERO = MAY_BE_NEGATIVE | {
+    "AlphaZeroConfig.discount",
+    "MuZeroConfig.discount",
+    "MuesliConfig.discount",
+    "PPOConfig.discount",
+    "StochasticMuZeroConfig.discount",
     "AlphaZeroLossConfig.value_weight",
     "AlphaZeroNetworkConfig.blocks",
     "AtariConfig.noop_max",
@@ -44,7 +49,6 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "UnrollLossConfig.value_weight",
     "PlanningReplayConfig.importance_exponent",
     "PlanningReplayConfig.priority_exponent",
-    "MuesliLossConfig.discount",
     "MuesliLossConfig.model_policy_weight",
     "MuesliLossConfig.moment_decay",
     "MuesliLossConfig.num_samples",
@@ -64,7 +68,6 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "OptimizerConfig.momentum",
     "OptimizerConfig.warmup_steps",
     "OptimizerConfig.weight_decay",
-    "PPOLossConfig.discount",
     "PPOLossConfig.entropy_weight",
     "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
@@ -78,7 +81,6 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "RunConfig.replay_checkpoint_seconds",
     "RunConfig.seed",
     "SearchConfig.dirichlet_fraction",
-    "SearchConfig.discount",
     "SearchConfig.gumbel_scale",
     "SearchConfig.num_simulations",
     "SearchConfig.pb_c_init",

@@ -13,7 +13,8 @@ def get_config() -> TrainingConfig:
         environment=PgxConfig("tic_tac_toe"),
         agent=MuZeroConfig(
             network=NetworkConfig(torso="board", width=8, head_sizes=(16,)),
-            search=SearchConfig(algorithm="gumbel", num_simulations=2, discount=1.0),
+            discount=1.0,
+            search=SearchConfig(algorithm="gumbel", num_simulations=2),
             loss=UnrollLossConfig(unroll_steps=1, td_steps=9),
             replay=PlanningReplayConfig(
                 capacity=2_000, min_size=100, batch_size=16, samples_per_insert=2.0

@@ -55,7 +55,7 @@ NAMED = [
         "--config.run.seed=nan",
         "run.seed must be an integer (from 0 to 4294967295), not 'nan'",
     ),
-    ("launch.py", "--config.agent.search.discount=2", "agent.search.discount must be from 0 to 1"),
+    ("launch.py", "--config.agent.discount=2", "agent.discount must be from 0 to 1"),
     ("launch.py", f"--config.run.envs_per_actor={10**9}", "are available; lower the capacity, or"),
     ("launch.py", f"--config.agent.network.width={10**9}", "make the layers of agent.network"),
     ("report.py", "--smooth=0", "--smooth=0"),

@@ -13,7 +13,8 @@ def get_config() -> TrainingConfig:
             network=NetworkConfig(
                 torso="board", width=8, dynamics_blocks=0, head_channels=2, head_sizes=(8,)
             ),
-            search=SearchConfig(num_simulations=12, discount=1.0),
+            discount=1.0,
+            search=SearchConfig(num_simulations=12),
             loss=UnrollLossConfig(unroll_steps=1, td_steps=2),
             replay=PlanningReplayConfig(
                 capacity=500, min_size=20, batch_size=8, samples_per_insert=4.0

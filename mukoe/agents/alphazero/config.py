@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from mukoe.agents.planning.config import PlanningReplayConfig, TargetSettings
-from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt
+from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES, check_fully_observed
 from mukoe.learning.learner import TargetUpdateConfig
@@ -48,18 +48,21 @@ class AlphaZeroLossConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class AlphaZeroConfig:
+class AlphaZeroConfig(Validated):
     """AlphaZero; with `search.algorithm='gumbel'` Gumbel AlphaZero."""
 
     # Whose rules are searched: the game of the environment, one of `FULLY_OBSERVED_GAMES`.
     game: str
     network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
-    search: SearchConfig = SearchConfig(algorithm="gumbel", num_simulations=32, discount=1.0)
+    # γ, discount per move. Paper: 1.
+    discount: UnitInterval = 1.0
+    search: SearchConfig = SearchConfig(algorithm="gumbel", num_simulations=32)
     loss: AlphaZeroLossConfig = AlphaZeroLossConfig()
     replay: PlanningReplayConfig = PlanningReplayConfig(sampler="uniform")
     optimizer: OptimizerConfig = OptimizerConfig()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_fully_observed(self.game)
 
     @property
@@ -73,7 +76,7 @@ class AlphaZeroConfig:
         return TargetSettings(
             unroll_steps=0,
             td_steps=FULLY_OBSERVED_GAMES[self.game].max_moves,
-            discount=self.search.discount,
+            discount=self.discount,
         )
 
     @property

@@ -22,7 +22,7 @@ def make_action_space(
     Raises:
       UserError: the config does not fit continuous actions.
     """
-    discount = -config.loss.discount if turns else config.loss.discount
+    discount = -config.discount if turns else config.discount
     if networks.gaussian is None:
         return DiscreteActions(networks, config, discount)
     return ContinuousActions(networks, networks.gaussian, config, discount)

@@ -57,8 +57,6 @@ class MuesliLossConfig(Validated):
     sequence_length: Annotated[int, Meta(ge=2)] = 30
     # K, model steps after the root. [2] table 5, unroll length: 5.
     unroll_steps: UnrolledCount = 5
-    # Discount per step, γ. [2] table 5, discount: 0.995.
-    discount: UnitInterval = 0.995
     # λ of Retrace. [2] table 6, Retrace λ: 0.95.
     gae_lambda: UnitInterval = 0.95
     # c, advantages in the regulariser are clipped to ±c. [1] section 4.1, its end: 1.
@@ -105,13 +103,15 @@ class MuesliLossConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class MuesliConfig:
+class MuesliConfig(Validated):
     """Muesli."""
 
     # [1] section 4.5: LSTM dynamics, MuZero's value and reward; [2] gives it no sizes.
     network: NetworkConfig = NetworkConfig(dynamics="lstm")
     # [2] table 10, on Atari: 4 frames.
     history: HistoryConfig = HistoryConfig()
+    # Discount per step, γ. [2] table 5, discount: 0.995.
+    discount: UnitInterval = 0.995
     loss: MuesliLossConfig = MuesliLossConfig()
     replay: MuesliReplayConfig = MuesliReplayConfig()
     # Learning rate: second hand, 3e-4; the code of [2] takes 2.5e-4. [2] tables 5 and 6, weight

@@ -95,7 +95,7 @@ def make_targets(
         look.values,
         look.ratios,
         loss.gae_lambda,
-        loss.discount,
+        config.discount,
     )
     masks = jax.tree.map(lambda x: x[:, :-1], unroll_masks(rows.discount, rows.mask))
     acted = masks.acted

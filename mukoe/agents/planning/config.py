@@ -107,11 +107,13 @@ class PlanningConfig(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnedModelConfig:
+class LearnedModelConfig(Validated):
     """Configuration of an agent that searches a learned model."""
 
     network: NetworkConfig = NetworkConfig()
     history: HistoryConfig = HistoryConfig()
+    # γ, discount per step of models and targets. MuZero: 0.997 on Atari, 1 in board games.
+    discount: UnitInterval = 0.997
     search: SearchConfig = SearchConfig()
     loss: UnrollLossConfig = UnrollLossConfig()
     replay: PlanningReplayConfig = PlanningReplayConfig()
@@ -124,7 +126,7 @@ class LearnedModelConfig:
         return TargetSettings(
             unroll_steps=self.loss.unroll_steps,
             td_steps=self.loss.td_steps,
-            discount=self.search.discount,
+            discount=self.discount,
             td_lambda=self.loss.td_lambda,
             bootstrap=self.loss.bootstrap,
         )

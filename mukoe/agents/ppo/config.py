@@ -53,8 +53,6 @@ class PPONetworkConfig(Validated):
 class PPOLossConfig(Validated):
     """Advantages and losses."""
 
-    # Discount per step, γ. [2], [3]: 0.99.
-    discount: UnitInterval = 0.99
     # λ of the generalised advantage estimates. [1] table 3; [2] core 5; [3]: 0.95.
     gae_lambda: UnitInterval = 0.95
     # ε of the clipped surrogate. [1] table 5, [2] core 8, [3]: 0.1 on Atari, 0.2 elsewhere.
@@ -79,6 +77,8 @@ class PPOConfig(Validated):
     network: PPONetworkConfig = PPONetworkConfig()
     # [2] Atari 6: 4 frames.
     history: HistoryConfig = HistoryConfig()
+    # Discount per step, γ. [2], [3]: 0.99.
+    discount: UnitInterval = 0.99
     loss: PPOLossConfig = PPOLossConfig()
     # Steps of a rollout, in each environment. [1] table 5, [2], [3]: 128.
     rollout_steps: PositiveInt = 128

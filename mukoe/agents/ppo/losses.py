@@ -60,7 +60,7 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
             steps.mask,
             values,
             config.loss.gae_lambda,
-            config.loss.discount,
+            config.discount,
         )
         return PPOBatch(
             inputs=inputs[:, :-1],

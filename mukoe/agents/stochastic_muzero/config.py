@@ -42,6 +42,7 @@ class StochasticMuZeroConfig(LearnedModelConfig):
     chance: ChanceConfig = ChanceConfig()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.network.dynamics != "residual":
             raise UserError(
                 "Stochastic MuZero has states and afterstates of one kind: "

@@ -30,7 +30,8 @@ from mukoe.types import PolicyParams
 AGENT = AlphaZeroConfig(
     game="tic_tac_toe",
     network=AlphaZeroNetworkConfig(width=8, blocks=1, head_channels=2, head_sizes=(8,)),
-    search=SearchConfig(algorithm="gumbel", num_simulations=4, discount=1.0),
+    discount=1.0,
+    search=SearchConfig(algorithm="gumbel", num_simulations=4),
     replay=PlanningReplayConfig(
         min_size=64, batch_size=32, samples_per_insert=2.0, sampler="uniform"
     ),
@@ -66,7 +67,7 @@ def test_without_any_knowledge_the_rules_alone_are_played_perfectly(algorithm, s
     init = jax.jit(with_random_opening(rules, 7).init)
     positions = init(jax.random.split(jax.random.PRNGKey(0), 200))
     positions = jax.tree.map(lambda leaf: leaf[positions._step_count >= 4], positions)
-    config = SearchConfig(algorithm=algorithm, num_simulations=simulations, discount=1.0)
+    config = SearchConfig(algorithm=algorithm, num_simulations=simulations)
     model = alphazero_model(uniform_networks(), rules, 1.0)
     search = jax.jit(functools.partial(plan, config, model, evaluation=True))
     root, legal = model.root({}, positions.observation), positions.legal_action_mask

@@ -47,10 +47,10 @@ CONFIG = MuesliConfig(
         reward_support=SupportConfig(-2.0, 2.0, 5, hyperbolic=False),
     ),
     history=HistoryConfig(frames=F),
+    discount=GAMMA,
     loss=MuesliLossConfig(
         sequence_length=L,
         unroll_steps=K,
-        discount=GAMMA,
         gae_lambda=TRACE,
         moment_decay=BETA,
         num_samples=N,

@@ -48,10 +48,10 @@ def make_config(scale=1.0, dynamics="lstm", **loss):
             reward_support=SupportConfig(-2.0 * scale, 2.0 * scale, 5, hyperbolic=False),
         ),
         history=HistoryConfig(frames=F),
+        discount=GAMMA,
         loss=MuesliLossConfig(
             sequence_length=L,
             unroll_steps=K,
-            discount=GAMMA,
             gae_lambda=TRACE,
             moment_decay=BETA,
             num_samples=0,

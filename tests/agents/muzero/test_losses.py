@@ -12,7 +12,6 @@ from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
-from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
 
 A, B, K, N, F = 3, 8, 2, 2, 4
@@ -35,7 +34,7 @@ CONFIG = MuZeroConfig(
         reward_support=SupportConfig(-2.0, 2.0, 5),
     ),
     history=HistoryConfig(frames=F),
-    search=SearchConfig(discount=DISCOUNT),
+    discount=DISCOUNT,
     loss=UnrollLossConfig(
         unroll_steps=K, td_steps=N, policy_weight=0.7, value_weight=0.3, reward_weight=1.3
     ),

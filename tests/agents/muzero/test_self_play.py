@@ -42,7 +42,8 @@ def items():
     """Config, and rows `[N, T, ...]` of items that an untrained agent's self-play gave."""
     config = MuZeroConfig(
         network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=(8,)),
-        search=SearchConfig(num_simulations=2, discount=1.0),
+        discount=1.0,
+        search=SearchConfig(num_simulations=2),
         # Only the target network needs all observations, by which the games are told here.
         loss=UnrollLossConfig(unroll_steps=4, td_steps=9, bootstrap="target"),
         replay=PlanningReplayConfig(min_size=1, batch_size=400, sampler="uniform"),

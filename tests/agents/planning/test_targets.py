@@ -15,13 +15,10 @@ from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec
 
 NUM_ACTIONS = 5
-CONFIG = MuZeroConfig(
-    search=SearchConfig(discount=0.5), loss=UnrollLossConfig(unroll_steps=3, td_steps=2)
-)
+CONFIG = MuZeroConfig(discount=0.5, loss=UnrollLossConfig(unroll_steps=3, td_steps=2))
 REWARDS = (1.0, 2.0, 3.0, 4.0)
 SEARCH_VALUES = (10.0, 20.0, 30.0, 40.0, 50.0)
 ACTIONS = (3, 1, 4, 2)

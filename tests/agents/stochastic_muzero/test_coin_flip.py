@@ -32,8 +32,9 @@ SETTINGS = {
         value_support=SUPPORT,
         reward_support=SUPPORT,
     ),
+    "discount": 1.0,
     # Half of the simulations for either action, however bad it looks at first.
-    "search": SearchConfig(algorithm="gumbel", num_simulations=200, max_depth=2, discount=1.0),
+    "search": SearchConfig(algorithm="gumbel", num_simulations=200, max_depth=2),
     "loss": UnrollLossConfig(unroll_steps=2, td_steps=2, value_weight=1.0),
     "replay": PlanningReplayConfig(
         min_size=1, batch_size=64, samples_per_insert=None, sampler="uniform"

@@ -20,7 +20,6 @@ from mukoe.agents.stochastic_muzero.networks import straight_through
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
-from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
 
 A, B, K, N, F, M = 3, 6, 2, 3, 2, 5
@@ -42,7 +41,7 @@ CONFIG = StochasticMuZeroConfig(
         reward_support=SupportConfig(-2.0, 2.0, 5, hyperbolic=False),
     ),
     history=HistoryConfig(frames=F),
-    search=SearchConfig(discount=DISCOUNT),
+    discount=DISCOUNT,
     loss=UnrollLossConfig(
         unroll_steps=K,
         td_steps=N,
