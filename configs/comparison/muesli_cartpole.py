@@ -1,44 +1,20 @@
-"""Muesli on CartPole-v1 with the networks of `configs/cartpole.py`, to be compared with MuZero."""
+"""Muesli with the networks of MuZero (`configs/cartpole.py`), for a comparison."""
 
-from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
-from mukoe.environments.gymnasium.config import GymnasiumConfig
-from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.networks.config import NetworkConfig
-from mukoe.networks.value_encoding import SupportConfig
+import dataclasses
+from pathlib import Path
+
+from mukoe.configuration import load_config_file
+from mukoe.layouts.common.experiment import TrainingConfig
+
+CONFIGS = Path(__file__).parents[1]
 
 
 def get_config() -> TrainingConfig:
-    """The settings of `configs/muesli_cartpole.py`, but for MuZero's residual dynamics."""
-    return TrainingConfig(
-        environment=GymnasiumConfig("CartPole-v1"),
-        agent=MuesliConfig(
-            network=NetworkConfig(
-                torso="mlp",
-                hidden_sizes=(64,),
-                width=64,
-                dynamics="residual",
-                head_sizes=(32,),
-                value_support=SupportConfig(0.0, 100.0, 101, hyperbolic=False),
-                reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
-            ),
-            discount=0.99,
-            loss=MuesliLossConfig(sequence_length=20, num_samples=0),
-            replay=MuesliReplayConfig(
-                capacity=2_000,
-                min_size=32,
-                batch_size=32,
-                samples_per_insert=16.0,
-                online_fraction=1 / 16,
-            ),
-            optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0),
-            evaluation="mode",
-        ),
-        run=RunConfig(
-            max_actor_steps=100_000,
-            envs_per_actor=8,
-            evaluation_episodes=20,
-            evaluation_period=1_000,
-            target_return=490.0,
-        ),
+    """Returns Muesli's config of the task with the networks and the evaluations of MuZero's."""
+    muzero = load_config_file(str(CONFIGS / "cartpole.py"))
+    muesli = load_config_file(str(CONFIGS / "muesli_cartpole.py"))
+    agent = dataclasses.replace(
+        muesli.agent, network=muzero.agent.network, history=muzero.agent.history
     )
+    run = dataclasses.replace(muzero.run, max_actor_steps=muesli.run.max_actor_steps)
+    return dataclasses.replace(muesli, agent=agent, run=run)

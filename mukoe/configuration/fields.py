@@ -10,6 +10,8 @@ import ast
 import dataclasses
 import difflib
 import functools
+import importlib
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ from mukoe.errors import UserError
 
 T = TypeVar("T")
 
+_CLASS = "class"  # A keyword, so no field has this name.
 _MAX_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
 
 
@@ -56,6 +59,9 @@ _type_hints: Callable[[Any], dict[str, Any]] = functools.cache(
 def to_dict(config: Any, prefix: str = "") -> dict[str, Any]:
     """Returns a configuration as plain dicts, lists and scalars.
 
+    A group whose class the annotation leaves open gets the item `class`, `module:name`, if that
+    class can be imported.
+
     Args:
       config: dataclass.
       prefix: dotted name of the enclosing group with a final dot, for error messages.
@@ -63,12 +69,52 @@ def to_dict(config: Any, prefix: str = "") -> dict[str, Any]:
     Raises:
       TypeError: a value has no plain form (a function, an array).
     """
-    return {
-        name: to_dict(value, f"{prefix}{name}.")
-        if dataclasses.is_dataclass(value := getattr(config, name))
-        else _plain(value, prefix + name)
-        for name in field_types(type(config))
-    }
+    plain: dict[str, Any] = {}
+    for name, hint in field_types(type(config)).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            kind = None if hint is type(value) else class_name(type(value))
+            plain[name] = ({_CLASS: kind} if kind else {}) | to_dict(value, f"{prefix}{name}.")
+        else:
+            plain[name] = _plain(value, prefix + name)
+    return plain
+
+
+def is_importable(config: Any) -> bool:
+    """Returns whether the classes of a configuration and of all its groups can be imported."""
+    groups = filter(
+        dataclasses.is_dataclass, (getattr(config, f) for f in field_types(type(config)))
+    )
+    return class_name(type(config)) is not None and all(map(is_importable, groups))
+
+
+def class_name(kind: type) -> str | None:
+    """Returns the import path `module:name` of a class, or None if it cannot be imported.
+
+    Classes that a config file defines cannot.
+    """
+    found = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None)
+    return f"{kind.__module__}:{kind.__qualname__}" if found is kind else None
+
+
+def import_class(name: str) -> type:
+    """Returns the class of an import path.
+
+    Raises:
+      UserError: it cannot be imported.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"cannot import the configuration class {name!r}: {error}") from error
+
+
+def _split_class(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Returns the class of a group, None if it has none, and its other items."""
+    fields = dict(values)
+    name = fields.pop(_CLASS, None)
+    return (None if name is None else import_class(name)), fields
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -103,7 +149,7 @@ def from_dict(config_type: type[T], values: Mapping[str, Any], prefix: str = "")
 def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
     """Returns the configuration with nested plain values, such as those of `to_dict`.
 
-    Groups keep the type that they have in `config`, so fields may be annotated with `Any`.
+    Groups without an item `class` keep the class that they have in `config`.
 
     Args:
       config: frozen dataclass.
@@ -119,7 +165,10 @@ def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
     for name, value in values.items():
         current = getattr(config, name)
         if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
-            replaced[name] = with_values(current, value, f"{prefix}{name}.")
+            kind, fields = _split_class(value)
+            same = kind in (None, type(current))
+            build: Any = with_values if same else from_dict
+            replaced[name] = build(current if same else kind, fields, f"{prefix}{name}.")
         else:
             replaced[name] = _build(hints[name], value, prefix + name)
     return dataclasses.replace(config, **replaced)  # type: ignore[type-var]
@@ -189,14 +238,16 @@ def _check_names(names: Iterable[str], known: Mapping[str, Any], prefix: str) ->
 
 def _build(hint: Any, value: Any, where: str) -> Any:
     """Builds a group or a value from plain data."""
+    if isinstance(value, Mapping) and _CLASS in value:
+        kind, fields = _split_class(value)
+        return from_dict(kind, fields, where + ".")
     kinds = [member for member in _members(hint) if dataclasses.is_dataclass(member)]
     if not kinds or value is None:
         return _convert(hint, value, where)
     if not isinstance(value, Mapping):
         raise _wrong(hint, value, where)
     exact = [kind for kind in kinds if set(field_types(kind)) == set(value)]
-    kind: Any = (exact or kinds)[0]
-    return from_dict(kind, value, where + ".")
+    return from_dict((exact or kinds)[0], value, where + ".")  # type: ignore[arg-type]
 
 
 def _convert(hint: Any, value: Any, where: str, strict: bool = True) -> Any:

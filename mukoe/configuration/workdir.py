@@ -1,10 +1,10 @@
 """Workdirs: the directory of a run, with config.json, a copy of the config file and command.json.
 
-config.json is `{"version": 2, "config": {...}}`. Files without a version were written by mukoe 0.1,
-whose configuration had other fields.
+config.json is `{"version": 2, "class": "module:name", "config": {...}}`; without `class` if the
+config file defines a class of the configuration, so that its copy is needed to load it. Files
+without a version were written by mukoe 0.1, whose configuration had other fields.
 """
 
-import dataclasses
 import importlib.metadata
 import json
 import os
@@ -16,7 +16,14 @@ from typing import Any
 
 import mukoe
 from mukoe.configuration.cli import add_import_folder, load_config_file
-from mukoe.configuration.fields import field_types, from_dict, to_dict, with_values
+from mukoe.configuration.fields import (
+    class_name,
+    from_dict,
+    import_class,
+    is_importable,
+    to_dict,
+    with_values,
+)
 from mukoe.errors import UserError
 from mukoe.system import write_atomically
 
@@ -30,42 +37,26 @@ _COMMAND_FILE = "command.json"
 _DEPENDENCIES = ("jax", "dm-haiku", "mctx", "numpy")
 
 
-def load_config(
-    workdir: str | os.PathLike[str], kinds: Mapping[str, Sequence[type]] | None = None
-) -> Any:
+def load_config(workdir: str | os.PathLike[str]) -> Any:
     """Returns the configuration of a workdir's run.
 
-    The workdir's copy of the config file gives the classes of agent and environment, config.json
-    gives the values. Modules beside the original config file can be imported.
+    Modules beside the original config file can be imported.
 
     Args:
       workdir: workdir of the run.
-      kinds: classes that a flag may have chosen instead of the config file's, by field; the class
-        with the fields of config.json is taken.
 
     Raises:
-      UserError: the workdir holds no run, config.json has another version, or the config file
-        cannot be loaded.
+      UserError: the workdir holds no run, config.json has another version, a class cannot be
+        imported, or the copy of the config file cannot be loaded.
     """
     workdir = Path(workdir)
-    values = stored_config(workdir)
+    stored = _read(workdir)
     if folder := _config_folder(workdir):
         add_import_folder(folder)
+    if "class" in stored:
+        return from_dict(import_class(stored["class"]), stored["config"])
     config = load_config_file(str(workdir / _CONFIG_COPY), importable=False)
-    for field, alternatives in (kinds or {}).items():
-        for kind in (type(getattr(config, field, None)), *alternatives):
-            if _has_fields(kind, values.get(field)):
-                group: Any = from_dict(kind, values[field], f"{field}.")
-                config = dataclasses.replace(config, **{field: group})
-                break
-    return with_values(config, values)
-
-
-def _has_fields(kind: type, values: Any) -> bool:
-    """Returns whether the names of the values are exactly the fields of a dataclass."""
-    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
-        return False
-    return set(field_types(kind)) == set(values)
+    return with_values(config, stored["config"])
 
 
 def _config_folder(workdir: Path) -> Path | None:
@@ -83,6 +74,10 @@ def stored_config(workdir: Path) -> dict[str, Any]:
     Raises:
       UserError: the workdir holds no run, or its config.json cannot be read or has another version.
     """
+    return _read(workdir)["config"]
+
+
+def _read(workdir: Path) -> dict[str, Any]:
     path = workdir / _CONFIG_FILE
     try:
         stored = json.loads(path.read_text())
@@ -105,7 +100,7 @@ def stored_config(workdir: Path) -> dict[str, Any]:
         )
     if not isinstance(stored.get("config"), dict):
         raise UserError(f"cannot read {path}: it has no object 'config'")
-    return stored["config"]
+    return stored
 
 
 def prepare_workdir(
@@ -146,7 +141,8 @@ def prepare_workdir(
         raise UserError(f"nothing to resume in {workdir}: start it without --resume")
     if resume:
         _check_same_experiment(workdir, config, may_differ)
-    stored = {"version": VERSION, "config": to_dict(config)}
+    kind = {"class": class_name(type(config))} if is_importable(config) else {}
+    stored = {"version": VERSION, **kind, "config": to_dict(config)}
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_atomically(workdir / _CONFIG_COPY, Path(config_file).read_text())

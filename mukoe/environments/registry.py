@@ -9,9 +9,6 @@ from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.errors import UserError
 
-NAMED_KINDS = (DmEnvRpcConfig, PgxConfig)
-"""Configuration classes that may replace a configuration of another class."""
-
 
 def named_environment(env: str, config: Any = None) -> Any:
     """Returns the configuration of the environment with a name.

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta
 
 from mukoe.configuration import apply_overrides, from_dict, to_dict, with_values
-from mukoe.configuration.fields import Validated, describe
+from mukoe.configuration.fields import Validated, describe, is_importable
 from mukoe.errors import UserError
 
 
@@ -80,10 +80,33 @@ def test_members_of_a_union_are_told_apart_by_their_fields(part):
     assert from_dict(Either, to_dict(Either(part))) == Either(part)
 
 
+@pytest.mark.parametrize("group", [Puct(3), Gumbel(4, 5)])
+def test_groups_annotated_with_any_name_their_class(group):
+    plain = to_dict(Holder(group))
+    assert plain["group"]["class"] == f"{__name__}:{type(group).__name__}"
+    assert from_dict(Holder, plain) == Holder(group)
+    assert with_values(Holder(), plain) == Holder(group)
+    assert is_importable(Holder(group))
+
+
+def test_classes_that_cannot_be_imported():
+    @dataclasses.dataclass(frozen=True)
+    class Local:
+        count: int = 1
+
+    config = Holder(Local(2))
+    assert not is_importable(config)
+    assert to_dict(config) == {"group": {"count": 2}}
+    assert with_values(Holder(Local()), to_dict(config)) == config
+    for name in (f"{__name__}:Missing", "no_such_module:Missing"):
+        with pytest.raises(UserError, match=f"cannot import the configuration class '{name}'"):
+            from_dict(Holder, {"group": {"class": name}})
+
+
 def test_plain_form():
     assert to_dict(Agent()) == {
         "learning_rate": 1e-3,
-        "search": {"num_simulations": 50, "noise": 0.25},
+        "search": {"class": f"{__name__}:Puct", "num_simulations": 50, "noise": 0.25},
         "clip": None,
         "widths": [64, 64],
         "size": [84, 84],

@@ -12,7 +12,6 @@ from mukoe.acting.rollouts import RolloutCollector, RolloutDeclaration  # noqa: 
 from mukoe.agents.planning.config import UnrollLossConfig  # noqa: E402
 from mukoe.configuration import load_config, prepare_workdir  # noqa: E402
 from mukoe.environments.gymnasium.config import GymnasiumConfig  # noqa: E402
-from mukoe.environments.registry import NAMED_KINDS  # noqa: E402
 from mukoe.environments.sync_vector import vectorize  # noqa: E402
 from mukoe.replay.declaration import row_spec  # noqa: E402
 from mukoe.replay.in_process import InProcessReplay  # noqa: E402
@@ -36,7 +35,7 @@ def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path
         config = tiny(remote(port))
         prepare_workdir(wire, config, config_file, False)
         assert train(config, wire) == 0
-        assert load_config(wire, {"environment": NAMED_KINDS}) == config
+        assert load_config(wire) == config
     assert logged(wire) == logged(direct) and logged(wire)["evaluator"]
     assert_same_state(direct, wire)
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from mukoe.configuration import apply_overrides, load_config
-from mukoe.environments.registry import NAMED_KINDS
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
 from mukoe.layouts.common.required_memory import RequiredMemory
@@ -65,7 +64,7 @@ def open_run(
     Raises:
       UserError: the run or the checkpoint does not exist, or an override does not fit.
     """
-    config = load_config(workdir, {"environment": NAMED_KINDS})
+    config = load_config(workdir)
     if not isinstance(config, TrainingConfig):
         raise UserError(f"the config file of {workdir} gives no TrainingConfig")
     config = apply_overrides(config, overrides or {})
