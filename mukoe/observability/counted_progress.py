@@ -2,7 +2,8 @@
 
 import time
 
-from mukoe.observability.progress import Progress, ProgressLine
+from mukoe.observability.progress import ProgressLine
+from mukoe.observability.progress_text import Progress
 
 _QUIET_SECONDS = 3.0
 

@@ -1,4 +1,4 @@
-"""Evaluations of a small agent of self-play, in this process."""
+"""Evaluations of a small self-play agent in this process."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Ladders of players whose strength is known, and of a small run."""
+"""Ladders of players of known strength, and of a small run."""
 
 import csv
 import io
@@ -61,7 +61,7 @@ def test_ratings(ladder):
     assert np.all(low <= high)
 
 
-def test_on_paper(ladder):
+def test_tables_and_plot(ladder):
     summary = ladder_summary(ladder)
     assert (summary["anchor"], summary["games"]) == ("random", 40)
     rows = list(csv.DictReader(io.StringIO(results_csv(ladder))))

@@ -1,4 +1,4 @@
-"""Matches of players whose games are known."""
+"""Matches between players with known games."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Statistics against SciPy, and intervals against what they promise."""
+"""Statistics of scores against SciPy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Players of 2048 without a model, and the counting of tiles."""
+"""Baselines of 2048, and the shares of tiles."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""A run of a few seconds."""
+"""Run of a few seconds."""
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig

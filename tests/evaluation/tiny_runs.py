@@ -1,4 +1,4 @@
-"""Small trained runs that several tests look at."""
+"""Small trained runs shared by several tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A run of self-play of a few seconds, with four checkpoints."""
+"""Self-play run of a few seconds with four checkpoints."""
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig

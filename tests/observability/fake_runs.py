@@ -1,4 +1,4 @@
-"""Workdirs as runs leave them, written by the same loggers, with numbers made up here."""
+"""Synthetic workdirs, written by the loggers of real runs."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The living line: its text, its width, and what a terminal and a file get."""
+"""Progress line: text, width, output on terminals and in files."""
 
 import io
 import logging
@@ -9,7 +9,8 @@ import re
 import pytest
 
 from mukoe.observability import progress
-from mukoe.observability.progress import Progress, ProgressLine
+from mukoe.observability.progress import ProgressLine
+from mukoe.observability.progress_text import Progress
 
 FULL = Progress(
     learner_steps=12_345,
@@ -64,39 +65,6 @@ def screen(output):
             continue
         column = 0
     return lines
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (45.0, "45"),
-        (999, "999"),
-        (999.7, "1.0k"),
-        (12_345, "12.3k"),
-        (99_960, "100k"),
-        (999_400, "999k"),
-        (999_600, "1.0M"),
-        (1_234_567, "1.2M"),
-        (2.5e9, "2.5G"),
-        (-21_000, "-21.0k"),
-        (3.2109, "3.21"),
-        (0.0123, "0.0123"),
-        (0.00012, "1e-04"),
-        (123.4, "123"),
-        (float("nan"), "nan"),
-    ],
-)
-def test_numbers_are_written_for_people(value, text):
-    assert progress.format_number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0:00"), (62, "1:02"), (3600, "1:00:00"), (360_000, "4d 04h")],
-)
-def test_durations(seconds, text):
-    assert progress.format_duration(seconds) == text
 
 
 def test_full_line_with_rates_from_the_moving_window(width):

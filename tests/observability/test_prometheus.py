@@ -1,4 +1,4 @@
-"""A page that Prometheus can read, on this machine alone."""
+"""Metrics as Prometheus reads them, on the loopback interface."""
 
 import socket
 import sys

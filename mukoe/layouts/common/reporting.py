@@ -10,7 +10,7 @@ import numpy as np
 from mukoe.agents.extensions import rollout_of
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.observability.progress import Progress
+from mukoe.observability.progress_text import Progress
 
 _PARTS = (
     *("network", "tree", "policy", "environment", "recording", "transport", "waiting"),

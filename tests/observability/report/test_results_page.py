@@ -96,7 +96,7 @@ def test_failures_and_missing_files_are_reported(root):
     assert sorted(files) == ["cartpole-minutes.svg", "cartpole-steps.svg"]
 
 
-def test_command_is_that_of_the_launcher(root):
+def test_command_of_the_launcher_is_shown(root):
     for seed in range(3):
         command = {"argv": ["programs/launch.py", f"--seed={seed}", "--note=two words"]}
         command["argv"].append(f"--workdir={Path.cwd()}/runs/{seed}")
@@ -156,7 +156,7 @@ def test_groups_with_the_same_task_are_compared(root):
     assert publish(root, page, 475.0) == (page, files)
 
 
-def test_what_was_written_by_hand_is_kept(root):
+def test_hand_written_text_is_kept(root):
     page, _ = publish(root)
     words = "What we saw:\n\n- a | b\n"
     page = page.replace("<!-- notes:cartpole -->\n", f"<!-- notes:cartpole -->\n{words}")
@@ -176,7 +176,7 @@ def test_what_was_written_by_hand_is_kept(root):
         "<!-- notes:a -->\n<!-- /notes -->\n<!-- notes:a -->\n<!-- /notes -->",
     ],
 )
-def test_marks_that_do_not_match_stop_before_words_are_lost(page):
+def test_mismatched_marks_are_refused(page):
     with pytest.raises(UserError, match="notes"):
         hand_written(page)
 

@@ -50,7 +50,7 @@ def test_actors_are_in_the_order_of_their_numbers(tmp_path):
     assert labels == [f"actor_{number}" for number in range(11)]
 
 
-def test_torn_last_line_is_left_out_and_said(tmp_path):
+def test_torn_last_line_is_skipped_with_a_note(tmp_path):
     workdir = make_run(tmp_path / "a")
     path = workdir / "logs" / "evaluator.csv"
     whole = path.read_text()
@@ -61,7 +61,7 @@ def test_torn_last_line_is_left_out_and_said(tmp_path):
     assert path.read_text().endswith("9999"), "reading changes nothing"
 
 
-def test_missing_and_broken_files_are_said(tmp_path):
+def test_missing_and_damaged_files_are_noted(tmp_path):
     workdir = make_run(tmp_path / "a", returns=())
     (workdir / "logs" / "learner.csv").write_text("")
     (workdir / "evaluation.json").write_text("{")
@@ -83,7 +83,7 @@ def test_workdir_without_logs(tmp_path):
     assert run.minutes is None
 
 
-def test_numbers_that_are_not_finite_are_said_and_left_out(tmp_path):
+def test_non_finite_numbers_are_skipped_with_a_note(tmp_path):
     workdir = make_run(tmp_path / "a")
     rows = [{"actor_steps": i, "loss": value} for i, value in enumerate([1.0, np.nan, np.inf])]
     (workdir / "logs" / "learner.csv").unlink()
@@ -94,7 +94,7 @@ def test_numbers_that_are_not_finite_are_said_and_left_out(tmp_path):
     np.testing.assert_array_equal(log.columns["loss"], [1.0, np.nan, np.nan])
 
 
-def test_failure_is_told(tmp_path):
+def test_failure_is_read(tmp_path):
     workdir = make_run(tmp_path / "a")
     failure = {"node": "actor_1", "error": "ValueError: no\nsuch thing", "traceback": "..."}
     (workdir / "failure.json").write_text(json.dumps(failure))

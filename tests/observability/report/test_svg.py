@@ -1,4 +1,4 @@
-"""Line plots: where points land, and round ticks."""
+"""Line plots: positions of points, round ticks, legends."""
 
 import re
 import xml.etree.ElementTree
