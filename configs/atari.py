@@ -1,4 +1,4 @@
-"""MuZero on an Atari game, small enough for the CPU of a laptop."""
+"""Gumbel MuZero on an Atari game, sized for the CPU of a laptop."""
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
@@ -12,7 +12,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """Gumbel MuZero, because it learns from few simulations."""
+    """Returns a config with few simulations, from which Gumbel MuZero learns."""
     return TrainingConfig(
         environment=AtariConfig(
             game="MsPacman",
@@ -28,8 +28,9 @@ def get_config() -> TrainingConfig:
                 algorithm="gumbel", num_simulations=8, max_num_considered_actions=9
             ),
             loss=UnrollLossConfig(unroll_steps=5, td_steps=5),
-            # With the paper's exponents of 1, the weights over their largest leave next to
-            # nothing of a small batch but its best known sample; these are Schaul et al.'s.
+            # Exponents of Schaul et al. With the paper's exponents of 1, the importance weights,
+            # normalised by their maximum, leave one sample of a small batch with a weight that
+            # matters.
             replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=500,

@@ -1,9 +1,9 @@
 """MuZero on Atari with the paper's settings, 200M frames variant (MuZero Reanalyse).
 
 Sources: [1] MuZero, arXiv:1911.08265, appendices E, F, G, H; [2] its published pseudo-code;
-[3] MuZero Unplugged, arXiv:2104.06294. Where the papers are silent the comment says so.
-Reanalysis itself (new targets for old data) is not part of this agent: these are its
-settings for learning from 2 samples per state. Needs accelerators and many actors.
+[3] MuZero Unplugged, arXiv:2104.06294. `silent` marks values that the papers do not give.
+Reanalysis itself (new targets for old data) is not part of this agent: these are the
+settings of its learner, with 2 samples per state. Needs accelerators and many actors.
 """
 
 from mukoe.agents.muzero.config import MuZeroConfig
@@ -18,7 +18,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """200M emulator frames are 50M agent steps."""
+    """Returns the config of a run of 200M emulator frames, which are 50M agent steps."""
     return TrainingConfig(
         environment=AtariConfig(
             game="MsPacman",

@@ -12,11 +12,11 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """A small MLP, and many updates for each step.
+    """Returns a config with a small MLP and many updates per step.
 
-    The value decides: the pole balances early, and only the value says in time that the cart
-    drifts to the edge. So it gets many updates, long returns, a bootstrap that follows
-    closely, its full weight, and bins of one step.
+    The value function is critical: the policy balances the pole early, and only the value predicts
+    that the cart drifts to the edge. It gets many updates, long returns, a recent bootstrap, full
+    weight and bins of one step.
     """
     return TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),
@@ -26,7 +26,7 @@ def get_config() -> TrainingConfig:
                 hidden_sizes=(64,),
                 width=64,
                 head_sizes=(32,),
-                # No squashing: the values of two actions differ by tenths, of values near 100.
+                # Not transformed: the values of two actions differ by tenths, near 100.
                 value_support=SupportConfig(0.0, 100.0, 101, hyperbolic=False),
                 reward_support=SupportConfig(0.0, 1.0, 2, hyperbolic=False),
             ),
@@ -34,14 +34,14 @@ def get_config() -> TrainingConfig:
             search=SearchConfig(
                 algorithm="muzero",
                 num_simulations=25,
-                # Nearly greedy soon: random actions let the pole fall, and hide the drift.
+                # Nearly greedy early: random actions drop the pole before the cart drifts.
                 temperature_schedule=((0, 1.0), (400, 0.25)),
             ),
             loss=UnrollLossConfig(
                 unroll_steps=5,
-                # The edge is some hundred steps away: 10 carry the news of it faster than 5.
+                # The edge is about 100 steps away: 10-step returns reach it sooner than 5.
                 td_steps=10,
-                # The values that the search stored are too old with so many updates.
+                # Stored search values are outdated at this number of updates per step.
                 bootstrap="target",
                 value_weight=1.0,
             ),
@@ -49,9 +49,9 @@ def get_config() -> TrainingConfig:
                 capacity=20_000,
                 min_size=500,
                 batch_size=128,
-                # 0.75 updates a step.
+                # 0.75 updates per step.
                 samples_per_insert=96.0,
-                # Priorities of exponent 1 leave hardly any weight to the loss.
+                # Priorities of exponent 1 leave the loss hardly any weight.
                 sampler="uniform",
             ),
             optimizer=OptimizerConfig(learning_rate=2e-3),

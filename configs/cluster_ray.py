@@ -1,8 +1,8 @@
-"""What each group of the program gets of a Ray cluster; the machines are in `cluster/`.
+"""Resources of each group on a Ray cluster whose machines are described in `cluster/`.
 
-`serving` and `actor` are resources of the cluster's own: replay and counter run where the first
-is offered, actors and evaluator where the second is. GPUs say where the learner and the inference
-server run; with TPUs: --cluster.learner.gpus=0 --cluster.learner.tpus=4, and the same for
+`serving` and `actor` are custom resources of the cluster: replay and counter are placed on machines
+with the first, actors and evaluator on machines with the second. Learner and inference servers are
+placed by their GPUs; with TPUs: --cluster.learner.gpus=0 --cluster.learner.tpus=4, and the same for
 inference.
 """
 
@@ -10,6 +10,7 @@ from mukoe.layouts.distributed.ray.cluster import GroupResources, RayClusterConf
 
 
 def get_config() -> RayClusterConfig:
+    """Returns the resources of each node, by group."""
     return RayClusterConfig(
         replay=GroupResources(cpus=4, memory_gib=32, custom={"serving": 1}),
         counter=GroupResources(cpus=1, custom={"serving": 1}),

@@ -9,7 +9,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """A small residual tower, Gumbel's search with few simulations, and random openings."""
+    """Returns a config with a small residual tower, Gumbel search and random openings."""
     return TrainingConfig(
         environment=PgxConfig(
             "connect_four", opponent="rollout", rollout_simulations=400, random_opening_moves=8

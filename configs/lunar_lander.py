@@ -1,4 +1,4 @@
-"""MuZero on LunarLander-v3, from its vector of eight numbers."""
+"""MuZero on LunarLander-v3, with vector observations."""
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
@@ -12,7 +12,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """A wider MLP than CartPole's; returns lie between -500 and 300."""
+    """Returns a config with a wider MLP than CartPole's; returns lie between -500 and 300."""
     return TrainingConfig(
         environment=GymnasiumConfig("LunarLander-v3"),
         agent=MuZeroConfig(

@@ -11,7 +11,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """An MLP on the 10x10 grid."""
+    """Returns a config with an MLP on the 10x10 grid."""
     return TrainingConfig(
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=MuZeroConfig(

@@ -2,8 +2,8 @@
 
 Sources: [1] Muesli, arXiv:2104.06159; [2] its tables 4, 5, 6 and 10 as cited by CleanRL's
 implementation (vwxyzjn/cleanrl, pull request 354), which names the tables and not their rows;
-[3] MuZero, arXiv:1911.08265, for what [1] takes over. "Second hand" is a number without a table
-that we could find; where nothing is said the comment is "silent". Needs an accelerator.
+[3] MuZero, arXiv:1911.08265, for the settings that [1] adopts. `second hand` marks numbers without
+a known table, `silent` numbers that no source gives. Needs an accelerator.
 """
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
@@ -16,7 +16,7 @@ from mukoe.networks.history import HistoryConfig
 
 
 def get_config() -> TrainingConfig:
-    """200M emulator frames are 50M agent steps."""
+    """Returns the config of a run of 200M emulator frames, which are 50M agent steps."""
     return TrainingConfig(
         environment=AtariConfig(
             game="MsPacman",
@@ -33,8 +33,8 @@ def get_config() -> TrainingConfig:
         agent=MuesliConfig(
             network=NetworkConfig(
                 torso="impala",  # [1] figure 1
-                hidden_sizes=(16, 32, 32),  # IMPALA's; [1]'s own are not known to us
-                width=512,  # not known to us
+                hidden_sizes=(16, 32, 32),  # IMPALA's; those of [1] are unknown
+                width=512,  # unknown
                 dynamics="lstm",  # [1] section 4.5
             ),
             history=HistoryConfig(frames=4),  # [2] table 10
@@ -59,7 +59,7 @@ def get_config() -> TrainingConfig:
                 capacity=50_000,  # [2] table 5: 6M frames, that is sequences of 30 steps
                 min_size=500,  # silent
                 batch_size=96,  # [2] table 5
-                samples_per_insert=4.0,  # what a fresh share of 25% makes
+                samples_per_insert=4.0,  # follows from online_fraction 0.25
                 online_fraction=0.25,  # [1] figure 1: 75% replay with the IMPALA network
             ),
             optimizer=OptimizerConfig(

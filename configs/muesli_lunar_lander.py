@@ -1,4 +1,4 @@
-"""Muesli on LunarLander-v3, from its vector of eight numbers."""
+"""Muesli on LunarLander-v3, with vector observations."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
@@ -9,7 +9,10 @@ from mukoe.networks.value_encoding import SupportConfig
 
 
 def get_config() -> TrainingConfig:
-    """A small LSTM and a long horizon: what a landing is worth must reach those who hover."""
+    """Returns a config with a small LSTM and a long horizon.
+
+    With a short one, the value of a landing does not reach the states in which the lander hovers.
+    """
     return TrainingConfig(
         environment=GymnasiumConfig("LunarLander-v3"),
         agent=MuesliConfig(
@@ -31,7 +34,7 @@ def get_config() -> TrainingConfig:
                 samples_per_insert=16.0,
                 online_fraction=1 / 16,
             ),
-            # To 0 at the end of the run: 700,000 steps are 23,000 updates.
+            # Reaches 0 at the end of the run: 700,000 steps are 23,000 updates.
             optimizer=OptimizerConfig(
                 learning_rate=1e-3, schedule="linear", decay_steps=23_000, weight_decay=0.0
             ),

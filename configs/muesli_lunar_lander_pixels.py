@@ -1,4 +1,4 @@
-"""Muesli on LunarLander-v3 from four gray pictures of 64x64 instead of its vector."""
+"""Muesli on LunarLander-v3, with four stacked grayscale frames of 64x64 pixels."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumPixelsConfig
@@ -10,11 +10,11 @@ from mukoe.networks.value_encoding import SupportConfig
 
 
 def get_config() -> TrainingConfig:
-    """The settings of the vector, a small torso, an action repeat, and fewer updates.
+    """Returns the config of the vector task with a small torso, action repeat and fewer updates.
 
-    A picture costs much more than a vector, to draw and to learn from. So an action is held for
-    four steps, with the discount of four, and a sequence is learned from eight times. An hour on
-    one core is not enough: docs/results.md has the curve.
+    Frames cost much more than vectors, in rendering and in learning. An action is repeated for four
+    steps, the discount is the one of four steps, and each sequence is sampled eight times on
+    average. One hour on one core does not solve the task: docs/results.md has the curve.
     """
     return TrainingConfig(
         environment=GymnasiumPixelsConfig("LunarLander-v3", action_repeat=4),

@@ -9,7 +9,7 @@ from mukoe.networks.value_encoding import SupportConfig
 
 
 def get_config() -> TrainingConfig:
-    """The networks of MuZero on the same task."""
+    """Returns a config with MuZero's networks of the same task, and LSTM dynamics."""
     return TrainingConfig(
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=MuesliConfig(

@@ -9,7 +9,7 @@ from mukoe.networks.value_encoding import SupportConfig
 
 
 def get_config() -> TrainingConfig:
-    """Rewards lie between -16.3 and 0, so values above -16.3 / (1 - 0.97)."""
+    """Returns a config for rewards from -16.3 to 0, so values above -16.3 / (1 - 0.97)."""
     return TrainingConfig(
         environment=GymnasiumConfig("Pendulum-v1"),
         agent=MuesliConfig(

@@ -1,4 +1,4 @@
-"""MuZero on 2048, for two CPU cores: `stochastic_2048.py` without a model of chance."""
+"""MuZero on 2048, for two CPU cores: `stochastic_2048.py` without a chance model."""
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
@@ -12,7 +12,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """An MLP on the 4x4 board, and few simulations for many games."""
+    """Returns a config with an MLP on the 4x4 board, and few simulations for many games."""
     return TrainingConfig(
         environment=PgxConfig("2048"),
         agent=MuZeroConfig(
@@ -21,9 +21,9 @@ def get_config() -> TrainingConfig:
                 hidden_sizes=(256,),
                 width=128,
                 head_sizes=(64,),
-                # h(30,000) is 202, and h(4,096), a merge of two tiles of 2,048, is 67. Values
-                # begin in the middle of their support: with 0 to 250, at 13,000, which returns
-                # of few steps take very long to forget.
+                # h(30,000) is 202, and h(4,096), a merge of two tiles of 2,048, is 67. Initial
+                # values lie in the middle of the support: for 0 to 250 at 13,000, an error that
+                # returns of few steps correct very slowly.
                 value_support=SupportConfig(-250.0, 250.0, 251),
                 reward_support=SupportConfig(0.0, 80.0, 81),
             ),
@@ -31,9 +31,9 @@ def get_config() -> TrainingConfig:
             search=SearchConfig(algorithm="gumbel", num_simulations=24),
             loss=UnrollLossConfig(
                 unroll_steps=5,
-                # A game has several hundred moves. The news of its end go 10 moves further with
-                # every new target network; the stored values are too old, and λ = 0.5 takes
-                # them but 2 moves.
+                # A game has several hundred moves. The value of its end propagates 10 moves per
+                # target update; stored search values are outdated, and λ = 0.5 propagates only
+                # 2 moves.
                 td_steps=10,
                 td_lambda=1.0,
                 bootstrap="target",

@@ -11,7 +11,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """A small convolutional network, outcomes as value targets, and random openings."""
+    """Returns a config with a small convolutional network, outcome targets and random openings."""
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("connect_four", opponent="rollout", random_opening_moves=8),
@@ -20,8 +20,7 @@ def get_config() -> TrainingConfig:
                 torso="board",
                 width=32,
                 representation_blocks=1,
-                # A move is a column: with one constant plane per action, a convolution could
-                # not tell where it is.
+                # An action is a column: constant planes would give a convolution no position.
                 action_encoding="column",
                 head_channels=4,
                 head_sizes=(64,),
@@ -33,7 +32,7 @@ def get_config() -> TrainingConfig:
                 algorithm="gumbel",
                 num_simulations=16,
             ),
-            # No game is longer than 42 moves, so returns are outcomes.
+            # A game has at most 42 moves, so the return is the outcome.
             loss=UnrollLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
             replay=PlanningReplayConfig(
                 capacity=100_000,

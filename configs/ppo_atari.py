@@ -1,8 +1,8 @@
 """PPO on Atari with the settings of Cleanba, for an accelerator: --layout=sebulba.
 
 Sources: [2] The 37 Implementation Details of PPO (Huang et al. 2022); [3] Cleanba,
-arXiv:2310.00036. Both restart at a lost life and begin games with no-ops instead of sticky
-actions, with which ALE's own vector environment does not step.
+arXiv:2310.00036. Both end an episode at a lost life and start games with no-ops instead of
+sticky actions, which ALE's vector environment does not support.
 """
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
@@ -13,7 +13,7 @@ from mukoe.networks.history import HistoryConfig
 
 
 def get_config() -> TrainingConfig:
-    """200M emulator frames are 50M agent steps."""
+    """Returns the config of a run of 200M emulator frames, which are 50M agent steps."""
     return TrainingConfig(
         environment=AtariConfig(
             game="Breakout",

@@ -7,7 +7,7 @@ from mukoe.learning.optimizers import OptimizerConfig
 
 
 def get_config() -> TrainingConfig:
-    """Short rollouts and many passes: the settings of RL Baselines3 Zoo for this task."""
+    """Returns the settings of RL Baselines3 Zoo for this task: short rollouts, many epochs."""
     return TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),
         agent=PPOConfig(

@@ -7,7 +7,7 @@ from mukoe.learning.optimizers import OptimizerConfig
 
 
 def get_config() -> TrainingConfig:
-    """Long rollouts and a long horizon: the settings of RL Baselines3 Zoo for this task."""
+    """Returns the settings of RL Baselines3 Zoo for this task: long rollouts, a long horizon."""
     return TrainingConfig(
         environment=GymnasiumConfig("LunarLander-v3"),
         agent=PPOConfig(
@@ -15,7 +15,7 @@ def get_config() -> TrainingConfig:
             loss=PPOLossConfig(gae_lambda=0.98, entropy_weight=0.01, clip_values=False),
             rollout_steps=1024,
             epochs=4,
-            # 64 steps each.
+            # Minibatches of 64 steps.
             minibatches=256,
             optimizer=OptimizerConfig(
                 learning_rate=3e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5

@@ -1,4 +1,4 @@
-"""PPO on MinAtar's Breakout, which is played on the device itself: --layout=sebulba."""
+"""PPO on MinAtar's Breakout, which runs on the device: --layout=sebulba."""
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.environments.pgx.config import PgxConfig
@@ -7,7 +7,7 @@ from mukoe.learning.optimizers import OptimizerConfig
 
 
 def get_config() -> TrainingConfig:
-    """Many environments, since a step of all of them costs little more than one of few."""
+    """Returns a config with many environments, whose step costs little more than one of few."""
     return TrainingConfig(
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=PPOConfig(
@@ -28,6 +28,6 @@ def get_config() -> TrainingConfig:
             evaluation_period=500_000,
             log_period=50_000,
         ),
-        # The games need no host: a second thread would only wait for the first.
+        # The environments do not use the host: a second thread would only wait.
         sebulba=SebulbaConfig(threads_per_device=1),
     )

@@ -7,7 +7,7 @@ from mukoe.learning.optimizers import OptimizerConfig
 
 
 def get_config() -> TrainingConfig:
-    """Rewards down to -16 a step are scaled, so that values are of the size of one."""
+    """Returns a config that scales rewards, down to -16 per step, to values of order 1."""
     return TrainingConfig(
         environment=GymnasiumConfig("Pendulum-v1"),
         agent=PPOConfig(

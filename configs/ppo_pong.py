@@ -8,7 +8,7 @@ from mukoe.networks.history import HistoryConfig
 
 
 def get_config() -> TrainingConfig:
-    """The small network of DQN, and the eight environments of the paper's Atari runs."""
+    """Returns a config with DQN's network and the paper's 8 environments for Atari."""
     return TrainingConfig(
         environment=AtariConfig(
             game="Pong", grayscale=True, height=84, width=84, reward_clip=True, sticky_actions=0.0

@@ -1,8 +1,8 @@
 """Stochastic MuZero on 2048 with the settings of the paper; for many accelerators and days.
 
 Source: Antonoglou et al., "Planning in Stochastic Environments with a Learned Model", ICLR 2022
-(https://openreview.net/forum?id=X6D9bAHhBQ1), section 5 and the appendix on 2048. What the paper
-does not say is marked.
+(https://openreview.net/forum?id=X6D9bAHhBQ1), section 5 and the appendix on 2048. `Silent`
+marks values that the paper does not give.
 """
 
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
@@ -16,7 +16,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """Ten residual blocks of 256, and 100 simulations."""
+    """Returns a config with ten residual blocks of 256 channels and 100 simulations."""
     # 601 bins of h(x). Range silent: MuZero's.
     support = SupportConfig(-300.0, 300.0, 601, hyperbolic=True)
     return TrainingConfig(

@@ -1,7 +1,7 @@
-"""Stochastic MuZero on Backgammon by self-play: that it runs is all that is known of it.
+"""Stochastic MuZero on Backgammon by self-play; tested to run, without results.
 
-Source: Stochastic MuZero (Antonoglou et al., ICLR 2022). It plays whole turns as one action and
-searches with 1,600 simulations; here every die is an action of its own.
+Source: Stochastic MuZero (Antonoglou et al., ICLR 2022), where one action is a whole turn and a
+search has 1,600 simulations; here every die is a separate action.
 """
 
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
@@ -15,7 +15,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """An MLP on the points, the bar, the checkers off, and the dice."""
+    """Returns a config with an MLP on the points, the bar, the borne-off checkers and the dice."""
     support = SupportConfig(-3.0, 3.0, 7, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("backgammon"),
@@ -25,16 +25,16 @@ def get_config() -> TrainingConfig:
                 hidden_sizes=(256,),
                 width=128,
                 head_sizes=(64,),
-                # A win counts 1, as a gammon 2, as a backgammon 3.
+                # A win is worth 1, a gammon 2, a backgammon 3.
                 value_support=support,
                 reward_support=support,
             ),
             discount=1.0,
             search=SearchConfig(algorithm="gumbel", num_simulations=32),
-            # Paper: Monte-Carlo returns. Games of beginners have hundreds of moves, and would
-            # need as many rows in every sample.
+            # Paper: Monte Carlo returns. Games of an untrained policy have hundreds of moves, and
+            # every sample would need as many rows.
             loss=UnrollLossConfig(unroll_steps=5, td_steps=40, value_weight=1.0),
-            # 21 rolls of two dice, and the moves that pass or have no luck in them.
+            # 21 rolls of two dice, passes, and moves without a chance event.
             chance=ChanceConfig(codebook_size=32, afterstate_value_weight=1.0),
             replay=PlanningReplayConfig(
                 capacity=200_000,

@@ -1,4 +1,4 @@
-"""Stochastic MuZero on CartPole-v1, a task without luck, for two CPU cores."""
+"""Stochastic MuZero on CartPole-v1, a deterministic task, for two CPU cores."""
 
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
@@ -12,7 +12,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """The settings of `cartpole.py`, with twice the simulations: half of them are of chance."""
+    """Returns `cartpole.py` with twice the simulations, half of which expand chance nodes."""
     return TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),
         agent=StochasticMuZeroConfig(

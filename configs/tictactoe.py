@@ -11,7 +11,7 @@ from mukoe.search.config import SearchConfig
 
 
 def get_config() -> TrainingConfig:
-    """A small MLP, the outcome of the game as value target, and random openings."""
+    """Returns a config with a small MLP, outcome targets and random openings."""
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("tic_tac_toe", opponent="exact", random_opening_moves=6),

@@ -1,4 +1,4 @@
-"""What processes are given."""
+"""Environment variables, limits and files of processes."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""A config file with classes of its own."""
+"""Config file that defines its own classes."""
 
 import dataclasses
 from typing import Any

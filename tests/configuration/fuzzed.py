@@ -1,4 +1,4 @@
-"""Wrong values for every field of a configuration, as a person would type them."""
+"""Invalid values for every field of a configuration, as text from the command line."""
 
 import dataclasses
 import types
@@ -10,10 +10,10 @@ from mukoe.configuration import apply_overrides
 from mukoe.errors import UserError
 
 HUGE = 10**18
-"""A whole number that an array holds, and no machine makes anything of."""
+"""An integer of 64 bits that no machine can allocate or count to."""
 
 
-# Refused, if at all, by arithmetic, when it is known which environment it is about: see
+# Refused by the memory estimate of a run, which depends on the environment: see
 # tests/layouts/common/test_required_memory.py.
 MAY_BE_HUGE = {
     "AlphaZeroNetworkConfig.head_channels",
@@ -48,7 +48,7 @@ MAY_BE_HUGE = {
     "SupportConfig.num_bins",
 }
 
-# As often, as many or as late as one likes.
+# Counts and periods without an upper bound.
 MAY_BE_ENDLESS = {
     "DistributedConfig.max_restarts",
     "DmEnvRpcConfig.max_losses",
@@ -68,11 +68,11 @@ MAY_BE_ENDLESS = {
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """A field that is no group.
+    """Field that is not a group.
 
-    name: dotted, as it is typed.
+    name: dotted name.
     owner: `Class.field`.
-    kinds: what its values may be; those of its items where it is a tuple or a mapping.
+    kinds: types of its value; of its items for a tuple or a mapping.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Leaf:
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[Leaf]:
-    """Yields every field of a configuration that is no group."""
+    """Yields every field of a configuration that is not a group."""
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value, name = getattr(config, field.name), prefix + field.name
@@ -100,7 +100,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _kinds(hint: Any) -> Iterator[Any]:
-    """Yields the types that a value, or an item of it, may have."""
+    """Yields the types of a value, or of its items."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType, tuple):
         for argument in arguments:
@@ -114,9 +114,9 @@ def _kinds(hint: Any) -> Iterator[Any]:
 
 
 def refusal(config: Any, name: str, text: str) -> str | None:
-    """What a person is told who gives a field this text; None where it is taken.
+    """Returns the error message of an override, or None if it is accepted.
 
-    Whatever else than a UserError comes out of it is an error of the test.
+    Every other exception than UserError fails the test.
     """
     try:
         apply_overrides(config, {name: text})

@@ -1,4 +1,4 @@
-"""The command line: config files, overrides, and one line for every mistake."""
+"""Command line: config files, overrides, one-line errors."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("door")
+    directory = tmp_path_factory.mktemp("cli")
     (directory / "a.py").write_text(_CONFIG)
     (directory / "b.py").write_text(_CONFIG.replace("50", "7"))
     (directory / "broken.py").write_text("import os\n\ndef get_config(:\n    pass\n")

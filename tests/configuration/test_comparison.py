@@ -1,4 +1,4 @@
-"""What is compared differs in the agent alone: same task, same networks, same evaluation."""
+"""Compared configs differ in the agent only: same task, same networks, same evaluation."""
 
 import dataclasses
 from pathlib import Path

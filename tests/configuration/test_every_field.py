@@ -1,4 +1,4 @@
-"""Every field of every config that is shipped, given what no experiment can be made of."""
+"""Invalid values for every field of every config in `configs/`."""
 
 import dataclasses
 import typing
@@ -91,7 +91,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
 
 
 def _configs():
-    """Every config that is shipped but those of clusters, and the other environments."""
+    """Yields every config of a run in `configs/`, and configs of the other environments."""
     for path in sorted(CONFIGS.rglob("*.py")):
         if not path.name.startswith("cluster_"):
             yield str(path.relative_to(CONFIGS)), load_config_file(str(path))
@@ -112,7 +112,7 @@ def _numbers(config):
 def test_what_is_no_number_is_refused_by_name(config):
     for leaf in leaves(config):
         wrong = ["banana", "nan", "inf", "-inf"]
-        # A tuple without items is written so.
+        # The text of an empty tuple.
         wrong += [] if leaf.owner.endswith(("sizes", "channels")) else [""]
         if leaf.kinds & {int, float, bool, typing.Literal}:
             for text in wrong:
@@ -145,7 +145,7 @@ def test_names_are_looked_up(config):
                 assert refusal(config, leaf.name, text), f"{leaf.name}={text!r} is taken"
 
 
-# Those of environments are looked up when one is made, see tests/environments.
+# Names of environments are resolved when one is created, see tests/environments.
 FREE_TEXTS = {
     "DmEnvRpcConfig.evaluation_setting",
     "DmEnvRpcConfig.observations",

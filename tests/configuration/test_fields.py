@@ -1,4 +1,4 @@
-"""Typed fields: JSON round trips, overrides, and the one line that a mistake gets."""
+"""Typed fields: JSON round trips, bounds, overrides, one-line errors."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Workdirs: what may be started and resumed where."""
+"""Workdirs: new and resumed runs, stored configurations."""
 
 import json
 import os
@@ -17,7 +17,7 @@ Config, Run = type(from_file), type(from_file.run)
 
 
 class same:  # noqa: N801
-    """Equal to a config of the same fields; each load makes its own classes."""
+    """Equal to a config with the same values; each load of a file defines its own classes."""
 
     def __init__(self, config):
         self._config = to_dict(config)

@@ -1,6 +1,6 @@
-"""Programs run as a person runs them, except that what they import was imported before.
+"""Runs programs as forks of a server process that has imported their modules.
 
-A server process imports it once, and each run is a fork of it.
+A run behaves as one from the command line, without the time of the imports.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
-# Modules that are not installed are passed over.
+# Modules that are not installed are skipped.
 PRELOADED = ("mukoe.layouts.distributed", "mukoe.layouts.sebulba", "mukoe.evaluation.players")
 
 _FORK = "fork"
@@ -23,7 +23,7 @@ _FORK = "fork"
 def run_program(
     name: str, *arguments: object, text: str = "", timeout: float = 240.0, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Runs `programs/NAME` in the repository, with `text` typed in."""
+    """Runs `programs/NAME` in the repository, with `text` as its standard input."""
     context = multiprocessing.get_context("forkserver")
     assert isinstance(context, ForkServerContext)
     context.set_forkserver_preload(list(PRELOADED))
@@ -31,7 +31,7 @@ def run_program(
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / stream for stream in ("stdin", "stdout", "stderr")]
         files[0].write_text(text)
-        # By path: in a new process pgx's package `tests` would be found first.
+        # By path: in a new process pgx's package `tests` comes first on the import path.
         process = context.Process(
             target=runpy.run_path, args=(__file__, {"ARGUMENTS": (argv, files, environment)}, _FORK)
         )

@@ -1,4 +1,4 @@
-"""Every benchmark still runs, at its smallest, and its rows fit the page."""
+"""Every benchmark runs at its smallest size, and its rows fit the performance page."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The program on small runs: what it prints and writes, and what it says to mistakes."""
+"""programs/evaluate.py on small runs: output, files and errors."""
 
 import csv
 import json

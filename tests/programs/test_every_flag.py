@@ -1,4 +1,4 @@
-"""Every flag of every program, given what it cannot mean: one line, and nothing is written."""
+"""Invalid values for every flag of every program: a one-line error, and no file is written."""
 
 import importlib.util
 import re
@@ -20,7 +20,7 @@ WRONG = {
     "string": [""],
 }
 
-# Without a wrong flag, too, they end before they write: the last thing that they look at is wrong.
+# Flags with which a program fails before it writes, even without an invalid flag.
 ENDING = {
     "evaluate.py": ["--workdir={run}"],
     "ladder.py": ["--workdir={run}"],
@@ -34,7 +34,7 @@ ENDING = {
     "watch.py": ["--workdir={run}"],
 }
 
-# What is in the way of these is wrong whatever they are.
+# Errors that name the flag or field.
 NAMED = [
     ("evaluate.py", "--episodes=0", "episodes must be at least 1, not 0"),
     ("evaluate.py", f"--seed={HUGE}", "seed must be from 0 to 4294967295"),
@@ -68,7 +68,7 @@ NAMED = [
 
 
 def flags_of(program):
-    """The flags that a program defines, by name, and their kinds."""
+    """Returns the kinds of the flags that a program defines, by name."""
     text = (PROGRAMS / program).read_text()
     flags = {}
     for kind, name in re.findall(r'flags\.DEFINE_(\w+)\(\s*"(\w+)"', text):
@@ -80,7 +80,7 @@ def flags_of(program):
 
 @pytest.fixture
 def run(tmp_path):
-    """A workdir that holds a run of which nothing can be read but its config.json."""
+    """Workdir of a run without any file but config.json."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(
@@ -94,7 +94,7 @@ def contents(folder):
 
 
 def refused(program, folder, *flags):
-    """The one line that a program ends with, after which the folder is as it was."""
+    """Returns the one-line error of a program that leaves the folder unchanged."""
     if program == "run_node.py" and importlib.util.find_spec("launchpad") is None:
         pytest.skip("needs the extra 'distributed'")
     if program == "serve_environment.py":

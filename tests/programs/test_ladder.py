@@ -1,4 +1,4 @@
-"""The program on a small run of self-play."""
+"""programs/ladder.py on a small self-play run."""
 
 import csv
 import json

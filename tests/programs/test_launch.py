@@ -1,4 +1,4 @@
-"""programs/launch.py as a person starts it."""
+"""programs/launch.py from the command line."""
 
 import csv
 import signal

@@ -1,4 +1,4 @@
-"""What programs/launch_atari.py answers to mistakes; nothing is launched."""
+"""Errors of programs/launch_atari.py; nothing is launched."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The layout sebulba as a person starts it."""
+"""Layout sebulba from the command line."""
 
 from mukoe.layouts.common.checkpointing import stored_counts
 from tests.programs.forked import run_program

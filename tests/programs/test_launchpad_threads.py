@@ -1,4 +1,4 @@
-"""Programs whose nodes are threads of one process, on real Launchpad, Reverb and ALE."""
+"""Programs whose nodes are threads of one process, with real Launchpad, Reverb and ALE."""
 
 import csv
 from pathlib import Path

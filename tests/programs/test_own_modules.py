@@ -1,4 +1,4 @@
-"""A config file beside a module of its own, which nodes and later programs import, too."""
+"""Config file beside a module of the user, which nodes and later programs import."""
 
 import importlib.util
 

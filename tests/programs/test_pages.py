@@ -1,4 +1,4 @@
-"""What docs/own_environment.md and docs/own_agent.md tell people to write does what they say."""
+"""Executes the code of docs/own_environment.md and docs/own_agent.md."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The programs as people start them, and the page in a real browser."""
+"""programs/report.py and results.py from the command line, and the page in a real browser."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Nodes of a program that are started one by one, as the containers of docker/compose.yaml are."""
+"""Nodes started one by one, like the containers of docker/compose.yaml."""
 
 import json
 import os

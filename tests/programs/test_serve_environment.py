@@ -1,4 +1,4 @@
-"""programs/serve_environment.py as a person starts it."""
+"""programs/serve_environment.py from the command line."""
 
 import contextlib
 import re

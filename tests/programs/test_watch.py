@@ -1,4 +1,4 @@
-"""programs/watch.py as people start it."""
+"""programs/watch.py from the command line."""
 
 import signal
 import subprocess
