@@ -11,11 +11,15 @@ on, so within a row sequence it is ones followed by zeros:
                                           ^ the final observation
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mukoe.configuration.registry import Registry
 from mukoe.types import Array
 
 
@@ -99,6 +103,32 @@ def td_lambda_returns(
     return following
 
 
+ReturnEstimator = Callable[[Array, Array, Array, Array, int, float, float], Array]
+"""`(rewards, discounts, mask, values, n, discount, td_lambda) -> returns`.
+
+Arguments and result are those of `td_lambda_returns`, as NumPy and as JAX arrays.
+"""
+
+
+def _n_step_estimator(
+    rewards: Array,
+    discounts: Array,
+    mask: Array,
+    values: Array,
+    n: int,
+    discount: float,
+    td_lambda: float,
+) -> Array:
+    del td_lambda
+    return n_step_returns(rewards, discounts, mask, values, n, discount)
+
+
+RETURN_ESTIMATORS: Registry[ReturnEstimator] = Registry(
+    "return estimator", {"td_lambda": td_lambda_returns, "n_step": _n_step_estimator}
+)
+"""Estimators of the value targets of planning agents."""
+
+
 def retrace_returns(
     rewards: Array,
     discounts: Array,
@@ -137,6 +167,55 @@ def retrace_returns(
         follow = values[..., t] + traces[..., t] * (current - action_values[..., t])
     namespace = np if isinstance(rewards, np.ndarray) else jnp
     return namespace.stack(reversed_returns[::-1], axis=-1)
+
+
+def generalized_advantages(
+    rewards: Array,
+    discounts: Array,
+    mask: Array,
+    values: Array,
+    gae_lambda: float,
+    discount: float,
+) -> jax.Array:
+    """Computes the generalised advantage estimates `[B, T]` of the steps of rollouts.
+
+    Schulman et al. 2016 (arXiv:1506.02438), equations 11, 12 and 16:
+    `δ_t = r_{t+1} + γ γ_{t+1} v_{t+1} - v_t` and `A_t = δ_t + γ γ_{t+1} λ A_{t+1}`. In a rollout
+    episodes follow one another: the final observation of an episode is a row with `mask` 0,
+    without an action, and the row after it is the first of the next episode:
+
+        row         t     t+1    L     0     1     T
+        mask        1     1      0     1     1
+        discount    1    0 or 1        1     1
+        value       v_t   v_t+1  v_L   v_0   v_1   v_T
+        advantage         δ      0     δ + . .
+
+    The advantage of the last step before a termination (discount 0) is `r - v`; before a
+    truncation (discount 1) the value of the final observation is the bootstrap. No advantage
+    passes from one episode to another.
+
+    Args:
+      rewards: `[B, T]` reward of each action.
+      discounts: `[B, T]` environment's discount of each action; -1 where the turn passes to the
+        opponent, whose value and advantage have the opposite sign.
+      mask: `[B, T]` mask, 1 for rows with an action; 0 for final observations.
+      values: `[B, T + 1]` value of each row's observation and of the observation after the last.
+      gae_lambda: mixing parameter `λ`.
+      discount: agent's discount per step, `γ`.
+    """
+    # Imported on use: rlax imports TensorFlow if it is installed, which takes seconds and 290 MB
+    # in every process.
+    import rlax
+
+    chex.assert_rank(rewards, 2)
+    chex.assert_equal_shape([rewards, discounts, mask, values[:, :-1]])
+    # A final observation has the advantage v + 0 - v = 0 and passes none on.
+    rewards = jnp.where(mask > 0, rewards, values[:, :-1])
+    discounts = discount * discounts * mask
+    estimate: Any = jax.vmap(
+        rlax.truncated_generalized_advantage_estimation, (0, 0, None, 0)
+    )
+    return estimate(rewards, discounts, gae_lambda, values)
 
 
 class UnrollMasks(NamedTuple):

@@ -13,7 +13,12 @@ from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
-from mukoe.agents.planning.losses import UnrollLosses, policy_entropy, total_loss
+from mukoe.agents.planning.losses import (
+    UnrollLosses,
+    check_prediction,
+    policy_entropy,
+    total_loss,
+)
 from mukoe.agents.planning.targets import network_inputs, sample_targets
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
@@ -66,6 +71,7 @@ def _loss(
     mirrored = jax.random.bernoulli(mirror_key, shape=features.shape[:1])
     features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
     prediction = networks.prediction(params, networks.representation(params, features))
+    check_prediction(networks, prediction, features.shape[0])
     value_probs = networks.value_encoding.to_probs(targets.values[:, 0])
     losses = {
         "policy_loss": targets.masks.acted[:, 0] * cross_entropy(prediction.policy_logits, policy),

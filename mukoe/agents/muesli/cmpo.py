@@ -3,7 +3,8 @@
     π_CMPO(a | s) = π_prior(a | s) exp(clip(adv(s, a), -c, c)) / z(s)
 
 A policy is moved towards it by the loss `KL(π_CMPO, π)`; prior and advantages are constants.
-However wrong the advantages, `TV(π_CMPO, π_prior) <= tanh(c / 2)` (theorem 4.1).
+However wrong the advantages, `TV(π_CMPO, π_prior) <= tanh(c / 2)` (theorem 4.1). rlax has no CMPO
+targets, only the loss of weighted samples (`sampled_policy_distillation_loss`).
 """
 
 from typing import NamedTuple
@@ -16,24 +17,24 @@ from mukoe.types import Array
 
 
 class MovingSecondMoment(NamedTuple):
-    """An exponential moving average of `x²` and, for its bias, of 1; both `[]`."""
+    """Exponential moving averages `[]` of `x²` and, for the correction of its bias, of 1."""
 
     total: Array
     weight: Array
 
     @classmethod
     def zero(cls) -> "MovingSecondMoment":
-        """Before the first sample."""
+        """Returns the moment before the first sample."""
         return cls(jnp.float32(0.0), jnp.float32(0.0))
 
     def add(self, sample: Array, decay: float) -> "MovingSecondMoment":
-        """The average after one mean of `x²` more: `β m + (1 - β) sample`."""
+        """Returns the average after one more mean of `x²`, `β m + (1 - β) sample`."""
         return MovingSecondMoment(
             decay * self.total + (1 - decay) * sample, decay * self.weight + (1 - decay)
         )
 
     def scale(self, epsilon: float) -> Array:
-        """`sqrt(m / (1 - β^k) + ε)`, what advantages are divided by."""
+        """Returns the scale of advantages, `sqrt(m / (1 - β^k) + ε)`."""
         return jnp.sqrt(self.total / self.weight + epsilon)
 
 
@@ -43,8 +44,9 @@ def cmpo_policy(prior: Array, advantages: Array, clip: float) -> jax.Array:
     Args:
       prior: `[..., A]` probabilities.
       advantages: `[..., A]`, divided by their scale.
-      clip: `c`.
+      clip: clipping threshold `c`.
     """
+    chex.assert_equal_shape([prior, advantages])
     weights = prior * jnp.exp(jnp.clip(advantages, -clip, clip))
     return weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), 1e-20)
 
@@ -61,8 +63,8 @@ def sampled_cmpo_weights(advantages: Array, clip: float, z_init: float = 1.0) ->
 
     Args:
       advantages: `[..., N]` of the sampled actions, divided by their scale.
-      clip: `c`.
-      z_init: the first guess of `z`; 1 in section 4.2, its end.
+      clip: clipping threshold `c`.
+      z_init: initial estimate of `z`; 1 at the end of section 4.2.
     """
     weights = jnp.exp(jnp.clip(advantages, -clip, clip))
     others = jnp.sum(weights, axis=-1, keepdims=True) - weights
@@ -78,12 +80,13 @@ def sampled_cmpo_target(
     `sampled_cmpo_weights`; they need not sum to 1.
 
     Args:
-      key: of the draws.
+      key: random key of the draws.
       prior: `[..., A]` probabilities.
       advantages: `[..., A]`, divided by their scale.
-      clip: `c`.
+      clip: clipping threshold `c`.
       num_samples: `N`.
     """
+    chex.assert_equal_shape([prior, advantages])
     logits = jnp.log(jnp.maximum(prior, 1e-20))
     shape = (num_samples, *prior.shape[:-1])
     actions = jnp.moveaxis(jax.random.categorical(key, logits, shape=shape), 0, -1)

@@ -28,6 +28,7 @@ from mukoe.agents.muesli.action_space import make_action_space
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import ActionSpace, LookAhead, PolicyTarget, flat
+from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import UnrollMasks, retrace_returns, unroll_masks
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
@@ -87,6 +88,12 @@ def make_targets(
       The targets, the moment with this batch's advantages, and metrics.
     """
     loss = config.loss
+    chex.assert_rank(rows.reward, 2)
+    chex.assert_equal_shape(
+        [rows.reward, rows.discount, rows.mask, look.values, look.taken_values, look.ratios]
+    )
+    chex.assert_equal_shape([look.prior, look.action_values])
+    chex.assert_equal_shape([look.action_values[..., 0], look.values])
     returns = retrace_returns(
         rows.reward,
         rows.discount,
@@ -101,7 +108,7 @@ def make_targets(
     acted = masks.acted
     look = jax.tree.map(lambda x: x[:, :-1], look)
     errors = (returns - look.values) * acted
-    moment = moment.add(_mean(errors**2, acted), loss.moment_decay)
+    moment = moment.add(masked_mean(errors**2, acted), loss.moment_decay)
     scale = moment.scale(loss.moment_epsilon)
     sample_key, action_key = jax.random.split(key)
     targets = RowTargets(
@@ -119,10 +126,10 @@ def make_targets(
     clipped = jnp.abs(look.action_values - look.values[..., None]) > loss.advantage_clip * scale
     metrics = {
         "advantage_scale": scale,
-        "advantage_clipped": _mean(jnp.mean(clipped, axis=-1), acted),
-        "retrace_ratio": _mean(jnp.minimum(look.ratios, 1.0), acted),
-        "value_target": _mean(returns, acted),
-        "value_error": _mean(jnp.abs(errors), acted),
+        "advantage_clipped": masked_mean(jnp.mean(clipped, axis=-1), acted),
+        "retrace_ratio": masked_mean(jnp.minimum(look.ratios, 1.0), acted),
+        "value_target": masked_mean(returns, acted),
+        "value_error": masked_mean(jnp.abs(errors), acted),
     }
     return jax.lax.stop_gradient((targets, moment, metrics))
 
@@ -189,6 +196,8 @@ def _unroll_losses(
     ratio = jnp.exp(jnp.where(root > 0, log_ratio, 0.0))
     value_probs = [networks.value_encoding.to_probs(x.values) for x in ahead]
     parts = {
+        # rlax.policy_gradient_loss has the same gradient, but takes logits of discrete actions
+        # and is not masked; it is the oracle of a test.
         "gradient_loss": mean(-ratio * ahead[0].advantages, root),
         "regularizer_loss": mean(_divergence(actions, ahead[0].policies, policy), root),
         "model_policy_loss": jnp.float32(0.0),
@@ -224,10 +233,6 @@ def _ahead(targets: RowTargets, steps: int) -> RowTargets:
 def _like(mask: Array, array: Array) -> Array:
     """A mask `[B, L]` with as many axes as an array `[B, ...]`."""
     return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
-
-
-def _mean(values: Array, mask: Array) -> Array:
-    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
 
 def _divergence(actions: ActionSpace, target: PolicyTarget, policy: Distribution) -> Array:

@@ -10,7 +10,13 @@ import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.planning.losses import UnrollLosses, loss_weights, policy_entropy, total_loss
+from mukoe.agents.planning.losses import (
+    UnrollLosses,
+    check_prediction,
+    loss_weights,
+    policy_entropy,
+    total_loss,
+)
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
@@ -52,6 +58,7 @@ def _unroll_losses(
 
     state = networks.representation(params, root)
     prediction = networks.prediction(params, state)
+    check_prediction(networks, prediction, root.shape[0])
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     policy_loss = acted[:, 0] * cross_entropy(prediction.policy_logits, targets.policies[:, 0])
     value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
@@ -67,6 +74,8 @@ def _unroll_losses(
     for k in range(1, steps + 1):
         state, reward_logits = networks.dynamics(params, state, targets.actions[:, k - 1])
         prediction = networks.prediction(params, state)
+        check_prediction(networks, prediction, root.shape[0])
+        chex.assert_equal_shape([reward_logits, reward_probs[:, k - 1]])
         policy = cross_entropy(prediction.policy_logits, targets.policies[:, k])
         value = cross_entropy(prediction.value_logits, value_probs[:, k])
         reward = cross_entropy(reward_logits, reward_probs[:, k - 1])

@@ -12,7 +12,6 @@ from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.learning.optimizers import make_optimizer
-from mukoe.learning.returns import td_lambda_returns
 from mukoe.networks.history import input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
@@ -119,17 +118,9 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         return LearnerSettings(make_optimizer(self._config.optimizer), self._config.target_update)
 
     def _initial_priority(self, rows: Row) -> float:
-        """`|search value - return|` of the first row (paper, appendix G)."""
+        """Returns `|search value - return|` of the first row (MuZero, appendix G)."""
         targets = self._config.targets
-        window = slice(0, targets.td_steps + 1)
-        values = rows.extras["search_value"][window]
-        (target,) = td_lambda_returns(
-            rows.reward[window],
-            rows.discount[window],
-            rows.mask[window],
-            values,
-            targets.td_steps,
-            targets.discount,
-            targets.td_lambda,
-        )
+        window = jax.tree.map(lambda array: array[: targets.td_steps + 1], rows)
+        values = window.extras["search_value"]
+        (target,) = targets.returns(window, values)
         return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon

@@ -16,9 +16,11 @@ from mukoe.configuration.bounds import (
 from mukoe.configuration.fields import Validated
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.returns import RETURN_ESTIMATORS
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.search.config import SearchConfig
+from mukoe.types import Array, Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,9 @@ class UnrollLossConfig(Validated):
     unroll_steps: UnrolledCount = 5
     # n of the n-step return. Paper: 10 on Atari; Reanalyse: 5.
     td_steps: UnrolledCount = 5
+    # Estimator of the value target: 'td_lambda', 'n_step', or `package.module:attribute`, a
+    # `mukoe.learning.returns.ReturnEstimator`. Paper: n_step, which is td_lambda with λ 1.
+    value_target: str = "td_lambda"
     # λ of the mean of the 1-step to n-step returns that is the value target; 1 takes the n-step
     # return alone. Paper: 1. Stochastic MuZero (Antonoglou et al., ICLR 2022): 0.5 on 2048.
     td_lambda: UnitInterval = 1.0
@@ -67,6 +72,10 @@ class UnrollLossConfig(Validated):
     # Weight of the reward loss. Paper: 1.
     reward_weight: NonNegativeFloat = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        RETURN_ESTIMATORS[self.value_target]  # Raises for an unknown name.
+
 
 @dataclasses.dataclass(frozen=True)
 class TargetSettings:
@@ -76,6 +85,7 @@ class TargetSettings:
     td_steps: `n` of the n-step return.
     td_lambda: `λ` of the truncated λ-return.
     discount: discount per step, `γ`.
+    estimator: estimator of the value targets, a name of `RETURN_ESTIMATORS`.
     bootstrap: source of the bootstrap values, `search` or `target`.
     """
 
@@ -83,7 +93,28 @@ class TargetSettings:
     td_steps: int
     discount: float
     td_lambda: float = 1.0
+    estimator: str = "td_lambda"
     bootstrap: Literal["search", "target"] = "search"
+
+    def returns(self, rows: Row, values: Array) -> Array:
+        """Estimates the returns of rows.
+
+        Args:
+          rows: rows `[..., S, ...]`.
+          values: bootstrap values `[..., S]`.
+
+        Returns:
+          Returns `[..., S - n]` of the first rows.
+        """
+        return RETURN_ESTIMATORS[self.estimator](
+            rows.reward,
+            rows.discount,
+            rows.mask,
+            values,
+            self.td_steps,
+            self.discount,
+            self.td_lambda,
+        )
 
 
 class PlanningConfig(Protocol):
@@ -128,6 +159,7 @@ class LearnedModelConfig(Validated):
             td_steps=self.loss.td_steps,
             discount=self.discount,
             td_lambda=self.loss.td_lambda,
+            estimator=self.loss.value_target,
             bootstrap=self.loss.bootstrap,
         )
 

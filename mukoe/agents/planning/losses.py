@@ -1,14 +1,21 @@
-"""Weighting of the losses of planning agents, and priorities (arXiv:1911.08265, appendix G)."""
+"""Weighting of the losses of planning agents, and priorities (arXiv:1911.08265, appendix G).
+
+Categorical losses and entropies are optax's, which take batches of soft targets; rlax's take one
+entry (`rlax.softmax`) and are the oracle of a test.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.targets import UnrollTargets
+from mukoe.networks.prediction import Prediction
 from mukoe.types import Array, LossExtra, Sample
 
 
@@ -61,6 +68,7 @@ def total_loss(
     """
     importance = importance_weights(sample.probabilities, config.importance_exponent)
     losses = unrolled.losses
+    chex.assert_equal_shape([importance, unrolled.root_value, *losses.values()])
     per_sample = sum(weight * losses[name] for name, weight in weights.items())
     total = jnp.mean(importance * per_sample)
     error = jnp.abs(unrolled.root_value - targets.values[:, 0])
@@ -74,6 +82,21 @@ def total_loss(
     }
     priorities = jax.lax.stop_gradient(error) + config.priority_epsilon
     return total, LossExtra(metrics, priorities)
+
+
+def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size: int) -> None:
+    """Checks the shapes of a prediction.
+
+    Args:
+      networks: networks, for the numbers of actions and bins.
+      prediction: prediction for a batch of states.
+      batch_size: `B`.
+
+    Raises:
+      AssertionError: the logits are not `[B, A]` and `[B, bins]`.
+    """
+    chex.assert_shape(prediction.policy_logits, (batch_size, networks.num_actions))
+    chex.assert_shape(prediction.value_logits, (batch_size, networks.value_encoding.num_bins))
 
 
 def policy_entropy(logits: Array) -> Array:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from mukoe.agents.planning.config import PlanningConfig, TargetSettings
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.learning.returns import UnrollMasks, td_lambda_returns, unroll_masks
+from mukoe.learning.returns import UnrollMasks, unroll_masks
 from mukoe.networks.history import HistoryConfig, stack_rows
 from mukoe.types import Array, Params, Row, Sample, split_legal_actions
 
@@ -55,15 +55,10 @@ def make_targets(
     Returns:
       The targets of `K + 1` states.
     """
-    returns = td_lambda_returns(
-        rows.reward,
-        rows.discount,
-        rows.mask,
-        values,
-        settings.td_steps,
-        settings.discount,
-        settings.td_lambda,
-    )
+    chex.assert_rank(rows.reward, 2)
+    chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, rows.action, values])
+    chex.assert_shape(rows.extras["search_policy"], (*rows.reward.shape, num_actions))
+    returns = settings.returns(rows, values)
     states = returns.shape[1]
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
     random_actions = jax.random.randint(key, returns.shape, 0, num_actions)

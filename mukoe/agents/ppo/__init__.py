@@ -1,6 +1,5 @@
 """PPO."""
 
-from mukoe.agents.ppo.advantages import generalized_advantages
 from mukoe.agents.ppo.builder import PPOBuilder
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.agents.ppo.losses import PPOBatch, make_loss, make_prepare
@@ -14,7 +13,6 @@ __all__ = [
     "PPOLossConfig",
     "PPONetworkConfig",
     "PPONetworks",
-    "generalized_advantages",
     "make_loss",
     "make_policy",
     "make_ppo_networks",

@@ -1,4 +1,4 @@
-"""What PPO learns from a rollout: its advantages, and the loss of a minibatch.
+"""Advantages of a rollout, and the loss of a minibatch.
 
 Sources: Schulman et al. 2017 (arXiv:1707.06347); The 37 Implementation Details of PPO (Huang
 et al. 2022), called [2] here.
@@ -11,9 +11,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mukoe.agents.ppo.advantages import generalized_advantages
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
 from mukoe.agents.ppo.networks import PPONetworks
+from mukoe.learning.masking import masked_mean
+from mukoe.learning.returns import generalized_advantages
 from mukoe.networks.history import stack_rows
 from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
 
@@ -42,8 +43,8 @@ class PPOBatch(NamedTuple):
 def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, Sample], PPOBatch]:
     """Makes `prepare(params, sample) -> PPOBatch`, called once for each batch of rollouts.
 
-    The rows of a sample are `[B, H + T + 1, ...]`: `H` of history, `T` steps, and the one that
-    the last step led to, whose value the given parameters say; all others are stored.
+    The rows of a sample are `[B, H + T + 1, ...]`: `H` of history, `T` steps, and the row after
+    the last step, whose value is computed with the given parameters; all others are stored.
     """
     history = config.history.frames - 1
 
@@ -53,6 +54,8 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
         inputs = stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
         steps: Row = jax.tree.map(lambda array: array[:, history:-1], rows)
         _, last_value = networks.apply(params, inputs[:, -1])
+        chex.assert_shape(last_value, steps.reward.shape[:1])
+        chex.assert_equal_shape([steps.reward, steps.extras["value"], steps.extras["log_prob"]])
         values = jnp.concatenate([steps.extras["value"], last_value[:, None]], axis=1)
         advantages = generalized_advantages(
             config.loss.reward_scale * steps.reward,
@@ -88,17 +91,18 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
         del target_params, key
         batch = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), batch)
         outputs, value = networks.apply(params, batch.inputs)
+        chex.assert_equal_shape([value, batch.value, batch.advantage, batch.log_prob, batch.mask])
         policy = networks.policy(outputs, batch.legal_actions)
         log_ratio = policy.log_prob(batch.action) - batch.log_prob
         advantage = batch.advantage
         if config.normalize_advantages:
             advantage = normalize(advantage, batch.mask)
         parts = {
-            "policy_loss": _mean(
+            "policy_loss": masked_mean(
                 clipped_surrogate(log_ratio, advantage, config.clip_epsilon), batch.mask
             ),
-            "value_loss": _mean(_value_loss(value, batch, config), batch.mask),
-            "entropy": _mean(policy.entropy(), batch.mask),
+            "value_loss": masked_mean(_value_loss(value, batch, config), batch.mask),
+            "entropy": masked_mean(policy.entropy(), batch.mask),
         }
         total = (
             parts["policy_loss"]
@@ -110,9 +114,9 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
             "loss": total,
             **parts,
             # An estimate of KL(π_old, π) without bias and of a low variance ([2] core 12).
-            "approximate_kl": _mean(ratio - 1.0 - log_ratio, batch.mask),
-            "clipped": _mean(jnp.abs(ratio - 1.0) > config.clip_epsilon, batch.mask),
-            "value": _mean(value, batch.mask),
+            "approximate_kl": masked_mean(ratio - 1.0 - log_ratio, batch.mask),
+            "clipped": masked_mean(jnp.abs(ratio - 1.0) > config.clip_epsilon, batch.mask),
+            "value": masked_mean(value, batch.mask),
         }
         return total, LossExtra(metrics, None)
 
@@ -120,16 +124,21 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
 
 
 def clipped_surrogate(log_ratio: Array, advantage: Array, clip_epsilon: float) -> jax.Array:
-    """Returns `-min(r A, clip(r, 1 - ε, 1 + ε) A)`, `[...]`; equation 7 as a loss."""
-    ratio = jnp.exp(log_ratio)
-    clipped = jnp.clip(ratio, 1.0 - clip_epsilon, 1.0 + clip_epsilon)
-    return -jnp.minimum(ratio * advantage, clipped * advantage)
+    """Returns `-min(r A, clip(r, 1 - ε, 1 + ε) A)`, `[N]`; equation 7 as a loss."""
+    # Imported on use, as in `generalized_advantages`.
+    import rlax
+
+    def of_step(ratio: Array, advantage: Array) -> Array:
+        # rlax returns the mean: of one step, so that steps can be masked.
+        return rlax.clipped_surrogate_pg_loss(ratio[None], advantage[None], clip_epsilon)
+
+    return jax.vmap(of_step)(jnp.exp(log_ratio), advantage)
 
 
 def normalize(advantage: Array, mask: Array) -> jax.Array:
     """Returns advantages with mean 0 and standard deviation 1 over those with mask 1."""
-    centred = advantage - _mean(advantage, mask)
-    return mask * centred / (jnp.sqrt(_mean(centred**2, mask)) + 1e-8)
+    centred = advantage - masked_mean(advantage, mask)
+    return mask * centred / (jnp.sqrt(masked_mean(centred**2, mask)) + 1e-8)
 
 
 def _value_loss(value: Array, batch: PPOBatch, config: PPOLossConfig) -> jax.Array:
@@ -142,7 +151,3 @@ def _value_loss(value: Array, batch: PPOBatch, config: PPOLossConfig) -> jax.Arr
         )
         error = jnp.maximum(error, (clipped - target) ** 2)
     return 0.5 * error
-
-
-def _mean(values: Array, mask: Array) -> jax.Array:
-    return jnp.sum(mask * values) / jnp.maximum(jnp.sum(mask), 1.0)

@@ -25,10 +25,17 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.planning.losses import UnrollLosses, loss_weights, policy_entropy, total_loss
+from mukoe.agents.planning.losses import (
+    UnrollLosses,
+    check_prediction,
+    loss_weights,
+    policy_entropy,
+    total_loss,
+)
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks, straight_through
+from mukoe.learning.masking import masked_mean
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
@@ -58,15 +65,17 @@ def make_codes(
     acted: Array,
     key: chex.PRNGKey,
 ) -> Codes:
-    """Encodes what followed the actions of an unroll.
+    """Encodes the outcomes of the actions of an unroll.
 
     Args:
-      networks: the model.
-      params: of the model.
+      networks: networks of the model.
+      params: parameters of the model.
       inputs: `[B, K+1, ...]` network inputs of the rows `t .. t+K`.
-      acted: `[B, K]`, 1 where an action was taken at the row before.
-      key: of the codes where not.
+      acted: `[B, K]` mask, 1 if an action was taken at the row before.
+      key: random key of the codes of absorbing states.
     """
+    chex.assert_rank(acted, 2)
+    chex.assert_tree_shape_prefix(inputs, (acted.shape[0], acted.shape[1] + 1))
     batch, steps = acted.shape
     before, after = (
         x.reshape((batch * steps, *inputs.shape[2:])) for x in (inputs[:, :-1], inputs[:, 1:])
@@ -116,9 +125,10 @@ def _unroll_losses(
     targets: UnrollTargets,
     codes: Codes,
 ) -> UnrollLosses:
-    """Unrolls the model and compares it with the targets.
+    """Unrolls the model and computes its losses.
 
-    The root counts fully, each of the K afterstates and states behind it by 1/K, as in MuZero.
+    The weight of the root is 1, that of each of the K afterstates and states after it 1/K, as in
+    MuZero.
     """
     steps = config.loss.unroll_steps
     value_probs = networks.value_encoding.to_probs(targets.values)
@@ -127,6 +137,7 @@ def _unroll_losses(
 
     state = networks.representation(params, root)
     prediction = networks.prediction(params, state)
+    check_prediction(networks, prediction, root.shape[0])
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     nothing = jnp.zeros_like(root_value)
     losses = {
@@ -151,6 +162,10 @@ def _unroll_losses(
         chance = networks.afterstate_prediction(params, afterstate)
         state, reward_logits = networks.dynamics(params, afterstate, codes.inputs[:, k])
         prediction = networks.prediction(params, state)
+        check_prediction(networks, prediction, root.shape[0])
+        chex.assert_equal_shape([reward_logits, reward_probs[:, k]])
+        chex.assert_equal_shape([chance.value_logits, value_probs[:, k]])
+        chex.assert_equal_shape([chance.chance_logits, codes.targets[:, k]])
         terms = {
             "policy_loss": acted[:, k + 1]
             * cross_entropy(prediction.policy_logits, targets.policies[:, k + 1]),
@@ -167,12 +182,12 @@ def _unroll_losses(
     value_logits = jnp.stack([chance.value_logits for chance in afterstates], axis=1)
     errors = jnp.abs(networks.value_encoding.to_scalar(value_logits) - targets.values[:, :steps])
     metrics |= chance_metrics(chance_logits, codes.targets, acted[:, :steps])
-    metrics["afterstate_value_error"] = _mean(errors, known[:, :steps])
+    metrics["afterstate_value_error"] = masked_mean(errors, known[:, :steps])
     return UnrollLosses(losses, root_value, metrics)
 
 
 def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str, Array]:
-    """Tells how the codebook is used, and how well its use is foreseen.
+    """Returns metrics of the codebook's usage and of its prediction.
 
     Args:
       chance_logits: `[B, K, M]`.
@@ -190,11 +205,7 @@ def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str
     likely = jnp.argmax(chance_logits, axis=-1) == jnp.argmax(codes, axis=-1)
     return {
         "codebook_perplexity": jnp.exp(-jnp.sum(jax.scipy.special.xlogy(usage, usage))),
-        "chance_perplexity": jnp.exp(_mean(policy_entropy(chance_logits), acted)),
-        "chance_agreement": _mean(likely, acted),
-        "code_probability": _mean(jnp.sum(probs * codes, axis=-1), acted),
+        "chance_perplexity": jnp.exp(masked_mean(policy_entropy(chance_logits), acted)),
+        "chance_agreement": masked_mean(likely, acted),
+        "code_probability": masked_mean(jnp.sum(probs * codes, axis=-1), acted),
     }
-
-
-def _mean(values: Array, mask: Array) -> jax.Array:
-    return jnp.sum(values * mask) / jnp.maximum(jnp.sum(mask), 1.0)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import rlax
 from dm_env import specs
 
 from mukoe.agents.muesli import (
@@ -21,6 +22,7 @@ from mukoe.agents.muesli.losses import make_targets
 from mukoe.errors import UserError
 from mukoe.learning.learner import Learner, TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
+from mukoe.networks.distributions import Categorical
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, MaskedObservation, PolicyParams, Row, Sample
@@ -376,3 +378,25 @@ def test_an_update_lowers_the_loss_on_its_own_batch():
 def test_settings_that_cannot_be_are_refused(changes, message):
     with pytest.raises(UserError, match=message):
         MuesliConfig(loss=dataclasses.replace(make_config().loss, **changes))
+
+
+def test_gradient_of_the_policy_gradient_is_that_of_rlax():
+    """`∇ ratio = ratio ∇ log π`: rlax's loss with the ratios as weights."""
+    random = np.random.default_rng(0)
+    logits = jnp.asarray(random.normal(size=(7, 3)), jnp.float32)
+    actions = jnp.asarray(random.integers(0, 3, 7))
+    behavior = jnp.asarray(random.uniform(0.1, 0.9, 7), jnp.float32)
+    advantages = jnp.asarray(random.normal(size=7), jnp.float32)
+
+    def ratios(logits):
+        return jnp.exp(Categorical(logits).log_prob(actions)) / behavior
+
+    def reference(logits):
+        weights = jax.lax.stop_gradient(ratios(logits))
+        return rlax.policy_gradient_loss(logits, actions, advantages, weights)
+
+    np.testing.assert_allclose(
+        jax.grad(lambda logits: jnp.mean(-ratios(logits) * advantages))(logits),
+        jax.grad(reference)(logits),
+        atol=1e-6,
+    )

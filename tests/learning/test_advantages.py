@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mukoe.agents.ppo.advantages import generalized_advantages
+from mukoe.learning.returns import generalized_advantages
 
 
 def advantages(rewards, discounts, mask, values, gae_lambda=0.5, discount=0.5):

@@ -1,0 +1,119 @@
+"""Shapes, return estimators and categorical losses of planning agents."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rlax
+from dm_env import specs
+
+from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig, make_loss
+from mukoe.agents.planning.config import TargetSettings, UnrollLossConfig
+from mukoe.agents.planning.losses import cross_entropy, policy_entropy
+from mukoe.agents.planning.targets import make_targets
+from mukoe.errors import UserError
+from mukoe.learning.returns import n_step_returns
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.types import EnvironmentSpec, Row, Sample
+
+A, B, K, N = 3, 4, 2, 2
+S = K + N + 1
+SUPPORT = SupportConfig(-2.0, 2.0, 5)
+SPEC = EnvironmentSpec(
+    observations=specs.Array((2,), np.float32),
+    actions=specs.DiscreteArray(A),
+    rewards=specs.Array((), np.float32),
+    discounts=specs.BoundedArray((), np.float32, 0.0, 1.0),
+)
+CONFIG = MuZeroConfig(
+    network=NetworkConfig(
+        hidden_sizes=(4,), width=4, head_sizes=(4,), value_support=SUPPORT, reward_support=SUPPORT
+    ),
+    loss=UnrollLossConfig(unroll_steps=K, td_steps=N),
+)
+
+
+def make_sample():
+    random = np.random.default_rng(0)
+    rows = Row(
+        observation=random.normal(size=(B, S, 2)).astype(np.float32),
+        action=random.integers(0, A, (B, S)).astype(np.int32),
+        reward=random.normal(size=(B, S)).astype(np.float32),
+        discount=np.ones((B, S), np.float32),
+        mask=np.ones((B, S), np.float32),
+        extras={
+            "search_policy": random.dirichlet(np.ones(A), (B, S)).astype(np.float32),
+            "search_value": random.normal(size=(B, S)).astype(np.float32),
+        },
+    )
+    return Sample((), np.full(B, 0.25, np.float32), rows)
+
+
+def evaluate(change):
+    """Computes the loss of networks whose predictions are changed."""
+    networks = MuZeroBuilder(CONFIG).make_networks(SPEC)
+    prediction = networks.prediction
+    changed = dataclasses.replace(
+        networks, prediction=lambda params, state: change(prediction(params, state))
+    )
+    params = networks.init(jax.random.PRNGKey(0))
+    return make_loss(changed, CONFIG)(params, params, make_sample(), jax.random.PRNGKey(0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p._replace(value_logits=p.value_logits[:, None]),
+        lambda p: p._replace(value_logits=p.value_logits[:, :1]),
+        lambda p: p._replace(policy_logits=p.policy_logits[:, :1]),
+    ],
+)
+def test_predictions_of_a_wrong_shape_are_refused_in_one_line(change):
+    evaluate(lambda p: p)
+    with pytest.raises(AssertionError, match="has shape .* but expected") as error:
+        evaluate(change)
+    assert "\n" not in str(error.value).strip()
+
+
+def test_targets_refuse_values_with_an_axis_too_many():
+    rows = make_sample().rows
+    values = rows.extras["search_value"][..., None]
+    with pytest.raises(AssertionError, match="assert_equal_shape"):
+        make_targets(rows, values, jax.random.PRNGKey(0), A, CONFIG.targets)
+
+
+def test_cross_entropy_and_entropy_are_those_of_rlax():
+    random = np.random.default_rng(1)
+    logits = jnp.asarray(random.normal(size=(B, A)), jnp.float32)
+    for action in range(A):
+        np.testing.assert_allclose(
+            cross_entropy(logits, jax.nn.one_hot(np.full(B, action), A)),
+            -rlax.softmax().logprob(jnp.full(B, action), logits),
+            rtol=1e-5,
+        )
+    np.testing.assert_allclose(policy_entropy(logits), rlax.softmax().entropy(logits), rtol=1e-5)
+
+
+def zero_returns(rewards, discounts, mask, values, n, discount, td_lambda):
+    """Return estimator that knows of no reward."""
+    return 0.0 * rewards[..., :-n]
+
+
+def test_the_return_estimator_is_chosen_by_name():
+    rows = make_sample().rows
+    values = rows.extras["search_value"]
+    expected = n_step_returns(rows.reward, rows.discount, rows.mask, values, N, 0.9)
+    settings = TargetSettings(unroll_steps=K, td_steps=N, discount=0.9, td_lambda=0.5)
+    n_step = dataclasses.replace(settings, estimator="n_step").returns(rows, values)
+    np.testing.assert_array_equal(n_step, expected)
+    assert np.abs(settings.returns(rows, values) - expected).max() > 1e-3
+    own = dataclasses.replace(settings, estimator=f"{__name__}:zero_returns")
+    np.testing.assert_array_equal(own.returns(rows, values), np.zeros((B, S - N)))
+
+
+def test_an_unknown_return_estimator_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match="unknown return estimator 'n_steps': did you mean n_step"):
+        UnrollLossConfig(value_target="n_steps")
