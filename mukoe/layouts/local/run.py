@@ -27,6 +27,7 @@ from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
+from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
@@ -37,7 +38,6 @@ from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability.progress import ProgressLine
-from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.types import EnvironmentSpec
 
@@ -97,20 +97,11 @@ def make_run(
     # Replay, learner and counts.
     networks = builder.make_networks(environment_spec)
     policy = builder.make_policy(networks, environment_spec)
-    replay = InProcessReplay(
-        builder.replay,
-        row_spec(environment_spec, policy.extras_spec),
-        num_streams=num_envs,
-        seed=random_seed(settings, {}, SeededPart.REPLAY),
-    )
+    replay = make_replay(experiment, environment_spec, policy, num_envs)
+    dataset = replay.make_dataset()
     counter = Counter()
     learner = make_learner(
-        experiment,
-        environment_spec,
-        networks,
-        replay.make_dataset(),
-        replay=replay,
-        counter=counter,
+        experiment, environment_spec, networks, dataset, replay=replay, counter=counter
     )
     checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
     restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()

@@ -1,9 +1,10 @@
 """Collectors: one round of an actor thread, as rollouts on its device or as steps for replay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import chex
+import jax
 
 from mukoe.acting.device_rollouts import DeviceRolloutCollector, make_collect
 from mukoe.acting.loop import EnvironmentLoop
@@ -13,6 +14,8 @@ from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import rollout_of
 from mukoe.environments.pgx.streams import GameFunctions
 from mukoe.environments.vector import VectorEnvironment
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.sebulba.buffered_adder import BufferedAdder
 from mukoe.observability.timings import Timings
 from mukoe.types import Policy, PolicyParams
@@ -61,6 +64,35 @@ def make_collector_factory(
         return DeviceRolloutCollector(game, policy, key, rollout, collect)
 
     return make
+
+
+def make_collectors(
+    experiment: ExperimentConfig,
+    policy: Policy,
+    devices: Sequence[jax.Device],
+    start_counts: Mapping[str, int],
+) -> tuple[list[VectorEnvironment], list[Collector]]:
+    """Builds the environments and the collector of each actor thread.
+
+    Args:
+      experiment: agent, environment and settings.
+      policy: behaviour policy.
+      devices: device of each thread.
+      start_counts: counts from which the seeds follow.
+    """
+    run = experiment.run
+    make_collector = make_collector_factory(
+        experiment.builder, policy, experiment.sebulba.round_steps
+    )
+    environments, collectors = [], []
+    for index, device in enumerate(devices):
+        seed = random_seed(run, start_counts, SeededPart.ENVIRONMENT, index)
+        environment = experiment.environment_factory(seed, run.envs_per_actor, False)
+        key = jax.random.PRNGKey(random_seed(run, start_counts, SeededPart.ACTOR, index))
+        with jax.default_device(device):
+            collectors.append(make_collector(environment, key))
+        environments.append(environment)
+    return environments, collectors
 
 
 class BufferingCollector:

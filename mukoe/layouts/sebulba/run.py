@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from mukoe.acting.actor import Adder
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.extensions import FollowsNumUpdates, rollout_of
@@ -27,13 +28,14 @@ from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
+from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.common.shutdown import collected_signals, print_summary, step_limit_reached
 from mukoe.layouts.sebulba.actor_thread import ActorMetrics, RolloutExchange, act
-from mukoe.layouts.sebulba.collectors import Collector, make_collector_factory
+from mukoe.layouts.sebulba.collectors import Collector, make_collectors
 from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
 from mukoe.layouts.sebulba.evaluation import Snapshot, SnapshotEvaluator
 from mukoe.layouts.sebulba.exchange import Exchange
@@ -42,7 +44,6 @@ from mukoe.layouts.sebulba.updates import ReplayUpdates, RolloutDataset, Rollout
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability.progress import ProgressLine
-from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.types import EnvironmentSpec
 
@@ -113,20 +114,15 @@ def make_run(
         make_learner, experiment, environment_spec, networks, counter=counter
     )
     replay: InProcessReplay | None = None
+    adders: Sequence[Adder] = ()
     if rollout_of(builder) is not None:
         rollouts = RolloutDataset(exchange, len(config.learner_devices))
         learner = make_run_learner(rollouts, replay=None)
         updates: Updates = RolloutUpdates(learner, rollouts)
     else:
-        replay_seed = random_seed(settings, {}, SeededPart.REPLAY)
-        replay = InProcessReplay(
-            builder.replay,
-            row_spec(environment_spec, policy.extras_spec),
-            num_streams=num_envs,
-            seed=replay_seed,
-        )
-        learner = make_run_learner(replay.make_dataset(), replay=replay)
+        replay = make_replay(experiment, environment_spec, policy, num_envs)
         adders = [replay.make_adder() for _ in range(num_envs)]
+        learner = make_run_learner(replay.make_dataset(), replay=replay)
         updates = ReplayUpdates(learner, exchange, replay, adders, threads.stopped)
     learner.use_devices(learner_devices(config))
 
@@ -134,20 +130,11 @@ def make_run(
     checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
     restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
     counter.set_counts(**restored.counts)
-    if replay is not None:
-        for adder in adders:
-            adder.reset()
+    for adder in adders:
+        adder.reset()
 
-    # Actor threads.
-    make_collector = make_collector_factory(builder, policy, config.round_steps)
-    environments, collectors = [], []
-    for index, device in enumerate(devices):
-        seed = random_seed(settings, restored.counts, SeededPart.ENVIRONMENT, index)
-        environment = experiment.environment_factory(seed, settings.envs_per_actor, False)
-        key = jax.random.PRNGKey(random_seed(settings, restored.counts, SeededPart.ACTOR, index))
-        with jax.default_device(device):
-            collectors.append(make_collector(environment, key))
-        environments.append(environment)
+    # Actors.
+    environments, collectors = make_collectors(experiment, policy, devices, restored.counts)
     metrics = ActorMetrics(collectors)
 
     # Evaluation and logs.
