@@ -212,9 +212,7 @@ def generalized_advantages(
     # A final observation has the advantage v + 0 - v = 0 and passes none on.
     rewards = jnp.where(mask > 0, rewards, values[:, :-1])
     discounts = discount * discounts * mask
-    estimate: Any = jax.vmap(
-        rlax.truncated_generalized_advantage_estimation, (0, 0, None, 0)
-    )
+    estimate: Any = jax.vmap(rlax.truncated_generalized_advantage_estimation, (0, 0, None, 0))
     return estimate(rewards, discounts, gae_lambda, values)
 
 
