@@ -107,17 +107,15 @@ def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
-        if not callable(getattr(module, "get_config", None)):
-            raise UserError(f"config file {path!r} has no function get_config()")
-        config = module.get_config(*arguments)
-    except UserError:
-        raise
+        config = module.get_config(*arguments) if hasattr(module, "get_config") else None
     except Exception as error:
         raise UserError(_describe_failure(path, error)) from error
     finally:
         # Classes of a module that is not in sys.modules are pickled by value, so processes that
         # cannot import the file can load them.
         del sys.modules[module.__name__]
+    if not hasattr(module, "get_config"):
+        raise UserError(f"config file {path!r} has no function get_config()")
     if not hasattr(config, "__dataclass_fields__") or isinstance(config, type):
         raise UserError(
             f"get_config() in {path!r} returned a {type(config).__name__}, not a dataclass"
@@ -135,7 +133,8 @@ def _describe_failure(path: str, error: Exception) -> str:
     line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     place = f"{path} line {line}" if line else path
-    return f"config file {place}: {type(error).__name__}: {text}"
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return f"config file {place}: {kind}{text}"
 
 
 def split_overrides(

@@ -58,6 +58,10 @@ def directory(tmp_path_factory):
     (directory / "b.py").write_text(_CONFIG.replace("50", "7"))
     (directory / "broken.py").write_text("import os\n\ndef get_config(:\n    pass\n")
     (directory / "raises.py").write_text("import os\nx = 1\nassert x == 2, 'no'\n")
+    (directory / "invalid.py").write_text(
+        "from mukoe.search.config import SearchConfig\n\ndef get_config():\n"
+        "    return SearchConfig(\n        num_simulations=-1,\n    )\n"
+    )
     (directory / "empty.py").write_text("")
     (directory / "number.py").write_text("def get_config():\n    return 3\n")
     (directory / "text.txt").write_text("hello")
@@ -124,6 +128,10 @@ def test_mistakes_print_one_line(directory, arguments, message):
     [
         ("broken.py", r"broken.py line 3: SyntaxError: "),
         ("raises.py", r"raises.py line 3: AssertionError: no"),
+        (
+            "invalid.py",
+            r"invalid.py line 4: SearchConfig.num_simulations must be from 0 to .*, not -1",
+        ),
         ("empty.py", r"has no function get_config"),
         ("number.py", r"returned a int, not a dataclass"),
         ("text.txt", r"is not a Python file"),

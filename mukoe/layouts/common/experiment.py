@@ -94,7 +94,7 @@ class DistributedConfig(Validated):
     double_buffering: bool | None = None
     # Port of the first server's Prometheus metrics, on the loopback interface (on all interfaces
     # in a container); each further server uses the next port; None for no metrics.
-    prometheus_port: int | None = None
+    prometheus_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     # Batching of requests.
     server: InferenceConfig = InferenceConfig()
     # Seconds between two fetches of parameters by an actor or server.
@@ -114,7 +114,7 @@ class DistributedConfig(Validated):
     def __post_init__(self) -> None:
         super().__post_init__()
         port, last = self.prometheus_port, 65536 - self.num_inference_servers
-        if port is not None and not 1 <= port <= last:
+        if port is not None and port > last:
             raise UserError(
                 f"distributed.prometheus_port must be from 1 to {last}, since each inference "
                 f"server has a port of its own, not {port}"

@@ -4,7 +4,9 @@ import collections
 import dataclasses
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mukoe.configuration.bounds import NonNegativeFloat, NonNegativeInt, Seconds
 from mukoe.configuration.fields import Validated
@@ -84,18 +86,18 @@ class RayClusterConfig(Validated):
     # The evaluator.
     evaluator: GroupResources = GroupResources()
     # Lowest port at which a node may listen.
-    first_port: int = 20000
+    first_port: Annotated[int, Meta(ge=1024, le=65535)] = 20000
     # Highest port at which a node may listen.
-    last_port: int = 29999
+    last_port: Annotated[int, Meta(ge=1024, le=65535)] = 29999
     # Seconds for which a node waits for a machine with what it asks for; then the program ends.
     placement_seconds: Seconds = 600.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1024 <= self.first_port <= self.last_port <= 65535:
+        if self.first_port > self.last_port:
             raise UserError(
-                "first_port and last_port must be from 1024 to 65535, in this order, not "
-                f"{self.first_port} and {self.last_port}"
+                f"first_port must not be above last_port, {self.last_port}, unlike "
+                f"{self.first_port}"
             )
 
     def of(self, group: str) -> GroupResources:

@@ -92,7 +92,9 @@ def test_more_nodes_than_the_cluster_can_have_are_refused():
     [
         (lambda: GroupResources(custom={"GPU": 1}), "'GPU' is not a custom resource"),
         (lambda: GroupResources(cpus=-1), "cpus must be at least 0"),
-        (lambda: RayClusterConfig(first_port=9, last_port=8), "first_port and last_port"),
+        (lambda: RayClusterConfig(first_port=9), "first_port must be from 1024 to 65535, not 9"),
+        (lambda: RayClusterConfig(last_port=65536), "last_port must be from 1024 to 65535"),
+        (lambda: RayClusterConfig(first_port=3000, last_port=2000), "not be above last_port, 2000"),
         (
             lambda: RayClusterConfig(placement_seconds=0),
             "placement_seconds must be above 0 and at most",

@@ -71,9 +71,11 @@ def test_the_environments_of_an_actor_fit_into_a_batch(tmp_path):
         make(tmp_path, inference="server", server=InferenceConfig(max_batch_size=4))
 
 
-@pytest.mark.parametrize("port", [0, -1, 65535])
-def test_ports_must_exist(port):
-    with pytest.raises(UserError, match=f"prometheus_port must be from 1 to 65534, .*, not {port}"):
+@pytest.mark.parametrize(
+    "port, bounds", [(0, "1 to 65535"), (-1, "1 to 65535"), (65535, "1 to 65534, .*")]
+)
+def test_ports_must_exist(port, bounds):
+    with pytest.raises(UserError, match=f"prometheus_port must be from {bounds}, not {port}"):
         DistributedConfig(prometheus_port=port, num_inference_servers=2)
 
 
