@@ -23,10 +23,10 @@ def test_flags_are_listed(program):
     [
         (
             "launch.py",
-            ["--config=configs/ppo_cartpole.py", "--config.agent.loss.discount=0.5", "--seed=3"],
+            ["--config=configs/ppo_cartpole.py", "--config.agent.discount=0.5", "--seed=3"],
             [
                 "agent.loss (PPOLossConfig): ",
-                "--config.agent.loss.discount=0.5 a number (from 0 to 1) Discount",
+                "--config.agent.discount=0.5 a number (from 0 to 1) Discount",
                 "--config.run.seed=3 an integer (from 0 to 4294967295) ",
                 "--config.environment.env=CartPole-v1 a string ",
             ],
