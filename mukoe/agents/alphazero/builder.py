@@ -16,16 +16,17 @@ from mukoe.types import EnvironmentSpec, LossFunction, split_legal_actions
 
 
 class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
-    """AlphaZero (arXiv:1712.01815): MuZero's search and targets, the rules in place of a model."""
+    """AlphaZero (arXiv:1712.01815): MuZero's search and targets, with the rules as the model."""
+
+    _config: AlphaZeroConfig
 
     def __init__(self, config: AlphaZeroConfig):
         super().__init__(config)
-        self._alphazero = config
-        self._shown = FULLY_OBSERVED_GAMES[config.game]
+        self._game = FULLY_OBSERVED_GAMES[config.game]
 
     @functools.cached_property
     def _rules(self) -> Rules:
-        return load_rules(self._alphazero.game, max_steps=None)
+        return load_rules(self._config.game, max_steps=None)
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> AlphaZeroNetworks:
         """Makes the network.
@@ -36,7 +37,7 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         _check_same_game(self._rules, environment_spec)
         features, _ = split_legal_actions(environment_spec.observations)
         num_actions = int(environment_spec.actions.num_values)
-        network = self._alphazero.network
+        network = self._config.network
         config = NetworkConfig(
             torso="board",
             width=network.width,
@@ -52,13 +53,13 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
         del environment_spec
-        return alphazero_model(networks, self._rules, self._alphazero.targets.discount)
+        return alphazero_model(networks, self._rules, self._config.discount)
 
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
         del environment_spec
-        return make_loss(networks, self._alphazero, self._shown.mirrored_actions)
+        return make_loss(networks, self._config, self._game.mirrored_actions)
 
 
 def _check_same_game(rules: Rules, environment_spec: EnvironmentSpec) -> None:
@@ -69,6 +70,6 @@ def _check_same_game(rules: Rules, environment_spec: EnvironmentSpec) -> None:
 
     if shapes(environment_spec) != shapes(rules.spec):
         raise UserError(
-            f"agent.game is '{rules.name}', but the environment is not: AlphaZero searches the "
-            "rules of the game that it plays"
+            f"agent.game is '{rules.name}', but the environment has other observations or actions: "
+            "AlphaZero searches the rules of the environment's game"
         )

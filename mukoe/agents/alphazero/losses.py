@@ -1,7 +1,7 @@
 """The loss of AlphaZero (arXiv:1712.01815, equation 1), from stored rows.
 
-A sample holds the rows from a position to the end of its game. The network looks at the first,
-or at its mirror image, and answers for the search's policy there and for the game's outcome.
+A sample holds the rows from a position to the end of its game. The network evaluates the first
+position, or its mirror image; the targets are the search policy there and the game's outcome.
 """
 
 import functools
@@ -31,9 +31,9 @@ def make_loss(
     """Returns the pure loss function of a learner.
 
     Args:
-      networks: the network.
+      networks: networks of the agent.
       config: configuration of the agent.
-      mirrored_actions: `[A]` actions of the mirrored board, see `ShownGame`.
+      mirrored_actions: `[A]` actions of the mirrored board, see `FullyObservedGame`.
     """
     return functools.partial(_loss, networks, config, mirrored_actions)
 
@@ -41,14 +41,17 @@ def make_loss(
 def mirror(
     features: Array, policy: Array, mirrored: Array, mirrored_actions: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns positions and policies, turned left to right where `mirrored` `[B]` says so.
+    """Returns positions and policies, mirrored left to right where `mirrored` is True.
 
     Args:
-      features: `[B, H, W, C]`.
-      policy: `[B, A]`.
-      mirrored: `[B]` bool.
-      mirrored_actions: `[A]`, see `ShownGame`.
+      features: `[B, H, W, C]` positions.
+      policy: `[B, A]` policies.
+      mirrored: `[B]` bool, True for entries to mirror.
+      mirrored_actions: `[A]` actions of the mirrored board, see `FullyObservedGame`.
     """
+    chex.assert_rank(features, 4)
+    chex.assert_shape(policy, (features.shape[0], len(mirrored_actions)))
+    chex.assert_shape(mirrored, features.shape[:1])
     actions = jnp.array(mirrored_actions)
     return (
         jnp.where(mirrored[:, None, None, None], features[:, :, ::-1], features),

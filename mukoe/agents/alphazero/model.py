@@ -1,4 +1,4 @@
-"""The true rules as the model that a search needs."""
+"""The rules of a game as the model of a search."""
 
 import dataclasses
 
@@ -17,33 +17,33 @@ from mukoe.types import Array, Params
 
 
 def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) -> SearchModel:
-    """Returns the rules, in which the network says what a position is worth.
+    """Returns the model of a game's rules, whose positions the network evaluates.
 
-    Its embedding is what the player to move sees of a position.
+    The embedding is the observation of the player to move.
 
     Args:
-      networks: the network.
-      rules: of one of `FULLY_OBSERVED_GAMES`.
-      discount: the agent's discount of a move.
+      networks: networks of the agent.
+      rules: rules of a game of `FULLY_OBSERVED_GAMES`.
+      discount: discount per move.
     """
-    look = make_root(networks)
+    evaluate = make_root(networks)
 
     def root(params: Params, features: Array) -> mctx.RootFnOutput:
-        return dataclasses.replace(look(params, features), embedding=features)
+        return dataclasses.replace(evaluate(params, features), embedding=features)
 
     def recurrent(
         params: Params, key: chex.PRNGKey, action: Array, features: Array
     ) -> tuple[mctx.RecurrentFnOutput, Array]:
         before = rebuild_positions(rules, features)
-        game = rules.step(before, action, jax.random.split(key, action.shape[0]))
-        seen = look(params, game.observation)
-        legal = complete_mask(game.legal_action_mask, seen.prior_logits)
+        after = rules.step(before, action, jax.random.split(key, action.shape[0]))
+        prediction = evaluate(params, after.observation)
+        legal = complete_mask(after.legal_action_mask, prediction.prior_logits)
         output = mctx.RecurrentFnOutput(
-            reward=game.rewards[:, 0],
-            discount=jnp.where(game.terminated, 0.0, -discount),
-            prior_logits=mask_logits(seen.prior_logits, legal),
-            value=jnp.where(game.terminated, 0.0, seen.value),
+            reward=after.rewards[:, 0],
+            discount=jnp.where(after.terminated, 0.0, -discount),
+            prior_logits=mask_logits(prediction.prior_logits, legal),
+            value=jnp.where(after.terminated, 0.0, prediction.value),
         )
-        return output, game.observation
+        return output, after.observation
 
     return SearchModel(root, recurrent)

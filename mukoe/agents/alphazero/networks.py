@@ -19,13 +19,13 @@ from mukoe.types import Params
 
 @dataclasses.dataclass(frozen=True)
 class AlphaZeroNetworks:
-    """The network as pure functions of one tree of parameters.
+    """Pure functions of one tree of parameters.
 
     init: `key -> params`.
     representation: `(params, features [B, H, W, C]) -> state [B, H, W, width]`.
     prediction: `(params, state) -> Prediction`.
-    value_encoding: decodes `value_logits`.
-    num_actions: `A`.
+    value_encoding: encoding of `value_logits`.
+    num_actions: number of actions `A`.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -41,9 +41,9 @@ def make_alphazero_networks(
     """Builds the network.
 
     Args:
-      features: what is seen of a position, `[H, W, C]`.
-      num_actions: `A`.
-      config: of representation and prediction.
+      features: spec `[H, W, C]` of a position's observation.
+      num_actions: number of actions `A`.
+      config: configuration of representation and prediction.
     """
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(config, num_actions)))
     representation, prediction = model.apply
@@ -61,7 +61,7 @@ def make_alphazero_networks(
 
 
 def _model(config: NetworkConfig, num_actions: int):
-    """Returns what `hk.multi_transform` takes: a function for init, and the two functions."""
+    """Returns the arguments of `hk.multi_transform`: function for init, and the two functions."""
     representation = Representation(config, name=REPRESENTATION)
     prediction = PredictionHeads(config, num_actions, name="prediction")
     return lambda inputs: prediction(representation(inputs)), (representation, prediction)

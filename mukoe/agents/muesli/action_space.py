@@ -1,4 +1,4 @@
-"""Which actions Muesli has."""
+"""Choice of the action space."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from mukoe.networks.models import MuZeroNetworks
 def make_action_space(
     networks: MuZeroNetworks, config: MuesliConfig, turns: bool = False
 ) -> ActionSpace[Any]:
-    """Returns the actions that the networks were made for.
+    """Returns the action space of the networks.
 
     Args:
-      networks: the model.
-      config: of the agent.
-      turns: whether two players take turns, so that the next value is the opponent's.
+      networks: networks of the model.
+      config: configuration of the agent.
+      turns: two players who take turns; the next value is then the opponent's.
 
     Raises:
-      UserError: the config does not fit continuous actions.
+      UserError: the config does not support continuous actions.
     """
     discount = -config.discount if turns else config.discount
     if networks.gaussian is None:

@@ -3,7 +3,7 @@
 Sources: [1] Muesli, arXiv:2104.06159 (equations, sections, figures); [2] its tables as cited,
 table by table, in the arguments of CleanRL's implementation (vwxyzjn/cleanrl, pull request
 354), so second hand, and without the names of the rows; [3] rlax's `policy_targets`, by authors
-of [1]; "silent": none of them says. The settings of [1] for MuJoCo are not known to us.
+of [1]; "silent": none of them gives a value. The settings of [1] for MuJoCo are not published.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class MuesliReplayConfig(Validated):
-    """What is kept and how it is sampled; uniformly ([1] section 4.6)."""
+    """Size of the replay and uniform sampling ([1] section 4.6)."""
 
     # Sequences that are kept. [2] table 5, size of the replay: 6M frames, so 50,000 sequences of
     # 30 steps of 4.

@@ -1,12 +1,12 @@
-"""Muesli with continuous actions, some of which are drawn and looked at.
+"""Muesli with continuous actions, whose candidates are samples of the prior.
 
-Nothing of CMPO needs a finite number of actions but its normaliser, which the sampled form
-estimates (Hessel et al. 2021, arXiv:2104.06159, section 4.2, equation 12): with `a_i` from
-the prior and weights `w_i` as in `sampled_cmpo_weights`,
+Only CMPO's normaliser needs a finite number of actions. The sampled form estimates it (Hessel
+et al. 2021, arXiv:2104.06159, section 4.2, equation 12): with `a_i` from the prior and
+weights `w_i` as in `sampled_cmpo_weights`,
 
     KL(π_CMPO, π) ≈ 1/N Σ_i w_i (log w_i + log π_prior(a_i | s) - log π(a_i | s)).
 
-The same draws give `v(s) = 1/N Σ_i q(s, a_i)`.
+The same samples give `v(s) = 1/N Σ_i q(s, a_i)`.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ from mukoe.types import Array, Params, Row
 class ContinuousActions:
     """An `ActionSpace` of vectors `[D]` in [-1, 1], with a Gaussian policy.
 
-    It stores `behavior_mean` and `behavior_std`, `[D]`. Actions are stored as they were drawn:
-    environment and model clip them to the bounds, and the Gaussian gives them their density.
+    It stores `behavior_mean` and `behavior_std`, `[D]`. Actions are stored unclipped, for the
+    density of the Gaussian; environment and model clip them to the bounds.
     """
 
     def __init__(
@@ -40,10 +40,16 @@ class ContinuousActions:
         config: MuesliConfig,
         discount: float,
     ):
-        """Takes the model, its policy head, the agent's config, and `γ`.
+        """Builds the action space.
+
+        Args:
+          networks: networks of the model.
+          gaussian: configuration of the policy head.
+          config: configuration of the agent.
+          discount: discount `γ`, negative if players take turns.
 
         Raises:
-          UserError: all actions are asked for.
+          UserError: `loss.num_samples` is 0.
         """
         if not config.loss.num_samples:
             raise UserError(
@@ -68,7 +74,7 @@ class ContinuousActions:
 
     def behavior(self, extras: Mapping[str, Array]) -> Gaussian:
         std = extras["behavior_std"]
-        # Padding has 0, whose logarithm would spoil the sums that it is masked in.
+        # Padding has standard deviation 0, whose logarithm would make masked sums NaN.
         return Gaussian(extras["behavior_mean"], jnp.where(std > 0, std, 1.0))
 
     def random_actions(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
@@ -83,7 +89,7 @@ class ContinuousActions:
         target = self.policy(outputs)
         behavior = self.behavior(jax.tree.map(flat, dict(rows.extras)))
         taken = flat(rows.action)
-        drawn = self._draw_prior(key, target, behavior, count)
+        drawn = self._sample_prior(key, target, behavior, count)
         actions = jnp.concatenate([drawn, taken[None]])
         log_prior = self._prior_log_prob(target, behavior, actions)
         values = one_step_values(networks, target_params, state, actions, self._discount)
@@ -102,7 +108,7 @@ class ContinuousActions:
         )
 
     def improve(self, look: LookAhead, scale: Array, key: chex.PRNGKey) -> PolicyTarget:
-        del key  # The candidates are draws already.
+        del key  # The candidates are samples already.
         advantages = (look.action_values - look.values[..., None]) / scale
         weights = sampled_cmpo_weights(advantages, self._config.advantage_clip)
         count = advantages.shape[-1]
@@ -113,10 +119,10 @@ class ContinuousActions:
         each = Gaussian(policy.mean[..., None, :], policy.std[..., None, :])
         return each.log_prob(target.actions)
 
-    def _draw_prior(
+    def _sample_prior(
         self, key: chex.PRNGKey, target: Gaussian, behavior: Gaussian, count: int
     ) -> jax.Array:
-        """Draws `[N, M, D]` from the mixture of target, behaviour and uniform policy."""
+        """Samples `[N, M, D]` of the mixture of target, behaviour and uniform policy."""
         pick_key, target_key, behavior_key, uniform_key = jax.random.split(key, 4)
         shape = (count, target.mean.shape[0])
         pick = jax.random.uniform(pick_key, (*shape, 1))
@@ -130,7 +136,7 @@ class ContinuousActions:
         return jnp.where(pick < config.prior_uniform + config.prior_behavior, old, new)
 
     def _prior_log_prob(self, target: Gaussian, behavior: Gaussian, action: Array) -> jax.Array:
-        """Returns the logarithm `[N, M]` of the mixture's density at actions `[N, M, D]`."""
+        """Returns the log density `[N, M]` of the mixture at actions `[N, M, D]`."""
         config = self._config
         shares = (
             1.0 - config.prior_behavior - config.prior_uniform,

@@ -1,4 +1,4 @@
-"""Muesli with `A` actions, all of which are looked at."""
+"""Muesli with `A` discrete actions, all of which are candidates."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ class DiscreteActions:
     """An `ActionSpace` of `A` actions; stores the probabilities `behavior_policy` `[A]`."""
 
     def __init__(self, networks: MuZeroNetworks, config: MuesliConfig, discount: float):
-        """Takes the model, the agent's config, and `γ`, negative where players take turns."""
+        """Builds the action space; `discount` is negative if players take turns."""
         self._networks = networks
         self._config = config.loss
         self._discount = discount
@@ -45,7 +45,7 @@ class DiscreteActions:
     def look_ahead(
         self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
     ) -> LookAhead:
-        del key  # Nothing is drawn: all actions are candidates.
+        del key  # All actions are candidates; none is sampled.
         networks, behavior = self._networks, rows.extras["behavior_policy"]
         state = networks.representation(target_params, flat(inputs))
         logits = networks.prediction(target_params, state).policy_logits
@@ -81,7 +81,7 @@ class DiscreteActions:
         return jax.nn.log_softmax(policy.logits)
 
     def _mixed_prior(self, target: Array, behavior: Array, legal: Array) -> Array:
-        """`(1 - b - u) π_target + b π_b + u uniform`, `[..., A]`; uniform over legal actions."""
+        """Returns `(1 - b - u) π_target + b π_b + u uniform` `[..., A]`, uniform if legal."""
         config = self._config
         uniform = legal / jnp.sum(legal, axis=-1, keepdims=True)
         rest = 1.0 - config.prior_behavior - config.prior_uniform
@@ -89,5 +89,5 @@ class DiscreteActions:
 
 
 def _at(values: Array, index: Array) -> Array:
-    """Picks the entry `index` `[..., 1]` of the last axis."""
+    """Selects the entry `index` `[..., 1]` of the last axis."""
     return jnp.take_along_axis(values, index, axis=-1)[..., 0]

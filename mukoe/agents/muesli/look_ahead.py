@@ -1,4 +1,4 @@
-"""What Muesli asks of its actions, be they choices or vectors: see `discrete`, `continuous`."""
+"""Interface of Muesli's action spaces, see `discrete` and `continuous`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeVar
@@ -16,17 +16,17 @@ PolicyT = TypeVar("PolicyT", bound=Distribution)
 
 
 class LookAhead(NamedTuple):
-    """What the target network says of rows `[B, S]`, one model step ahead.
+    """Estimates of the target network for rows `[B, S]`, one model step ahead.
 
-    Its prior and `q(s, a) = r̂_1 + γ v̂_1` are known for `N` candidates of each row: all
-    actions, or draws of the prior.
+    Prior and `q(s, a) = r̂_1 + γ v̂_1` are given for `N` candidates of each row: all actions, or
+    samples of the prior.
 
-    values: `[B, S]` `v(s)`, the mean of `q` under the prior.
-    taken_values: `[B, S]` `q(s, a)` of the actions that were taken.
-    ratios: `[B, S]` `π_prior(a | s) / π_b(a | s)` of the actions that were taken.
-    prior: `[B, S, N]` of the candidates; probabilities, or logarithms of densities.
+    values: `[B, S]` `v(s)`, mean of `q` under the prior.
+    taken_values: `[B, S]` `q(s, a)` of the stored actions.
+    ratios: `[B, S]` `π_prior(a | s) / π_b(a | s)` of the stored actions.
+    prior: `[B, S, N]` prior of the candidates; probabilities, or logarithms of densities.
     action_values: `[B, S, N]` `q` of the candidates.
-    actions: `[B, S, N, D]` the candidates; None where they are all actions.
+    actions: `[B, S, N, D]` candidates; None if they are all actions.
     """
 
     values: Array
@@ -40,9 +40,9 @@ class LookAhead(NamedTuple):
 class PolicyTarget(NamedTuple):
     """π_CMPO as weighted actions: `KL(π_CMPO, π) = Σ_i w_i (log π_CMPO(a_i) - log π(a_i))`.
 
-    weights: `[..., N]` `w_i`.
-    log_probs: `[..., N]` `log π_CMPO(a_i)`, probabilities or densities.
-    actions: `[..., N, D]` `a_i`; None where they are all actions.
+    weights: `[..., N]` weights `w_i`.
+    log_probs: `[..., N]` `log π_CMPO(a_i)`, of probabilities or densities.
+    actions: `[..., N, D]` actions `a_i`; None if they are all actions.
     """
 
     weights: Array
@@ -51,38 +51,38 @@ class PolicyTarget(NamedTuple):
 
 
 class ActionSpace(Protocol[PolicyT]):
-    """The parts of Muesli that know what an action is."""
+    """Parts of Muesli that depend on the kind of actions."""
 
     @property
     def extras_spec(self) -> Mapping[str, specs.Array]:
-        """What is stored of the behaviour policy at each step."""
+        """Specs of the stored extras, which describe the behaviour policy of a step."""
 
     def policy(self, outputs: Array, legal_actions: Array | None = None) -> PolicyT:
-        """Makes the policies `[...]` of the outputs `[..., O]` of the policy head."""
+        """Returns the policies `[...]` of the outputs `[..., O]` of the policy head."""
 
     def stored(self, policy: PolicyT) -> Mapping[str, Array]:
-        """Returns the extras that are stored of the policy that acted."""
+        """Returns the stored extras of a behaviour policy."""
 
     def behavior(self, extras: Mapping[str, Array]) -> PolicyT:
-        """Returns the policy that acted, from the stored extras; anything on padding."""
+        """Returns the behaviour policy of stored extras; arbitrary on padding."""
 
     def random_actions(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
-        """Draws actions uniformly."""
+        """Samples actions uniformly."""
 
     def look_ahead(
         self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
     ) -> LookAhead:
-        """Looks one model step ahead of rows.
+        """Estimates prior and action values of rows by one model step.
 
         Args:
-          target_params: of the target network.
-          rows: `[B, S, ...]` without history.
+          target_params: parameters of the target network.
+          rows: `[B, S, ...]` rows without history.
           inputs: `[B, S, ...]` network inputs.
-          key: of drawn candidates.
+          key: random key of sampled candidates.
         """
 
     def improve(self, look: LookAhead, scale: Array, key: chex.PRNGKey) -> PolicyTarget:
-        """Returns π_CMPO, with advantages divided by `scale`; `key` is of drawn actions."""
+        """Returns π_CMPO, with advantages divided by `scale`; `key` samples actions."""
 
     def log_probs(self, policy: PolicyT, target: PolicyTarget) -> jax.Array:
         """Returns `log π(a_i)`, `[..., N]`, of policies `[...]` at the actions of a target."""
@@ -94,11 +94,11 @@ def one_step_values(
     """Returns `q(s, a) = r̂_1 + γ v̂_1` by one model step, `[N, M]`.
 
     Args:
-      networks: the model.
-      params: its parameters.
-      state: `[M, ...]`.
-      actions: `[N, M, ...]`, `N` for each state.
-      discount: `γ`, negative where the next value is the opponent's.
+      networks: networks of the model.
+      params: parameters of the model.
+      state: `[M, ...]` states.
+      actions: `[N, M, ...]` actions, `N` per state.
+      discount: discount `γ`, negative if the next value is the opponent's.
     """
 
     def look(action: Array) -> Array:

@@ -1,7 +1,7 @@
 """The loss of Muesli (Hessel et al. 2021, arXiv:2104.06159, sections 3 and 4).
 
-A sample holds `L + 1` rows behind `H` rows of history. Each of the first `L` is the root of
-an unroll of `K` steps; what lies behind row `L - 1` has no target and is masked:
+A sample holds `L + 1` rows after `H` rows of history. Each of the first `L` is the root of an
+unroll of `K` steps; states after row `L - 1` have no target and are masked:
 
     row              t        t+1       t+2     ...     t+K            L
     model            s_0 --a_t--> s_1 -a_{t+1}-> s_2  ...   s_K
@@ -11,8 +11,8 @@ an unroll of `K` steps; what lies behind row `L - 1` has no target and is masked
     reward                reward[t]  reward[t+1] ...
 
 The targets of a row come from its own observation and the target network: its policy is the
-prior, its model gives `q(s, a) = r̂_1 + γ v̂_1`, so `v(s) = Σ_a π_prior(a | s) q(s, a)`. What
-depends on the kind of actions is the work of an `ActionSpace`.
+prior, its model gives `q(s, a) = r̂_1 + γ v̂_1`, so `v(s) = Σ_a π_prior(a | s) q(s, a)`. An
+`ActionSpace` implements the parts that depend on the kind of actions.
 """
 
 import functools
@@ -37,14 +37,14 @@ from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, spl
 
 
 class RowTargets(NamedTuple):
-    """What is known of the first `L` rows; constants.
+    """Targets of the first `L` rows, without gradient.
 
-    policies: `[B, L, N, ...]` π_CMPO, or the estimate of it from samples.
-    advantages: `[B, L]` `(G - v) / scale` of the actions that were taken.
-    values: `[B, L]` `G`, by Retrace; 0 in absorbing states.
-    rewards: `[B, L]` what the actions led to; 0 in absorbing states.
-    actions: `[B, L]` or `[B, L, D]`, random ones in absorbing states.
-    masks: which of them are known, `[B, L]` each.
+    policies: `[B, L, N, ...]` π_CMPO, or its estimate from samples.
+    advantages: `[B, L]` `(G - v) / scale` of the stored actions.
+    values: `[B, L]` returns `G` by Retrace; 0 in absorbing states.
+    rewards: `[B, L]` rewards of the actions; 0 in absorbing states.
+    actions: `[B, L]` or `[B, L, D]` actions; random in absorbing states.
+    masks: masks of known targets, `[B, L]` each.
     """
 
     policies: PolicyTarget
@@ -59,9 +59,9 @@ def make_loss(networks: MuZeroNetworks, config: MuesliConfig, turns: bool = Fals
     """Returns the pure loss function of a learner; its memory is a `MovingSecondMoment`.
 
     Args:
-      networks: the model.
-      config: of the agent.
-      turns: whether two players take turns, so that the next value is the opponent's.
+      networks: networks of the model.
+      config: configuration of the agent.
+      turns: two players who take turns; the next value is then the opponent's.
     """
     return functools.partial(_loss, networks, config, make_action_space(networks, config, turns))
 
@@ -77,12 +77,12 @@ def make_targets(
     """Computes the targets of the first `L` rows.
 
     Args:
-      config: of the agent.
-      actions: their kind.
-      rows: `[B, L + 1, ...]` without history.
-      look: `[B, L + 1, ...]`, the target network's.
-      moment: of the advantages so far.
-      key: of sampled actions, and of the actions in absorbing states.
+      config: configuration of the agent.
+      actions: action space.
+      rows: `[B, L + 1, ...]` rows without history.
+      look: `[B, L + 1, ...]` estimates of the target network.
+      moment: second moment of earlier advantages.
+      key: random key of sampled actions and of the actions in absorbing states.
 
     Returns:
       The targets, the moment with this batch's advantages, and metrics.
@@ -175,10 +175,10 @@ def _unroll_losses(
     inputs: Array,
     targets: RowTargets,
 ) -> tuple[dict[str, Array], Array]:
-    """Returns the losses, means over all roots, and the entropy of the policy there."""
+    """Returns the losses, as means over all roots, and the policy entropy at the roots."""
     steps = config.loss.unroll_steps
     ahead = [_ahead(targets, k) for k in range(steps + 1)]
-    # A root was acted in; what it is unrolled to may be absorbing.
+    # An action was taken at a root; its unroll may reach absorbing states.
     root = ahead[0].masks.acted
     count = jnp.maximum(jnp.sum(root), 1.0)
 
@@ -221,7 +221,7 @@ def _unroll_losses(
 
 
 def _ahead(targets: RowTargets, steps: int) -> RowTargets:
-    """The targets `steps` rows ahead of each row, flat: `[B L, ...]`; 0 behind the last row."""
+    """Returns the targets `steps` rows ahead, flat `[B L, ...]`; 0 after the last row."""
 
     def shift(array: Array) -> Array:
         padding = [(0, 0), (0, steps)] + [(0, 0)] * (array.ndim - 2)
@@ -231,11 +231,11 @@ def _ahead(targets: RowTargets, steps: int) -> RowTargets:
 
 
 def _like(mask: Array, array: Array) -> Array:
-    """A mask `[B, L]` with as many axes as an array `[B, ...]`."""
+    """Returns a mask `[B, L]` with the number of axes of an array `[B, ...]`."""
     return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
 
 
 def _divergence(actions: ActionSpace, target: PolicyTarget, policy: Distribution) -> Array:
-    """`KL(target, policy)`, `[...]`, or the estimate of it from samples."""
+    """Returns `KL(target, policy)` `[...]`, or its estimate from samples."""
     log_probs = actions.log_probs(policy, target)
     return jnp.sum(target.weights * (target.log_probs - log_probs), axis=-1)

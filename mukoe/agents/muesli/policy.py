@@ -1,4 +1,4 @@
-"""The policy of Muesli: one look at the network, and a draw from its policy head."""
+"""The policy of Muesli: a sample of the policy head, without search."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ def make_policy(
     config: MuesliConfig,
     evaluation: bool,
 ) -> Policy:
-    """Makes the policy that acts without search.
+    """Makes the policy, whose memory is the history of frames and actions.
 
-    Its memory is the history of frames and actions. It stores what the action was drawn from:
-    the probabilities `behavior_policy` `[A]`, or `behavior_mean` and `behavior_std` `[D]`.
+    It stores its distribution: the probabilities `behavior_policy` `[A]`, or `behavior_mean` and
+    `behavior_std` `[D]`.
     """
     features_spec, _ = split_legal_actions(environment_spec.observations)
     actions = make_action_space(networks, config)

@@ -12,23 +12,21 @@ from mukoe.types import EnvironmentSpec, LossFunction, Params
 class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     """MuZero (arXiv:1911.08265); Gumbel MuZero with `config.search.algorithm='gumbel'`."""
 
-    def __init__(self, config: MuZeroConfig):
-        super().__init__(config)
-        self._muzero = config
+    _config: MuZeroConfig
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        return make_muzero_networks(environment_spec, self._muzero.history, self._muzero.network)
+        return make_muzero_networks(environment_spec, self._config.history, self._config.network)
 
     def make_model(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
-        return muzero_model(networks, environment_spec, self._muzero.targets.discount)
+        return muzero_model(networks, environment_spec, self._config.discount)
 
     def make_loss(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
         del environment_spec
-        return make_loss(networks, self._muzero)
+        return make_loss(networks, self._config)
 
     def _search_params(self, params: Params) -> Params:
         return without_representation(params)

@@ -41,11 +41,11 @@ def make_search_policy(
     `search_value` `[]`.
 
     Args:
-      model: that it searches; the observation of its root is the network input.
-      environment_spec: of one environment.
-      config: the search and the history.
-      evaluation: without exploration.
-      search_params: the parameters that the search needs behind the root.
+      model: model of the search, whose root takes the network input.
+      environment_spec: spec of one environment.
+      config: configuration of the agent.
+      evaluation: mode without exploration.
+      search_params: function that selects the parameters below the root.
     """
     num_actions = int(environment_spec.actions.num_values)
     split = _split(model, num_actions, config, evaluation, search_params)
@@ -77,7 +77,7 @@ def _split(
     evaluation: bool,
     search_params: Callable[[Params], Params],
 ) -> SplitPolicy:
-    """The policy's parts: the network's view of the history, and the search from there."""
+    """Returns the parts of the policy: root evaluation of the history, and search."""
 
     def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
         inputs = network_input(observation, state, config.history, num_actions)
@@ -148,9 +148,9 @@ def make_inspector(
 def make_network_calls(
     model: SearchModel, environment_spec: EnvironmentSpec, config: PlanningConfig
 ) -> Callable[[PolicyParams, Nest], Array]:
-    """Makes what the policy asks of the networks, without the search: to measure it.
+    """Makes the network calls of the policy without the search, to profile them.
 
-    One look at the root, then one step of the model and one prediction for each simulation.
+    One evaluation of the root, then one model step and prediction for each simulation.
     """
     num_actions = int(environment_spec.actions.num_values)
     features_spec, _ = split_legal_actions(environment_spec.observations)

@@ -20,15 +20,15 @@ from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, spl
 
 
 class PPOBatch(NamedTuple):
-    """Steps of rollouts, ready to be learned from.
+    """Steps of rollouts with advantages, from which minibatches are drawn.
 
     inputs: `[B, T, ...]` network inputs.
-    legal_actions: `[B, T, A]` bool, or None where all are.
-    action: `[B, T]`, or continuous `[B, T, D]`.
-    log_prob: `[B, T]`, `log π_old(a | s)` of the policy that acted.
-    value: `[B, T]`, `v_old(s)` of the network that acted.
-    advantage: `[B, T]`.
-    mask: `[B, T]`, 1 where an action was taken; 0 on final observations.
+    legal_actions: `[B, T, A]` bool legal-action mask, or None if all actions are legal.
+    action: `[B, T]` actions, or continuous `[B, T, D]`.
+    log_prob: `[B, T]` `log π_old(a | s)` of the behaviour policy.
+    value: `[B, T]` `v_old(s)` of the behaviour policy's network.
+    advantage: `[B, T]` advantages.
+    mask: `[B, T]` mask, 1 if an action was taken; 0 for final observations.
     """
 
     inputs: Array

@@ -35,9 +35,9 @@ class PPONetworks:
     init: `key -> params`.
     apply: `(params, network input [N, ...]) -> (policy outputs [N, A], value [N])`; with
         continuous actions the outputs are `[N, 2 D]`.
-    num_actions: `A`; with continuous actions `D`.
-    gaussian: how outputs make a policy of continuous actions; None with discrete ones.
-    has_convolutions: which the CPU would differentiate slowly within a loop.
+    num_actions: number of actions `A`; with continuous actions `D`.
+    gaussian: configuration of the continuous policy head; None for discrete actions.
+    has_convolutions: presence of convolutions, whose gradients in a loop are slow on a CPU.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -47,7 +47,7 @@ class PPONetworks:
     has_convolutions: bool
 
     def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
-        """Makes the policies `[...]` of outputs `[..., A]`, given the legal actions `[..., A]`."""
+        """Returns the policies `[...]` of outputs `[..., A]` and legal actions `[..., A]`."""
         if self.gaussian is None:
             return categorical_policy(outputs, legal_actions)
         return gaussian_policy(outputs, self.gaussian)
@@ -61,12 +61,12 @@ def make_ppo_networks(
     """Builds the network for an environment.
 
     Args:
-      environment_spec: of single frames; a `MaskedObservation` counts by its features.
-      history_config: what the network input adds to the current frame.
-      network_config: the architecture.
+      environment_spec: spec of one environment, with single frames.
+      history_config: history in the network input.
+      network_config: configuration of the architecture.
 
     Raises:
-      UserError: the torso does not take the observations, or the actions are not supported.
+      UserError: the torso does not support the observations, or the actions are not supported.
     """
     features, _ = split_legal_actions(environment_spec.observations)
     spec = input_spec(features, history_config)

@@ -1,4 +1,4 @@
-"""The policy of PPO: a draw from its policy head."""
+"""The policy of PPO: a sample of the policy head."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ EXTRAS_SPEC = {
     "log_prob": specs.Array((), np.float32, "log_prob"),
     "value": specs.Array((), np.float32, "value"),
 }
-"""What is stored of each step: `log π(a | s)` and `v(s)`."""
+"""Specs of the stored extras of a step: `log π(a | s)` and `v(s)`."""
 
 
 def make_policy(

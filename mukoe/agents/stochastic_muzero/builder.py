@@ -20,23 +20,21 @@ from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
 class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
-    """Stochastic MuZero (Antonoglou et al., ICLR 2022), with MuZero's or Gumbel MuZero's rules."""
+    """Stochastic MuZero (Antonoglou et al., ICLR 2022), with PUCT or Gumbel search."""
 
-    def __init__(self, config: StochasticMuZeroConfig):
-        super().__init__(config)
-        self._stochastic = config
+    _config: StochasticMuZeroConfig
 
     @property
     def _observed_states(self) -> int:
-        # The encoder sees where each action of the unroll has led.
-        return self._stochastic.loss.unroll_steps + 1
+        # The encoder reads the observation after each action of the unroll.
+        return self._config.loss.unroll_steps + 1
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> StochasticMuZeroNetworks:
         return make_stochastic_muzero_networks(
             environment_spec,
-            self._stochastic.history,
-            self._stochastic.network,
-            self._stochastic.chance.codebook_size,
+            self._config.history,
+            self._config.network,
+            self._config.chance.codebook_size,
         )
 
     def make_inspector(
@@ -59,15 +57,15 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         return stochastic_muzero_model(
             networks,
             environment_spec,
-            self._stochastic.targets.discount,
-            self._stochastic.chance.sample_outcomes,
+            self._config.discount,
+            self._config.chance.sample_outcomes,
         )
 
     def make_loss(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
         del environment_spec
-        return make_loss(networks, self._stochastic)
+        return make_loss(networks, self._config)
 
     def _search_params(self, params: Params) -> Params:
         return search_params(params)

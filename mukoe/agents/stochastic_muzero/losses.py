@@ -1,7 +1,7 @@
 """The loss of Stochastic MuZero (Antonoglou et al., ICLR 2022, section 4), from stored rows.
 
 Rows and targets are MuZero's (`mukoe.agents.planning.targets`). Between two states of the model
-there is an afterstate, and the code of the observation that followed leads on from there:
+there is an afterstate; the code of the next observation is the input of its dynamics:
 
     row                t                         t+1                        t+2
     model              s_0 --a_t--> as_0 --c_{t+1}--> s_1 --a_{t+1}--> as_1 --c_{t+2}--> s_2
@@ -12,9 +12,8 @@ there is an afterstate, and the code of the observation that followed leads on f
     reward                              reward[t]                  reward[t+1]
 
 The code `c_{t+k+1} = e(o_≤t+k+1)` is a target of `σ_k` without gradient, and an input of the
-dynamics with one. It is known where an action was taken, for then there is an observation that
-followed, be it the final one. In absorbing states it is random, as the action is: whatever
-happens leads nowhere.
+dynamics with gradient. It is known if an action was taken, because the next observation is stored,
+the final one included. In absorbing states code and action are random.
 """
 
 import functools
@@ -40,10 +39,10 @@ from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
 class Codes(NamedTuple):
-    """The outcomes of the `K` actions of an unroll.
+    """Codes of the outcomes of the `K` actions of an unroll.
 
-    inputs: `[B, K, M]` codes for the dynamics, with the gradient into the encoder; random
-        ones, without, where no action was taken.
+    inputs: `[B, K, M]` codes for the dynamics, with a gradient into the encoder; random codes
+        without gradient if no action was taken.
     targets: `[B, K, M]` codes for the chance distributions, without gradient.
     distances: `[B, K]` squared distances of the encodings to their codes.
     """

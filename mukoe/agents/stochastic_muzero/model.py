@@ -1,4 +1,4 @@
-"""Stochastic MuZero's networks as the model that a search needs."""
+"""Stochastic MuZero's networks as the model of a search."""
 
 import chex
 import jax
@@ -21,10 +21,10 @@ def stochastic_muzero_model(
     """Returns the learned model of `networks`, every transition discounted alike.
 
     Args:
-      networks: the networks; the observation of the root is their network input.
-      environment_spec: says whether players take turns; the value of the next state is
-        then the opponent's, and its sign is turned. That of an afterstate is not.
-      discount: the agent's discount.
+      networks: networks of the model, whose root takes the network input.
+      environment_spec: spec of one environment. If players take turns, the value of the next
+        state is the opponent's, with the opposite sign; that of an afterstate is not.
+      discount: discount per step.
       sample_outcomes: see `mukoe.search.stochastic_search_model`.
     """
     signed_discount = -discount if plays_in_turns(environment_spec) else discount

@@ -39,10 +39,10 @@ _EPSILON = 1e-6
 
 
 class AfterstatePrediction(NamedTuple):
-    """What the model says about an afterstate.
+    """Prediction of an afterstate.
 
-    chance_logits: `[B, M]`, whose softmax is `σ`.
-    value_logits: `[B, bins]` of `Q`, the value of the state before with the action taken.
+    chance_logits: `[B, M]` logits of the chance distribution `σ`.
+    value_logits: `[B, bins]` logits of `Q`, the value of the state and the action before.
     """
 
     chance_logits: jax.Array
@@ -51,7 +51,7 @@ class AfterstatePrediction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StochasticMuZeroNetworks:
-    """The model as pure functions of one tree of parameters.
+    """Pure functions of one tree of parameters.
 
     init: `key -> params`.
     representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]` or
@@ -61,12 +61,12 @@ class StochasticMuZeroNetworks:
     afterstate_prediction: `(params, afterstate) -> AfterstatePrediction`.
     dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`.
     encoder: `(params, network input [B, ...] before, network input [B, ...] after) ->
-        encoding [B, M]`, of length 1, see `straight_through`. What happened cannot always be
-        told from what is seen afterwards: in 2048, which tile is the new one.
-    value_encoding: decodes `value_logits`.
-    reward_encoding: decodes `reward_logits`.
-    num_actions: `A`.
-    codebook_size: `M`.
+        encoding [B, M]`, of length 1, see `straight_through`. It takes both observations because
+        the second alone does not determine the outcome: in 2048, the new tile.
+    value_encoding: encoding of `value_logits`.
+    reward_encoding: encoding of `reward_logits`.
+    num_actions: number of actions `A`.
+    codebook_size: number of codes `M`.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -103,14 +103,14 @@ def make_stochastic_muzero_networks(
     The encoder is a representation function of its own, without sharing, and a linear layer.
 
     Args:
-      environment_spec: of single frames; a `MaskedObservation` counts by its features.
-      history_config: what the network input adds to the current frame.
-      network_config: the architecture.
-      codebook_size: `M`.
+      environment_spec: spec of one environment, with single frames.
+      history_config: history in the network input.
+      network_config: configuration of the architecture.
+      codebook_size: number of codes `M`.
 
     Raises:
-      UserError: if the torso does not take the environment's observations, or its actions
-        have no place on the board.
+      UserError: the torso does not support the observations, or the action encoding does not
+        support the actions.
     """
     features, _ = split_legal_actions(environment_spec.observations)
     spec: specs.Array = input_spec(features, history_config)
@@ -141,13 +141,13 @@ def make_stochastic_muzero_networks(
 
 
 def search_params(params: Params) -> Params:
-    """Returns the parameters that a search needs behind the root."""
+    """Returns the parameters that a search reads below the root."""
     left_out = (REPRESENTATION, _ENCODER)
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 
 def _model(config: NetworkConfig, num_actions: int, codebook_size: int):
-    """Returns what `hk.multi_transform` takes: a function for init, and the six functions."""
+    """Returns the arguments of `hk.multi_transform`: function for init, and the six functions."""
     representation = Representation(config, name=REPRESENTATION)
     prediction = PredictionHeads(config, num_actions, name="prediction")
     afterstate_dynamics = _AfterstateDynamics(config, num_actions, name="afterstate_dynamics")
@@ -181,7 +181,7 @@ class _AfterstateDynamics(hk.Module):
 
     def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
         config = self._config
-        # Once for each step of the model, as in MuZero: not again where chance comes in.
+        # Once per model step, as in MuZero: not again in the chance dynamics.
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
         features = action_features(action, self._num_actions, state, config.action_encoding)
         return transition(state, features, config, "action_input")
@@ -228,9 +228,9 @@ class _Encoder(hk.Module):
         torso = TORSOS[config.torso](config)
         x = residual_blocks(torso(inputs), config.representation_blocks)
         x = hk.Flatten()(jax.nn.relu(layer_norm(x)))
-        # Not zero at first, unlike other heads: then every outcome would have the same code.
+        # Not initialised with zeros, unlike other heads: every outcome would have the same code.
         encoding = hk.Linear(self._codebook_size, name="code")(x)
-        # As long as a code: a small commitment would let it grow without end, and a softmax,
-        # once it is nearly a code, has no gradient by which it could become another one.
+        # Normalised to the length of a code: with a small commitment weight the encoding would
+        # grow without bound, and a saturated softmax has no gradient towards another code.
         length = jnp.sqrt(jnp.sum(encoding**2, axis=-1, keepdims=True) + _EPSILON)
         return encoding / length

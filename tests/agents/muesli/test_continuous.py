@@ -282,7 +282,7 @@ def test_draws_follow_the_mixed_prior():
     space, count = make_action_space(networks, CONFIG), 40_000
     target = Gaussian(jnp.float32([[0.6, -0.2]]), jnp.float32([[0.1, 0.3]]))
     behavior = Gaussian(jnp.float32([[-0.5, 0.4]]), jnp.float32([[0.2, 0.2]]))
-    draws = space._draw_prior(jax.random.PRNGKey(0), target, behavior, count)
+    draws = space._sample_prior(jax.random.PRNGKey(0), target, behavior, count)
     parts = (
         (0.85, scipy.stats.norm(0.6, 0.1), scipy.stats.norm(-0.2, 0.3)),
         (0.10, scipy.stats.norm(-0.5, 0.2), scipy.stats.norm(0.4, 0.2)),

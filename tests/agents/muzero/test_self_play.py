@@ -22,7 +22,7 @@ LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4
 
 
 def won(own):
-    """Whether the cells `[9]` of one player hold a line."""
+    """Returns whether the cells `[9]` of one player hold a line."""
     return any(own[list(line)].all() for line in LINES)
 
 
