@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from mukoe.configuration.fields import apply_overrides
 from mukoe.configuration.help import config_help
+from mukoe.configuration.overrides import apply_overrides
 from mukoe.errors import UserError
 
 _FAILURE = 2

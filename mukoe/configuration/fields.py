@@ -1,29 +1,22 @@
-"""Configurations as nested frozen dataclasses: validation, JSON, values written as text.
+"""Fields of a configuration: their annotations, validation by msgspec, and their types in words.
 
-msgspec converts and validates the value of a field by its annotation: `int`, `float`, `bool`,
-`str`, `None`, `Any`, `Literal`, tuples, mappings, unions of these, and bounds
-(`Annotated[int, Meta(ge=1)]`). This module adds the groups: dotted field names, groups whose class
-is chosen by the config file (annotated with `Any` or a union), and errors that name the field.
+A field is annotated with `int`, `float`, `bool`, `str`, `None`, `Any`, `Literal`, a tuple, a
+mapping or a union of these, with bounds (`Annotated[int, Meta(ge=1)]`), or with the dataclass of a
+group.
 """
 
-import ast
 import dataclasses
 import difflib
 import functools
-import importlib
-import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
 import msgspec
 
 from mukoe.errors import UserError
 
-T = TypeVar("T")
-
-_CLASS = "class"  # A keyword, so no field has this name.
 _MAX_FLOAT32 = (2.0 - 2.0**-23) * 2.0**127
 
 
@@ -42,7 +35,7 @@ class Validated:
         for name, hint in field_types(type(self)).items():
             value = getattr(self, name)
             if not dataclasses.is_dataclass(value):
-                _convert(hint, value, f"{type(self).__name__}.{name}")
+                convert(hint, value, f"{type(self).__name__}.{name}")
 
 
 def field_types(config_type: Any) -> dict[str, Any]:
@@ -56,176 +49,14 @@ _type_hints: Callable[[Any], dict[str, Any]] = functools.cache(
 )
 
 
-def to_dict(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Returns a configuration as plain dicts, lists and scalars.
-
-    A group whose class the annotation leaves open gets the item `class`, `module:name`, if that
-    class can be imported.
+def check_names(names: Iterable[str], known: Mapping[str, Any], prefix: str) -> None:
+    """Raises a UserError, with the nearest names, for a name that is not a field.
 
     Args:
-      config: dataclass.
-      prefix: dotted name of the enclosing group with a final dot, for error messages.
-
-    Raises:
-      TypeError: a value has no plain form (a function, an array).
+      names: names to check.
+      known: fields of the group.
+      prefix: dotted name of the group with a final dot.
     """
-    plain: dict[str, Any] = {}
-    for name, hint in field_types(type(config)).items():
-        value = getattr(config, name)
-        if dataclasses.is_dataclass(value):
-            kind = None if hint is type(value) else class_name(type(value))
-            plain[name] = ({_CLASS: kind} if kind else {}) | to_dict(value, f"{prefix}{name}.")
-        else:
-            plain[name] = _plain(value, prefix + name)
-    return plain
-
-
-def is_importable(config: Any) -> bool:
-    """Returns whether the classes of a configuration and of all its groups can be imported."""
-    groups = filter(
-        dataclasses.is_dataclass, (getattr(config, f) for f in field_types(type(config)))
-    )
-    return class_name(type(config)) is not None and all(map(is_importable, groups))
-
-
-def class_name(kind: type) -> str | None:
-    """Returns the import path `module:name` of a class, or None if it cannot be imported.
-
-    Classes that a config file defines cannot.
-    """
-    found = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None)
-    return f"{kind.__module__}:{kind.__qualname__}" if found is kind else None
-
-
-def import_class(name: str) -> type:
-    """Returns the class of an import path.
-
-    Raises:
-      UserError: it cannot be imported.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"cannot import the configuration class {name!r}: {error}") from error
-
-
-def _split_class(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Returns the class of a group, None if it has none, and its other items."""
-    fields = dict(values)
-    name = fields.pop(_CLASS, None)
-    return (None if name is None else import_class(name)), fields
-
-
-def _plain(value: Any, where: str) -> Any:
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except TypeError as error:
-        raise TypeError(f"config field {where!r} cannot be written as JSON: {error}") from error
-
-
-def from_dict(config_type: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """Builds a configuration from the result of `to_dict`; absent fields keep their defaults.
-
-    Args:
-      config_type: dataclass to build.
-      values: plain values by field.
-      prefix: dotted name of the enclosing group with a final dot, for error messages.
-
-    Raises:
-      UserError: a field is unknown, missing without a default, of the wrong type or out of bounds.
-    """
-    hints = field_types(config_type)
-    _check_names(values, hints, prefix)
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
-        required = field.default is field.default_factory is dataclasses.MISSING
-        if required and field.name not in values:
-            raise UserError(f"config field {prefix + field.name!r} is missing")
-    return config_type(
-        **{name: _build(hints[name], value, prefix + name) for name, value in values.items()}
-    )
-
-
-def with_values(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
-    """Returns the configuration with nested plain values, such as those of `to_dict`.
-
-    Groups without an item `class` keep the class that they have in `config`.
-
-    Args:
-      config: frozen dataclass.
-      values: plain values by field.
-      prefix: dotted name of the enclosing group with a final dot, for error messages.
-
-    Raises:
-      UserError: a field is unknown, of the wrong type or out of bounds.
-    """
-    hints = field_types(type(config))
-    _check_names(values, hints, prefix)
-    replaced = {}
-    for name, value in values.items():
-        current = getattr(config, name)
-        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
-            kind, fields = _split_class(value)
-            same = kind in (None, type(current))
-            build: Any = with_values if same else from_dict
-            replaced[name] = build(current if same else kind, fields, f"{prefix}{name}.")
-        else:
-            replaced[name] = _build(hints[name], value, prefix + name)
-    return dataclasses.replace(config, **replaced)  # type: ignore[type-var]
-
-
-def apply_overrides(config: T, overrides: Mapping[str, str]) -> T:
-    """Returns the configuration with fields replaced by values written as text.
-
-    Args:
-      config: frozen dataclass.
-      overrides: text by dotted field name, such as `agent.search.num_simulations`. Tuples are
-        written `1,2,3`, None is written `none`.
-
-    Raises:
-      UserError: a field is unknown (the message lists the nearest names and all fields), its text
-        does not have the field's type, or its value is out of bounds.
-    """
-    for name, text in overrides.items():
-        config = _override(config, name.split("."), text, "")
-    return config
-
-
-def _override(config: Any, path: Sequence[str], text: str, prefix: str) -> Any:
-    name, rest = path[0], path[1:]
-    where = prefix + name
-    hints = field_types(type(config))
-    _check_names([name], hints, prefix)
-    value, hint = getattr(config, name), hints[name]
-    if isinstance(value, Mapping) and len(rest) == 1:
-        item = _from_text(_item_type(hint), text, ".".join([where, *rest]))
-        new: Any = {**value, rest[0]: item}
-    elif dataclasses.is_dataclass(value) and rest:
-        new = _override(value, rest, text, where + ".")
-    elif rest:
-        raise UserError(f"config field {where!r} is a value and has no field {'.'.join(rest)!r}")
-    elif dataclasses.is_dataclass(value) or isinstance(value, Mapping):
-        fields = value if isinstance(value, Mapping) else field_types(type(value))
-        raise UserError(
-            f"config field {where!r} is a group; set one of its fields: {', '.join(fields)}"
-        )
-    else:
-        new = _from_text(hint, text, where)
-    try:
-        return dataclasses.replace(config, **{name: new})
-    except UserError as error:
-        raise UserError(_name_in_full(".".join([where, *rest]), str(error))) from error
-
-
-def _name_in_full(name: str, message: str) -> str:
-    """Returns a message of a group about one of its fields with the field's full name."""
-    subject, _, rest = message.partition(" ")
-    if f".{name}".endswith(f".{subject}"):
-        return f"{name} {rest}"
-    return message if name in message else f"config field {name!r}: {message}"
-
-
-def _check_names(names: Iterable[str], known: Mapping[str, Any], prefix: str) -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
@@ -236,26 +67,22 @@ def _check_names(names: Iterable[str], known: Mapping[str, Any], prefix: str) ->
             )
 
 
-def _build(hint: Any, value: Any, where: str) -> Any:
-    """Builds a group or a value from plain data."""
-    if isinstance(value, Mapping) and _CLASS in value:
-        kind, fields = _split_class(value)
-        return from_dict(kind, fields, where + ".")
-    kinds = [member for member in _members(hint) if dataclasses.is_dataclass(member)]
-    if not kinds or value is None:
-        return _convert(hint, value, where)
-    if not isinstance(value, Mapping):
-        raise _wrong(hint, value, where)
-    exact = [kind for kind in kinds if set(field_types(kind)) == set(value)]
-    return from_dict((exact or kinds)[0], value, where + ".")  # type: ignore[arg-type]
+def convert(hint: Any, value: Any, where: str, strict: bool = True) -> Any:
+    """Returns a value as the annotated type.
 
+    Args:
+      hint: annotation of the field.
+      value: plain value.
+      where: dotted name of the field, for error messages.
+      strict: False to accept numbers and booleans as text.
 
-def _convert(hint: Any, value: Any, where: str, strict: bool = True) -> Any:
-    """Returns a value of the annotated type, within its bounds; raises UserError."""
+    Raises:
+      UserError: the value has another type or is out of bounds.
+    """
     try:
         converted = msgspec.convert(value, hint, strict=strict)
     except msgspec.ValidationError as error:
-        raise _wrong(hint, value, where) from error
+        raise wrong_value(hint, value, where) from error
     for number in _numbers(converted):
         if isinstance(number, int) and not -(2**63) <= number < 2**63:
             raise UserError(f"{where} must be an integer of at most 64 bits, not {number}")
@@ -272,38 +99,7 @@ def _numbers(value: Any) -> Iterator[int | float]:
             yield from _numbers(item)
 
 
-def _from_text(hint: Any, text: str, where: str) -> Any:
-    """Returns the value of a text: a Python literal, else a bare word, else items with commas."""
-    literal = _literal(text.strip())
-    if hint is Any:
-        return literal
-    candidates: list[tuple[Any, bool]] = [(text, False)]
-    if not isinstance(literal, str):
-        candidates.insert(0, (literal, True))
-    if any(typing.get_origin(member) is tuple for member in _members(hint)):
-        items = [item.strip() for item in text.strip("()[] ").split(",")]
-        candidates.append(([item for item in items if item], False))
-    for value, strict in candidates:
-        try:
-            return _convert(hint, value, where, strict)
-        except UserError as error:
-            last = error
-    if isinstance(last.__cause__, msgspec.ValidationError):
-        raise _wrong(hint, text if isinstance(literal, bool | None) else literal, where)
-    raise last
-
-
-def _literal(text: str) -> Any:
-    named = {"true": True, "false": False, "none": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-
-
-def _wrong(hint: Any, value: Any, where: str) -> UserError:
+def wrong_value(hint: Any, value: Any, where: str) -> UserError:
     """Returns the error of a value; for one of the right type it names the bounds only."""
     for member in _union(hint):
         base, *bounds = typing.get_args(member) or [member]
@@ -322,7 +118,7 @@ def _union(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if union else (hint,)
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
+def union_members(hint: Any) -> tuple[Any, ...]:
     """Returns the members of a union, or the type itself, without bounds."""
     return tuple(
         typing.get_args(member)[0] if typing.get_origin(member) is Annotated else member
@@ -330,7 +126,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
     )
 
 
-def _item_type(hint: Any) -> Any:
+def item_type(hint: Any) -> Any:
     """Returns the type of the values of a mapping."""
     arguments = typing.get_args(hint)
     return arguments[1] if len(arguments) == 2 else Any
@@ -347,7 +143,7 @@ _WORDS = {
 
 
 def describe(hint: Any) -> str:
-    """Returns an annotation in words, with its bounds: `an integer from 0 to 8 or none`."""
+    """Returns an annotation in words, with its bounds: `an integer (from 0 to 8) or none`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in _WORDS:
         return _WORDS[hint]
@@ -362,7 +158,7 @@ def describe(hint: Any) -> str:
             return f"a tuple (each: {describe(arguments[0])})"
         return f"a tuple of {len(arguments)} ({', '.join(map(describe, arguments))})"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"a mapping (each: {describe(_item_type(hint))})"
+        return f"a mapping (each: {describe(item_type(hint))})"
     return f"a {getattr(hint, '__name__', hint)}"
 
 

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mukoe.errors import UserError
 
@@ -18,7 +18,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, parts: Mapping[str, T]):
-        """Makes a registry.
+        """Creates a registry.
 
         Args:
           kind: noun for error messages, such as `torso`.
@@ -34,7 +34,7 @@ class Registry(Generic[T]):
           UserError: the name is not registered, or its module or attribute cannot be imported.
         """
         if ":" in name:
-            return self._imported(name)
+            return import_part(self._kind, name)
         if name not in self._parts:
             near = difflib.get_close_matches(name, self._parts, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -60,14 +60,23 @@ class Registry(Generic[T]):
 
         return decorate
 
-    def _imported(self, name: str) -> T:
-        module_name, _, attribute = name.partition(":")
-        try:
-            return getattr(importlib.import_module(module_name), attribute)
-        except ImportError as error:
-            raise UserError(f"cannot import {self._kind} {name!r}: {error}") from error
-        except AttributeError as error:
-            raise UserError(
-                f"cannot import {self._kind} {name!r}: module {module_name} has no attribute "
-                f"{attribute!r}"
-            ) from error
+
+def import_part(kind: str, name: str) -> Any:
+    """Returns the attribute of an import path `package.module:attribute`.
+
+    Args:
+      kind: noun for error messages, such as `torso`.
+      name: import path.
+
+    Raises:
+      UserError: the module or the attribute cannot be imported.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise UserError(f"cannot import {kind} {name!r}: {error}") from error
+    except AttributeError as error:
+        raise UserError(
+            f"cannot import {kind} {name!r}: module {module_name} has no attribute {attribute!r}"
+        ) from error

@@ -16,14 +16,8 @@ from typing import Any
 
 import mukoe
 from mukoe.configuration.cli import add_import_folder, load_config_file
-from mukoe.configuration.fields import (
-    class_name,
-    from_dict,
-    import_class,
-    is_importable,
-    to_dict,
-    with_values,
-)
+from mukoe.configuration.plain import class_name, from_dict, is_importable, to_dict, with_values
+from mukoe.configuration.registry import import_part
 from mukoe.errors import UserError
 from mukoe.system import write_atomically
 
@@ -54,7 +48,7 @@ def load_config(workdir: str | os.PathLike[str]) -> Any:
     if folder := _config_folder(workdir):
         add_import_folder(folder)
     if "class" in stored:
-        return from_dict(import_class(stored["class"]), stored["config"])
+        return from_dict(import_part("configuration class", stored["class"]), stored["config"])
     config = load_config_file(str(workdir / _CONFIG_COPY), importable=False)
     return with_values(config, stored["config"])
 

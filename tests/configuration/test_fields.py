@@ -1,4 +1,4 @@
-"""Typed fields: JSON round trips, bounds, overrides, one-line errors."""
+"""Fields, plain values and overrides: round trips, bounds, one-line errors."""
 
 import dataclasses
 import json
@@ -9,7 +9,8 @@ import pytest
 from msgspec import Meta
 
 from mukoe.configuration import apply_overrides, from_dict, to_dict, with_values
-from mukoe.configuration.fields import Validated, describe, is_importable
+from mukoe.configuration.fields import Validated, describe
+from mukoe.configuration.plain import is_importable
 from mukoe.errors import UserError
 
 
@@ -99,7 +100,7 @@ def test_classes_that_cannot_be_imported():
     assert to_dict(config) == {"group": {"count": 2}}
     assert with_values(Holder(Local()), to_dict(config)) == config
     for name in (f"{__name__}:Missing", "no_such_module:Missing"):
-        with pytest.raises(UserError, match=f"cannot import the configuration class '{name}'"):
+        with pytest.raises(UserError, match=f"cannot import configuration class '{name}'"):
             from_dict(Holder, {"group": {"class": name}})
 
 
