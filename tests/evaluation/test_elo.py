@@ -29,7 +29,7 @@ def test_seats_are_the_same_games():
 
 
 def random_results(rng, players: int, games: int) -> tuple[np.ndarray, np.ndarray]:
-    """Games of players of known ratings: who begins does not matter, no draws."""
+    """Games of players of known ratings, independent of the seat and without draws."""
     ratings = np.concatenate([[0.0], rng.normal(0, 200, players - 1)])
     results = np.zeros((players, players, 3), int)
     for i in range(players):

@@ -20,9 +20,9 @@ def run(tmp_path_factory):
 
 def test_same_seed_same_numbers(run):
     config = EvaluationConfig(episodes=20, num_envs=8)
-    told = []
-    one, other = evaluate(run, config, told.append), evaluate(run, config)
-    assert one.results == other.results == told
+    reported = []
+    one, other = evaluate(run, config, reported.append), evaluate(run, config)
+    assert one.results == other.results == reported
     assert one.statistics == other.statistics
     reseeded = evaluate(run, dataclasses.replace(config, seed=1))
     assert reseeded.results != one.results

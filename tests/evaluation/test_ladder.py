@@ -35,12 +35,12 @@ def ladder():
     """Random play, perfect play, and perfect play that calls itself a checkpoint."""
     random, exact = (make_fixed_player(name, "tic_tac_toe", 0) for name in ("random", "exact"))
     agent = Player("step 3", exact.make, actor_steps=30, learner_step=3)
-    told = []
+    reported = []
     config = LadderConfig(games=40, opponents=("random", "exact"), opening_moves=0)
     ladder = play_ladder(
-        "tic_tac_toe", [random, exact, agent], config, lambda: told.append(len(told))
+        "tic_tac_toe", [random, exact, agent], config, lambda: reported.append(len(reported))
     )
-    assert told == [0, 1, 2]
+    assert reported == [0, 1, 2]
     return ladder
 
 

@@ -28,7 +28,7 @@ def scripted(cells):
 
 
 def test_each_side_has_its_own_memory_and_seat():
-    """Each script completes a row in three moves, so who begins wins."""
+    """Each script completes a row in three moves, so the first player wins."""
     first, second = play(scripted([0, 1, 2]), scripted([3, 4, 5]))
     np.testing.assert_array_equal(first, np.ones(4))
     np.testing.assert_array_equal(second, -np.ones(4))
@@ -42,7 +42,7 @@ def test_memories_start_anew_in_both_seats():
 
 
 def test_parameters_are_arguments():
-    """One compiled match serves all who share `make`: the parameters say which script."""
+    """Players that share `make` share one compiled match; the parameters select the script."""
 
     def make(params):
         def act(key, game, observation, memory, is_first):
