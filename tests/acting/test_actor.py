@@ -90,7 +90,7 @@ def test_actor_records_rows_in_order_with_final_extras():
     loop, runner, adders = make_loop([2, 3])
     for _ in range(5):
         loop.step()
-    # Environment 0 steps with actions 1 2, restarts with (the ignored) 3, goes on with 4. The
+    # Environment 0 steps with actions 1 2, restarts with (the ignored) 3, continues with 4. The
     # row of action 5 waits until the policy has seen what it led to.
     assert adders[0].calls == [
         ("first", 0),
@@ -175,7 +175,7 @@ def wait_until(condition):
     assert condition()
 
 
-def test_asynchronous_client_counts_failures_and_goes_on():
+def test_asynchronous_client_counts_failures_and_retries():
     source = Source()
     client = VariableClient(source, asynchronous=True, period_seconds=0.0)
     assert client.params == 1
@@ -204,3 +204,19 @@ def test_asynchronous_client_never_waits_for_the_learner():
     assert time.monotonic() - started < 2 and client.params == 1
     gate.set()
     wait_until(lambda: client.params == 2)
+
+
+def test_batches_of_wrong_shapes_are_refused():
+    """Each is one line that names the shapes."""
+    actor = Actor(Runner())
+    first = dm_env.TimeStep(np.zeros(2, int), np.zeros(2), np.ones(2), np.zeros((2, 1)))
+    with pytest.raises(AssertionError, match="observe_first"):
+        actor.request(first.observation)
+    actor.observe_first(first)
+    with pytest.raises(AssertionError, match=r"shape prefix.*\(3,\)"):
+        actor.request(np.zeros((3, 1)))
+    action = actor.select_action(first.observation)
+    with pytest.raises(AssertionError, match=r"assert_shape failed.*\(2, 1\)"):
+        actor.observe(action, first._replace(reward=np.zeros((2, 1))))
+    with pytest.raises(AssertionError, match="3 adders for 2 environments"):
+        Actor(Runner(), [None] * 3).observe_first(first)

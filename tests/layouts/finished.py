@@ -1,4 +1,4 @@
-"""What a run of one process has left, without what depends on the speed of the machine."""
+"""Logs and checkpoints of a run, without columns that depend on the speed of the machine."""
 
 import jax
 import numpy as np

@@ -35,7 +35,7 @@ def random_seed(
       run: settings of the run.
       counts: counts at the start of this process; empty unless the run is resumed.
       part: the part that is seeded.
-      indices: numbers that tell apart several of these parts, such as the index of an actor.
+      indices: numbers that distinguish parts of a kind, such as the index of an actor.
       restarts: restarts of the process so far.
     """
     path = (run.seed, counts.get("actor_steps", 0), part, *indices)

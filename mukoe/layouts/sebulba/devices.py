@@ -10,6 +10,16 @@ from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, SebulbaConfig
 
 
+def check_devices(config: SebulbaConfig) -> None:
+    """Checks that all devices of a configuration exist.
+
+    Raises:
+      UserError: a device does not exist.
+    """
+    _devices("actor_devices", config.actor_devices)
+    _devices("learner_devices", config.learner_devices)
+
+
 def actor_devices(config: SebulbaConfig) -> list[jax.Device]:
     """Returns the device of each actor thread.
 

@@ -4,7 +4,7 @@ from mukoe.agents.extensions import FollowsNumUpdates, rollout_of
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
 from mukoe.layouts.common.required_memory import RequiredMemory
-from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
+from mukoe.layouts.sebulba.devices import check_devices, count_updates
 from mukoe.system import check_fits
 from mukoe.types import EnvironmentSpec
 
@@ -20,8 +20,8 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
         devices, the agent does not fit the environment, or memory does not suffice.
     """
     config, num_envs = experiment.sebulba, experiment.run.envs_per_actor
-    actor_devices(config)
-    learners = len(learner_devices(config))
+    check_devices(config)
+    learners = len(config.learner_devices)
     builder = experiment.builder
     if rollout_of(builder) is None:
         if builder.replay.samples_per_insert is None:

@@ -42,7 +42,7 @@ def test_buffered_counters_sum_exactly():
 
 
 class Broken(Counter):
-    """A counter that is away at first."""
+    """Counter that is unavailable at first."""
 
     broken = True
 
@@ -69,20 +69,20 @@ def test_buffered_counter_keeps_what_could_not_be_sent(monkeypatch):
     assert counter.get_counts() == {"actor_steps": 7}
 
 
-def test_a_patient_counter_does_without_its_counter():
+def test_a_client_tolerates_an_unavailable_counter():
     counter = Broken({"actor_steps": 5})
-    patient = FaultTolerantCounterClient(counter)
-    patient.report(loss=1.0)
-    assert patient.get_counts() == {}
+    client = FaultTolerantCounterClient(counter)
+    client.report(loss=1.0)
+    assert client.get_counts() == {}
     counter.broken = False
-    patient.report(loss=2.0)
-    assert patient.get_counts() == {"actor_steps": 5}
+    client.report(loss=2.0)
+    assert client.get_counts() == {"actor_steps": 5}
     counter.broken = True
-    assert patient.get_counts() == {"actor_steps": 5}
+    assert client.get_counts() == {"actor_steps": 5}
     assert counter.snapshot() == ({"actor_steps": 5}, {"loss": 2.0})
 
 
-def test_counts_may_go_back():
+def test_counts_can_be_set_back():
     counter = Counter({"actor_steps": 5, "learner_steps": 9})
     counter.set_counts(learner_steps=4)
     assert counter.get_counts() == {"actor_steps": 5, "learner_steps": 4}

@@ -1,4 +1,4 @@
-"""A run of one process that was interrupted equals one that was not, bit for bit."""
+"""An interrupted and resumed run of one process equals an uninterrupted one, bit for bit."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ STEPS, MIDDLE = 240, 121
 
 @dataclasses.dataclass(frozen=True)
 class ClockConfig:
-    """An environment whose observations never come again."""
+    """Environment whose observations never repeat."""
 
     def make_factory(self):
         return vectorize(lambda seed, evaluation: Clock())
@@ -60,7 +60,7 @@ def train(workdir, resume=False, **settings):
 
 
 def interrupt(workdir, steps, **settings):
-    """A run that is told to stop after so many agent steps, wherever that is."""
+    """Returns a run that was stopped after `steps` agent steps, possibly within an episode."""
     workdir.mkdir(exist_ok=True)
     experiment = longer(**settings).make_experiment()
     run = local.make_run(experiment, local.check(experiment), workdir)
@@ -105,7 +105,7 @@ def test_after_a_kill_the_run_goes_back_to_its_checkpoint_and_is_the_same(uninte
     run = interrupt(workdir, 100)
     kept = shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
     while run.counter.get_counts()["actor_steps"] < 150:
-        run.step()  # It goes on, logs, evaluates, and dies: nobody saves.
+        run.step()  # It continues, logs, evaluates and is killed: nothing is saved.
     run.checkpointer.wait()
     run.logger.close()
     run.evaluator.close()

@@ -1,4 +1,4 @@
-"""The layout of one process: turns, reproducibility, resuming, ends."""
+"""Runs of one process: alternation, reproducibility, resuming, end."""
 
 import dataclasses
 import os
@@ -63,7 +63,7 @@ def test_logs_have_a_row_for_each_period(trained):
     )
 
 
-def test_resuming_goes_on_with_counts_and_logs(tmp_path):
+def test_a_resumed_run_continues_counts_and_logs(tmp_path):
     train(tmp_path)
     before = logged(tmp_path)
     steps = stored_counts(tmp_path)["learner_steps"]

@@ -1,4 +1,4 @@
-"""A tiny experiment of each agent, in an environment whose every step is known."""
+"""A tiny experiment of each agent, in an environment with known steps."""
 
 import dataclasses
 import time
@@ -18,7 +18,7 @@ from mukoe.search.config import SearchConfig
 
 
 class Corridor(dm_env.Environment):
-    """Six steps, each worth its action; what is seen is the seed and the step."""
+    """Six steps, each rewarded by its action; the observation is the seed and the step."""
 
     def __init__(self, seed, pause=0.0):
         self._seed, self._step, self._pause = seed, 0, pause
@@ -45,7 +45,7 @@ class Corridor(dm_env.Environment):
 
 
 def corridors(seeds=None, make=Corridor):
-    """A factory that keeps what seeds it was asked for."""
+    """Returns a factory that appends the seeds of its calls to `seeds`."""
 
     def factory(seed, num_envs, evaluation):
         if seeds is not None and not evaluation:

@@ -1,4 +1,4 @@
-"""Whole runs on the devices of one machine: counts, reproducibility, failures, ends."""
+"""Whole runs on the devices of one machine: counts, reproducibility, failures, end."""
 
 import dataclasses
 import os
@@ -106,7 +106,7 @@ def test_environments_and_keys_of_all_threads_differ(tmp_path):
 
 
 class BrokenError(Exception):
-    """What only the broken environment raises."""
+    """Error of the broken environment alone."""
 
 
 class Broken(Corridor):
@@ -157,8 +157,8 @@ def test_a_log_that_fails_ends_the_run(tmp_path, monkeypatch):
         train(tmp_path, max_actor_steps=10**9)
 
 
-def test_a_slow_log_and_a_slow_evaluation_slow_nobody(tmp_path, monkeypatch):
-    """Both take a second; meanwhile hundreds of rounds go on."""
+def test_a_slow_log_and_a_slow_evaluation_do_not_delay_the_learner(tmp_path, monkeypatch):
+    """Both take a second; meanwhile the learner makes many rounds."""
     write = RunLogger.write
     busy = []
 
@@ -218,7 +218,7 @@ def test_an_actor_that_hangs_does_not_keep_the_run_from_ending(tmp_path, monkeyp
     never.set()
 
 
-def test_a_resumed_run_goes_on_with_counts_and_other_episodes(tmp_path):
+def test_a_resumed_run_continues_counts_with_other_episodes(tmp_path):
     seeds = []
     train(tmp_path, factory=corridors(seeds))
     before, first = stored_counts(tmp_path), seeds[1:]
