@@ -64,6 +64,7 @@ def run_block(code, folder):
             ("--config.agent.penalty=0.001", *SMALL),
             "penalty",
         ),
+        ("own_agent.md", "own_parts.py", SMALL, "policy_loss"),
     ],
 )
 def test_the_file_of_a_page_trains_and_is_evaluated(tmp_path, page, name, flags, column):

@@ -16,6 +16,7 @@ from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.targets import UnrollTargets
 from mukoe.networks.prediction import Prediction
+from mukoe.shapes import check_shape
 from mukoe.types import Array, LossExtra, Sample
 
 
@@ -93,10 +94,13 @@ def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size:
       batch_size: `B`.
 
     Raises:
-      AssertionError: the logits are not `[B, A]` and `[B, bins]`.
+      UserError: the logits are not `[B, A]` and `[B, bins]`.
     """
-    chex.assert_shape(prediction.policy_logits, (batch_size, networks.num_actions))
-    chex.assert_shape(prediction.value_logits, (batch_size, networks.value_encoding.num_bins))
+    num_bins = networks.value_encoding.num_bins
+    check_shape(
+        "policy_logits [B, A]", prediction.policy_logits, (batch_size, networks.num_actions)
+    )
+    check_shape("value_logits [B, bins]", prediction.value_logits, (batch_size, num_bins))
 
 
 def policy_entropy(logits: Array) -> Array:

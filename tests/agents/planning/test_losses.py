@@ -73,7 +73,7 @@ def evaluate(change):
 )
 def test_predictions_of_a_wrong_shape_are_refused_in_one_line(change):
     evaluate(lambda p: p)
-    with pytest.raises(AssertionError, match="has shape .* but expected") as error:
+    with pytest.raises(UserError, match="_logits .* must have shape .*, not") as error:
         evaluate(change)
     assert "\n" not in str(error.value).strip()
 
