@@ -149,8 +149,9 @@ def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> N
 
 def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
     try:
+        from mukoe.layouts.distributed.graph import make_graph
         from mukoe.layouts.distributed.runtimes.launchpad import launcher
-        from mukoe.layouts.distributed.runtimes.launchpad import program as graph
+        from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
     except ImportError as error:
         raise UserError(
             "--layout=distributed needs the extra 'distributed' (Linux, Python 3.10): "
@@ -161,17 +162,19 @@ def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
     if flags.FLAGS.lp_launch_type == "vertex_ai":
         launcher.leave(_launch_on_vertex(config, config_filename))
     experiment = config.make_experiment()
-    spec = graph.check(experiment)
+    graph = make_graph(experiment)
     launcher.allow_connections(experiment)
     workdir = _prepare(config, config_filename)
-    program, counter = graph.make_program(experiment, spec, workdir, RESUME.value)
+    program, counter = make_program(graph, workdir, RESUME.value)
     status = launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
     launcher.leave(status)
 
 
 def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
+    from mukoe.layouts.distributed.graph import make_graph
+    from mukoe.layouts.distributed.placement import place_inference
     from mukoe.layouts.distributed.ray.cluster import RayClusterConfig
-    from mukoe.layouts.distributed.runtimes.launchpad import program as graph
+    from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
 
     try:
         from mukoe.layouts.distributed.ray import launcher as ray_launcher
@@ -183,12 +186,12 @@ def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
         cluster = _load(CLUSTER, RayClusterConfig)
     else:
         cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
-    experiment = graph.place_inference(config.make_experiment(), cluster.inference.has_accelerator)
-    spec = graph.check(experiment, cluster.memory_of)
+    experiment = place_inference(config.make_experiment(), cluster.inference.has_accelerator)
+    graph = make_graph(experiment, cluster.memory_of)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_filename)
-        program, counter = graph.make_program(experiment, spec, workdir, RESUME.value)
+        program, counter = make_program(graph, workdir, RESUME.value)
         return ray_launcher.launch(program, counter, experiment, workdir, cluster)
 
 

@@ -12,7 +12,12 @@ from pathlib import Path
 import mukoe
 
 BLOCKED = ("tensorflow", "reverb", "launchpad", "acme", "courier")
-DISTRIBUTED = ("mukoe.replay.reverb", "mukoe.layouts.distributed")
+DISTRIBUTED = (
+    "mukoe.replay.reverb",
+    "mukoe.layouts.distributed.ray",
+    "mukoe.layouts.distributed.runtimes",
+    "mukoe.layouts.distributed.vertex",
+)
 """The modules, or packages, that are not of the core."""
 
 _IMPORT_ALL = """

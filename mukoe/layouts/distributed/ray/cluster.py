@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from msgspec import Meta
 from mukoe.configuration.bounds import NonNegativeFloat, NonNegativeInt, Seconds
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.distributed.graph import MachineMemory
 
 _OF_RAY = ("CPU", "GPU", "TPU", "memory")
 
@@ -104,24 +103,14 @@ class RayClusterConfig(Validated):
         """Returns the resources of a group of the program."""
         return getattr(self, group)
 
-    def memory_of(self, group: str) -> int | None:
-        """Bytes that a node of a group may count on.
+    def memory_of(self, group: str) -> int | MachineMemory:
+        """Returns the memory that a node of a group may use: its reservation in bytes.
 
-        Without a reservation any machine may get it, so that nothing is known; but a replay is
-        the larger the longer it runs, and has to fit where the program is started.
+        Without a reservation any machine may run the node, so that its memory is unknown. Replay
+        is checked against this machine's memory, since it grows while the program runs.
         """
-        unknown = None if group == "replay" else sys.maxsize
-        return self.of(group).memory_bytes or unknown
-
-
-def group_sizes(experiment: ExperimentConfig) -> dict[str, int]:
-    """How many nodes each group of the program has; `auto` inference is decided."""
-    distributed = experiment.distributed
-    sizes = {"replay": 1, "counter": 1, "learner": 1, "evaluator": 1}
-    sizes["actor"] = distributed.num_actors
-    if distributed.inference != "local":
-        sizes["inference"] = distributed.num_inference_servers
-    return sizes
+        without = MachineMemory.THIS_MACHINE if group == "replay" else MachineMemory.UNKNOWN
+        return self.of(group).memory_bytes or without
 
 
 def check_resources(

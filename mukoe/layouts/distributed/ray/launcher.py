@@ -31,13 +31,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import ExperimentConfig  # noqa: E402
+from mukoe.layouts.distributed.placement import group_sizes  # noqa: E402
 from mukoe.layouts.distributed.ray import addresses as ray_addresses  # noqa: E402
 from mukoe.layouts.distributed.ray import host as ray_host  # noqa: E402
 from mukoe.layouts.distributed.ray.cluster import (  # noqa: E402
     RayClusterConfig,
     check_resources,
     describe_amounts,
-    group_sizes,
     machines_for,
 )
 from mukoe.layouts.distributed.ray.process import RayNode, RayProcess  # noqa: E402

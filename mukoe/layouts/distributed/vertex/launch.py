@@ -8,11 +8,9 @@ from typing import Any
 
 from mukoe.configuration import prepare_workdir
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.distributed.runtimes.launchpad.program import (
-    check,
-    make_program,
-    place_inference,
-)
+from mukoe.layouts.distributed.graph import make_graph
+from mukoe.layouts.distributed.placement import place_inference
+from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
 from mukoe.layouts.distributed.runtimes.launchpad.standalone_node import standalone_nodes
 from mukoe.layouts.distributed.vertex import account as accounts
 from mukoe.layouts.distributed.vertex.cluster import (
@@ -93,12 +91,8 @@ def _pools(
 ) -> list[Pool]:
     mounted = accounts.mounted(*accounts.split_workdir(workdir))
     experiment = place_inference(experiment, cluster.inference.accelerator is not None)
-    program, counter = make_program(
-        experiment,
-        check(experiment, lambda group: int(getattr(cluster, group).memory_gib * 2**30)),
-        mounted,
-        name=_TITLE,
-    )
+    graph = make_graph(experiment, lambda group: int(getattr(cluster, group).memory_gib * 2**30))
+    program, counter = make_program(graph, mounted, name=_TITLE)
     nodes = standalone_nodes(program, counter, mounted, files)
     with code_folder(cluster) as code:
         resources = xm_resources(cluster, program.groups, code, locks_folder())

@@ -11,15 +11,14 @@ import pytest
 from mukoe.configuration import load_config_file
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import DistributedConfig, ExperimentConfig
+from mukoe.layouts.distributed.placement import group_sizes, place_inference
 from mukoe.layouts.distributed.ray import addresses as ray_addresses
 from mukoe.layouts.distributed.ray.cluster import (
     GroupResources,
     RayClusterConfig,
     check_resources,
-    group_sizes,
     machines_for,
 )
-from mukoe.layouts.distributed.runtimes.launchpad.program import place_inference
 from tests.configuration.fuzzed import leaves, refusal
 
 ROOT = Path(__file__).parents[4]

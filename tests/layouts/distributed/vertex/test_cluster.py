@@ -10,7 +10,7 @@ pytest.importorskip("xmanager")
 from mukoe.configuration import load_config_file  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import DistributedConfig, ExperimentConfig  # noqa: E402
-from mukoe.layouts.distributed.runtimes.launchpad.program import place_inference  # noqa: E402
+from mukoe.layouts.distributed.placement import place_inference  # noqa: E402
 from mukoe.layouts.distributed.vertex.cluster import (  # noqa: E402
     Machine,
     VertexClusterConfig,

@@ -104,7 +104,7 @@ def test_a_build_context_has_what_its_dockerfile_copies(gpu, pool):
     (code,) = [path for path in folder.iterdir() if path.is_dir()]
     lock = (ROOT / "requirements" / f"container-{platform}.txt").read_bytes()
     assert (code / "requirements.txt").read_bytes() == lock
-    for name in ("process_entry.py", "job.pkl", "mukoe/layouts/distributed/nodes/all_nodes.py"):
+    for name in ("process_entry.py", "job.pkl", "mukoe/layouts/distributed/nodes/learner.py"):
         assert (code / name).is_file()
     sources = [line.split()[1:-1] for line in lines if line.startswith("COPY")]
     assert sources and all((folder / source).exists() for line in sources for source in line)
@@ -122,9 +122,7 @@ def test_a_folder_with_something_in_it_is_refused(cpu):
 
 
 def test_a_replay_that_its_machine_cannot_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "mukoe.layouts.distributed.runtimes.launchpad.program._PIXEL_COMPRESSION", 1
-    )
+    monkeypatch.setattr("mukoe.layouts.distributed.graph._PIXEL_COMPRESSION", 1)
     config = load_config_file(CONFIG)
     replay = dataclasses.replace(config.agent.replay, capacity=10**9)
     config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, replay=replay))

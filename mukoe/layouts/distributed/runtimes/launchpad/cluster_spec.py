@@ -3,6 +3,7 @@
 They come as Vertex AI gives them, and the node runs as there: by Launchpad's `process_entry`.
 """
 
+import functools
 import json
 import os
 import sys
@@ -16,7 +17,8 @@ from launchpad.launch import serialization
 
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.distributed.runtimes.launchpad.program import check, make_program
+from mukoe.layouts.distributed.graph import MachineMemory, make_graph
+from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
 from mukoe.layouts.distributed.runtimes.launchpad.standalone_node import standalone_nodes
 
 VARIABLE = "CLUSTER_SPEC"
@@ -60,10 +62,8 @@ def become_node(
     Raises:
       UserError: the program has no such node, or the spec has not its nodes.
     """
-    # Every node needs the memory for itself alone.
-    memory = {group: None}
-    spec_of_environment = check(experiment, lambda node: memory.get(node, sys.maxsize))
-    program, counter = make_program(experiment, spec_of_environment, workdir)
+    graph = make_graph(experiment, functools.partial(_memory_of, group))
+    program, counter = make_program(graph, workdir)
     nodes = standalone_nodes(program, counter, workdir)
     _check(spec, {name: len(members) for name, members in nodes.items()}, group, index)
     for name, members in nodes.items():
@@ -79,6 +79,11 @@ def become_node(
         [sys.executable, *entry, f"--data_file={data_file}"],
         {**os.environ, VARIABLE: json.dumps(task)},
     )
+
+
+def _memory_of(own_group: str, group: str) -> MachineMemory:
+    """Returns the memory of a group's machine; only that of this node's is known."""
+    return MachineMemory.THIS_MACHINE if group == own_group else MachineMemory.UNKNOWN
 
 
 def _check(spec: ClusterSpec, sizes: Mapping[str, int], group: str, index: int) -> None:

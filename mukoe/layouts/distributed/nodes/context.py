@@ -1,0 +1,58 @@
+"""Description of the run that all nodes share."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.seeds import SeededPart, random_seed
+from mukoe.layouts.distributed.nodes.runtime import ReplayService, Runtime
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.handle import Replay
+from mukoe.types import EnvironmentSpec, Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeContext:
+    """Description of the run, and the services of its runtime.
+
+    runtime: services of the runtime.
+    experiment: agent, environment and settings.
+    environment_spec: spec of one environment.
+    workdir: directory of the logs and checkpoints.
+    counts: counts at the start of the program; empty unless the run is resumed.
+    saves_replay: True if checkpoints hold the replay.
+    """
+
+    runtime: Runtime
+    experiment: ExperimentConfig
+    environment_spec: EnvironmentSpec
+    workdir: Path
+    counts: Mapping[str, int]
+    saves_replay: bool = False
+
+    @property
+    def resumes(self) -> bool:
+        """True if the workdir may hold a checkpoint to resume from."""
+        return bool(self.counts) or self.runtime.restarts > 0
+
+    def make_policy(self) -> Policy:
+        """Makes the agent's policy for acting."""
+        builder = self.experiment.builder
+        networks = builder.make_networks(self.environment_spec)
+        return builder.make_policy(networks, self.environment_spec)
+
+    def connect_replay(self, service: ReplayService, policy: Policy) -> Replay:
+        """Returns the handle of the replay, with the rows of a policy."""
+        return service.connect(row_spec(self.environment_spec, policy.extras_spec))
+
+    def random_seed(self, part: SeededPart, *indices: int) -> int:
+        """Returns the seed of a part of the run; it changes with each resume and restart."""
+        restarts = self.runtime.restarts
+        return random_seed(self.experiment.run, self.counts, part, *indices, restarts=restarts)
+
+    def random_key(self, part: SeededPart, *indices: int) -> jax.Array:
+        """Returns the key of `random_seed`."""
+        return jax.random.PRNGKey(self.random_seed(part, *indices))

@@ -1,0 +1,101 @@
+"""Checks of an experiment and of its placement before the program starts."""
+
+import dataclasses
+
+import pytest
+
+from mukoe import system as memory
+from mukoe.acting.inference import InferenceConfig
+from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.errors import UserError
+from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
+from mukoe.layouts.distributed.graph import MachineMemory, make_graph
+from tests.configuration.fuzzed import HUGE
+
+HUGE_REPLAY = MuZeroConfig(replay=PlanningReplayConfig(capacity=100_000_000))
+
+
+class UnsplitBuilder(MuZeroBuilder):
+    def make_policy(self, networks, environment_spec, evaluation=False):
+        return super().make_policy(networks, environment_spec, evaluation).replace(split=None)
+
+
+def make(builder=MuZeroBuilder, memory_of=None, **distributed):
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(),
+        run=RunConfig(envs_per_actor=8),
+        distributed=DistributedConfig(**distributed),
+    ).make_experiment()
+    experiment = dataclasses.replace(experiment, builder=builder(MuZeroConfig()))
+    return make_graph(experiment, memory_of)
+
+
+def test_a_policy_without_parts_cannot_be_split():
+    with pytest.raises(UserError, match="inference=split needs .* UnsplitBuilder does not make"):
+        make(UnsplitBuilder, inference="split")
+    make(UnsplitBuilder, inference="server")
+
+
+def test_the_environments_of_an_actor_fit_into_a_batch():
+    with pytest.raises(UserError, match="envs_per_actor 8 must not be above .* 4"):
+        make(inference="server", server=InferenceConfig(max_batch_size=4))
+
+
+@pytest.mark.parametrize(
+    "port, bounds", [(0, "1 to 65535"), (-1, "1 to 65535"), (65535, "1 to 65534, .*")]
+)
+def test_ports_must_exist(port, bounds):
+    with pytest.raises(UserError, match=f"prometheus_port must be from {bounds}, not {port}"):
+        DistributedConfig(prometheus_port=port, num_inference_servers=2)
+
+
+def test_a_replay_that_does_not_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
+    with pytest.raises(UserError, match="replay of 100000000 items needs .* lower the capacity"):
+        make(lambda _: MuZeroBuilder(HUGE_REPLAY))
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"num_actors": HUGE}, f"a program of {HUGE + 1} nodes needs .* lower distributed"),
+        ({"num_inference_servers": HUGE}, f"a program of {HUGE + 2} nodes needs"),
+        ({"prefetch_size": HUGE}, f"learning from {HUGE + 1} x 64 sequences needs"),
+    ],
+)
+def test_what_does_not_fit_is_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        make(**fields)
+
+
+def test_machines_elsewhere_have_memory_of_their_own(monkeypatch):
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=MuZeroConfig(),
+        distributed=DistributedConfig(num_actors=1000),
+    ).make_experiment()
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
+    with pytest.raises(UserError, match="a program of 1001 nodes needs"):
+        make_graph(experiment)
+    make_graph(experiment, lambda group: 1 << 30)
+    with pytest.raises(UserError, match="replay of 100000 items needs"):
+        make_graph(experiment, lambda group: 1 << (20 if group == "replay" else 30))
+
+
+def test_unknown_memory_is_not_checked(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
+    memory_of = {"replay": MachineMemory.UNKNOWN}
+    graph = make(
+        lambda _: MuZeroBuilder(HUGE_REPLAY),
+        memory_of=lambda group: memory_of.get(group, MachineMemory.THIS_MACHINE),
+    )
+    assert graph.replay_bytes > 1 << 30
+    with pytest.raises(UserError, match="replay of 100000000 items needs"):
+        make(
+            lambda _: MuZeroBuilder(HUGE_REPLAY),
+            memory_of=lambda group: MachineMemory.THIS_MACHINE,
+        )
