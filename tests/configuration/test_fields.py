@@ -77,7 +77,7 @@ def test_json_round_trip(config):
 
 
 @pytest.mark.parametrize("part", [Short(1), Long(1, 2)])
-def test_members_of_a_union_are_told_apart_by_their_fields(part):
+def test_members_of_a_union_are_distinguished_by_their_fields(part):
     assert from_dict(Either, to_dict(Either(part))) == Either(part)
 
 

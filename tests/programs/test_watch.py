@@ -147,7 +147,7 @@ def test_mistakes_are_one_line(flags, message):
 @pytest.mark.slow
 def test_mistakes_about_a_run(cartpole, tmp_path):
     for flags, message in [
-        (["--play=terminal"], "--play is for board games of two players"),
+        (["--play=terminal"], "--play needs a run of a two-player board game"),
         ([f"--tree={tmp_path / 't.svg'}", "--tree_step=1000"], "the episode ends before step 1000"),
     ]:
         error = watch(cartpole, *flags, status=2)
