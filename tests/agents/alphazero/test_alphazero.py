@@ -181,9 +181,7 @@ def test_the_search_needs_the_whole_network():
 
 def test_another_game_than_the_environment_is_refused():
     config = dataclasses.replace(CONFIG, environment=PgxConfig("connect_four"))
-    with pytest.raises(
-        UserError, match="agent.game is 'tic_tac_toe', but the environment"
-    ):
+    with pytest.raises(UserError, match="agent.game is 'tic_tac_toe', but the environment"):
         local.check(config.make_experiment())
 
 
