@@ -31,7 +31,7 @@ NUM_ENVS = 4
 
 
 class Setup(NamedTuple):
-    """What the replay of a config file needs."""
+    """Parts of a config that replay needs."""
 
     config: TrainingConfig
     builder: ActorLearnerBuilder
@@ -112,12 +112,12 @@ def feed(adders: Sequence[Any], steps: Sequence[Step]) -> Iterator[int]:
 class ReplayProcess(LineProcess):
     """A replay server in another process; a context manager.
 
-    client: of the server.
-    pid: of its process.
+    client: client of the server.
+    pid: identifier of its process.
     """
 
     def __init__(self, core: int, *flags: str):
-        """Starts it; `flags` are those of this file."""
+        """Starts the process on a core, with `flags` of this file."""
         self._folder = tempfile.TemporaryDirectory(prefix="mukoe-benchmark-")
         arguments = [__file__, f"--core={core}", *flags, f"--output={self._folder.name}"]
         super().__init__(arguments, "the replay server", stderr=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ _POLL_SECONDS = 1.0
 
 
 class EvaluatorNode:
-    """Evaluates the newest parameters after every `run.evaluation_period` agent steps."""
+    """Evaluates the newest parameters every `run.evaluation_period` agent steps; never for 0."""
 
     def __init__(self, context: NodeContext, counter: Counter, learner: VariableSource):
         """Stores the peers; `run` makes the evaluator.
@@ -56,7 +56,7 @@ class EvaluatorNode:
             next_at = 0  # an evaluation may have been due in the meantime
         while not self._stop.wait(_POLL_SECONDS):
             counts = self._counter.get_counts()
-            if not counts or counts.get("actor_steps", 0) < next_at:
+            if not period or not counts or counts.get("actor_steps", 0) < next_at:
                 continue
             next_at = counts.get("actor_steps", 0) + period
             if not fetch_parameters(variables, context.runtime, self._stop):
