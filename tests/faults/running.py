@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from mukoe.layouts.distributed.supervision.supervisor import label_of
+from mukoe.layouts.distributed.supervision.node import label_of
 from mukoe.learning.checkpoint import Checkpointer
 from tests.real_programs import processes_of, rows
 

@@ -35,7 +35,7 @@ def test_killed_in_mid_run(program, node):
 @pytest.mark.parametrize("node", NODES)
 def test_stopped_in_mid_run(program, node):
     check_goes_on(program, node, lambda: program.hurt(node, signal.SIGSTOP))
-    assert f"node {node} gave no sign of life for 30 s" in program.output
+    assert f"node {node} sent no heartbeat for 30 s" in program.output
 
 
 def test_a_killed_fork_server_takes_its_nodes_along_and_all_come_back(program):

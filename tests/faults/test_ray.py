@@ -64,7 +64,7 @@ def test_a_killed_process_comes_back_on_its_machine(program, node):
 
 def test_a_stopped_process_is_killed_and_comes_back(program):
     check_goes_on(program, "actor_1", lambda: program.hurt("actor_1", signal.SIGSTOP))
-    assert "node actor_1 gave no sign of life for 30 s: restart" in program.output
+    assert "node actor_1 sent no heartbeat for 30 s: restart" in program.output
 
 
 def test_a_killed_ray_worker_takes_its_process_with_it_and_both_come_back(program):

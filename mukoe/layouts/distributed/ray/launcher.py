@@ -41,9 +41,11 @@ from mukoe.layouts.distributed.ray.cluster import (  # noqa: E402
     machines_for,
 )
 from mukoe.layouts.distributed.ray.process import RayNode, RayProcess  # noqa: E402
-from mukoe.layouts.distributed.runtimes.launchpad.launcher import Processes, run_to_end  # noqa: E402
+from mukoe.layouts.distributed.runtimes.launchpad.launcher import run_to_end  # noqa: E402
+from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun  # noqa: E402
 from mukoe.layouts.distributed.supervision import supervised  # noqa: E402
-from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor, label_of  # noqa: E402
+from mukoe.layouts.distributed.supervision.node import label_of  # noqa: E402
+from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor  # noqa: E402
 from mukoe.observability.progress import ProgressLine  # noqa: E402
 
 _CONNECT_SECONDS = 10.0
@@ -75,7 +77,7 @@ def launch(
     """
     _check_workdir(workdir, [m for m in _machines() if _is_of_use(m, program, cluster)])
     nodes = make_nodes(program, experiment, cluster)
-    start = functools.partial(_RayProcesses, workdir, nodes, experiment, cluster)
+    start = functools.partial(_RayRun, workdir, nodes, experiment, cluster)
     return run_to_end(start, counter, experiment, workdir)
 
 
@@ -150,7 +152,7 @@ def make_nodes(
     return nodes
 
 
-class _RayProcesses(Processes):
+class _RayRun(ProcessRun):
     """A program of processes on the machines of a cluster."""
 
     def __init__(
@@ -183,7 +185,7 @@ class _RayProcesses(Processes):
         super().__init__(workdir, line, supervise)
 
     def poll(self, actor_steps: int) -> None:
-        """Also looks what has come from the machines."""
+        """Receives the state of the processes from their machines too; see `Run.poll`."""
         for process in self._processes.values():
             process.poll()
         if self._addresses != self._known:

@@ -45,10 +45,6 @@ class RayNode:
     threads: int
     place: Place | None = None
 
-    # A supervisor's commands have these, too; what runs is decided on the node's machine.
-    command_as_list: list[str] = dataclasses.field(default_factory=list)
-    env_overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
 
 class RayProcess:
     """A `Process` in an actor of Ray. It is never waited for: `poll` looks how far things are.

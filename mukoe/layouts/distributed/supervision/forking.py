@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mukoe.layouts.distributed.supervision import fork_server
 from mukoe.layouts.distributed.supervision.fork_server import MESSAGE_BYTES, Reply, Request
+from mukoe.layouts.distributed.supervision.node import LocalCommand
 from mukoe.layouts.distributed.supervision.process import (
     BoundProcess,
     HeartbeatPipe,
@@ -24,7 +25,6 @@ from mukoe.layouts.distributed.supervision.process import (
     describe_exit,
     open_log,
 )
-from mukoe.layouts.distributed.supervision.supervisor import Command
 
 _ANSWER_SECONDS = 20.0
 _IMPORT_SECONDS = 300.0
@@ -46,7 +46,9 @@ class ForkingStarter:
         self._servers: dict[tuple, ForkServer] = {}
         self._numbers = itertools.count()
 
-    def __call__(self, command: Command, environment: Mapping[str, str], log_path: Path) -> Process:
+    def __call__(
+        self, command: LocalCommand, environment: Mapping[str, str], log_path: Path
+    ) -> Process:
         """Starts a command, the interpreter with a script."""
         variables = tuple(sorted(command.env_overrides.items()))
         server = self._servers.get(variables)

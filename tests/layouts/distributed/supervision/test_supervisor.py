@@ -109,7 +109,7 @@ def test_a_stopped_process_is_killed_and_started_again(supervise):
     first = process(made, "replay")
     first.send_signal(signal.SIGSTOP)
     poll_until(made, lambda: made.restarts["replay"] == 1)
-    assert made.reported[0].reason == "gave no sign of life for 1 s"
+    assert made.reported[0].reason == "sent no heartbeat for 1 s"
     assert first.returncode == -signal.SIGKILL
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import launchpad as lp
 
 from mukoe.layouts.distributed.supervision import supervised
-from mukoe.layouts.distributed.supervision.supervisor import SERVING, label_of
+from mukoe.layouts.distributed.supervision.node import SERVING, label_of
 from mukoe.system import write_atomically
 
 _POLL_SECONDS = 1.0
