@@ -1,7 +1,7 @@
-"""Replay: one declaration of what is stored, and two places that keep it.
+"""Replay: one declaration and two storages.
 
 `in_process` is NumPy, seeded, for layouts of one process; `reverb` (imported by name, it
-needs dm-reverb) is for the distributed layout.
+requires dm-reverb) is for the distributed layout.
 """
 
 from mukoe.replay.declaration import ReplayDeclaration, row_spec, zero_row

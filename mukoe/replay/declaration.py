@@ -1,23 +1,4 @@
-"""What an agent says about its replay, whoever keeps the data.
-
-The time line of one episode of `L` actions in one stream, here with `L = 4`, history
-`H = 2` and items of `S = 3` rows (digits are `t`, the steps of the episode):
-
-    stored rows      _ _ 0 1 2 3 F _        _  padding: zeros, mask 0
-    mask             0 0 1 1 1 1 0 0        F  final row: the last observation and the
-                                               policy's extras there, mask 0
-    item of t = 0    _ _ 0 1 2
-    item of t = 1      _ 0 1 2 3            added as soon as row t + S - 1 is complete
-    item of t = 2        0 1 2 3 F          added at the end of the episode
-    item of t = 3          1 2 3 F _        added at the end of the episode
-
-Each `t` in `0 .. L-1` starts exactly one item of `H + S` rows, `t - H .. t + S - 1`,
-however short the episode; with a period `P`, each `t` that is a multiple of `P`. The first
-`H` rows are only for stacking frames; row `H` of an item is its step `t`. There are `H`
-padding rows before the episode and `S - 2` after its final row (the item of the last action
-holds that action and the final row already). Every row is stored once, whatever the number
-of items that it is part of.
-"""
+"""Declaration of a replay: the stored sequences, their sampling and its rate."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -28,45 +9,45 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import EnvironmentSpec, Row, is_continuous
+from mukoe.types import EnvironmentSpec, Nest, Row, is_continuous
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayDeclaration:
-    """What is stored, how it is sampled, and how fast.
+    """Declaration of a replay; `mukoe.replay.sequences` draws its items.
 
     Raises:
-      UserError: if a field cannot be, or two of them cannot be together.
+      UserError: if a field is out of bounds or contradicts another one.
     """
 
-    # Rows of an item from its own step on: unroll_steps + td_steps + 1.
+    # Rows of an item from its own step onwards: unroll_steps + td_steps + 1.
     sequence_length: int
-    # Items that are kept; the oldest leave first.
+    # Largest number of items; the oldest are removed first.
     capacity: int
-    # Items that must be there before the first sample.
+    # Items that must be added before the first sample.
     min_size: int
-    # Items in a sample.
+    # Number of items in a sample.
     batch_size: int
-    # Rows before the item's own step, for stacking frames (frames - 1).
+    # Rows before the item's own step, to stack frames (frames - 1).
     history: int = 0
-    # Rows of an item, from its first on, whose observations are sampled; None for all. The
+    # Leading rows of an item whose observations are sampled; None for all. The
     # observations of a sample are `[B, observed_rows, ...]`, everything else is `[B, T, ...]`.
     observed_rows: int | None = None
     # Steps from one item of an episode to the next; 1 is an item for each step.
     period: int = 1
-    # Share of a sample that is fresh: the newest of the items that were not fresh before. A
-    # sample waits until there are enough of them.
+    # Fraction of fresh items in a sample: the newest items that were not fresh before. A sample
+    # waits until there are enough of them.
     online_fraction: float = 0.0
-    # How often an item is sampled on average; None lets both sides run freely.
+    # Average number of samples of an item; None disables the rate limit.
     samples_per_insert: float | None = None
-    # How far samples may run ahead of or behind `samples_per_insert`, as a fraction of the
-    # first `min_size` items.
+    # Tolerance of `samples_per_insert` in both directions, as a fraction of the first `min_size`
+    # items.
     samples_per_insert_tolerance: float = 0.1
-    # 'uniform', or 'prioritized': with probability priority**exponent / sum.
+    # Sampler: 'uniform', or 'prioritized' with probability priority**exponent / sum.
     sampler: Literal["uniform", "prioritized"] = "uniform"
-    # The exponent α of the prioritized sampler.
+    # Exponent α of the prioritized sampler.
     priority_exponent: float = 1.0
-    # The priority of a new item, from its NumPy rows `[S, ...]` (no history); None is 1.
+    # Priority of a new item, a function of its NumPy rows `[S, ...]` (no history); None is 1.
     initial_priority: Callable[[Row], float] | None = None
     # Name of the table.
     table: str = "replay"
@@ -143,24 +124,24 @@ class ReplayDeclaration:
 
     @property
     def item_length(self) -> int:
-        """Rows of an item, its history included (`T` of a sample)."""
+        """Number of rows of an item, its history included (`T` of a sample)."""
         return self.history + self.sequence_length
 
     @property
     def fresh_items(self) -> int:
-        """Items of a sample that are fresh."""
+        """Number of fresh items in a sample."""
         return round(self.online_fraction * self.batch_size)
 
     @property
     def fresh_capacity(self) -> int:
-        """Items that wait to be fresh; with more, the oldest no longer count."""
+        """Largest number of items that wait to be sampled as fresh ones; the oldest are dropped."""
         return self.min_size if self.fresh_items else 0
 
     @property
     def error_buffer(self) -> float:
-        """By how many samples the two sides may differ from `samples_per_insert`.
+        """Largest difference from `samples_per_insert`, in samples.
 
-        Wide enough for two batches, or the side that waits could wait for ever.
+        At least two batches: with less, both sides could wait for each other.
         """
         ratio = self.samples_per_insert or 1.0
         tolerance = self.samples_per_insert_tolerance * self.min_size * ratio
@@ -172,8 +153,14 @@ def _check(good: bool, name: str, value: object, right: str) -> None:
         raise UserError(f"replay: {name} is {value!r}; it must be {right}")
 
 
-def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, specs.Array]) -> Row:
-    """Returns a `Row` of `dm_env.specs.Array`, one step without batch or time axes."""
+def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, Nest]) -> Row:
+    """Returns a `Row` of `dm_env.specs.Array`, one step without batch or time axes.
+
+    Args:
+      environment_spec: spec of one environment.
+      extras_spec: specs of the stored extras, each an array or a nest of arrays, such as a policy
+        `[A]`, or the probabilities `[K]` of candidates with their actions `[K, D]`.
+    """
 
     def plain(spec: specs.Array) -> specs.Array:
         return specs.Array(spec.shape, spec.dtype, spec.name)
@@ -185,7 +172,7 @@ def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, specs.
         reward=specs.Array((), np.float32, "reward"),
         discount=specs.Array((), np.float32, "discount"),
         mask=specs.Array((), np.float32, "mask"),
-        extras={name: plain(spec) for name, spec in extras_spec.items()},
+        extras={name: jax.tree.map(plain, spec) for name, spec in extras_spec.items()},
     )
 
 
@@ -195,18 +182,18 @@ def zero_row(row_spec: Row) -> Row:
 
 
 def check_final_extras(extras: Mapping | None, discount: float, names: Iterable[str]) -> None:
-    """Checks what is given for the final row of an episode.
+    """Checks the extras of the final row of an episode.
 
     Args:
-      extras: of the policy at the last observation, or None to store zeros.
-      discount: the environment's at the last step, 0 if the episode terminated.
-      names: of the extras that are stored.
+      extras: extras of the policy at the last observation, or None to store zeros.
+      discount: discount of the environment at the last step, 0 if the episode terminated.
+      names: names of the stored extras.
 
     Raises:
       ValueError: if a truncated episode comes without the extras to bootstrap from.
     """
     if extras is None and discount != 0 and any(names):
         raise ValueError(
-            "the episode was truncated (its last discount is not 0), so its value goes on "
-            "after the last observation: pass the policy's final_extras"
+            "the episode was truncated (its last discount is not 0), so its return is "
+            "bootstrapped at the last observation: pass the policy's final_extras"
         )

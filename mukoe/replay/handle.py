@@ -6,7 +6,7 @@ from typing import Protocol
 import dm_env
 import numpy as np
 
-from mukoe.types import Sample
+from mukoe.types import Nest, Sample
 
 
 def never() -> bool:
@@ -23,8 +23,8 @@ class Adder(Protocol):
         self,
         action: np.ndarray,
         next_timestep: dm_env.TimeStep,
-        extras: Mapping[str, np.ndarray],
-        final_extras: Mapping[str, np.ndarray] | None = None,
+        extras: Mapping[str, Nest],
+        final_extras: Mapping[str, Nest] | None = None,
     ) -> None: ...
 
     def reset(self, timeout_ms: int | None = None) -> None: ...

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mukoe.replay.sum_tree import SumTree
+from mukoe.replay.in_process.sum_tree import SumTree
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 100, 1025])
@@ -52,5 +52,5 @@ def test_refuses_what_is_no_weight(weight):
 
 
 def test_an_empty_tree_has_nothing_to_draw():
-    with pytest.raises(ValueError, match="nothing to draw"):
+    with pytest.raises(ValueError, match="cannot be sampled"):
         SumTree(4).sample(np.array([0.5]))

@@ -1,4 +1,4 @@
-"""Rows in preallocated arrays, each in whatever slot was free."""
+"""Rows in preallocated arrays, each in any free slot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,27 +14,27 @@ PADDING = 0
 
 
 class RowPool:
-    """Room for `num_rows` rows of the types in `row_spec`, the padding row included."""
+    """Pool of `num_rows` rows with the specs in `row_spec`, the padding row included."""
 
     def __init__(self, row_spec: Row, num_rows: int):
         leaves, self._treedef = jax.tree.flatten(row_spec)
         self._num_observations = len(jax.tree.leaves(row_spec.observation))
         self._names = [spec.name or f"leaf {i}" for i, spec in enumerate(leaves)]
         self._shapes = [tuple(spec.shape) for spec in leaves]
-        # The operating system gives the memory as rows are written.
+        # The operating system provides the memory as rows are written.
         self._leaves = [np.zeros((num_rows, *spec.shape), spec.dtype) for spec in leaves]
         self.num_rows = num_rows
         self._free: list[int] = []
-        self._fresh = PADDING + 1  # No slot from here on was ever used.
+        self._fresh = PADDING + 1  # No slot from here on has been used.
 
     @property
     def num_written(self) -> int:
-        """Slots that were ever handed out, the padding row included."""
+        """Number of slots that were ever allocated, the padding row included."""
         return self._fresh
 
     @property
     def full(self) -> bool:
-        """Whether `allocate` would fail."""
+        """Returns whether `allocate` would fail."""
         return not self._free and self._fresh == self.num_rows
 
     def allocate(self) -> int:
@@ -53,14 +53,14 @@ class RowPool:
         return slot
 
     def free(self, slot: int) -> None:
-        """Takes a slot back."""
+        """Frees a slot."""
         self._free.append(slot)
 
     def write(self, slot: int, first_leaf: int, values: Sequence[Any]) -> None:
         """Writes the leaves `first_leaf, first_leaf + 1, ...` of a row.
 
         Raises:
-          ValueError: if a value has another shape than its spec.
+          ValueError: if the shape of a value differs from its spec.
         """
         for leaf, value in enumerate(values, first_leaf):
             shape = getattr(value, "shape", ())  # Plain numbers have none.
@@ -78,7 +78,7 @@ class RowPool:
     def gather(self, slots: np.ndarray, observed: int | None = None) -> Row:
         """Returns copies of the rows in `slots`: a `Row` of `[*slots.shape, ...]`.
 
-        With `observed`, observations are those of so many slots along the last axis.
+        With `observed`, observations are those of the first `observed` slots of the last axis.
         """
         parts = [slots[..., :observed]] * self._num_observations
         parts += [slots] * (len(self._leaves) - len(parts))
@@ -86,16 +86,16 @@ class RowPool:
         return jax.tree.unflatten(self._treedef, rows)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Returns copies of the rows that were ever written and of the free slots."""
+        """Returns copies of all allocated rows and of the list of free slots."""
         state = {f"rows_{i}": leaf[: self._fresh].copy() for i, leaf in enumerate(self._leaves)}
         state["free"] = np.asarray(self._free, np.int64)
         return state
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Goes back to a `state_dict`.
+        """Restores a `state_dict`.
 
         Raises:
-          UserError: if it was saved from rows of other types or a larger pool.
+          UserError: if it was saved from rows of other specs or from a larger pool.
         """
         fresh = len(state["rows_0"])
         for i, leaf in enumerate(self._leaves):

@@ -1,14 +1,14 @@
-"""A binary tree of sums: draws an index in proportion to its weight in O(log n)."""
+"""Binary tree of sums: samples an index in proportion to its weight in O(log n)."""
 
 import numpy as np
 
 
 class SumTree:
-    """Weights of `size` leaves, float64, set and drawn in batches.
+    """Weights of `size` leaves, float64, set and sampled in batches.
 
     Node 1 is the root, nodes `2i` and `2i + 1` are the children of `i`. A sum is always
-    made anew from its two children, so that the tree is a function of its leaves alone,
-    whatever the order in which they were set, and no rounding error builds up.
+    recomputed from its two children, so that the tree depends on its leaves alone and not on
+    the order in which they were set, and no rounding error accumulates.
     """
 
     def __init__(self, size: int):
@@ -31,8 +31,8 @@ class SumTree:
         """Sets the weights of leaves.
 
         Args:
-          indices: `[N]` int, in `0 .. size - 1`. Where one repeats, its last weight holds.
-          weights: `[N]` finite and not negative.
+          indices: indices `[N]` int, in `0 .. size - 1`. The last weight of a repeated index holds.
+          weights: weights `[N]`, finite and not negative.
 
         Raises:
           ValueError: if a weight is negative or not finite.
@@ -47,20 +47,20 @@ class SumTree:
             self._nodes[nodes] = self._nodes[left] + self._nodes[left + 1]
 
     def sample(self, uniforms: np.ndarray) -> np.ndarray:
-        """Draws leaves in proportion to their weights.
+        """Samples leaves in proportion to their weights.
 
         Args:
-          uniforms: `[N]` in `[0, 1)`.
+          uniforms: uniform random numbers `[N]` in `[0, 1)`.
 
         Returns:
-          `[N]` int64: the first leaf at which the running sum of the weights exceeds
+          Indices `[N]` int64: the first leaf at which the running sum of the weights exceeds
           `uniform * total`; never a leaf of weight 0.
 
         Raises:
           ValueError: if all weights are 0.
         """
         if self.total <= 0:
-            raise ValueError("a sum tree without weights has nothing to draw")
+            raise ValueError("a sum tree whose weights are all 0 cannot be sampled")
         targets = np.asarray(uniforms, np.float64) * self.total
         nodes = np.ones(len(targets), np.int64)
         for _ in range(self._depth):

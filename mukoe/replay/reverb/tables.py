@@ -1,0 +1,72 @@
+"""Tables of the Reverb server that a replay declaration describes."""
+
+import reverb
+import tensorflow as tf
+import tree
+from dm_env import specs
+
+from mukoe.replay.declaration import ReplayDeclaration
+from mukoe.types import Row
+
+
+def fresh_table(declaration: ReplayDeclaration) -> str:
+    """Returns the name of the table of fresh items."""
+    return f"{declaration.table}_fresh"
+
+
+def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
+    """Makes the tables that the declaration describes; their items are `Row`s `[T, ...]`.
+
+    Fresh items have a table of their own, which samples the newest first and each item once.
+    It never blocks an adder: when it is full, the oldest items are removed.
+
+    Args:
+      declaration: declaration of the stored items and of their sampling.
+      row_spec: specs of a row.
+    """
+    if declaration.sampler == "prioritized":
+        sampler = reverb.selectors.Prioritized(declaration.priority_exponent)
+    else:
+        sampler = reverb.selectors.Uniform()
+    if declaration.samples_per_insert is None:
+        rate_limiter = reverb.rate_limiters.MinSize(declaration.min_size)
+    else:
+        replayed = 1 - declaration.fresh_items / declaration.batch_size
+        rate_limiter = reverb.rate_limiters.SampleToInsertRatio(
+            replayed * declaration.samples_per_insert,
+            declaration.min_size,
+            declaration.error_buffer,
+        )
+
+    item_signature = _item_signature(declaration, row_spec)
+    table = reverb.Table(
+        name=declaration.table,
+        sampler=sampler,
+        remover=reverb.selectors.Fifo(),
+        max_size=declaration.capacity,
+        rate_limiter=rate_limiter,
+        signature=item_signature,
+    )
+    if not declaration.fresh_items:
+        return [table]
+    fresh = reverb.Table(
+        name=fresh_table(declaration),
+        sampler=reverb.selectors.Lifo(),
+        remover=reverb.selectors.Fifo(),
+        max_size=declaration.fresh_capacity,
+        max_times_sampled=1,
+        rate_limiter=reverb.rate_limiters.MinSize(1),
+        signature=item_signature,
+    )
+    return [table, fresh]
+
+
+def _item_signature(declaration: ReplayDeclaration, row_spec: Row) -> Row:
+    def signature(path: tuple, spec: specs.Array) -> tf.TensorSpec:
+        name = "/".join(str(part) for part in path)
+        rows = declaration.item_length
+        if path[0] == "observation":
+            rows = declaration.observed_rows or rows
+        return tf.TensorSpec((rows, *spec.shape), spec.dtype, name)
+
+    return tree.map_structure_with_path(signature, row_spec)
