@@ -1,1 +1,1 @@
-"""Learning: the learner, targets, optimisers, checkpoints."""
+"""Learning: the learner, return estimators, optimisers, checkpoints."""

@@ -21,14 +21,14 @@ from mukoe.types import Array, LossFunction, Nest, Params, Sample
 
 @dataclasses.dataclass(frozen=True)
 class EpochsConfig:
-    """How a batch is passed over."""
+    """Epochs and minibatches of an update."""
 
-    # Passes over the batch.
+    # Number of passes over the batch.
     epochs: int
-    # Parts of a batch, each of which makes a gradient step.
+    # Number of minibatches of a batch, each with a gradient step.
     minibatches: int
-    # One gradient step after the other in the program, instead of a loop: XLA's CPU backend
-    # runs the gradient of a convolution an order of magnitude slower within a loop.
+    # Unrolls the gradient steps at trace time instead of a loop: XLA's CPU backend runs the
+    # gradient of a convolution an order of magnitude slower within a loop.
     unroll: bool = False
 
 
@@ -43,23 +43,23 @@ def update_in_epochs(
 ) -> tuple[LearnerState, Mapping[str, Array], Array | None, Array]:
     """Makes one update of `epochs x minibatches` gradient steps.
 
-    A minibatch has as many steps of every entry of the batch, drawn anew in each epoch, so
-    that no data moves from one device to another, and the minibatches are the same on any
-    number of devices.
+    A minibatch has the same number of steps of every entry of the batch, resampled in each epoch,
+    so that no data moves between devices, and the minibatches are the same on any number of
+    devices.
 
     Args:
-      prepare: what is computed once, before the first gradient step: `(params, sample)` to a
+      prepare: function of `(params, sample)`, computed once before the first gradient step, to a
         tree of arrays `[B, T, ...]`, `T` a multiple of the minibatches.
-      config: the passes.
-      loss: of a minibatch `[B, T / minibatches, ...]`.
-      optimizer: whose schedule counts gradient steps.
-      target_update: as for any update.
-      state: before the update.
-      sample: of replay, or of rollouts.
+      config: numbers of epochs and minibatches.
+      loss: loss of a minibatch `[B, T / minibatches, ...]`.
+      optimizer: optimiser, whose schedule counts gradient steps.
+      target_update: settings of the target parameters.
+      state: state before the update.
+      sample: sample of replay, or of rollouts.
 
     Returns:
       The next state, the metrics as means over the gradient steps, no priorities, and
-      whether all of it was finite.
+      whether all gradient steps were finite.
     """
     batch = prepare(state.params, sample)
     leaf = jax.tree.leaves(batch)[0]

@@ -25,21 +25,21 @@ from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample
 
 @dataclasses.dataclass(frozen=True)
 class TargetUpdateConfig(Validated):
-    """How the target parameters follow the online ones."""
+    """Schedule and rate of the updates of the target parameters."""
 
-    # Every this many updates ...
+    # Updates between two updates of the target parameters.
     period: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] = 100
-    # ... target <- (1 - rate) target + rate online. 1 copies.
+    # Rate: target <- (1 - rate) target + rate online. 1 copies.
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
 class LearnerState(NamedTuple):
-    """Everything that an update changes.
+    """State of the learner.
 
     params, target_params, optimizer_state: trees of arrays.
-    steps: `[]` int32, updates made so far.
-    key: `[2]` uint32; update `i` uses `fold_in(key, i)`.
-    loss_state: what the loss remembers; `()` for most.
+    steps: number of updates so far, `[]` int32.
+    key: random key `[2]` uint32; update `i` uses `fold_in(key, i)`.
+    loss_state: state of the loss, such as moving averages; `()` for most.
     """
 
     params: Params
@@ -51,7 +51,7 @@ class LearnerState(NamedTuple):
 
 
 class Logger(Protocol):
-    """Where metrics go."""
+    """Logger of metrics."""
 
     def write(self, data: Mapping[str, Any]) -> None: ...
 
@@ -61,7 +61,7 @@ PriorityUpdater = Callable[[np.ndarray, np.ndarray], None]
 
 
 class _PlacedSample(NamedTuple):
-    keys: np.ndarray  # uint64, which JAX without 64 bit would cut: stays on the host
+    keys: np.ndarray  # uint64, which JAX truncates to 32 bits: stays on the host
     sample: Sample
 
 
@@ -73,16 +73,16 @@ class _Update(NamedTuple):
 
 
 class Learner:
-    """Minimises an agent's loss over samples, on all the local devices.
+    """Learner that minimises an agent's loss over samples, on all local devices.
 
     The batch is sharded over the devices and the parameters are replicated, so the update
     equals that of one device with the whole batch. Method names are Acme's
     (`acme.core.Learner`).
 
-    An update with a loss, a gradient or a new parameter that is not finite changes nothing but
-    the count of the steps; it is logged among the `skipped_updates`.
+    An update with a non-finite loss, gradient or parameter is skipped: it changes only the number
+    of steps, and is counted in the metric `skipped_updates`.
 
-    max_skipped_updates: in a row, after which `step` raises.
+    max_skipped_updates: number of consecutive skipped updates after which `step` raises.
     """
 
     max_skipped_updates = 10
@@ -107,20 +107,20 @@ class Learner:
         """Builds the learner; nothing is compiled or read before the first step.
 
         Args:
-          loss: pure, of the whole batch; its mean over the batch is the agent's business.
-          optimizer: an optax chain.
+          loss: pure function of the whole batch, which reduces over the batch.
+          optimizer: optax chain.
           params: initial parameters.
           dataset: samples of NumPy arrays, all of one shape.
-          random_key: for the loss.
-          target_update: how target parameters follow.
-          loss_state: what the loss remembers at first; `()` for a loss without memory.
-          update_priorities: takes the keys and priorities of each sample.
-          logger: gets the metrics of the steps.
-          counter: `increment(learner_steps=1)` is called on it.
-          devices: to learn on; all local ones by default.
-          prefetch_size: batches that a thread puts on the devices ahead of time; 0 for
-            none, which keeps everything in the caller's thread.
-          update: how a sample changes the state; by default by one gradient step.
+          random_key: random key of the loss.
+          target_update: settings of the target parameters.
+          loss_state: initial state of the loss; `()` for a stateless loss.
+          update_priorities: function that receives the keys and priorities of each sample.
+          logger: logger of the metrics of each step.
+          counter: counter whose `increment(learner_steps=1)` is called at each step.
+          devices: devices of the learner; all local ones by default.
+          prefetch_size: number of batches that a thread puts on the devices ahead of time; 0
+            for none, which keeps everything in the caller's thread.
+          update: update of the state by a sample; by default one gradient step.
         """
         self._update_function = functools.partial(update or _update, loss, optimizer, target_update)
         self._state = LearnerState(
@@ -128,7 +128,7 @@ class Learner:
         )
         self.use_devices(devices or jax.local_devices())
         self._update_priorities = update_priorities
-        # Of the last update; its metrics are computed while the next one is prepared.
+        # The last update, whose metrics are computed while the next one is prepared.
         self._unchecked: _Update | None = None
         self._unsent_priorities: tuple[np.ndarray, Array] | None = None
         self._skipped = 0
@@ -148,7 +148,7 @@ class Learner:
             self._samples = map(self._place, dataset)
 
     def use_devices(self, devices: Sequence[jax.Device]) -> None:
-        """Learns on these devices from now on; of use before the first step."""
+        """Sets the devices; call it before the first step."""
         self._mesh = Mesh(np.array(devices), ("data",))
         self._sharded = NamedSharding(self._mesh, PartitionSpec("data"))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
@@ -157,19 +157,20 @@ class Learner:
 
     @property
     def batch_sharding(self) -> NamedSharding:
-        """Where the entries of a batch belong."""
+        """Sharding of a batch over the devices."""
         return self._sharded
 
     @property
     def steps(self) -> int:
-        """Updates made so far."""
+        """Number of updates so far."""
         return int(self._state.steps)
 
     def step(self) -> Mapping[str, Array]:
         """Makes one update and returns its metrics, still on the device.
 
-        Raises StopIteration where the dataset has ended, and NonFiniteUpdatesError where
-        `max_skipped_updates` before this one were not finite.
+        Raises:
+          StopIteration: the dataset has ended.
+          NonFiniteUpdatesError: the last `max_skipped_updates` updates were not finite.
         """
         self._timings.start()
         placed = next(self._samples)
@@ -177,7 +178,7 @@ class Learner:
         jax.block_until_ready(placed.sample)
         self._lap("transfer")
         self._state, *results = self._update(self._state, placed.sample)
-        # The device has this update to do meanwhile: it never waits here.
+        # Meanwhile the device computes this update, so it never idles here.
         self._check_last_update()
         self._send_priorities()
         self._lap("update")
@@ -192,16 +193,15 @@ class Learner:
     def time_shares(self) -> dict[str, float]:
         """Fractions of the learning time after the first step, which compiles.
 
-        `data` is spent in waiting for replay, `transfer` in waiting for samples on their way to
-        the devices, `update` in all the rest. A sample that was prepared ahead of time costs
-        nothing.
+        `data` is the wait for replay, `transfer` the wait for transfers to the devices, and
+        `update` the rest. A prefetched sample costs nothing.
         """
         return self._timings.shares()
 
     def get_variables(self, names: Sequence[str] = ("policy",)) -> list[PolicyParams]:
         """Returns NumPy `PolicyParams` for each name; `policy` is the only name.
 
-        Safe to call from any thread while the learner steps.
+        Thread-safe while the learner steps.
         """
         if any(name != "policy" for name in names):
             raise UserError(f"unknown variables {list(names)}: this learner has 'policy'")
@@ -214,7 +214,7 @@ class Learner:
             return [self._published[1] for _ in names]
 
     def device_variables(self) -> PolicyParams:
-        """Returns the newest parameters on the learner's devices, perhaps still computed."""
+        """Returns the newest parameters on the learner's devices, possibly still being computed."""
         state = self._state
         return PolicyParams(state.params, state.steps)
 
@@ -223,31 +223,31 @@ class Learner:
         return jax.tree.map(np.asarray, self._state)
 
     def restore(self, state: LearnerState) -> None:
-        """Goes on from a saved state."""
+        """Restores a saved state."""
         with self._publish_lock:
             self._state = self._replicate(state)
             self._published = None
 
     def save_unsent(self) -> dict[str, np.ndarray]:
-        """Returns what the last update left to be done, and the counts of skipped updates."""
+        """Returns the unsent priorities of the last update and the counts of skipped updates."""
         self._check_last_update()
         unsent = dict(zip(("keys", "priorities"), self._unsent_priorities or (), strict=False))
         counts = np.array([self._skipped, self._skipped_in_a_row], np.int64)
         return {"skipped": counts, **{name: np.asarray(value) for name, value in unsent.items()}}
 
     def restore_unsent(self, unsent: Mapping[str, np.ndarray]) -> None:
-        """Goes on with what `save_unsent` returned."""
+        """Restores the result of `save_unsent`."""
         self._skipped, self._skipped_in_a_row = unsent["skipped"].tolist()
         has_priorities = "keys" in unsent
         self._unsent_priorities = (unsent["keys"], unsent["priorities"]) if has_priorities else None
 
     def flush(self) -> None:
-        """Sends what the last update left to be sent to replay."""
+        """Sends the unsent priorities of the last update to replay."""
         self._check_last_update()
         self._send_priorities()
 
     def close(self) -> None:
-        """Ends the prefetching; a waiting `step` raises StopIteration."""
+        """Stops the prefetching; a waiting `step` raises StopIteration."""
         if self._prefetcher:
             self._prefetcher.close()
 
@@ -287,7 +287,7 @@ class Learner:
             raise NonFiniteUpdatesError(self._skipped_in_a_row, sample)
 
     def _send_priorities(self) -> None:
-        """Sends the previous update's priorities, whose computation has ended by now."""
+        """Sends the priorities of the previous update, which are computed by now."""
         if self._unsent_priorities is None:
             return
         keys, priorities = self._unsent_priorities
@@ -297,7 +297,7 @@ class Learner:
 
 
 UpdateFunction = Callable[..., tuple[LearnerState, Mapping[str, Array], Array | None, Array]]
-"""`update(loss, optimizer, target_update, state, sample)`, pure.
+"""Pure function `update(loss, optimizer, target_update, state, sample)`.
 
 Returns the next state, metrics, priorities, and whether the update was finite.
 """
@@ -324,7 +324,7 @@ def gradient_step(
     batch: Nest,
     key: chex.PRNGKey,
 ) -> tuple[LearnerState, Array, dict[str, Array], Array | None]:
-    """Makes one gradient step, of an update that `finish_update` ends.
+    """Makes one gradient step of an update, which `finish_update` completes.
 
     Returns:
       The state with new parameters, the loss, the metrics, and the priorities.
@@ -349,7 +349,7 @@ def gradient_step(
 def finish_update(
     target_update: TargetUpdateConfig, state: LearnerState, made: LearnerState, finite: Array
 ) -> LearnerState:
-    """Counts an update and moves the target parameters; keeps `state` where it was not finite."""
+    """Completes an update: steps and target parameters; keeps `state` if it was not finite."""
     steps = state.steps + 1
     target_params = optax.periodic_update(
         optax.incremental_update(made.params, state.target_params, target_update.rate),

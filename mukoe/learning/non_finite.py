@@ -1,4 +1,4 @@
-"""Updates that are not finite: noticed by the learner, kept out of the parameters, shown."""
+"""Errors and diagnostics of non-finite updates."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ from mukoe.types import Sample
 
 
 class NonFiniteUpdatesError(ArithmeticError):
-    """So many updates in a row had a loss, gradients or parameters that are not finite.
+    """Error after consecutive updates with a non-finite loss, gradient or parameter.
 
-    count: of these updates.
-    sample: of the last of them, as NumPy arrays.
+    count: number of these updates.
+    sample: sample of the last of them, as NumPy arrays.
     """
 
     def __init__(self, count: int, sample: Sample):
@@ -28,10 +28,10 @@ class NonFiniteUpdatesError(ArithmeticError):
 
 @contextlib.contextmanager
 def saving_bad_batches(workdir: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns a NonFiniteUpdatesError into a UserError that says where its batch is.
+    """Converts a NonFiniteUpdatesError to a UserError that names the file of its batch.
 
     Args:
-      workdir: gets `bad_batch.npz`, an array for each leaf of the sample.
+      workdir: directory of `bad_batch.npz`, which has an array for each leaf of the sample.
     """
     try:
         yield

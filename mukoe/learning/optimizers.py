@@ -12,7 +12,7 @@ from mukoe.configuration.fields import Validated
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Validated):
-    """How gradients become updates."""
+    """Settings of the optimiser."""
 
     # 'adamw' (MuZero Unplugged, arXiv:2104.06294) or 'sgd' with momentum (MuZero).
     name: Literal["adamw", "sgd"] = "adamw"
@@ -29,16 +29,16 @@ class OptimizerConfig(Validated):
     decay_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
     # Decoupled from the gradient (adamw), or as an L2 loss (sgd).
     weight_decay: NonNegativeFloat = 1e-4
-    # Only for sgd.
+    # Momentum; only for sgd.
     momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.9
     # Added to the denominator; only for adamw.
     epsilon: PositiveFloat = 1e-8
-    # Gradients are scaled down to this global norm; 0 leaves them alone.
+    # Largest global norm of the gradients, to which they are clipped; 0 disables clipping.
     max_gradient_norm: NonNegativeFloat = 5.0
 
 
 def learning_rate_schedule(config: OptimizerConfig) -> optax.Schedule:
-    """Learning rate by the number of updates made so far."""
+    """Returns the learning rate as a function of the number of updates so far."""
     after_warmup = {
         "constant": lambda: optax.constant_schedule(config.learning_rate),
         "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, config.decay_steps),

@@ -1,4 +1,4 @@
-"""Prepares the next samples in a thread while the learner works on this one."""
+"""Prefetching of samples in a thread."""
 
 import queue
 import threading
@@ -12,10 +12,10 @@ _POLL_SECONDS = 0.2
 
 
 class Prefetcher(Generic[Source, Prepared]):
-    """An iterator that holds up to `size` prepared items ready.
+    """Iterator with up to `size` items prepared ahead of time.
 
     An error of the source is raised by `next`. `close` ends both sides: a waiting `next`
-    raises StopIteration within a fraction of a second, even where the source is blocked.
+    raises StopIteration within a fraction of a second, even if the source is blocked.
     """
 
     def __init__(self, source: Iterator[Source], prepare: Callable[[Source], Prepared], size: int):

@@ -1,18 +1,22 @@
-"""Value targets from stored rows, with terminations and truncations told apart.
+"""Return estimators for stored rows, with terminations distinguished from truncations.
 
-All functions work on NumPy and JAX arrays alike, with any leading axes. Time is the last
-axis. `mask` is 1 on a row whose action was really taken, and 0 from the final observation
-on, so within a row sequence it is ones followed by zeros:
+The functions of row sequences accept NumPy and JAX arrays with any leading axes. Time is the last
+axis. `mask` is 1 for rows with an action, and 0 from the final observation onwards, so within a
+row sequence it is ones followed by zeros:
 
     row          t    t+1   ...   L-1     L      L+1    L+2
     mask         1     1     1     1      0       0      0
     reward      r_1   r_2         r_L     0       0      0
     value       v_t  v_t+1       v_L-1   v_L      0      0
                                           ^ the final observation
+
+rlax computes generalised advantages here and is the oracle of the other estimators in the tests.
+Those are implemented here because rlax has no masked tails after the end of an episode and no
+NumPy versions, which adders use for initial priorities.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
@@ -31,25 +35,25 @@ def n_step_returns(
     n: int,
     discount: float,
 ) -> Array:
-    """Discounted sums of `n` rewards, bootstrapped with the value that follows them.
+    """Computes `n`-step returns, bootstrapped with the value of the state after `n` steps.
 
     MuZero (arXiv:1911.08265), equation for `z_t` in section 3 and appendix G:
     `z_t = u_{t+1} + γ u_{t+2} + ... + γ^{n-1} u_{t+n} + γ^n ν_{t+n}`. An episode that
     ends within the `n` steps is bootstrapped with the value of its final observation
-    times the discount that led there: 0 for a termination, so nothing is added; `γ` for
-    a truncation.
+    times the discount of its last step: 0 for a termination, `γ` for a truncation.
 
     Args:
-      rewards: `[..., S]`, what the action of each row led to.
-      discounts: `[..., S]`, the environment's discount that each action led to.
-      mask: `[..., S]`, 1 where an action was taken.
-      values: `[..., S]`, the value of each row's observation.
+      rewards: rewards `[..., S]` of the actions.
+      discounts: environment's discounts `[..., S]` of the actions.
+      mask: mask `[..., S]`, 1 for rows with an action.
+      values: values `[..., S]` of the observations.
       n: number of rewards.
-      discount: the agent's discount per step, `γ`.
+      discount: agent's discount per step, `γ`.
 
     Returns:
-      `[..., S - n]` returns. Meaningless where the row itself lies behind the end.
+      Returns `[..., S - n]`, undefined for rows after the end of the episode.
     """
+    chex.assert_equal_shape([rewards, discounts, mask, values])
     length = rewards.shape[-1] - n
     total = 0.0 * rewards[..., :length]
     weight = 1.0 + total
@@ -71,26 +75,26 @@ def td_lambda_returns(
     discount: float,
     td_lambda: float,
 ) -> Array:
-    """Exponentially weighted means of the 1-step to `n`-step returns.
+    """Computes exponentially weighted means of the 1-step to `n`-step returns.
 
     Sutton & Barto (2018), equation 12.9, the truncated λ-return
-    `G_t = (1 - λ) Σ_{i=1}^{n-1} λ^{i-1} G_t^{(i)} + λ^{n-1} G_t^{(n)}`, here by its recursion
-    from the far end, `G_t = r_{t+1} + γ ((1 - λ) v_{t+1} + λ G_{t+1})`. Behind the end of an
-    episode is what `n_step_returns` says: nothing after a termination,
-    the value of the final observation after a truncation. `λ = 1` is the `n`-step return.
+    `G_t = (1 - λ) Σ_{i=1}^{n-1} λ^{i-1} G_t^{(i)} + λ^{n-1} G_t^{(n)}`, computed by its recursion
+    backwards from the last step, `G_t = r_{t+1} + γ ((1 - λ) v_{t+1} + λ G_{t+1})`. The end of
+    an episode is treated as in `n_step_returns`. `λ = 1` gives the `n`-step return.
 
     Args:
-      rewards: `[..., S]`, what the action of each row led to.
-      discounts: `[..., S]`, the environment's discount that each action led to.
-      mask: `[..., S]`, 1 where an action was taken.
-      values: `[..., S]`, the value of each row's observation.
+      rewards: rewards `[..., S]` of the actions.
+      discounts: environment's discounts `[..., S]` of the actions.
+      mask: mask `[..., S]`, 1 for rows with an action.
+      values: values `[..., S]` of the observations.
       n: number of rewards.
-      discount: the agent's discount per step, `γ`.
-      td_lambda: `λ`.
+      discount: agent's discount per step, `γ`.
+      td_lambda: mixing parameter `λ`.
 
     Returns:
-      `[..., S - n]` returns. Meaningless where the row itself lies behind the end.
+      Returns `[..., S - n]`, undefined for rows after the end of the episode.
     """
+    chex.assert_equal_shape([rewards, discounts, mask, values])
     if td_lambda == 1.0:
         return n_step_returns(rewards, discounts, mask, values, n, discount)
     length = rewards.shape[-1] - n
@@ -136,29 +140,30 @@ def retrace_returns(
     action_values: Array,
     values: Array,
     ratios: Array,
-    gae_lambda: float,
+    retrace_lambda: float,
     discount: float,
 ) -> Array:
-    """Off-policy returns by Retrace, down to the end of the window or of the episode.
+    """Computes off-policy returns by Retrace, up to the end of the window or of the episode.
 
     Munos et al. 2016 (arXiv:1606.02647), equation 4, with `c = λ min(1, π/μ)`:
-    `G_t = r_{t+1} + γ (v_{t+1} - c_{t+1} q(s_{t+1}, a_{t+1}) + c_{t+1} G_{t+1})`; behind the
-    last row, and behind the final observation of an episode, `c = 0`.
+    `G_t = r_{t+1} + γ (v_{t+1} - c_{t+1} q(s_{t+1}, a_{t+1}) + c_{t+1} G_{t+1})`; after the
+    last row, and after the final observation of an episode, `c = 0`.
 
     Args:
-      rewards: `[..., S]`, what the action of each row led to.
-      discounts: `[..., S]`, the environment's discount that each action led to.
-      mask: `[..., S]`, 1 where an action was taken.
-      action_values: `[..., S]`, `q(s, a)` of the action of each row.
-      values: `[..., S]`, `v(s)` of each row's observation.
-      ratios: `[..., S]`, `π(a | s) / μ(a | s)` of the action of each row.
-      gae_lambda: `λ`.
-      discount: the agent's discount per step, `γ`.
+      rewards: rewards `[..., S]` of the actions.
+      discounts: environment's discounts `[..., S]` of the actions.
+      mask: mask `[..., S]`, 1 for rows with an action.
+      action_values: action values `[..., S]`, `q(s, a)` of the actions taken.
+      values: state values `[..., S]`, `v(s)` of the observations.
+      ratios: importance ratios `[..., S]`, `π(a | s) / μ(a | s)` of the actions taken.
+      retrace_lambda: decay `λ` of the traces.
+      discount: agent's discount per step, `γ`.
 
     Returns:
-      `[..., S - 1]` returns. Meaningless where the row itself lies behind the end.
+      Returns `[..., S - 1]`, undefined for rows after the end of the episode.
     """
-    traces = gae_lambda * mask * ratios.clip(None, 1.0)
+    chex.assert_equal_shape([rewards, discounts, mask, action_values, values, ratios])
+    traces = retrace_lambda * mask * ratios.clip(None, 1.0)
     follow = values[..., -1]
     reversed_returns = []
     for t in reversed(range(rewards.shape[-1] - 1)):
@@ -214,29 +219,3 @@ def generalized_advantages(
     discounts = discount * discounts * mask
     estimate: Any = jax.vmap(rlax.truncated_generalized_advantage_estimation, (0, 0, None, 0))
     return estimate(rewards, discounts, gae_lambda, values)
-
-
-class UnrollMasks(NamedTuple):
-    """Which predictions of an unroll have a known target; all `[..., S]`.
-
-    acted: 1 where a search policy was stored for an action that was taken.
-    absorbing: 1 behind a termination: reward and value are 0, whatever the action.
-    known: 1 where value and reward targets are known (acted or absorbing); behind a
-        truncation nothing is.
-    """
-
-    acted: Array
-    absorbing: Array
-    known: Array
-
-
-def unroll_masks(discounts: Array, mask: Array) -> UnrollMasks:
-    """Tells the steps of an episode from absorbing and from unknown ones.
-
-    Args:
-      discounts: `[..., S]`, the environment's discount that each action led to.
-      mask: `[..., S]`, 1 where an action was taken.
-    """
-    terminates = mask * (discounts == 0)
-    absorbing = terminates.cumsum(-1) - terminates
-    return UnrollMasks(acted=mask, absorbing=absorbing, known=mask + absorbing)

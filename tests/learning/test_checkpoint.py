@@ -344,13 +344,16 @@ def test_killed_in_the_middle_of_a_save(tmp_path):
 
 
 _FULL_DISK = """
-import resource, sys
+import logging, resource, sys
 import numpy as np
 from mukoe.learning.checkpoint import Checkpointer
 
 def noise(step):
     return np.random.default_rng(step).integers(0, 2**32, 100_000, dtype=np.uint32)
 
+handler = logging.StreamHandler()
+handler.setFormatter(logging.Formatter("warning: %(message)s"))
+logging.getLogger("mukoe").addHandler(handler)
 checkpointer = Checkpointer(sys.argv[1])
 checkpointer.save(1, {"x": noise(1)})
 checkpointer.wait()
@@ -405,4 +408,4 @@ def test_runs_that_are_all_damaged_count_as_none(tmp_path, capsys):
     checkpointer.wait()
     damage(tmp_path / "run" / "7")
     assert checkpointer.restore_run(make_state()) is None
-    assert "going on from the learner's checkpoint" in capsys.readouterr().err
+    assert "resuming from the learner's checkpoint" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint.path import atomicity
 
-from mukoe.learning import checkpoint
+from mukoe.learning import checkpoint_series
 from mukoe.learning.checkpoint import Checkpointer
 
 
@@ -24,7 +24,7 @@ def bucket(tmp_path, monkeypatch):
 
     for name in ("rename", "replace"):
         monkeypatch.setattr(os, name, refusing(getattr(os, name)))
-    monkeypatch.setattr(checkpoint, "_OBJECT_STORES", str(tmp_path))
+    monkeypatch.setattr(checkpoint_series, "_OBJECT_STORES", str(tmp_path))
     return tmp_path
 
 

@@ -24,7 +24,7 @@ def make_sample(seed=0):
 
 
 def prepare(params, sample):
-    """What the parameters were before the first gradient step goes into every one of them."""
+    """Adds the parameters before the first gradient step to every minibatch."""
     return {"target": sample.rows.reward, "before": params["w"] + 0.0 * sample.rows.reward}
 
 

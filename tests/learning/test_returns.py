@@ -1,8 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rlax
 
-from mukoe.learning.returns import n_step_returns, retrace_returns, unroll_masks
+from mukoe.learning.returns import n_step_returns, retrace_returns, td_lambda_returns
 
 
 def random_rows(rng, ending, length, size):
@@ -63,20 +64,6 @@ def test_n_step_returns_of_one_sequence_in_numbers():
     np.testing.assert_array_equal(returns, [0, -2])
 
 
-@pytest.mark.parametrize("numpy", [np, jnp])
-def test_unroll_masks(numpy):
-    mask = numpy.asarray([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
-    discounts = numpy.asarray([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
-    masks = unroll_masks(discounts, mask)
-    np.testing.assert_array_equal(masks.acted, mask)
-    np.testing.assert_array_equal(
-        masks.absorbing, [[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    )
-    np.testing.assert_array_equal(
-        masks.known, [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
-    )
-
-
 def naive_retrace(t, rewards, discounts, mask, q, v, traces, discount):
     """`G_t` by recursion; the last row and the final observation end it."""
     if t == len(rewards) - 1 or not mask[t]:
@@ -97,7 +84,7 @@ def test_retrace_equals_the_recursion(ending, numpy):
         rewards, discounts, mask, v = random_rows(rng, ending, length, size)
         q, ratios = rng.normal(size=size), rng.uniform(0.2, 3.0, size)
         arrays = [numpy.asarray(x) for x in (rewards, discounts, mask, q, v, ratios)]
-        returns = retrace_returns(*arrays, gae_lambda=0.8, discount=0.9)
+        returns = retrace_returns(*arrays, retrace_lambda=0.8, discount=0.9)
         assert returns.shape == (size - 1,)
         traces = 0.8 * np.minimum(ratios, 1.0)
         for t in range(size - 1):
@@ -113,7 +100,7 @@ def test_retrace_on_policy_with_decay_1_is_the_n_step_return():
     rng = np.random.default_rng(6)
     rewards, discounts, mask, v = random_rows(rng, "truncation", 20, 6)
     returns = retrace_returns(
-        rewards, discounts, mask, v, v, np.ones(6), gae_lambda=1.0, discount=0.9
+        rewards, discounts, mask, v, v, np.ones(6), retrace_lambda=1.0, discount=0.9
     )
     for t in range(5):
         (expected,) = n_step_returns(rewards[t:], discounts[t:], mask[t:], v[t:], 5 - t, 0.9)
@@ -126,8 +113,49 @@ def test_retrace_on_policy_with_decay_1_is_the_n_step_return():
         q[2] += sign
         middle.append(
             retrace_returns(
-                rewards, discounts, mask, q, v, np.ones(6), gae_lambda=1.0, discount=0.9
+                rewards, discounts, mask, q, v, np.ones(6), retrace_lambda=1.0, discount=0.9
             )
         )
     assert abs(middle[0][0] - returns[0]) > 0.1
     np.testing.assert_allclose(np.mean(middle, axis=0), returns, rtol=1e-10)
+
+
+def full_rows(size=8):
+    """Rows of an episode that does not end within the window, as float32."""
+    rng = np.random.default_rng(7)
+    rows = random_rows(rng, "truncation", 20, size)
+    q, ratios = rng.normal(size=size), rng.uniform(0.2, 3.0, size)
+    return [np.asarray(array, np.float32) for array in (*rows, q, ratios)]
+
+
+@pytest.mark.parametrize("n", [1, 3, 7])
+@pytest.mark.parametrize("td_lambda", [0.0, 0.6, 1.0])
+def test_td_lambda_returns_equal_those_of_rlax(n, td_lambda):
+    rewards, discounts, mask, values, _, _ = full_rows()
+    returns = td_lambda_returns(rewards, discounts, mask, values, n, 0.9, td_lambda)
+    expected = rlax.n_step_bootstrapped_returns(
+        rewards[:-1], 0.9 * discounts[:-1], values[1:], n, td_lambda
+    )
+    np.testing.assert_allclose(returns, expected[: len(returns)], rtol=1e-5, atol=1e-6)
+
+
+def test_retrace_returns_equal_those_of_rlax():
+    rewards, discounts, mask, values, q, ratios = full_rows()
+    returns = retrace_returns(rewards, discounts, mask, q, values, ratios, 0.8, 0.9)
+    traces = 0.8 * np.minimum(ratios, 1.0)
+    expected = rlax.general_off_policy_returns_from_q_and_v(
+        q[1:-1], values[1:], rewards[:-1], 0.9 * discounts[:-1], traces[1:-1]
+    )
+    np.testing.assert_allclose(returns, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_shapes_are_refused():
+    rewards, discounts, mask, values, q, ratios = full_rows()
+    for estimate, arguments in (
+        (n_step_returns, (2, 0.9)),
+        (td_lambda_returns, (2, 0.9, 0.5)),
+    ):
+        with pytest.raises(AssertionError, match="shape"):
+            estimate(rewards, discounts, mask, values[:, None], *arguments)
+    with pytest.raises(AssertionError, match="shape"):
+        retrace_returns(rewards, discounts, mask, q, values[:, None], ratios, 0.8, 0.9)

@@ -28,8 +28,9 @@ from mukoe.agents.muesli.action_space import make_action_space
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import ActionSpace, LookAhead, PolicyTarget, flat
+from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.learning.masking import masked_mean
-from mukoe.learning.returns import UnrollMasks, retrace_returns, unroll_masks
+from mukoe.learning.returns import retrace_returns
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.agents.planning.config import PlanningConfig, TargetSettings
+from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.learning.returns import UnrollMasks, unroll_masks
 from mukoe.networks.history import HistoryConfig, stack_rows
 from mukoe.types import Array, Params, Row, Sample, split_legal_actions
 
