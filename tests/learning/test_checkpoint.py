@@ -16,6 +16,9 @@ import pytest
 
 from mukoe.errors import UserError
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.observability import install_handler
+
+install_handler()
 
 
 class State(NamedTuple):
@@ -344,16 +347,15 @@ def test_killed_in_the_middle_of_a_save(tmp_path):
 
 
 _FULL_DISK = """
-import logging, resource, sys
+import resource, sys
 import numpy as np
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.observability import install_handler
 
 def noise(step):
     return np.random.default_rng(step).integers(0, 2**32, 100_000, dtype=np.uint32)
 
-handler = logging.StreamHandler()
-handler.setFormatter(logging.Formatter("warning: %(message)s"))
-logging.getLogger("mukoe").addHandler(handler)
+install_handler()
 checkpointer = Checkpointer(sys.argv[1])
 checkpointer.save(1, {"x": noise(1)})
 checkpointer.wait()
