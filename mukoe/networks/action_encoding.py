@@ -5,41 +5,25 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from mukoe.errors import UserError
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.config import NetworkConfig
 
 
-def action_vector(action: jax.Array, num_actions: int, dtype: jnp.dtype) -> jax.Array:
-    """Returns the vector encoding of actions.
-
-    Args:
-      action: `[B]` int32, encoded one-hot; or continuous `[B, D]`, clipped to [-1, 1] as the
-        environment does.
-      num_actions: `A`.
-      dtype: type of the encoding.
-
-    Returns:
-      `[B, A]`, or `[B, D]` for continuous actions.
-    """
-    if jnp.issubdtype(action.dtype, jnp.floating):
-        return jnp.clip(action, -1.0, 1.0).astype(dtype)
-    return jax.nn.one_hot(action, num_actions, dtype=dtype)
-
-
 def action_features(
-    action: jax.Array, num_actions: int, state: jax.Array, encoding: str
+    action: jax.Array, action_space: ActionSpace, state: jax.Array, encoding: str
 ) -> jax.Array:
     """Returns the encoding of actions that is concatenated to a state.
 
     Args:
-      action: `[B]` int32, or continuous `[B, D]`.
-      num_actions: `A`.
+      action: `[B, ...]` actions.
+      action_space: encoder of actions as vectors `[B, E]`.
       state: `[B, h, w, width]` or `[B, width]`.
       encoding: `NetworkConfig.action_encoding`, for spatial states.
 
     Returns:
-      Planes `[B, h, w, A or 1]` for spatial states, vectors `[B, A or D]` otherwise.
+      Planes `[B, h, w, E or 1]` for spatial states, vectors `[B, E]` otherwise.
     """
-    vector = action_vector(action, num_actions, state.dtype)
+    vector = action_space.encode(action, state.dtype)
     if state.ndim == 2:
         return vector
     batch, height, width = state.shape[:3]
@@ -47,7 +31,7 @@ def action_features(
         return vector[:, : height * width].reshape(batch, height, width, 1)
     if encoding == "column":
         return jnp.broadcast_to(vector[:, None, :, None], (batch, height, width, 1))
-    return jnp.broadcast_to(vector[:, None, None, :], (batch, height, width, num_actions))
+    return jnp.broadcast_to(vector[:, None, None, :], (batch, height, width, vector.shape[-1]))
 
 
 def check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions: int) -> None:

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mukoe.networks.action_encoding import action_features, action_vector
+from mukoe.networks.action_encoding import action_features
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.heads import make_head
 from mukoe.networks.residual import layer, residual_blocks
@@ -15,16 +16,16 @@ from mukoe.networks.state import finish_state
 class ResidualDynamics(hk.Module):
     """Residual dynamics: the action is added to the state, residual blocks follow."""
 
-    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
         super().__init__(name=name)
         self._config = config
-        self._num_actions = num_actions
+        self._action_space = action_space
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps states `[B, ..., width]` and actions to next states and logits `[B, bins]`."""
         config = self._config
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
-        features = action_features(action, self._num_actions, state, config.action_encoding)
+        features = action_features(action, self._action_space, state, config.action_encoding)
         next_state = transition(state, features, config, "action_input")
         reward = make_head(config.reward_support.num_bins, config, "reward_head")
         return next_state, reward(next_state)
@@ -33,10 +34,10 @@ class ResidualDynamics(hk.Module):
 class LSTMDynamics(hk.Module):
     """An LSTM whose input is the action (Muesli, arXiv:2104.06159)."""
 
-    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
         super().__init__(name=name)
         self._config = config
-        self._num_actions = num_actions
+        self._action_space = action_space
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps `[B, 2 width]` and actions to `[B, 2 width]` and logits `[B, bins]`."""
@@ -44,7 +45,7 @@ class LSTMDynamics(hk.Module):
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
         output, cell = jnp.split(state, 2, axis=-1)
         core = hk.LSTM(config.width)
-        vector = action_vector(action, self._num_actions, state.dtype)
+        vector = self._action_space.encode(action, state.dtype)
         _, next_state = core(vector, hk.LSTMState(output, cell))
         reward = make_head(config.reward_support.num_bins, config, "reward_head")
         both = jnp.concatenate([next_state.hidden, next_state.cell], axis=-1)

@@ -7,19 +7,23 @@ import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
-from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.networks.action_encoding import check_action_encoding
+from mukoe.networks.action_space import (
+    ActionSpace,
+    BoxSpace,
+    DiscreteSpace,
+    make_action_space,
+)
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
 from mukoe.networks.history import HistoryConfig, input_spec
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.representation import Representation
 from mukoe.networks.torsos import check_input
 from mukoe.networks.value_encoding import ValueEncoding
-from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
 REPRESENTATION = "representation"
 """Name of the module with the parameters of the representation."""
@@ -27,7 +31,7 @@ REPRESENTATION = "representation"
 
 @dataclasses.dataclass(frozen=True)
 class MuZeroNetworks:
-    """The model as pure functions of one tree of parameters.
+    """Model as pure functions of one tree of parameters.
 
     init: `key -> params`.
     representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]`,
@@ -35,10 +39,9 @@ class MuZeroNetworks:
     prediction: `(params, state) -> Prediction`.
     dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`; a continuous
         action is `[B, D]`, and is clipped to [-1, 1] as the environment does.
-    value_encoding: decodes `value_logits`.
-    reward_encoding: decodes `reward_logits`.
-    num_actions: `A`; with continuous actions `D`, the length of one.
-    gaussian: how `policy_logits` make a policy of continuous actions; None with discrete ones.
+    value_encoding: decoder of `value_logits`.
+    reward_encoding: decoder of `reward_logits`.
+    action_space: policies of `policy_logits`, and the encoding of actions in the dynamics.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -47,8 +50,12 @@ class MuZeroNetworks:
     dynamics: Callable[[Params, jax.Array, Array], tuple[jax.Array, jax.Array]]
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
-    num_actions: int
-    gaussian: GaussianConfig | None = None
+    action_space: DiscreteSpace | BoxSpace
+
+    @property
+    def num_actions(self) -> int:
+        """`A`, or the length `D` of a continuous action."""
+        return self.action_space.size
 
 
 def make_muzero_networks(
@@ -60,29 +67,27 @@ def make_muzero_networks(
     """Builds the networks for an environment.
 
     Args:
-      environment_spec: of single frames; a `MaskedObservation` counts by its features.
-      history_config: what the network input adds to the current frame.
-      network_config: the architecture.
-      continuous_actions: whether the agent takes them.
+      environment_spec: spec with observations of one frame; of a `MaskedObservation` the
+        features count.
+      history_config: past frames and actions in the network input.
+      network_config: architecture.
+      continuous_actions: support of continuous actions in the agent.
 
     Raises:
-      UserError: if the torso does not take the environment's observations, its actions
-        have no place on the board, or they are continuous and the agent does not take
-        them, or their bounds are not ±1.
+      UserError: the torso does not take the environment's observations; actions have no place
+        on the board; or actions are continuous, and the agent does not take them or their
+        bounds are not ±1.
     """
     features, _ = split_legal_actions(environment_spec.observations)
     spec = input_spec(features, history_config)
     check_input(network_config.torso, spec)
-    continuous = continuous_actions and is_continuous(environment_spec)
-    if continuous:
-        num_actions = continuous_size(environment_spec.actions)
+    gaussian = network_config.gaussian if continuous_actions else None
+    action_space = make_action_space(environment_spec, gaussian)
+    if isinstance(action_space, BoxSpace):
         _check_continuous(history_config, network_config)
     else:
-        num_actions = count_actions(environment_spec)
-        check_action_encoding(network_config, spec, num_actions)
-    model = hk.without_apply_rng(
-        hk.multi_transform(lambda: _model(network_config, num_actions, continuous))
-    )
+        check_action_encoding(network_config, spec, action_space.size)
+    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, action_space)))
     representation, prediction, dynamics = model.apply
 
     def init(key: chex.PRNGKey) -> Params:
@@ -95,42 +100,13 @@ def make_muzero_networks(
         dynamics=dynamics,
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
-        num_actions=num_actions,
-        gaussian=network_config.gaussian if continuous else None,
+        action_space=action_space,
     )
 
 
 def without_representation(params: Params) -> Params:
     """Returns the parameters that prediction and dynamics need."""
     return {name: value for name, value in params.items() if name.split("/")[0] != REPRESENTATION}
-
-
-def count_actions(environment_spec: EnvironmentSpec) -> int:
-    """Returns `A`.
-
-    Raises:
-      UserError: actions are continuous, so an agent that looks at each cannot have them.
-    """
-    if is_continuous(environment_spec):
-        raise UserError(
-            "this agent needs Discrete actions, and the environment's are vectors of "
-            f"{environment_spec.actions.shape[0]} real numbers; Muesli takes them"
-        )
-    return int(environment_spec.actions.num_values)
-
-
-def continuous_size(spec: specs.BoundedArray) -> int:
-    """Returns the length of a continuous action.
-
-    Raises:
-      UserError: it is not one vector with bounds -1 and 1.
-    """
-    if len(spec.shape) != 1 or (spec.minimum != -1).any() or (spec.maximum != 1).any():
-        raise UserError(
-            "continuous actions must be one vector with bounds -1 and 1, not "
-            f"{spec!r}; scale them in the environment"
-        )
-    return int(spec.shape[0])
 
 
 def _check_continuous(history_config: HistoryConfig, network_config: NetworkConfig) -> None:
@@ -141,19 +117,17 @@ def _check_continuous(history_config: HistoryConfig, network_config: NetworkConf
         )
 
 
-def _model(config: NetworkConfig, num_actions: int, continuous: bool):
+def _model(config: NetworkConfig, action_space: ActionSpace):
     """Builds the functions for `hk.multi_transform`: one for init, and the three of the model."""
     representation = Representation(config, name=REPRESENTATION)
-    policy_outputs = 2 * num_actions if continuous else num_actions
-    prediction = PredictionHeads(config, policy_outputs, name="prediction")
+    prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
     dynamics_type = LSTMDynamics if config.dynamics == "lstm" else ResidualDynamics
-    dynamics = dynamics_type(config, num_actions, name="dynamics")
+    dynamics = dynamics_type(config, action_space, name="dynamics")
 
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)
         prediction(state)
-        batch = inputs.shape[:1]
-        action = jnp.zeros((*batch, num_actions)) if continuous else jnp.zeros(batch, jnp.int32)
-        dynamics(state, action)
+        spec = action_space.spec
+        dynamics(state, jnp.zeros((*inputs.shape[:1], *spec.shape), spec.dtype))
 
     return init, (representation, prediction, dynamics)

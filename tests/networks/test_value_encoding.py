@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rlax
 
 from mukoe.errors import UserError
 from mukoe.networks.value_encoding import (
@@ -91,6 +92,28 @@ def test_hyperbolic_two_hot_by_hand():
     np.testing.assert_allclose(
         encoding.to_probs(jnp.float32(3.0)), [0, 0, 0, 0.997, 0.003], atol=1e-6
     )
+
+
+def test_encoding_agrees_with_rlax_where_rlax_is_exact():
+    far = jnp.float32(POINTS[np.abs(POINTS) > 0.1])
+    np.testing.assert_allclose(signed_hyperbolic(far), rlax.signed_hyperbolic(far), rtol=1e-5)
+    y = rlax.signed_hyperbolic(far)
+    np.testing.assert_allclose(signed_parabolic(y), rlax.signed_parabolic(y), rtol=2e-3)
+    for config in (SupportConfig(hyperbolic=False), SupportConfig(-10.0, 20.0, 61, False)):
+        bounds = config.minimum, config.maximum, config.num_bins
+        x = jnp.float32(np.random.default_rng(0).uniform(*bounds[:2], 200))
+        probs = ValueEncoding(config).to_probs(x)
+        np.testing.assert_allclose(probs, rlax.transform_to_2hot(x, *bounds), atol=2e-4)
+        decoded = ValueEncoding(config).to_scalar(logits_of(probs))
+        np.testing.assert_allclose(
+            decoded, rlax.transform_from_2hot(probs, *bounds), rtol=1e-5, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 600), (4, 601, 1)])
+def test_logits_of_another_length_are_refused(shape):
+    with pytest.raises(UserError, match=r"logits of a value support must have shape .*601\), not"):
+        ValueEncoding(SupportConfig()).to_scalar(jnp.zeros(shape))
 
 
 def test_leading_axes_are_kept():

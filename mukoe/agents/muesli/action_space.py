@@ -6,6 +6,7 @@ from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.continuous import ContinuousActions
 from mukoe.agents.muesli.discrete import DiscreteActions
 from mukoe.agents.muesli.look_ahead import ActionSpace
+from mukoe.networks.action_space import BoxSpace
 from mukoe.networks.models import MuZeroNetworks
 
 
@@ -23,6 +24,6 @@ def make_action_space(
       UserError: the config does not support continuous actions.
     """
     discount = -config.discount if turns else config.discount
-    if networks.gaussian is None:
-        return DiscreteActions(networks, config, discount)
-    return ContinuousActions(networks, networks.gaussian, config, discount)
+    if isinstance(networks.action_space, BoxSpace):
+        return ContinuousActions(networks, networks.action_space.gaussian, config, discount)
+    return DiscreteActions(networks, config, discount)

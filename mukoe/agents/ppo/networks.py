@@ -1,4 +1,4 @@
-"""The network of PPO: from an input to a policy and a value.
+"""Network of PPO: from an input to a policy and a value.
 
 Weights begin orthogonal, biases at 0; the scale is √2 in front of a nonlinearity, 0.01 for
 the policy and 1 for the value ([1] core 2).
@@ -16,41 +16,42 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.agents.ppo.config import PPONetworkConfig
-from mukoe.networks.distributions import (
-    Distribution,
-    GaussianConfig,
-    categorical_policy,
-    gaussian_policy,
+from mukoe.networks.action_space import (
+    ActionSpace,
+    BoxSpace,
+    DiscreteSpace,
+    make_action_space,
 )
+from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
-from mukoe.networks.models import continuous_size, count_actions
 from mukoe.networks.torsos import IMAGE, TORSOS, Torso, check_input, orthogonal_linear
-from mukoe.types import Array, EnvironmentSpec, Params, is_continuous, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
 
 @dataclasses.dataclass(frozen=True)
 class PPONetworks:
-    """The network as pure functions.
+    """Network as pure functions.
 
     init: `key -> params`.
     apply: `(params, network input [N, ...]) -> (policy outputs [N, A], value [N])`; with
         continuous actions the outputs are `[N, 2 D]`.
-    num_actions: number of actions `A`; with continuous actions `D`.
-    gaussian: configuration of the continuous policy head; None for discrete actions.
-    has_convolutions: presence of convolutions, whose gradients in a loop are slow on a CPU.
+    action_space: policies of the outputs.
+    has_convolutions: presence of convolutions, whose gradient within a loop is slow on CPUs.
     """
 
     init: Callable[[chex.PRNGKey], Params]
     apply: Callable[[Params, Array], tuple[jax.Array, jax.Array]]
-    num_actions: int
-    gaussian: GaussianConfig | None
+    action_space: DiscreteSpace | BoxSpace
     has_convolutions: bool
+
+    @property
+    def num_actions(self) -> int:
+        """`A`, or the length `D` of a continuous action."""
+        return self.action_space.size
 
     def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
         """Returns the policies `[...]` of outputs `[..., A]` and legal actions `[..., A]`."""
-        if self.gaussian is None:
-            return categorical_policy(outputs, legal_actions)
-        return gaussian_policy(outputs, self.gaussian)
+        return self.action_space.policy(outputs, legal_actions)
 
 
 def make_ppo_networks(
@@ -61,9 +62,10 @@ def make_ppo_networks(
     """Builds the network for an environment.
 
     Args:
-      environment_spec: spec of one environment, with single frames.
-      history_config: history in the network input.
-      network_config: configuration of the architecture.
+      environment_spec: spec with observations of one frame; of a `MaskedObservation` the
+        features count.
+      history_config: past frames and actions in the network input.
+      network_config: architecture.
 
     Raises:
       UserError: the torso does not support the observations, or the actions are not supported.
@@ -71,13 +73,9 @@ def make_ppo_networks(
     features, _ = split_legal_actions(environment_spec.observations)
     spec = input_spec(features, history_config)
     check_input(network_config.torso, spec)
-    continuous = is_continuous(environment_spec)
-    if continuous:
-        num_actions = continuous_size(environment_spec.actions)
-    else:
-        num_actions = count_actions(environment_spec)
+    action_space = make_action_space(environment_spec, network_config.gaussian)
     model: Any = hk.without_apply_rng(
-        hk.transform(lambda x: _ActorCritic(network_config, num_actions, continuous)(x))
+        hk.transform(lambda x: _ActorCritic(network_config, action_space)(x))
     )
 
     def init(key: chex.PRNGKey) -> Params:
@@ -86,8 +84,7 @@ def make_ppo_networks(
     return PPONetworks(
         init=init,
         apply=model.apply,
-        num_actions=num_actions,
-        gaussian=network_config.gaussian if continuous else None,
+        action_space=action_space,
         has_convolutions=_is_shared(TORSOS[network_config.torso]),
     )
 
@@ -101,11 +98,10 @@ def _is_shared(torso: type[Torso]) -> bool:
 
 
 class _ActorCritic(hk.Module):
-    def __init__(self, config: PPONetworkConfig, num_actions: int, continuous: bool):
+    def __init__(self, config: PPONetworkConfig, action_space: ActionSpace):
         super().__init__(name="actor_critic")
         self._config = config
-        self._num_actions = num_actions
-        self._continuous = continuous
+        self._action_space = action_space
 
     def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = scale_pixels(inputs)
@@ -113,9 +109,11 @@ class _ActorCritic(hk.Module):
             for_policy = for_value = self._convolutions(x)
         else:
             for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
-        outputs = orthogonal_linear(self._num_actions, 0.01, "policy_head")(for_policy)
-        if self._continuous:
-            deviation = hk.get_parameter("deviation", (self._num_actions,), init=jnp.zeros)
+        size = self._action_space.size
+        outputs = orthogonal_linear(size, 0.01, "policy_head")(for_policy)
+        if isinstance(self._action_space, BoxSpace):
+            # The standard deviation does not depend on the state.
+            deviation = hk.get_parameter("deviation", (size,), init=jnp.zeros)
             outputs = jnp.concatenate([outputs, jnp.broadcast_to(deviation, outputs.shape)], -1)
         return outputs, orthogonal_linear(1, 1.0, "value_head")(for_value)[:, 0]
 

@@ -22,6 +22,7 @@ import optax
 from dm_env import specs
 
 from mukoe.networks.action_encoding import action_features, check_action_encoding
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import transition
 from mukoe.networks.heads import make_head
@@ -177,13 +178,13 @@ class _AfterstateDynamics(hk.Module):
     def __init__(self, config: NetworkConfig, num_actions: int, name: str):
         super().__init__(name=name)
         self._config = config
-        self._num_actions = num_actions
+        self._action_space = DiscreteSpace(num_actions)
 
     def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
         config = self._config
         # Once per model step, as in MuZero: not again in the chance dynamics.
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
-        features = action_features(action, self._num_actions, state, config.action_encoding)
+        features = action_features(action, self._action_space, state, config.action_encoding)
         return transition(state, features, config, "action_input")
 
 

@@ -11,6 +11,7 @@ from mukoe.agents.ppo import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.agents.ppo.losses import PPOBatch, make_loss, make_prepare
 from mukoe.agents.ppo.networks import make_ppo_networks
 from mukoe.errors import UserError
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.history import HistoryConfig
 from mukoe.types import EnvironmentSpec, MaskedObservation, Row, Sample
 
@@ -105,12 +106,13 @@ def slow_loss(networks, params, batch, config):
 def policy_numbers(networks, outputs, batch, i, t):
     """The log-probability of the action that was taken, and the policy's entropy."""
     action = batch.action[i, t]
-    if networks.gaussian is None:
+    if isinstance(networks.action_space, DiscreteSpace):
         if batch.legal_actions is not None:
             outputs = outputs[batch.legal_actions[i, t]]
         probs = np.exp(outputs - outputs.max()) / np.exp(outputs - outputs.max()).sum()
         return np.log(probs[action]), -np.sum(probs * np.log(probs))
-    low, start = networks.gaussian.minimum_std, networks.gaussian.initial_std
+    gaussian = networks.action_space.gaussian
+    low, start = gaussian.minimum_std, gaussian.initial_std
     mean = np.tanh(outputs[:2])
     std = low + (start - low) * np.log1p(np.exp(outputs[2:])) / np.log(2)
     density = np.exp(-((action - mean) ** 2) / (2 * std**2)) / np.sqrt(2 * np.pi * std**2)
