@@ -1,12 +1,11 @@
-"""What goes through the inference server, against its jitted function alone.
+"""Throughput of the inference server beside that of its jitted function.
 
 python benchmarks/inference.py
 python benchmarks/inference.py --soak_seconds=300
 
-The server is on core 0, its clients, in a process of their own and behind courier as actors
-are, on core 1. The limit is the policy in a bare loop with as many environments in a batch, on
-core 0 too, in turns; core 1 is never idle. With a policy that costs nothing the transport is
-all there is.
+The server runs on core 0. Its clients run in another process on core 1 and use courier, as actors
+do. The limit is the policy in a loop with as many environments in a batch, on core 0 too, in turns;
+core 1 is never idle. With a policy without cost only the transport is measured.
 """
 
 import dataclasses
@@ -55,10 +54,13 @@ WINDOW_SECONDS = 1.5
 
 
 class Window(NamedTuple):
-    """What clients saw for a while.
+    """Measurements of the clients in a time window.
 
-    seconds, requests, failures: of all clients.
-    p50_ms, p99_ms: of the latencies.
+    seconds: length of the window.
+    requests: number of requests of all clients.
+    failures: number of failed requests of all clients.
+    p50_ms: median latency in milliseconds.
+    p99_ms: 99th percentile of the latency in milliseconds.
     """
 
     seconds: float
@@ -91,10 +93,10 @@ def free_policy() -> Policy:
 
 
 class Load(NamedTuple):
-    """Who asks.
+    """Load on the server.
 
-    clients: how many.
-    envs: of each.
+    clients: number of clients.
+    envs: number of environments of each client.
     """
 
     clients: int

@@ -29,7 +29,7 @@ MEMORY_UNITS = {"Gi": 2**30, "Mi": 2**20}
 
 
 def gcp_machines(at_most=False):
-    """What each machine offers, of those that are always there, or of one of each type."""
+    """Returns the resources of the permanent machines, or of one machine of each type."""
     machines = {}
     for name, kind in GCP["available_node_types"].items():
         count = 1 if at_most or name == GCP["head_node_type"] else kind["min_workers"]

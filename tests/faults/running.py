@@ -93,7 +93,7 @@ class Program:
         return -1 if step is None else step
 
     def restarts(self, label):
-        """How often the terminal says that a node was started again."""
+        """Returns the number of restarts on the terminal."""
         return len(re.findall(rf"node {label} .*: restart", self.output))
 
     def wait_for(self, condition, seconds=PATIENCE):
@@ -162,13 +162,13 @@ class Program:
 
 
 def listening(ports):
-    """Which of the ports somebody listens at."""
+    """Returns the ports with a listening process."""
     connections = psutil.net_connections("tcp")
     return set(ports) & {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
 
 
 def check_goes_on(program, label, fault):
-    """Whether a node comes back, no count goes back beyond the checkpoint, and all learn on."""
+    """Checks that a node restarts, counts stay above the checkpoint, and training continues."""
     restarts, counts, checkpoint = program.restarts(label), program.counts(), program.checkpoint()
     fault()
     program.wait_for(lambda: program.restarts(label) > restarts)

@@ -122,7 +122,7 @@ def draw(lives: dict[str, list[np.ndarray]], path: str) -> None:
 
 
 def table(lives: dict[str, list[np.ndarray]]) -> str:
-    """How much the processes of a kind grow, and whether later ones are larger."""
+    """Returns the growth of the processes of a kind, and the size of later ones."""
     lines = [
         "| processes | lives | longest, min | MiB, first half | second half | growth, MiB/h |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -92,4 +92,4 @@ def test_nodes_of_a_killed_machine_move_and_the_others_learn_the_new_addresses(c
     assert program.ports != ports
     # Which of the two depends on who notices first.
     assert re.search(r"node replay (has lost its machine|cannot be reached) on", program.output)
-    assert "node learner has to learn where replay/0 is now: restart" in program.output
+    assert "node learner needs the new address of replay/0: restart" in program.output

@@ -5,8 +5,8 @@
     actor 2 --observation [B2, ...]--+                +--> actor 2
 
 The policy's memory stays on the server, one slot for each environment, so a request
-carries the newest frame only. A split policy is answered with the roots of the searches,
-which the actors make themselves.
+carries the newest frame only. For a split policy the answer holds search roots, and the actors run
+the search.
 """
 
 from mukoe.acting.inference.batching import bucket_sizes

@@ -1,4 +1,4 @@
-"""Requests become batches: when one leaves, and how it lies in memory."""
+"""Batching of requests: batch sizes, queue, and memory of a batch."""
 
 import threading
 import time
@@ -20,12 +20,16 @@ def bucket_sizes(max_batch_size: int, smallest: int = 1) -> list[int]:
 
 
 class BatchSizes:
-    """The compiled batch sizes, and how many of the environments that wait should leave."""
+    """The compiled batch sizes, and the choice among them by measured cost."""
 
     def __init__(self, sizes: Sequence[int]):
-        """Knows the sizes, in ascending order, and nothing of their cost.
+        """Stores the sizes; their costs are unknown at first.
 
-        Raises ValueError where there are none.
+        Args:
+          sizes: batch sizes in ascending order.
+
+        Raises:
+          ValueError: there are no sizes.
         """
         if not sizes:
             raise ValueError("there must be a batch size")
@@ -33,18 +37,21 @@ class BatchSizes:
         self._seconds: dict[int, float] = {}
 
     def measured(self, size: int, seconds: float) -> None:
-        """Notes what a batch of a compiled size costs."""
+        """Stores the cost in seconds of a batch of a compiled size."""
         self._seconds[size] = seconds
 
     def at_least(self, environments: int) -> int:
-        """Returns the smallest size that holds so many."""
+        """Returns the smallest size for a number of environments."""
         return next(size for size in self.all if size >= environments)
 
     def best(self, waiting: int) -> int:
-        """Returns the size with which most environments per second leave.
+        """Returns the size with the highest throughput in environments per second.
 
-        Where a batch costs by its size, as on a CPU, that is a smaller one without padding;
-        where it does not, as on an accelerator, one that holds all that wait.
+        If the cost grows with the size, as on a CPU, that is a smaller batch without padding;
+        otherwise, as on an accelerator, a batch for all waiting environments.
+
+        Args:
+          waiting: number of waiting environments.
         """
         waiting = min(waiting, self.all[-1])
         padded = self.at_least(waiting)
@@ -56,16 +63,16 @@ class BatchSizes:
 
 
 class BatchQueue:
-    """Requests of many threads, taken out batch by batch by one."""
+    """Queue of requests from many threads, from which one thread takes batches."""
 
     def __init__(self, sizes: BatchSizes, deadline_seconds: float, expected: Callable[[], int]):
-        """Starts empty.
+        """Makes an empty queue.
 
         Args:
-          sizes: of the batches.
-          deadline_seconds: that the oldest request of a batch waits for others at most, on an
-            idle device.
-          expected: returns how many more environments may ask soon.
+          sizes: compiled batch sizes.
+          deadline_seconds: longest wait of the oldest request for others, on an idle device.
+          expected: function that returns the number of environments whose requests may follow
+            soon.
         """
         self._sizes = sizes
         self._max_batch_size = sizes.all[-1]
@@ -74,15 +81,16 @@ class BatchQueue:
         self._pending: dict[Session, Request] = {}
         self._size = 0
         self._under_way = 0
-        # The size at which the thread that takes batches wants to be woken.
+        # Number of environments at which the thread in `take` is woken.
         self._wanted = 1
         self._changed = threading.Condition()
         self._closed = False
 
     def add(self, request: Request) -> None:
-        """Takes a request; an older one of the same session, which nobody waits for, fails.
+        """Adds a request; an older request of the same session, which was abandoned, fails.
 
-        Raises TimeoutError where the queue is closed.
+        Raises:
+          TimeoutError: the queue is closed.
         """
         with self._changed:
             if self._closed:
@@ -96,16 +104,16 @@ class BatchQueue:
                 self._changed.notify_all()
 
     def drop(self, session: Session) -> None:
-        """Fails the request of a session that has ended."""
+        """Fails the request of a closed session."""
         with self._changed:
             self._drop(session)
 
     def take(self, wait_seconds: float) -> list[Request]:
-        """Returns the next batch, `[]` where none can leave within `wait_seconds`.
+        """Returns the next batch; empty if there is none within `wait_seconds`.
 
-        A full batch leaves at once. Another one fills while the device computes the batch
-        before; when the device is idle, it leaves as soon as every environment that may ask
-        has done so, or its oldest request has waited for the deadline.
+        A full batch is returned at once. While the device computes the batch before, the next
+        one fills. On an idle device a batch is returned as soon as it holds all expected
+        environments, or its oldest request has waited for the deadline.
         """
         with self._changed:
             end = time.monotonic() + wait_seconds
@@ -119,13 +127,13 @@ class BatchQueue:
             return self._take()
 
     def finished(self) -> None:
-        """Says that the device has computed a batch that was taken."""
+        """Records that the device has computed a batch."""
         with self._changed:
             self._under_way -= 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Fails what is pending, and whatever would come."""
+        """Fails pending requests; later ones are refused."""
         with self._changed:
             self._closed = True
             for request in self._pending.values():
@@ -134,7 +142,7 @@ class BatchQueue:
             self._size = 0
 
     def _wait(self, end: float, wanted: int) -> bool:
-        """Waits for so many environments or the end of a batch; False where time was up."""
+        """Waits for `wanted` environments or the end of a batch; returns False at the end time."""
         self._wanted = min(wanted, self._max_batch_size)
         under_way = self._under_way
         while self._size < self._wanted and self._under_way == under_way:
@@ -162,19 +170,19 @@ class BatchQueue:
         old = self._pending.pop(session, None)
         if old is not None:
             self._size -= old.size
-            old.fail(f"{session.name} has asked anew or lost its session")
+            old.fail(f"{session.name} has sent a newer request or lost its session")
 
 
 class StagingArea:
-    """The arrays of one batch on the host; they are free again when it has been answered."""
+    """The arrays of one batch on the host, which are reused after its answer."""
 
     def __init__(self, input_specs: Iterable[specs.Array], sizes: BatchSizes, scratch_slot: int):
-        """Makes the arrays, once.
+        """Allocates the arrays.
 
         Args:
-          input_specs: of the flat inputs of one environment.
-          sizes: of the batches.
-          scratch_slot: the memory of padding.
+          input_specs: specs of the flat inputs of one environment.
+          sizes: compiled batch sizes.
+          scratch_slot: memory slot of padding.
         """
         self._sizes = sizes
         self._scratch_slot = scratch_slot
@@ -198,7 +206,7 @@ class StagingArea:
         return self._padded(end, self._sizes.at_least(end))
 
     def blank(self, size: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Returns a batch of padding alone, to compile for."""
+        """Returns a batch of padding, for compilation."""
         return self._padded(0, size)
 
     def _padded(self, end: int, size: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:

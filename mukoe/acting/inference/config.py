@@ -1,4 +1,4 @@
-"""How inference servers batch, and how long actors wait for them."""
+"""Configuration of inference servers: batch sizes, deadline and timeouts."""
 
 import dataclasses
 from typing import Annotated
@@ -11,16 +11,16 @@ from mukoe.configuration.fields import Validated
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig(Validated):
-    """How requests become batches, and how long anybody waits."""
+    """Batch sizes, deadline and timeouts of inference servers."""
 
-    # Environments in a batch at most.
+    # Largest number of environments in a batch.
     max_batch_size: PositiveInt = 64
-    # A batch that is not full leaves when its oldest request has waited this long.
+    # Longest wait of a request for a full batch, in milliseconds.
     deadline_ms: Annotated[float, Meta(ge=0, le=1e3 * LONGEST_WAIT)] = 5.0
-    # Devices of the server's process that serve, side by side; 0 for all.
+    # Number of devices that serve in parallel; 0 for all devices of the process.
     devices: NonNegativeInt = 0
-    # An answer that takes longer than this is an error, for the server and for the client;
-    # a session that has asked nothing for as long makes room where it is needed.
+    # Timeout of a request on server and client. A session without requests for as long is closed if
+    # its slots are needed.
     timeout_seconds: Seconds = 60.0
-    # An actor that no server has answered for this long gives up; one that compiles does answer.
+    # Seconds without an answer of any server after which an actor fails; compiling servers answer.
     give_up_seconds: Seconds = 120.0

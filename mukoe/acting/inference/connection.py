@@ -1,4 +1,4 @@
-"""An actor's way to its inference servers: one at a time, another where that one is lost."""
+"""Connection of an actor to its inference servers, with failover."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from mukoe.observability.timings import Timings
 
 _SLICE_SECONDS = 0.2
 _MOVE_SECONDS = 5.0
-# A server that says that it compiles is waited for, where there is no other.
+# Longest wait for a server that is compiling.
 _COMPILE_SECONDS = 1200.0
 _NO_SESSION = "has no session on this server"
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Inputs(NamedTuple):
-    """What a request carries, see `InferenceServer.submit`."""
+    """Inputs of a request, see `InferenceServer.submit`."""
 
     leaves: Sequence[np.ndarray]
     is_first: np.ndarray
@@ -30,15 +30,17 @@ class Inputs(NamedTuple):
 
 
 class _StillCompiling(TimeoutError):
-    """A server lives, and will answer when it has compiled."""
+    """A server is available but still compiles."""
 
 
 class ServerConnection:
     """A session on one of several servers.
 
-    Where a server does not answer, or has lost the session, the connection moves to the next
-    one and asks it the same. The policy's memory starts blank there: until the episode ends,
-    or its history has filled up again, the policy sees less of the past than it might.
+    If a server does not respond, or has lost the session, the connection fails over to the next
+    server and repeats the request. The policy's memory starts blank there: until the episode ends
+    or its history is filled again, the policy has a shorter history.
+
+    moves: number of failovers.
     """
 
     def __init__(
@@ -50,18 +52,18 @@ class ServerConnection:
         should_stop: Callable[[], bool] = lambda: False,
         timings: Timings | None = None,
     ):
-        """Knows its servers; `open` comes before the first request.
+        """Stores the servers; `open` must be called before the first request.
 
         Args:
-          servers: in order of preference, each an `InferenceServer` or a courier client of one.
-            Clients should not wait for a server to come up (`wait_for_ready=False`): a server
-            that has died is then noticed at once.
-          name: unique among the actors.
-          num_envs: environments of this actor.
-          config: how long to wait.
-          should_stop: ends every wait, with a TimeoutError.
-          timings: gets the time that requests take here, divided into `transport` and
-            `waiting` for the server.
+          servers: servers in order of preference, each an `InferenceServer` or a remote client of
+            one. Clients should not wait for an unavailable server (`wait_for_ready=False`), so
+            that calls to a dead server fail at once.
+          name: unique name of the session.
+          num_envs: number of environments of the session.
+          config: timeouts.
+          should_stop: predicate that ends every wait with a TimeoutError.
+          timings: receiver of the time of requests, divided into `transport` and `waiting` for
+            the server.
         """
         self._servers = servers
         self._name = name
@@ -74,9 +76,11 @@ class ServerConnection:
         self.moves = 0
 
     def open(self) -> None:
-        """Opens a session on the first server that takes it; each has time to compile.
+        """Opens a session on the first server that accepts it; each has time to compile.
 
-        Raises TimeoutError where none does, and UserError where one refuses.
+        Raises:
+          TimeoutError: no server is available.
+          UserError: a server refuses the session.
         """
         errors = []
         for index in range(len(self._servers)):
@@ -85,17 +89,20 @@ class ServerConnection:
             except Exception as error:  # the transport's errors have no common class
                 _raise_if_refused(error)
                 errors.append(error)
-        raise TimeoutError(self._nobody(self._config.timeout_seconds, errors[-1]))
+        raise TimeoutError(self._unavailable(self._config.timeout_seconds, errors[-1]))
 
     def request(self, inputs: Inputs, finish: Callable[[Any, Answer], T]) -> Callable[[], T]:
-        """Sends a request and returns at once what waits for the answer.
+        """Sends a request and returns a function that waits for the answer.
 
         Args:
-          inputs: that are sent.
-          finish: `(server, answer) -> T`, the rest of the exchange with the same server; where
-            it fails, the request is made anew elsewhere. Raises TimeoutError where no
-            server has answered for `give_up_seconds`, not even that it is still compiling,
-            and UserError for a malformed request.
+          inputs: inputs of the request.
+          finish: `(server, answer) -> T`, the rest of the exchange with the same server; if it
+            fails, the request is repeated on another server.
+
+        Returns:
+          A function that returns the result of `finish`. It raises a TimeoutError if no server
+          has responded for `give_up_seconds` (a compiling server does respond), and a UserError
+          for a malformed request.
         """
         sent_at = time.monotonic()
         sent = self._send(inputs)
@@ -106,12 +113,16 @@ class ServerConnection:
                 return self._finish(sent, finish, sent_at)
             except Exception as error:  # the transport's errors have no common class
                 _raise_if_refused(error)
-                return self._elsewhere(inputs, finish, error)
+                return self._fail_over(inputs, finish, error)
 
         return wait
 
     def call(self, server: Any, method: str, *arguments: Any) -> Any:
-        """Calls a method of a server; raises TimeoutError where the answer takes too long."""
+        """Calls a method of a server.
+
+        Raises:
+          TimeoutError: the server has not responded within `timeout_seconds`.
+        """
         return self._result(_start(server, method, *arguments), self._config.timeout_seconds)
 
     def _send(self, inputs: Inputs) -> "futures.Future[Answer]":
@@ -136,12 +147,12 @@ class ServerConnection:
         if self._has_answers:  # The first request waits for the server to compile.
             self._timings.lap("transport", share)
 
-    def _elsewhere(self, inputs: Inputs, finish: Callable[[Any, Answer], T], error: Exception) -> T:
-        """Asks the next servers in turn, this one again too, until one answers."""
+    def _fail_over(self, inputs: Inputs, finish: Callable[[Any, Answer], T], error: Exception) -> T:
+        """Repeats a request on all servers in turn until one responds."""
         begun = time.monotonic()
         give_up_at = begun + self._config.give_up_seconds
         while time.monotonic() < min(give_up_at, begun + _COMPILE_SECONDS):
-            # A server that has lost the session is alive: it comes first.
+            # A server that has lost the session is available: try it first.
             step = 0 if _NO_SESSION in str(error) else 1
             index = (self._current + step) % len(self._servers)
             try:
@@ -153,7 +164,7 @@ class ServerConnection:
                     give_up_at = time.monotonic() + self._config.give_up_seconds
                 error, self._current = failure, index
                 self._pause()
-        raise TimeoutError(self._nobody(self._config.give_up_seconds, error))
+        raise TimeoutError(self._unavailable(self._config.give_up_seconds, error))
 
     def _open(self, index: int, seconds: float, compile_seconds: float) -> None:
         server, begun = self._servers[index], time.monotonic()
@@ -163,7 +174,7 @@ class ServerConnection:
             try:
                 if self._result(_start(server, "wait_until_ready"), seconds):
                     break
-            except Exception as failure:  # not up yet
+            except Exception as failure:  # unavailable
                 error, patience = failure, seconds
             if time.monotonic() > begun + patience:
                 raise error
@@ -188,7 +199,7 @@ class ServerConnection:
             raise TimeoutError("no answer from an inference server: the program stops")
         time.sleep(_SLICE_SECONDS)
 
-    def _nobody(self, seconds: float, error: Exception) -> str:
+    def _unavailable(self, seconds: float, error: Exception) -> str:
         return (
             f"{self._name}: none of {len(self._servers)} inference servers has answered for "
             f"{seconds:g} s; the last error was: {_last_line(error)}"
@@ -204,15 +215,15 @@ def _start(server: Any, method: str, *arguments: Any) -> "futures.Future[Any]":
         if method == "act":
             return server.submit(*arguments)
         future.set_result(getattr(server, method)(*arguments))
-    except Exception as error:  # handed to whoever waits, as a courier client does
+    except Exception as error:  # raised by `result`, as with a courier client
         future.set_exception(error)
     return future
 
 
 def _raise_if_refused(error: Exception) -> None:
-    """Raises a UserError of the server, which another server would give as well.
+    """Raises a UserError of the server, which any other server would raise too.
 
-    A courier client knows the errors of its server by their text alone.
+    Courier transmits only the text of an error.
     """
     if _NO_SESSION in str(error):
         return

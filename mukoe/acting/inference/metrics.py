@@ -1,4 +1,4 @@
-"""What a server measures: counts for ever, latencies over the last requests."""
+"""Metrics of a server: counts since its start, percentiles of the newest requests."""
 
 import collections
 import threading
@@ -17,11 +17,11 @@ _PERCENTILES = (50, 95, 99)
 class BatchRecord(NamedTuple):
     """An answered batch.
 
-    environments: in it.
-    fill: of the largest batch, in (0, 1].
+    environments: number of environments in the batch.
+    fill: fraction of the largest batch, in (0, 1].
     waits: seconds of each request in the queue.
     latencies: seconds of each request from its arrival to its answer.
-    learner_steps: the updates that made its parameters.
+    learner_steps: learner step of the parameters.
     """
 
     environments: int
@@ -34,10 +34,10 @@ class BatchRecord(NamedTuple):
 class Totals(NamedTuple):
     """Counts since the start.
 
-    requests: that were answered.
-    environments: in them.
-    batches: that they were answered in.
-    fill: the sum over the batches.
+    requests: number of answered requests.
+    environments: number of environments in the answered requests.
+    batches: number of batches.
+    fill: sum of the fill of all batches.
     """
 
     requests: int = 0
@@ -47,7 +47,7 @@ class Totals(NamedTuple):
 
 
 class ServerMetrics:
-    """Counts and percentiles; its memory does not grow."""
+    """Counts and percentiles, in constant memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -17,7 +17,7 @@ class Version(NamedTuple):
     """One version of the parameters.
 
     on_devices: the same parameters on each of the server's devices.
-    learner_steps: the updates that made them.
+    learner_steps: learner step of the parameters.
     """
 
     on_devices: Sequence[PolicyParams]
@@ -33,12 +33,13 @@ class ServerParameters:
         devices: Sequence[jax.Device],
         search_params: Callable[[PolicyParams], PolicyParams] | None,
     ):
-        """Has no parameters before the first `refresh`.
+        """Stores the client; `refresh` fetches the first parameters.
 
         Args:
-          variables: where parameters come from.
-          devices: that serve.
-          search_params: what actors need of them, kept for `get`; None to keep nothing.
+          variables: client of the parameters.
+          devices: devices that serve.
+          search_params: function that returns the parameters of the actors' search, which are
+            kept for `get`; None to keep nothing.
         """
         self._variables = variables
         self._devices = devices
@@ -61,7 +62,7 @@ class ServerParameters:
 
     @property
     def newest(self) -> Version | None:
-        """What the next batch uses; None before the first `refresh`."""
+        """Version for the next batch; None before the first `refresh`."""
         return self._newest
 
     def get(self, learner_steps: int) -> PolicyParams:

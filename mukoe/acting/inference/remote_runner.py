@@ -56,10 +56,10 @@ class SplitRunner:
         """Makes a runner.
 
         Args:
-          connection: to split servers, opened before the first `submit`.
-          policy: which has parts; the same as on the servers.
-          random_key: of the actions.
-          num_envs: environments of this actor.
+          connection: connection to split servers, opened before the first `submit`.
+          policy: policy with parts, the same as on the servers.
+          random_key: key of the actions.
+          num_envs: number of environments.
         """
         assert policy.split is not None, "this policy has no parts"
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What is asked, what is answered, and what a well-formed request looks like."""
+"""Requests, answers, and the check of request inputs."""
 
 import dataclasses
 import time
@@ -16,11 +16,11 @@ from mukoe.types import Nest
 
 
 class Answer(NamedTuple):
-    """What a request gets, all from one version of the parameters.
+    """Answer to a request, computed with one version of the parameters.
 
-    result: `(actions [B] int32, extras [B, ...])`; of a split policy the root `[B, ...]`.
-    learner_steps: the updates that made the parameters.
-    server_seconds: between the request's arrival and its answer.
+    result: `(actions [B] int32, extras [B, ...])`; for a split policy the root `[B, ...]`.
+    learner_steps: learner step of the parameters.
+    server_seconds: seconds between the request's arrival and its answer.
     """
 
     result: Nest
@@ -39,11 +39,11 @@ def _new_answer() -> "futures.Future[Answer]":
 class Request:
     """A checked request that waits for its batch.
 
-    session: that asks, with `B` environments.
-    leaves: the flat inputs, arrays `[B, ...]`.
-    is_first: `[B]` bool, where the memory is blank.
-    arrived: when, by `time.monotonic`.
-    answer: is set by the server, to an error in the end.
+    session: session of `B` environments.
+    leaves: flat inputs, arrays `[B, ...]`.
+    is_first: `[B]` bool, True for blank memory.
+    arrived: time of arrival, by `time.monotonic`.
+    answer: future of the answer; the server always sets it, if only to an error.
     """
 
     session: Session

@@ -1,4 +1,4 @@
-"""The server: sessions, one worker for each device, parameters, an end."""
+"""Inference server: sessions, parameters, and one worker per device."""
 
 import functools
 import threading
@@ -33,8 +33,8 @@ _JOIN_SECONDS = 5.0
 class InferenceServer:
     """Answers the requests of many threads with one batched policy.
 
-    `run` serves, in threads of its own; everything else may be called from any number of
-    threads. An error of one request is its caller's alone.
+    `run` serves in threads of its own; the other methods are thread-safe. An error of a request
+    is raised to its caller only.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class InferenceServer:
         """Makes a server; it answers once `run` has compiled every batch size.
 
         Args:
-          policy: what it runs.
-          observation_spec: of one environment, against which requests are checked.
-          variables: where parameters come from.
-          random_key: of the actions.
-          config: how requests become batches.
-          max_environments: of all sessions together; each has a slot of policy memory.
-          smallest_batch: that is compiled, such as the environments of one session.
-          split: answer with the roots of the policy's searches, which actors make.
+          policy: batched policy.
+          observation_spec: observation spec of one environment, for the check of requests.
+          variables: client of the parameters.
+          random_key: key of the actions.
+          config: batch sizes, deadline and timeouts.
+          max_environments: number of environments of all sessions; each has a memory slot.
+          smallest_batch: smallest compiled batch size, such as the environments of one session.
+          split: True to answer with search roots, from which actors search.
         """
         devices = jax.local_devices()[: config.devices or None]
         max_batch_size = min(config.max_batch_size, max_environments)
@@ -102,13 +102,18 @@ class InferenceServer:
         self._error: BaseException | None = None
 
     def wait_until_ready(self) -> bool:
-        """Returns True once everything is compiled, False where it is not soon: ask again."""
+        """Returns True once everything is compiled; False after a second, to be called again."""
         return self._ready.wait(_READY_SECONDS)
 
     def open_session(self, name: str, num_envs: int) -> None:
-        """Gives an actor's environments blank memory; one of the same name ends.
+        """Opens a session with blank memory; replaces a session of the same name.
 
-        Raises UserError where the server has no room, or an actor's vector is too large.
+        Args:
+          name: unique name of the session.
+          num_envs: number of environments.
+
+        Raises:
+          UserError: all slots are in use, or the session has more environments than a batch.
         """
         if not 0 < num_envs <= self._config.max_batch_size:
             raise UserError(
@@ -125,17 +130,18 @@ class InferenceServer:
         is_first: np.ndarray,
         previous_action: np.ndarray | None = None,
     ) -> "futures.Future[Answer]":
-        """Starts to answer a request and returns at once.
+        """Queues a request and returns the future of its answer.
 
         Args:
-          name: of an open session with `B` environments.
-          leaves: the flat observation, arrays `[B, ...]`; unchanged until the answer.
-          is_first: `[B]` bool, where an episode starts.
-          previous_action: `[B]` int32, what was done after the last request (anything before
-            the first one); for a split policy alone.
+          name: name of an open session with `B` environments.
+          leaves: flat observation, arrays `[B, ...]`; unchanged until the answer.
+          is_first: `[B]` bool, True at the first step of an episode.
+          previous_action: `[B]` int32, action after the last request (any value before the
+            first one); only for a split policy.
 
-        Raises UserError for an unknown session or a malformed request, and TimeoutError
-        where the server is stopping.
+        Raises:
+          UserError: the session is unknown, or the request malformed.
+          TimeoutError: the server is stopping.
         """
         session = self._sessions.get(name)
         inputs = self._check(name, len(session.slots), leaves, is_first, previous_action)
@@ -150,9 +156,11 @@ class InferenceServer:
         is_first: np.ndarray,
         previous_action: np.ndarray | None = None,
     ) -> Answer:
-        """Waits for what `submit` starts.
+        """Calls `submit` and waits for the answer.
 
-        Raises its errors, and TimeoutError where no answer could be given in time.
+        Raises:
+          UserError: the session is unknown, or the request malformed.
+          TimeoutError: there is no answer in time, or the server is stopping.
         """
         answer = self.submit(name, leaves, is_first, previous_action)
         try:
@@ -165,14 +173,18 @@ class InferenceServer:
             ) from error
 
     def get_parameters(self, learner_steps: int) -> PolicyParams:
-        """Returns what a search needs of the version that an answer has named.
+        """Returns the search parameters of the version that an answer names.
 
-        Raises LookupError where it is kept no longer.
+        Args:
+          learner_steps: learner step of the version.
+
+        Raises:
+          LookupError: the version is no longer kept.
         """
         return self._parameters.get(learner_steps)
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Serves until it should stop, then fails the requests that are left."""
+        """Serves until `should_stop` returns True, then fails pending requests."""
 
         def stops() -> bool:
             return self._stopping.is_set() or should_stop()
@@ -193,7 +205,7 @@ class InferenceServer:
     def _together(
         self, parts: Sequence[Callable[[Callable[[], bool]], None]], stops: Callable[[], bool]
     ) -> None:
-        """Runs each part in a thread; the first error ends them all and is raised."""
+        """Runs each part in a thread; raises the first error, which ends them all."""
 
         def run(part: Callable[[Callable[[], bool]], None]) -> None:
             try:
@@ -241,5 +253,5 @@ class InferenceServer:
         }
 
     def exported_metrics(self) -> list[Metric]:
-        """The same numbers as counters and gauges that a scraper reads."""
+        """Returns the same numbers as counters and gauges for a scraper."""
         return exported_metrics(self._metrics, self._state())

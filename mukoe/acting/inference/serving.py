@@ -1,4 +1,4 @@
-"""What a server computes for a batch, as pure functions."""
+"""Computation of a batch, as pure functions."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,17 +17,17 @@ class Served:
 
     serve: `(params, key, step, leaves, is_first, slots [N], memory) -> (result, memory)`,
         ready to be jitted; `leaves` are the flat inputs `[N, ...]`.
-    initial_memory: the memory of so many slots.
-    input_specs: of the flat inputs of one environment.
+    initial_memory: function that returns the blank memory of a number of slots.
+    input_specs: specs of the flat inputs of one environment.
     """
 
     def __init__(self, policy: Policy, observation_spec: Nest, split: bool):
-        """Makes what is served.
+        """Makes the functions.
 
         Args:
-          policy: what runs.
-          observation_spec: of one environment.
-          split: serve the roots of the policy's searches instead of its actions.
+          policy: batched policy.
+          observation_spec: observation spec of one environment.
+          split: True to serve search roots instead of actions.
         """
         self._policy = policy
         self._observation_spec = observation_spec

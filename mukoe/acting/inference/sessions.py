@@ -14,14 +14,14 @@ _LIVELY_SECONDS = 1.0
 
 @dataclasses.dataclass(eq=False)
 class Session:
-    """An actor's place on a server.
+    """Session of an actor on a server.
 
-    name: of the actor.
+    name: unique name of the session.
     worker: index of the device that serves it.
-    slots: `[B]` int32, where that device keeps the memory of its environments.
-    last_used: when it was opened, asked or was answered last, by `time.monotonic`.
-    is_blank: whether nothing has been asked yet, so that its memory counts as empty.
-    is_waiting: whether it has asked and not been answered.
+    slots: `[B]` int32, memory slots of its environments on that device.
+    last_used: time when it was opened, sent a request or was answered, by `time.monotonic`.
+    is_blank: True before the first request, so that its memory counts as empty.
+    is_waiting: True while a request is pending.
     """
 
     name: str

@@ -51,16 +51,16 @@ class Worker:
         """Puts the memory on the device.
 
         Args:
-          index: of the device on this server.
-          device: that computes.
-          served: what is computed.
+          index: index of the device on this server.
+          device: device that computes.
+          served: functions of the policy.
           serve: `served.serve`, jitted.
-          parameters: those of the server.
-          random_key: of the actions.
-          requests: of this device's sessions.
-          sizes: of the batches, which are compiled.
-          num_slots: environments whose memory is kept.
-          on_batch: told about every answered batch.
+          parameters: parameters of the server.
+          random_key: key of the actions.
+          requests: queue of this device's sessions.
+          sizes: compiled batch sizes.
+          num_slots: number of memory slots of environments.
+          on_batch: function called with the record of every answered batch.
         """
         self._index = index
         self._serve = serve
@@ -78,7 +78,7 @@ class Worker:
         self._under_way: queue.Queue[_UnderWay] = queue.Queue()
 
     def compile(self, should_stop: Callable[[], bool]) -> None:
-        """Compiles every batch size, and measures what it costs, on padding."""
+        """Compiles every batch size, and measures its cost on padding."""
         staging = self._free.get()
         for size in self._sizes.all:
             if should_stop():
@@ -91,7 +91,7 @@ class Worker:
         self._free.put(staging)
 
     def start_batches(self, should_stop: Callable[[], bool]) -> None:
-        """Fills batches and starts them, until it should stop."""
+        """Fills and starts batches until `should_stop` returns True."""
         while not should_stop():
             try:
                 staging = self._free.get(timeout=_POLL_SECONDS)
@@ -112,7 +112,7 @@ class Worker:
             self._under_way.put(_UnderWay(batch, staging, result, learner_steps, started))
 
     def answer_batches(self, should_stop: Callable[[], bool]) -> None:
-        """Waits for results and hands them out, until it should stop."""
+        """Waits for results and sets the answers until `should_stop` returns True."""
         while not should_stop():
             try:
                 under_way = self._under_way.get(timeout=_POLL_SECONDS)
@@ -125,7 +125,7 @@ class Worker:
                 raise
 
     def close(self) -> None:
-        """Fails what has not been answered; the threads have ended."""
+        """Fails unanswered requests; call after the threads have ended."""
         self._requests.close()
         while not self._under_way.empty():
             _fail(self._under_way.get().batch)

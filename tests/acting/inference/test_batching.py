@@ -1,4 +1,4 @@
-"""When batches leave, and how they lie in memory."""
+"""Batches: time of departure, and memory."""
 
 import threading
 import time

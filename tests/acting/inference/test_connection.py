@@ -1,4 +1,4 @@
-"""What an actor does when a server dies, hangs, forgets it, or refuses."""
+"""Failover of an actor from servers that die, hang, lose the session or refuse it."""
 
 import threading
 import time

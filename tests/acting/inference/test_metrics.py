@@ -1,4 +1,4 @@
-"""What a server says about itself, to a logger, to Prometheus and to Grafana."""
+"""Metrics of a server for a logger, Prometheus and Grafana."""
 
 import json
 import re

@@ -206,7 +206,7 @@ def test_an_actor_that_asks_again_gets_its_newer_answer_and_holds_up_nobody():
         other = server.submit("b", [ONES], FIRST)
         assert new.result(5).result[1]["value"][0] == 8.0
         assert other.result(5).result[1]["value"][0] == 4.0
-        with pytest.raises(TimeoutError, match="asked anew"):
+        with pytest.raises(TimeoutError, match="sent a newer request"):
             old.result(0)
 
 

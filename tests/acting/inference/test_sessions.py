@@ -1,4 +1,4 @@
-"""Who has which slots."""
+"""Slots of sessions."""
 
 import pytest
 

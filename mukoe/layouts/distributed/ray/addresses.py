@@ -1,7 +1,7 @@
-"""Addresses of nodes that are known only when Ray has placed them.
+"""Addresses of nodes, which follow from the placement by Ray.
 
-A process is told those that it needs in a variable of its environment, so the pickled node stays
-the same wherever its peers are.
+A process receives the addresses that it needs in an environment variable, so that the pickled node
+is independent of the placement of its peers.
 """
 
 import json
@@ -16,7 +16,7 @@ ADDRESSES_VARIABLE = "MUKOE_ADDRESSES"
 
 
 class NamedAddress(lp_address.AbstractAddressBuilder):
-    """An address that is looked up by its name."""
+    """Address that is looked up by its name."""
 
     def __init__(self, name: str):
         self.name = name
@@ -25,7 +25,7 @@ class NamedAddress(lp_address.AbstractAddressBuilder):
         """Returns `HOST:PORT`.
 
         Raises:
-          KeyError: the address is not known yet.
+          KeyError: the node has no machine yet.
         """
         return json.loads(os.environ.get(ADDRESSES_VARIABLE, "{}"))[self.name]
 
@@ -46,13 +46,13 @@ def bind(program: lp.Program) -> dict[str, list[str]]:
 
 
 def needed_by(node: base.Node) -> list[str]:
-    """The names of the addresses of a node and of all nodes that it knows; of a bound program."""
+    """Returns the names of the addresses of a node and its peers; the program must be bound."""
     known: Sequence[lp_address.Address] = [handle._address for handle in node.input_handles]
     return sorted({address._address_builder.name for address in [*node.addresses, *known]})
 
 
 def titled_nodes(program: lp.Program) -> list[tuple[str, base.Node]]:
-    """The nodes of a program with their titles, such as `actor/0`."""
+    """Returns the nodes of a program with their titles, such as `actor/0`."""
     return [
         (f"{group}/{index}", node)
         for group, nodes in program.groups.items()

@@ -1,4 +1,4 @@
-"""What each group of the program gets of a Ray cluster, and whether the cluster has it."""
+"""Resources of each group of the program, and their check against a Ray cluster."""
 
 import collections
 import dataclasses
@@ -17,7 +17,7 @@ _OF_RAY = ("CPU", "GPU", "TPU", "memory")
 
 @dataclasses.dataclass(frozen=True)
 class GroupResources(Validated):
-    """What each node of a group reserves."""
+    """Resources that each node of a group reserves."""
 
     # CPU cores.
     cpus: NonNegativeFloat = 1.0
@@ -27,7 +27,7 @@ class GroupResources(Validated):
     tpus: NonNegativeInt = 0
     # GiB of memory; 0 for no reservation.
     memory_gib: NonNegativeFloat = 0.0
-    # Resources of the cluster's own, such as {"learner": 1}: the node runs on a machine that
+    # Custom resources of the cluster, such as {"learner": 1}: the node runs on a machine that
     # offers them.
     custom: Mapping[str, NonNegativeFloat] = dataclasses.field(default_factory=dict)
 
@@ -41,7 +41,7 @@ class GroupResources(Validated):
 
     @property
     def amounts(self) -> dict[str, float]:
-        """By the names that Ray has for resources; memory in bytes."""
+        """Amounts by Ray's names of resources; memory in bytes."""
         amounts = {
             "CPU": self.cpus,
             "GPU": self.gpus,
@@ -53,16 +53,16 @@ class GroupResources(Validated):
 
     @property
     def memory_bytes(self) -> int | None:
-        """What is reserved of the memory; None for no reservation."""
+        """Reserved memory in bytes; None for no reservation."""
         return int(self.memory_gib * 2**30) or None
 
     @property
     def has_accelerator(self) -> bool:
-        """Whether JAX finds something else than the CPU."""
+        """True if JAX finds a GPU or a TPU."""
         return bool(self.gpus or self.tpus)
 
     def options(self) -> dict[str, Any]:
-        """The same for the options of a Ray actor."""
+        """Returns the options of a Ray actor with these resources."""
         others = {n: a for n, a in self.amounts.items() if n not in ("CPU", "GPU", "memory")}
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "resources": others}
         return options | ({"memory": self.memory_bytes} if self.memory_bytes else {})
@@ -70,11 +70,11 @@ class GroupResources(Validated):
 
 @dataclasses.dataclass(frozen=True)
 class RayClusterConfig(Validated):
-    """What a file such as `configs/cluster_ray.py` gives: the groups' resources and the network."""
+    """Resources of the groups, and ports, as in `configs/cluster_ray.py`."""
 
     # The Reverb server.
     replay: GroupResources = GroupResources()
-    # Counts, and ends the program.
+    # The counter.
     counter: GroupResources = GroupResources()
     # The learner.
     learner: GroupResources = GroupResources()
@@ -84,11 +84,11 @@ class RayClusterConfig(Validated):
     actor: GroupResources = GroupResources()
     # The evaluator.
     evaluator: GroupResources = GroupResources()
-    # Lowest port at which a node may listen.
+    # Lowest port of the nodes.
     first_port: Annotated[int, Meta(ge=1024, le=65535)] = 20000
-    # Highest port at which a node may listen.
+    # Highest port of the nodes.
     last_port: Annotated[int, Meta(ge=1024, le=65535)] = 29999
-    # Seconds for which a node waits for a machine with what it asks for; then the program ends.
+    # Longest wait of a node for a machine with its resources, in seconds; then the program fails.
     placement_seconds: Seconds = 600.0
 
     def __post_init__(self) -> None:
@@ -118,12 +118,15 @@ def check_resources(
     group_sizes: Mapping[str, int],
     machines: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Raises a `UserError` where the machines can not have the program.
+    """Checks that the machines of a cluster have the resources of a program.
 
     Args:
-      cluster: what each node of a group asks for.
-      group_sizes: how many nodes each group has.
-      machines: by a name for each, what it has, as Ray names it.
+      cluster: resources of each node of a group.
+      group_sizes: number of nodes by group.
+      machines: resources by name of machine, with Ray's names of resources.
+
+    Raises:
+      UserError: a node fits no machine, or all nodes need more than the cluster has.
     """
     total: dict[str, float] = collections.defaultdict(float)
     for group, size in group_sizes.items():
@@ -148,7 +151,7 @@ def check_resources(
 def machines_for(
     asked: Mapping[str, float], machines: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
-    """The names of the machines that have what is asked for."""
+    """Returns the names of the machines that have the requested resources."""
     return [
         machine
         for machine, has in machines.items()
@@ -158,18 +161,18 @@ def machines_for(
 
 def _describe(machines: Iterable[Mapping[str, float]]) -> str:
     counts = collections.Counter(
-        describe_amounts({n: a for n, a in has.items() if _is_told(n)}) for has in machines
+        describe_amounts({n: a for n, a in has.items() if _is_shown(n)}) for has in machines
     )
     return "; ".join(f"{count} with {amounts}" for amounts, count in counts.items())
 
 
-def _is_told(name: str) -> bool:
-    """Whether a resource is one that a person has heard of: Ray adds some for its own use."""
+def _is_shown(name: str) -> bool:
+    """Returns whether a resource is shown to the user; Ray adds internal ones."""
     return ":" not in name and name != "object_store_memory"
 
 
 def describe_amounts(amounts: Mapping[str, float]) -> str:
-    """Returns amounts of resources for people, such as `2 CPU, 1 GPU`."""
+    """Returns amounts of resources as text, such as `2 CPU, 1 GPU`."""
     return ", ".join(_amount(name, amount) for name, amount in amounts.items()) or "nothing"
 
 

@@ -1,7 +1,7 @@
-"""What runs on the machines of a Ray cluster: for each node of the program, a host of its process.
+"""Host of a node's process on a machine of a Ray cluster.
 
-Every Ray worker that hosts a node imports this module, so it needs little memory: neither JAX nor
-Launchpad.
+Every Ray worker that hosts a node imports this module. It imports neither JAX nor Launchpad, to
+keep the memory of the workers small.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ _PORT_TRIES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a node has come to be.
+    """Placement of a node.
 
-    machine: Ray's id of it.
-    host: its address.
-    ports: that are free there.
+    machine: Ray's id of the machine.
+    host: address of the machine.
+    ports: reserved ports of the machine.
     """
 
     machine: str
@@ -36,13 +36,14 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A process to be started.
+    """Description of a process to start.
 
-    functions: pickled, as Launchpad's process entry wants them.
-    environment: variables, beside those of `process_environment`.
-    threads, cpu_only: of `process_environment`, which looks at the machine that it is called on.
-    log_path: gets what is printed.
-    working_directory: of the launcher; used where the machine has it, too.
+    functions: pickled functions, as expected by Launchpad's process entry.
+    environment: variables in addition to those of `process_environment`.
+    threads: argument of `process_environment`, which depends on the machine.
+    cpu_only: argument of `process_environment`.
+    log_path: file of the output.
+    working_directory: directory of the launcher; used if the machine has it too.
     """
 
     functions: bytes
@@ -54,26 +55,29 @@ class Job:
 
 
 class Host:
-    """An actor of Ray that runs one process of a node; the process dies with it."""
+    """Ray actor that runs one process of a node; the process dies with it."""
 
     def __init__(self) -> None:
         self._reserved: list[socket.socket] = []
         self._process: LocalProcess | None = None
 
     def place(self, before: Place | None, num_ports: int, first: int, last: int) -> Place:
-        """Returns where this is, and reserves ports until the process starts.
+        """Returns this placement, and reserves ports until the process starts.
 
         Args:
-          before: of an earlier process, whose ports are taken where they are on this machine.
-          num_ports: how many are needed.
-          first: of the ports that may be taken.
-          last: of these.
+          before: placement of an earlier process; its ports are reused on the same machine.
+          num_ports: number of ports.
+          first: lowest port.
+          last: highest port.
+
+        Raises:
+          RuntimeError: the range has too few free ports.
         """
         import ray
 
         random_ = random.SystemRandom()
         machine = ray.get_runtime_context().get_node_id()
-        # Connections of the process before linger at its ports.
+        # Connections of the process before may linger at its ports.
         tries = [(p, True) for p in before.ports] if before and before.machine == machine else []
         tries += [(random_.randint(first, last), False) for _ in range(_PORT_TRIES)]
         for port, again in tries:
@@ -91,7 +95,7 @@ class Host:
         """Starts the process, and returns its `status`."""
         while self._reserved:
             self._reserved.pop().close()
-        # In memory, so that no file is left over.
+        # In memory, so that no file remains.
         descriptor = os.memfd_create("job")
         try:
             with os.fdopen(os.dup(descriptor), "wb") as file:
@@ -110,11 +114,11 @@ class Host:
         return self.status()
 
     def status(self) -> tuple[int | None, bytes]:
-        """The process's exit status, None while it runs; what it has said since the last call."""
+        """Returns the exit status, None while the process runs, and its new messages."""
         assert self._process is not None
-        # In this order, so that nothing is lost that it says before it ends.
+        # In this order, so that no message before the end is lost.
         status = self._process.poll()
-        return status, self._process.hear()
+        return status, self._process.read_messages()
 
     def send_signal(self, number: int) -> None:
         """Sends the process a signal."""
@@ -123,8 +127,8 @@ class Host:
 
 
 def sees(path: Path) -> bool:
-    """Whether a file exists on this machine."""
-    # What a network file system remembers of the folder may be old.
+    """Returns whether a file exists on this machine."""
+    # A network file system may cache an old state of the folder.
     with contextlib.suppress(OSError):
         os.listdir(path.parent)
     return path.exists()
@@ -138,11 +142,11 @@ def _process_entry() -> str:
 
 
 def _reserve(port: int, again: bool = False) -> socket.socket | None:
-    """Returns a socket that is bound to a port of all interfaces; None where it is taken.
+    """Returns a socket that is bound to a port of all interfaces; None if the port is in use.
 
     Args:
-      port: wanted.
-      again: it has been served before: its connections may not be closed yet.
+      port: port to bind.
+      again: True for a port of an earlier process, whose connections may not be closed yet.
     """
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, again)

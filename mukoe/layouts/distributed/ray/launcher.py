@@ -1,8 +1,7 @@
 """Runs the Launchpad program on a Ray cluster.
 
-Each node is a process of its own, under an actor of Ray that reserves its resources. A supervisor
-in the launcher starts again what dies, as on one machine; addresses are known when Ray has found
-a machine for each node.
+Each node is a process under a Ray actor that reserves its resources. A supervisor in the launcher
+restarts dead nodes, as on one machine. Addresses follow from the machines that Ray finds.
 """
 
 import contextlib
@@ -16,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# Both are read when Ray is imported: it tells nobody that it is used, and prints no messages of
-# its raylets on the terminal, where the supervisor says what they are about.
+# Ray reads both when it is imported: no usage statistics, and no messages of raylets on the
+# terminal, where the supervisor reports the restarts.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
 
@@ -50,8 +49,8 @@ from mukoe.observability.progress import ProgressLine  # noqa: E402
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 180.0
-# A node that has had no machine for so long is named.
-_SAY_SECONDS = 60.0
+# Wait for a machine after which a node is reported.
+_REPORT_SECONDS = 60.0
 
 
 def launch(
@@ -61,19 +60,19 @@ def launch(
     workdir: Path,
     cluster: RayClusterConfig,
 ) -> int:
-    """Runs a program to its end and returns the exit status, as `launchpad.launcher.launch` does.
+    """Runs a program to its end and returns the exit status, as the launcher of Launchpad does.
 
-    This process is `connected`, and the experiment `check`ed.
+    Must be called in `connected`, after `check`.
 
     Args:
-      program: of `make_program`.
-      counter: of `make_program`.
-      experiment: the run.
-      workdir: in a folder that all machines have.
-      cluster: what each group gets.
+      program: program of `make_program`.
+      counter: handle of its counter.
+      experiment: agent, environment and settings.
+      workdir: directory of the run, in a folder shared by all machines.
+      cluster: resources of each group.
 
     Raises:
-      UserError: a machine of the cluster has not the workdir or mukoe.
+      UserError: a machine of the cluster lacks the workdir or mukoe.
     """
     _check_workdir(workdir, [m for m in _machines() if _is_of_use(m, program, cluster)])
     nodes = make_nodes(program, experiment, cluster)
@@ -82,21 +81,21 @@ def launch(
 
 
 def check(experiment: ExperimentConfig, cluster: RayClusterConfig) -> None:
-    """Raises a `UserError` where the cluster has not what the program asks for."""
+    """Checks that the cluster has the program's resources; raises a UserError otherwise."""
     has = {_name(machine): machine["Resources"] for machine in _machines()}
     check_resources(cluster, group_sizes(experiment), has)
 
 
 @contextlib.contextmanager
 def connected(ray_address: str | None) -> Iterator[None]:
-    """Connects this process to a Ray cluster for a while.
+    """Connects this process to a Ray cluster in a `with` block.
 
     Args:
-      ray_address: `HOST:PORT` of the cluster's head; `local` starts one in this machine, which
-        ends with the connection; None for RAY_ADDRESS, or the cluster that this machine is in.
+      ray_address: `HOST:PORT` of the cluster's head; `local` starts a cluster on this machine,
+        which ends with the connection; None for RAY_ADDRESS, or the cluster of this machine.
 
     Raises:
-      UserError: there is none, or it cannot be used.
+      UserError: there is no cluster, or it cannot be used.
     """
     if ray_address and "://" in ray_address:
         raise UserError(
@@ -106,7 +105,7 @@ def connected(ray_address: str | None) -> Iterator[None]:
     address = ray_address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         if ":" in address:
-            # Ray alone would try for minutes.
+            # Ray alone would retry for minutes.
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         ray.init(
@@ -130,7 +129,7 @@ def connected(ray_address: str | None) -> Iterator[None]:
 def make_nodes(
     program: lp.Program, experiment: ExperimentConfig, cluster: RayClusterConfig
 ) -> list[RayNode]:
-    """Pickles the nodes of a program as they are to run; the program is bound to Ray by this."""
+    """Pickles the nodes of a program; binds the program to Ray."""
     names = ray_addresses.bind(program)
     for node in program.get_all_nodes():
         launch_type = lp_context.LaunchType.LOCAL_MULTI_PROCESSING
@@ -193,7 +192,7 @@ class _RayRun(ProcessRun):
         if any(process.wants_stop for process in self._processes.values()):
             self.stop()
         if not self._supervisor.stopping:
-            self._check_patience()
+            self._check_placement()
         super().poll(actor_steps)
 
     def _start(self, node: Any, environment: Mapping[str, str], log_path: Path) -> RayProcess:
@@ -202,19 +201,19 @@ class _RayRun(ProcessRun):
         return process
 
     def _announce(self) -> None:
-        """Tells the launcher's own clients of new addresses, and the person when all are known."""
+        """Passes new addresses to the launcher's clients, and shows them when they are complete."""
         self._known = dict(self._addresses)
         os.environ.update(ray_addresses.to_environment(self._addresses))
         complete = len(self._known) == sum(len(node.own_addresses) for node in self._nodes)
         if complete and self._known != self._announced:
             self._announced = self._known
             self._line.message(
-                f"{', '.join(self._addresses.values())} are open to whoever reaches these "
-                "machines: see docs/reliability.md"
+                f"{', '.join(self._addresses.values())} are open to every host that reaches "
+                "these machines: see docs/reliability.md"
             )
 
-    def _check_patience(self) -> None:
-        """Says which nodes have no machine yet, and ends the program where they never get one."""
+    def _check_placement(self) -> None:
+        """Reports nodes without a machine; fails the program after `placement_seconds`."""
         patience = self._cluster.placement_seconds
         for node in self._nodes:
             process, label = self._processes[node.title], label_of(node.title)
@@ -222,10 +221,10 @@ class _RayRun(ProcessRun):
                 self._waiting.discard(label)
                 continue
             waited = time.monotonic() - process.waiting_since
-            if waited > _SAY_SECONDS and label not in self._waiting:
+            if waited > _REPORT_SECONDS and label not in self._waiting:
                 self._waiting.add(label)
                 asked = describe_amounts(node.resources.amounts)
-                self._line.message(f"node {label} has no place yet; it asks for {asked}")
+                self._line.message(f"node {label} has no machine yet; it asks for {asked}")
             if waited > patience:
                 asked = describe_amounts(node.resources.amounts)
                 text = f"node {label} found no machine with {asked} free in {patience:g} s"
@@ -238,18 +237,18 @@ def _machines() -> list[dict[str, Any]]:
 
 
 def _name(machine: dict[str, Any]) -> str:
-    """For people; several of Ray's nodes may be on one machine."""
+    """Returns a name to show; several Ray nodes may run on one machine."""
     return f"{machine['NodeManagerAddress']} (Ray node {machine['NodeID'][:6]})"
 
 
 def _is_of_use(machine: dict[str, Any], program: lp.Program, cluster: RayClusterConfig) -> bool:
-    """Whether a node of the program can come to be on the machine."""
+    """Returns whether a node of the program fits the machine."""
     has = {"": machine["Resources"]}
     return any(machines_for(cluster.of(group).amounts, has) for group in program.groups)
 
 
 def _check_workdir(workdir: Path, machines: list[dict[str, Any]]) -> None:
-    """Raises a `UserError` where a machine has not the workdir, or not mukoe."""
+    """Raises a UserError if a machine lacks the workdir or mukoe."""
     token = workdir / f".shared-{uuid.uuid4().hex}"
     token.touch()
     try:

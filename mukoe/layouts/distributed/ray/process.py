@@ -1,4 +1,4 @@
-"""The process of a node on a machine of a Ray cluster, as a supervisor of this machine sees it."""
+"""Supervised process of a node on a machine of a Ray cluster."""
 
 import contextlib
 import dataclasses
@@ -26,15 +26,15 @@ _SPREAD = ("actor", "inference")
 
 @dataclasses.dataclass
 class RayNode:
-    """A node of the program.
+    """Node of the program, as a command of the supervisor.
 
-    title: of the node, such as `actor/0`.
-    functions: the node, pickled as Launchpad's process entry wants it.
+    title: group and index, such as `actor/0`.
+    functions: pickled functions, as expected by Launchpad's process entry.
     own_addresses: names of the addresses at which it serves.
-    needed_addresses: names of all that it has to know, its own included.
-    resources: that it reserves.
-    threads: that XLA may use on the CPU; 0 for all.
-    place: where its newest process is or was.
+    needed_addresses: names of its own addresses and those of its peers.
+    resources: resources that it reserves.
+    threads: number of XLA's threads on the CPU; 0 for all cores.
+    place: placement of its newest process; None before the first.
     """
 
     title: str
@@ -47,15 +47,15 @@ class RayNode:
 
 
 class RayProcess:
-    """A `Process` in an actor of Ray. It is never waited for: `poll` looks how far things are.
+    """A `Process` in a Ray actor. No method blocks: `poll` advances the state.
 
-    It waits until Ray has found a machine, and until all addresses that it needs are known; then
-    it starts. Where one of these addresses changes, it ends, so that it is started again.
+    The process starts once Ray has found a machine and all needed addresses are known. If one of
+    these addresses changes, the process is killed, so that the supervisor restarts it.
 
     waiting: see `Process`.
-    wants_place: Ray has not found a machine yet.
-    waiting_since: on the monotonic clock, when Ray was asked for one.
-    wants_stop: the node has asked for the end of the program.
+    wants_place: True until Ray has found a machine.
+    waiting_since: time of the request to Ray, by `time.monotonic`.
+    wants_stop: True once the node has asked to stop the program.
     fate: see `Process`.
     """
 
@@ -67,14 +67,14 @@ class RayProcess:
         environment: Mapping[str, str],
         log_path: Path,
     ):
-        """Asks Ray for a machine.
+        """Requests a machine from Ray.
 
         Args:
-          node: that it runs.
-          addresses: by their names, of all nodes; changed here for those of this one.
-          cluster: ports that may be taken.
-          environment: variables for the process.
-          log_path: gets what it prints.
+          node: node to run.
+          addresses: addresses of all nodes by name; this process updates those of its node.
+          cluster: configuration with the range of ports.
+          environment: environment variables of the process.
+          log_path: file of the output.
         """
         self._node = node
         self._addresses = addresses
@@ -88,7 +88,7 @@ class RayProcess:
         self.wants_stop = False
         self.fate = ""
         self.waiting_since = self._next_look
-        # Whoever starts now waits for the new ones; whoever runs goes on if they are the same.
+        # Peers that start now wait for the new addresses; running ones continue if these are equal.
         for name in node.own_addresses:
             addresses.pop(name, None)
         self._host = _make_host(node)
@@ -118,7 +118,7 @@ class RayProcess:
                 self._end(-signal.SIGKILL, self._describe(error))
         return self._code
 
-    def hear(self) -> bytes:
+    def read_messages(self) -> bytes:
         """See `Process`."""
         heard, self._heard = self._heard, b""
         return heard
@@ -128,7 +128,7 @@ class RayProcess:
         if self._code is not None:
             return
         if self.waiting or number == signal.SIGKILL:
-            # It may be out of reach: Ray ends the actor, and with it the process.
+            # The machine may be unreachable: Ray kills the actor, and with it the process.
             self._end(-number, describe_exit(-number))
         else:
             self._host.send_signal.remote(number)
@@ -145,7 +145,7 @@ class RayProcess:
             self._start()
         elif moved := self._needed().items() - self._told.items():
             title = min(moved)[0].rpartition("/")[0]
-            self._end(-signal.SIGKILL, f"has to learn where {title} is now")
+            self._end(-signal.SIGKILL, f"needs the new address of {title}")
         elif time.monotonic() >= self._next_look and ray.wait([self._answer], timeout=0)[0]:
             self._look(ray.get(self._answer))
 
@@ -158,7 +158,7 @@ class RayProcess:
         self._start()
 
     def _start(self) -> None:
-        """Starts the process, unless an address is not known yet."""
+        """Starts the process if all needed addresses are known."""
         needed = self._needed()
         if len(needed) < len(self._node.needed_addresses):
             return
@@ -199,13 +199,13 @@ class RayProcess:
 
     def _end(self, code: int, fate: str) -> None:
         self._code, self.fate = code, fate
-        with contextlib.suppress(RayError, ValueError):  # it is dead already
+        with contextlib.suppress(RayError, ValueError):  # the actor is dead
             ray.kill(self._host)
 
 
 def _make_host(node: RayNode) -> Any:
     if node.place is not None and node.own_addresses:
-        # Elsewhere it had another address, and all that know it had to be started again.
+        # On another machine its address would change, and its peers would have to be restarted.
         strategy: Any = NodeAffinitySchedulingStrategy(node.place.machine, soft=True)
     else:
         strategy = "SPREAD" if node.title.partition("/")[0] in _SPREAD else "DEFAULT"

@@ -1,11 +1,10 @@
-"""A process that imports modules once, and becomes nodes by forking.
+"""Fork server: a process that imports modules once, and forks nodes.
 
 python -m mukoe.layouts.distributed.supervision.fork_server SOCKET MODULE...
 
-Importing JAX and TensorFlow takes longer than everything else that a node does at its start, and
-memory that forks share. `forking` starts this process and talks to it through the socket: a
-message is JSON, and a request brings the files that the node writes to. Nothing here starts a
-thread: a fork would lack it.
+The import of JAX and TensorFlow takes most of a node's start, and memory that forks share.
+`forking` starts this process and exchanges JSON messages with it through the socket; a request
+carries the files that the node writes to. No thread is started here, since a fork would lack it.
 """
 
 import contextlib
@@ -25,10 +24,10 @@ MESSAGE_BYTES = 1 << 17
 
 
 class Request(NamedTuple):
-    """A node to be started.
+    """Request to start a node.
 
-    command: the interpreter, a script and its arguments.
-    environment: variables beside those of the server.
+    command: interpreter, script and its arguments.
+    environment: variables in addition to those of the server.
     """
 
     command: list[str]
@@ -36,11 +35,11 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What the server says.
+    """Message of the server.
 
-    event: 'ready' once, 'started' after each request, 'ended'.
-    pid: of the node; 0 for 'ready'.
-    status: of a node that has ended; negative for a signal.
+    event: 'ready' once, 'started' after each request, 'ended' after each end of a node.
+    pid: process id of the node; 0 for 'ready'.
+    status: exit status of an ended node; negative for a signal.
     """
 
     event: str
@@ -59,10 +58,10 @@ def main(descriptor: str, *modules: str) -> None:
 
 
 def _run(script: str) -> None:
-    """Runs a script as the interpreter would; where it succeeds, the process ends here.
+    """Runs a script as the interpreter would; exits the process if it succeeds.
 
-    Taking the interpreter apart would write to most of the memory that a fork shares, and take
-    a third of a second, for nothing: a node has closed what it had by then.
+    The exit skips the finalisation of the interpreter, which would write to most of the shared
+    memory and take a third of a second; the node has closed its files before.
     """
     try:
         runpy.run_path(script, run_name="__main__")
@@ -75,11 +74,11 @@ def _run(script: str) -> None:
 
 
 def _serve(requests: socket.socket) -> str | None:
-    """Returns None at the end, and in a fork the script that it is to run."""
+    """Serves requests; returns None at the end, and in a fork the script to run."""
     wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    _say(requests, Reply("ready"))
+    _send(requests, Reply("ready"))
     while True:
         readable, _, _ = select.select([requests.fileno(), wake], [], [])
         if wake in readable:
@@ -95,7 +94,7 @@ def _serve(requests: socket.socket) -> str | None:
         if pid := os.fork():
             for file in files:
                 os.close(file)
-            _say(requests, Reply("started", pid))
+            _send(requests, Reply("started", pid))
             continue
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -107,18 +106,18 @@ def _serve(requests: socket.socket) -> str | None:
 def _reap(requests: socket.socket) -> None:
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            _say(requests, Reply("ended", ended[0], os.waitstatus_to_exitcode(ended[1])))
+            _send(requests, Reply("ended", ended[0], os.waitstatus_to_exitcode(ended[1])))
 
 
-def _say(requests: socket.socket, reply: Reply) -> None:
+def _send(requests: socket.socket, reply: Reply) -> None:
     requests.send(json.dumps(reply._asdict()).encode())
 
 
 def _become(request: Request, files: list[int], server: int) -> str:
-    """Makes a fork what the command would be in a process of its own; returns its script."""
+    """Sets up a fork like a process of the command; returns the script."""
     if not parent_death_signal.tie_to(server):
         os._exit(1)
-    # Ctrl-C is for the launcher alone, which tells the nodes in their order.
+    # Only the launcher receives Ctrl-C; it stops the nodes in order.
     os.setsid()
     log, heartbeat = files
     os.dup2(log, sys.stdout.fileno())
@@ -126,7 +125,7 @@ def _become(request: Request, files: list[int], server: int) -> str:
     os.close(log)
     os.environ.update(request.environment)
     os.environ[supervised.HEARTBEAT_VARIABLE] = str(heartbeat)
-    # Python's own generator gets a new state by itself.
+    # Python reseeds its own generator in a fork.
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     sys.argv = request.command[1:]

@@ -1,7 +1,7 @@
-"""Nodes that are forks of one process, so that a program's modules are imported once.
+"""Nodes as forks of one process, so that a program's modules are imported once.
 
-A program with many actors starts in the time of one of them, one that died is back at once, and
-they share the memory of what they have imported.
+A program with many actors starts in the time of one of them, a dead node restarts at once, and all
+share the memory of the imported modules.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ _KILL_SECONDS = 5.0
 
 
 class ForkingStarter:
-    """A `ProcessStarter` that forks, from a server for each set of variables."""
+    """A `ProcessStarter` that forks from one server per set of environment variables."""
 
     def __init__(self, modules: Sequence[str], log_folder: Path):
         """Makes a starter; it starts servers when they are needed.
 
         Args:
-          modules: that the servers import.
-          log_folder: gets what they print, a file for each.
+          modules: modules that the servers import.
+          log_folder: folder of their output, one file per server.
         """
         self._modules = modules
         self._log_folder = log_folder
@@ -49,7 +49,7 @@ class ForkingStarter:
     def __call__(
         self, command: LocalCommand, environment: Mapping[str, str], log_path: Path
     ) -> Process:
-        """Starts a command, the interpreter with a script."""
+        """Starts a command of the interpreter with a script."""
         variables = tuple(sorted(command.env_overrides.items()))
         server = self._servers.get(variables)
         if server is None or server.status is not None:
@@ -59,7 +59,7 @@ class ForkingStarter:
         return ForkedProcess(server, Request(command.command_as_list, dict(environment)), log_path)
 
     def close(self) -> None:
-        """Ends the servers, and with them what they have started."""
+        """Kills the servers and their forks."""
         for server in self._servers.values():
             server.close()
 
@@ -67,23 +67,23 @@ class ForkingStarter:
 class ForkServer:
     """The process of `fork_server`; it dies with the thread that started it.
 
-    ready: whether it has imported everything.
-    status: how it ended, negative for a signal; None until it has.
+    ready: True once it has imported all modules.
+    status: exit status, negative for a signal; None while it runs.
     """
 
     def __init__(self, modules: Sequence[str], environment: Mapping[str, str], log_path: Path):
-        """Starts it.
+        """Starts the process.
 
         Args:
-          modules: that it imports.
-          environment: variables beside those of this process.
-          log_path: gets what it prints.
+          modules: modules that it imports.
+          environment: variables in addition to those of this process.
+          log_path: file of the output.
         """
         self.ready = False
         self.status: int | None = None
         self._starting: ForkedProcess | None = None
         self._forks: dict[int, ForkedProcess] = {}
-        self._patience_ends = time.monotonic() + _IMPORT_SECONDS
+        self._import_ends = time.monotonic() + _IMPORT_SECONDS
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             descriptor = theirs.fileno()
@@ -91,7 +91,7 @@ class ForkServer:
             self._process = BoundProcess(command, environment, log_path, [descriptor])
 
     def listen(self, seconds: float = 0.0) -> None:
-        """Takes in what it has said, and waits for so long until it says something."""
+        """Receives messages; waits for the first one for at most `seconds`."""
         while self.status is None:
             self._socket.settimeout(seconds)
             try:
@@ -102,14 +102,14 @@ class ForkServer:
                 message = b""
             seconds = 0.0
             if message:
-                self._hear(Reply(**json.loads(message)))
+                self._receive(Reply(**json.loads(message)))
             else:
                 self._end()
-        if self.status is None and not self.ready and time.monotonic() > self._patience_ends:
+        if self.status is None and not self.ready and time.monotonic() > self._import_ends:
             self._end()
 
     def fork(self, fork: "ForkedProcess", request: Request, files: list[int]) -> None:
-        """Starts a node, which is told its `pid`; a server that does not answer is ended."""
+        """Starts a node and sets its `pid`; kills a server that does not respond."""
         ends = time.monotonic() + _ANSWER_SECONDS
         self._starting = fork
         with contextlib.suppress(OSError):
@@ -121,11 +121,11 @@ class ForkServer:
             fork.end_with(-signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends it, and what it has started."""
+        """Kills the process and its forks."""
         if self.status is None:
             self._end()
 
-    def _hear(self, reply: Reply) -> None:
+    def _receive(self, reply: Reply) -> None:
         if reply.event == "ready":
             self.ready = True
         elif reply.event == "started" and self._starting is not None:
@@ -135,7 +135,7 @@ class ForkServer:
             self._forks.pop(reply.pid).end_with(reply.status)
 
     def _end(self) -> None:
-        """Kills what has not ended; Linux does so with the forks."""
+        """Kills the process; Linux then kills its forks."""
         self._process.kill()
         self.status = self._process.wait(timeout=_KILL_SECONDS)
         self._socket.close()
@@ -144,13 +144,19 @@ class ForkServer:
 
 
 class ForkedProcess:
-    """A `Process` that a server forks as soon as it can.
+    """A `Process` that a server forks once it is ready.
 
-    pid: None before.
+    pid: process id; None before the fork.
     """
 
     def __init__(self, server: ForkServer, request: Request, log_path: Path):
-        """Has it started; what it prints is appended to `log_path`."""
+        """Requests the fork, which `poll` starts.
+
+        Args:
+          server: server that forks.
+          request: command and environment.
+          log_path: file of the output.
+        """
         self.pid: int | None = None
         self._server = server
         self._request = request
@@ -179,12 +185,12 @@ class ForkedProcess:
             self._heartbeat.give_away()
         return self._status
 
-    def hear(self) -> bytes:
+    def read_messages(self) -> bytes:
         """See `Process`."""
-        return self._heartbeat.hear()
+        return self._heartbeat.read_messages()
 
     def send_signal(self, number: int) -> None:
-        """See `Process`; one that was not yet forked will not be."""
+        """See `Process`; before the fork it cancels the fork."""
         self._server.listen()
         if self.waiting:
             self.end_with(-number)
@@ -201,5 +207,5 @@ class ForkedProcess:
         self._heartbeat.close()
 
     def end_with(self, status: int) -> None:
-        """For its server: it has ended."""
+        """Sets the exit status; called by the server."""
         self._status = status

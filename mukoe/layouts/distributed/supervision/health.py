@@ -1,7 +1,6 @@
-"""The health check of a container: is the node's process alive, and not stopped?
+"""Health check of a container, as a script of the standard library.
 
-A script of the standard library: its status is 0 where the file that the node touches once a
-second is not older than a minute.
+Its exit status is 0 if the file that the node touches once a second is at most a minute old.
 """
 
 import os
@@ -12,7 +11,7 @@ _OLDEST_SECONDS = 60.0
 
 
 def is_healthy(heartbeat_file: str) -> bool:
-    """Whether the file was touched within the last minute."""
+    """Returns whether the file was touched within the last minute."""
     try:
         return time.time() - os.stat(heartbeat_file).st_mtime <= _OLDEST_SECONDS
     except FileNotFoundError:

@@ -114,7 +114,7 @@ class SupervisedNode:
         """Seconds since the start or the last heartbeat of the process."""
         if self._process is not None and self._process.waiting:
             self._last_beat_at = self._clock()
-        elif self._process is not None and self._process.hear():
+        elif self._process is not None and self._process.read_messages():
             self._last_beat_at, self.has_beaten = self._clock(), True
         return self._clock() - self._last_beat_at
 

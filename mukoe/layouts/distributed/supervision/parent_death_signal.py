@@ -1,4 +1,4 @@
-"""Runs a command that dies with the process that started it; a script of the standard library.
+"""Runs a command that Linux kills when its parent dies; a script of the standard library.
 
 python -I -S parent_death_signal.py PARENT_PID COMMAND ARGUMENT...
 """
@@ -12,13 +12,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tie_to(parent: int) -> bool:
-    """Has Linux kill this process when its parent dies; returns whether the parent lives."""
+    """Has Linux kill this process when its parent dies; returns whether the parent is alive."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     return os.getppid() == parent
 
 
 def main(parent: str, *command: str) -> None:
-    """Becomes the command."""
+    """Replaces this process by the command."""
     if tie_to(int(parent)):
         os.execv(command[0], command)
 

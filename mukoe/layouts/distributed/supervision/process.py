@@ -1,4 +1,4 @@
-"""A process of a node: how it is started, what it says, and how it ends."""
+"""Process of a node: its start, its messages and its end."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ from mukoe.layouts.distributed.supervision import parent_death_signal, supervise
 
 
 class Process(Protocol):
-    """A process that was started, on this machine or on another one.
+    """Process of a node, on this machine or on another one.
 
-    waiting: it has not begun, since there is no place for it.
-    fate: how it ended, such as `was killed by SIGKILL`.
+    waiting: True before its start, while it has no machine or fork server.
+    fate: description of its end, such as `was killed by SIGKILL`.
     """
 
     @property
@@ -28,22 +28,22 @@ class Process(Protocol):
         """See the class."""
 
     def poll(self) -> int | None:
-        """Returns the exit status, negative for a signal; None until it has ended."""
+        """Returns the exit status, negative for a signal; None while it runs."""
 
-    def hear(self) -> bytes:
-        """Returns what it has said since it was last asked, as in `supervised`."""
+    def read_messages(self) -> bytes:
+        """Returns the messages since the last call, as in `supervised`."""
 
     def send_signal(self, number: int) -> None:
-        """Sends a signal; does nothing to a process that has ended."""
+        """Sends a signal, if the process still runs."""
 
     def close(self) -> None:
-        """Kills it if it has not ended, and lets go of it."""
+        """Kills the process if it still runs, and releases its resources."""
 
 
 class HeartbeatPipe:
-    """What a process says to its supervisor, as in `supervised`.
+    """Pipe of the messages of a process to its supervisor, as in `supervised`.
 
-    theirs: the end that the process gets.
+    theirs: file descriptor of the process's end.
     """
 
     def __init__(self) -> None:
@@ -51,20 +51,20 @@ class HeartbeatPipe:
         os.set_blocking(self._ours, False)
         self._open = {self._ours, self.theirs}
 
-    def hear(self) -> bytes:
-        """Returns what came since the last call."""
-        heard = b""
+    def read_messages(self) -> bytes:
+        """Returns the messages since the last call."""
+        messages = b""
         with contextlib.suppress(BlockingIOError):
             while self._ours in self._open and (part := os.read(self._ours, 4096)):
-                heard += part
-        return heard
+                messages += part
+        return messages
 
     def give_away(self) -> None:
-        """Closes the process's end here, when the process has it."""
+        """Closes the process's end in this process, after the start."""
         self._close(self.theirs)
 
     def close(self) -> None:
-        """Closes what is open; nothing is heard any more."""
+        """Closes both ends."""
         self._close(self.theirs)
         self._close(self._ours)
 
@@ -85,14 +85,14 @@ class BoundProcess(subprocess.Popen):
         descriptors: Sequence[int] = (),
         working_directory: str | None = None,
     ):
-        """Starts it.
+        """Starts the process.
 
         Args:
-          command: an absolute path, and arguments.
-          environment: variables beside those of this process.
-          log_path: what it prints is appended here; the folder is made.
-          descriptors: open files that it gets.
-          working_directory: None for that of this process.
+          command: absolute path and arguments.
+          environment: variables in addition to those of this process.
+          log_path: file to which the output is appended; its folder is made.
+          descriptors: file descriptors that the process inherits.
+          working_directory: working directory; None for that of this process.
         """
         bound = [sys.executable, "-I", "-S", parent_death_signal.__file__, str(os.getpid())]
         with open_log(log_path) as log:
@@ -104,7 +104,7 @@ class BoundProcess(subprocess.Popen):
                 stderr=log,
                 pass_fds=descriptors,
                 cwd=working_directory,
-                # Ctrl-C is for the launcher alone, which tells the nodes in their order.
+                # Only the launcher receives Ctrl-C; it stops the nodes in order.
                 start_new_session=True,
             )
 
@@ -122,7 +122,7 @@ class LocalProcess(BoundProcess):
         descriptors: Sequence[int] = (),
         working_directory: str | None = None,
     ):
-        """Starts it, with a pipe to say that it lives; see `BoundProcess`."""
+        """Starts the process with a heartbeat pipe; see `BoundProcess`."""
         self._heartbeat = HeartbeatPipe()
         theirs = self._heartbeat.theirs
         variables = {**environment, supervised.HEARTBEAT_VARIABLE: str(theirs)}
@@ -139,9 +139,9 @@ class LocalProcess(BoundProcess):
         """See `Process`."""
         return describe_exit(self.returncode)
 
-    def hear(self) -> bytes:
+    def read_messages(self) -> bytes:
         """See `Process`."""
-        return self._heartbeat.hear()
+        return self._heartbeat.read_messages()
 
     def close(self) -> None:
         """See `Process`."""
@@ -152,13 +152,13 @@ class LocalProcess(BoundProcess):
 
 
 def open_log(path: Path) -> IO[str]:
-    """Opens a file to append to; its folder is made."""
+    """Opens a file for appending, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return open(path, "a")
 
 
 def describe_exit(status: int) -> str:
-    """Returns what an exit status means, such as `was killed by SIGKILL`."""
+    """Returns the description of an exit status, such as `was killed by SIGKILL`."""
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"

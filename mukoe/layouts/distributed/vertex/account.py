@@ -1,4 +1,4 @@
-"""Whose Google Cloud project a program runs in, from flags and the environment."""
+"""Google Cloud project of a program, from flags and the environment."""
 
 import dataclasses
 import re
@@ -20,11 +20,11 @@ _BUILD_SECONDS = 3600
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """Where a program runs and who pays.
+    """Project and region of a program.
 
-    project: the id of a Google Cloud project.
-    service_account: whose rights the nodes have: its name, before the `@`.
-    location: a region, such as `us-central1`.
+    project: id of the Google Cloud project, which is billed.
+    service_account: name of the nodes' service account, before the `@`.
+    location: region, such as `us-central1`.
     """
 
     project: str
@@ -76,7 +76,7 @@ def split_workdir(workdir: str) -> tuple[str, str]:
 
 
 def mounted(bucket: str, path: str) -> Path:
-    """Where nodes on Vertex AI see a path of a bucket."""
+    """Returns the path of a bucket's folder on the nodes of Vertex AI."""
     return Path("/gcs", bucket, path)
 
 

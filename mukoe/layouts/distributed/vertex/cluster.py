@@ -1,4 +1,4 @@
-"""Which machine each group of the program runs on, as far as Vertex AI and XManager can say it."""
+"""Machines of each group of the program, as Vertex AI and XManager describe them."""
 
 import collections
 import dataclasses
@@ -106,10 +106,10 @@ def xm_resources(
     """Maps the groups of a program to hardware, for `lp.launch`.
 
     Args:
-      cluster: the machines.
-      groups: of the program.
-      code: the folder that becomes the content of each image.
-      locks: where `container-PLATFORM.txt` are.
+      cluster: machines of the groups.
+      groups: groups of the program.
+      code: folder that becomes the content of each image.
+      locks: folder of the `container-PLATFORM.txt` files.
 
     Raises:
       UserError: Vertex AI has too few worker pools for so many kinds of machines.

@@ -1,7 +1,8 @@
-"""What is in the images of a program's nodes, and how they are built.
+"""Content and build instructions of the images of a program's nodes.
 
-Launchpad's own instructions install `libpython3.10` with apt, which no Debian of today has, and the
-newest of everything. Here the image of CPython brings its library, and everything else is locked.
+Launchpad's own instructions install `libpython3.10` with apt, which no current Debian has, and the
+newest version of every package. Here the CPython image contains the library, and all versions are
+locked.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ _ENVIRONMENTS = {
     "cuda12": {
         # Without a GPU the node ends, instead of learning on the CPU.
         "JAX_PLATFORMS": "cuda,cpu",
-        # Where Vertex AI has the driver.
+        # Folder of the driver on Vertex AI.
         "LD_LIBRARY_PATH": "/usr/local/nvidia/lib:/usr/local/nvidia/lib64",
         "NVIDIA_VISIBLE_DEVICES": "all",
         "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
@@ -35,7 +36,7 @@ _ENVIRONMENTS = {
 
 
 def locks_folder() -> Path:
-    """Where the lock files are.
+    """Returns the folder of the lock files.
 
     Raises:
       UserError: mukoe was not installed from its source tree.
@@ -51,7 +52,7 @@ def locks_folder() -> Path:
 
 @contextlib.contextmanager
 def code_folder(cluster: VertexClusterConfig) -> Iterator[Path]:
-    """Gathers what the images contain beside what is installed into them."""
+    """Collects the files of the images beside the installed packages."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(locks_folder() / _BOOTSTRAP, folder)
@@ -70,26 +71,26 @@ def with_instructions(container: xm.PythonContainer, platform: str) -> xm.Python
     return attr.evolve(
         container,
         base_image=BASE_IMAGE,
-        # Launchpad would kill a node 10 s after it was told to stop.
+        # Launchpad would kill a node 10 s after the stop request.
         entrypoint=xm.CommandList([f"exec {command} --lp_termination_notice_secs=-1"]),
         docker_instructions=instructions(name, platform),
     )
 
 
 def instructions(name: str, platform: str) -> list[str]:
-    """Lines of a Dockerfile.
+    """Returns the lines of a Dockerfile.
 
     Args:
-      name: of the folder in the build context that has the code, a requirements.txt and a
+      name: name of the folder in the build context with the code, a requirements.txt and a
         bootstrap.txt.
-      platform: 'cpu', 'cuda12' or 'tpu'.
+      platform: platform of JAX, 'cpu', 'cuda12' or 'tpu'.
     """
     environment = process_environment(cpu_only=True)
     if platform in _ENVIRONMENTS:
-        of_tensorflow = {k: v for k, v in environment.items() if k.startswith("TF_")}
-        environment = {**of_tensorflow, **_ENVIRONMENTS[platform]}
+        tensorflow_variables = {k: v for k, v in environment.items() if k.startswith("TF_")}
+        environment = {**tensorflow_variables, **_ENVIRONMENTS[platform]}
     environment["PYTHONUNBUFFERED"] = "1"
-    # XManager's entry point waits with it for a TPU.
+    # XManager's entry point uses it to wait for a TPU.
     tools = [f"RUN {_apt_get('netcat-openbsd')}"] if platform == "tpu" else []
     return [
         *tools,

@@ -1,4 +1,4 @@
-"""From an experiment to a job of Vertex AI, or to a folder that says what it would be."""
+"""Job of Vertex AI for an experiment, submitted or written to a folder."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ _TITLE = "mukoe"
 
 
 def run_files(config: Any, config_file: str) -> dict[str, str]:
-    """The files that say which experiment a workdir holds, as texts by name."""
+    """Returns the files that describe the experiment of a workdir, as texts by name."""
     with tempfile.TemporaryDirectory() as folder:
         prepare_workdir(folder, config, config_file, resume=False)
         return {path.name: path.read_text() for path in Path(folder).iterdir()}
@@ -40,11 +40,11 @@ def write_dry_run(
     """Writes build contexts, Dockerfiles and the job; needs no network and no account.
 
     Args:
-      experiment: the run.
-      cluster: the machines.
-      files: of `run_files`.
-      workdir: `gs://BUCKET/PATH`.
-      folder: where to; empty or missing.
+      experiment: agent, environment and settings.
+      cluster: machines of the groups.
+      files: files of `run_files`.
+      workdir: directory of the run, `gs://BUCKET/PATH`.
+      folder: folder of the output, empty or missing.
 
     Raises:
       UserError: Vertex AI cannot express the program, or the folder cannot be written.
@@ -62,15 +62,15 @@ def launch(
     account: accounts.Account,
     resume: bool,
 ) -> Sequence[Pool]:
-    """Builds the images and starts the job; returns when Vertex AI has it.
+    """Builds the images and starts the job; returns when Vertex AI has accepted it.
 
     Args:
-      experiment: the run.
-      cluster: the machines.
-      files: of `run_files`.
-      workdir: `gs://BUCKET/PATH`.
-      account: of `find_account`.
-      resume: go on with the run in the workdir.
+      experiment: agent, environment and settings.
+      cluster: machines of the groups.
+      files: files of `run_files`.
+      workdir: directory of the run, `gs://BUCKET/PATH`.
+      account: account of `find_account`.
+      resume: True to resume the run in the workdir.
 
     Raises:
       UserError: Vertex AI cannot express the program, or the workdir does not fit `resume`.

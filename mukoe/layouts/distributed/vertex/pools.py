@@ -1,4 +1,4 @@
-"""The worker pools that Launchpad and XManager make of a program: checked, written down, sent."""
+"""Worker pools of a program, made by Launchpad and XManager: check, dry run, submission."""
 
 import collections
 import contextlib
@@ -24,12 +24,12 @@ JOB_FILE = "job.json"
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """A worker pool: equal machines, each of which runs one node.
+    """Worker pool: equal machines, each of which runs one node.
 
-    name: such as `workerpool0`.
-    nodes: in the order of the machines.
-    container: what their image is made of.
-    requirements: what the machines have, and how many they are.
+    name: name of the pool, such as `workerpool0`.
+    nodes: nodes in the order of the machines.
+    container: content of their image.
+    requirements: resources and number of the machines.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Pool:
     requirements: xm.JobRequirements
 
     def job(self) -> xm.Job:
-        """For XManager, without an image yet."""
+        """Returns the job for XManager, with a placeholder for the image."""
         image = xm_local.executables.GoogleContainerRegistryImage(self.name, f"IMAGE-{self.name}")
         return xm.Job(executable=image, executor=xm_local.Vertex(self.requirements))
 
     def specification(self) -> aiplatform_v1.WorkerPoolSpec:
-        """What Vertex AI is told about the machines.
+        """Returns Vertex AI's specification of the machines.
 
         Raises:
-          UserError: XManager knows no machine that has what is required.
+          UserError: XManager has no machine type with the required resources.
         """
         try:
             machine = vertex.get_machine_spec(self.job())
@@ -60,7 +60,7 @@ class Pool:
         )
 
     def summary(self) -> str:
-        """One line: the machines, and how many nodes of which groups they run."""
+        """Returns one line with the machines and the number of nodes by group."""
         machine = self.specification().machine_spec
         kind = machine.machine_type
         if machine.accelerator_count:
@@ -75,20 +75,20 @@ def make_pools(
     nodes: Mapping[str, Sequence[StandaloneNode]],
     resources: Mapping[str, lp.DockerConfig],
 ) -> list[Pool]:
-    """Has Launchpad make the worker pools of a program, and checks them; sends nothing.
+    """Has Launchpad make the worker pools of a program, and checks them; submits nothing.
 
-    Their build contexts are temporary folders of Launchpad, which live as long as this process.
+    Their build contexts are temporary folders of Launchpad, which exist as long as this process.
 
     Args:
-      program: of `make_program`.
-      nodes: of `standalone_nodes`.
-      resources: of `xm_resources`.
+      program: program of `make_program`.
+      nodes: nodes of `standalone_nodes`.
+      resources: hardware of `xm_resources`.
 
     Raises:
       UserError: Launchpad, XManager or Vertex AI cannot express them.
     """
     pools: list[Pool] = []
-    # Launchpad would say that the program has been launched.
+    # Launchpad would print that the program has been launched.
     with _collecting(pools, nodes), contextlib.redirect_stdout(io.StringIO()):
         try:
             lp.launch(program, launch_type="vertex_ai", xm_resources=dict(resources))
@@ -101,7 +101,7 @@ def make_pools(
 
 @contextlib.contextmanager
 def _collecting(pools: list[Pool], nodes: Mapping[str, Sequence[StandaloneNode]]) -> Iterator[None]:
-    """Has Launchpad hand over what it makes instead of sending it."""
+    """Collects the pools of Launchpad instead of submitting them."""
     known = {id(lone.node): lone for group in nodes.values() for lone in group}
     containers, experiments = xm_docker.to_docker_executables, xm_local.create_experiment
 
@@ -124,7 +124,7 @@ def _collecting(pools: list[Pool], nodes: Mapping[str, Sequence[StandaloneNode]]
 
 
 class _NoExperiment:
-    """Stands in for XManager's experiment, and does nothing."""
+    """Placeholder of XManager's experiment that does nothing."""
 
     def package(self, packageables: Sequence[xm.Packageable]) -> list[None]:
         return [None for _ in packageables]
@@ -134,7 +134,7 @@ class _NoExperiment:
 
 
 def write_pools(pools: Sequence[Pool], title: str, folder: Path) -> None:
-    """Writes down what would be sent: FOLDER/job.json, and a build context for each pool.
+    """Writes the job as FOLDER/job.json, and a build context for each pool.
 
     A build context is FOLDER/POOL with the Dockerfile; in job.json `IMAGE-POOL` stands for its
     image. `nodes` has the nodes of each pool with the name of the port that each serves.
@@ -155,7 +155,7 @@ def write_pools(pools: Sequence[Pool], title: str, folder: Path) -> None:
 
 
 def describe(pools: Sequence[Pool], title: str) -> dict[str, Any]:
-    """The job for Vertex AI as its REST interface spells it, and which node is where."""
+    """Returns the job in the form of Vertex AI's REST interface, and the nodes of each pool."""
     job = aiplatform_v1.CustomJob(
         display_name=title,
         job_spec=aiplatform_v1.CustomJobSpec(
@@ -176,7 +176,7 @@ def describe(pools: Sequence[Pool], title: str) -> dict[str, Any]:
 
 
 def _write_context(pool: Pool, folder: Path) -> None:
-    """Writes the folder that XManager gives to Docker."""
+    """Writes the build context that XManager passes to Docker."""
     folder.mkdir()
     with contextlib.redirect_stdout(io.StringIO()):
         dockerfile = Path(build_image._create_dockerfile(pool.container, xm.SequentialArgs(), {}))

@@ -1,4 +1,4 @@
-"""What the groups ask for, what machines have, and where nodes find each other."""
+"""Resources of groups and machines, and addresses of nodes."""
 
 import dataclasses
 import os

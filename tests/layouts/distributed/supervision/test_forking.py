@@ -97,7 +97,7 @@ def test_a_fork_is_what_a_process_of_its_own_would_be(start):
     assert said["variable"] == "set"
     assert said["pid"] == said["session"] == process.pid
     assert not process.waiting
-    assert process.hear() == supervised.BEAT
+    assert process.read_messages() == supervised.BEAT
 
 
 def test_processes_with_the_same_variables_have_one_server_with_these_variables(start):

@@ -1,4 +1,4 @@
-"""Which processes are started again, when, how often, and how all of them end."""
+"""Restarts of processes, their limits, and the shutdown."""
 
 import json
 import os

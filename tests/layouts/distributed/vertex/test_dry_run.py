@@ -1,4 +1,4 @@
-"""What would be sent to Vertex AI; and that it trains, each of its machines a process here."""
+"""Dry run of Vertex AI, and a training run with a local process for each of its machines."""
 
 import dataclasses
 import json

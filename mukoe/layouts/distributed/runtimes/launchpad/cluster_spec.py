@@ -1,6 +1,6 @@
-"""One node of the program in this process, with the addresses of all nodes given.
+"""One node of the program in this process, with the addresses of all nodes in CLUSTER_SPEC.
 
-They come as Vertex AI gives them, and the node runs as there: by Launchpad's `process_entry`.
+The variable has the form of Vertex AI, and Launchpad's `process_entry` runs the node, as there.
 """
 
 import functools
@@ -31,7 +31,7 @@ def from_environment(environment: Mapping[str, str]) -> ClusterSpec:
     """Reads CLUSTER_SPEC.
 
     Raises:
-      UserError: it is missing, or is something else.
+      UserError: the variable is missing or malformed.
     """
     right = f'{VARIABLE} must be {{"cluster": {{"replay": ["HOST:PORT"], "counter": ...}}}}'
     try:
@@ -53,14 +53,14 @@ def become_node(
     """Replaces this process by a node, which ends with 0 when the program ends.
 
     Args:
-      experiment: the run; the same for all nodes.
-      workdir: that all nodes share.
-      spec: of `from_environment`.
-      group: of the node.
-      index: of the node in its group.
+      experiment: agent, environment and settings, the same for all nodes.
+      workdir: directory of the run, shared by all nodes.
+      spec: addresses of `from_environment`.
+      group: group of the node.
+      index: index of the node in its group.
 
     Raises:
-      UserError: the program has no such node, or the spec has not its nodes.
+      UserError: the program has no such node, or the spec has other nodes.
     """
     graph = make_graph(experiment, functools.partial(_memory_of, group))
     program, counter = make_program(graph, workdir)

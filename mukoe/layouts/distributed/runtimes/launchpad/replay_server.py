@@ -1,4 +1,4 @@
-"""The Reverb server of a program, and its checkpoints."""
+"""Reverb server of a program, and its checkpoints."""
 
 import contextlib
 import logging
@@ -14,33 +14,33 @@ import reverb
 _LOGGER = logging.getLogger(__name__)
 
 
-# A process that dies while it reads a checkpoint may have been killed by chance.
+# A process that dies while it reads a checkpoint may have been killed for another reason.
 _MAX_TRIES = 2
 _FILES = ("chunks.tfrecord", "tables.tfrecord")
 
 
 def replay_folder(workdir: Path) -> Path:
-    """Where a run's replay is saved; each checkpoint is a folder in it."""
+    """Returns the folder of a run's replay checkpoints, each of which is a folder in it."""
     return workdir / "checkpoints" / "replay"
 
 
 def _folder_before(folder: Path) -> Path:
-    """Where the checkpoint before the newest one is kept."""
+    """Returns the folder of the checkpoint before the newest one."""
     return folder.with_name(f"{folder.name}_before")
 
 
 def serve(
     make_tables: Callable[[], Sequence[reverb.Table]], port: int, folder: Path | None
 ) -> reverb.Server:
-    """Starts a server with what its newest checkpoint has.
+    """Starts a server with the content of its newest checkpoint.
 
-    A checkpoint that cannot be read, or over which two processes have died, is put aside, with a
-    warning, for the one before it.
+    A checkpoint that cannot be read, or that two processes died while reading, is moved aside with
+    a warning, and the one before it is used.
 
     Args:
-      make_tables: makes empty tables.
-      port: to listen at.
-      folder: of `replay_folder`; None to save nothing.
+      make_tables: function that makes empty tables.
+      port: port of the server.
+      folder: folder of `replay_folder`; None to save nothing.
     """
     if folder is None:
         return reverb.Server(make_tables(), port=port)
@@ -48,7 +48,7 @@ def serve(
     tries = folder.with_name(f"{folder.name}_tries")
     while True:
         newest = _checkpoints(folder)[-1:]
-        # Reverb would be silent about a file that is missing, and empty.
+        # Reverb starts empty, without an error, if a file is missing.
         missing = [name for name in _FILES if newest and not (newest[0] / name).exists()]
         if missing:
             _fall_back(folder, newest[0], f"it has no {missing[0]}")
@@ -69,7 +69,7 @@ def serve(
 
 
 def _count_try(tries: Path, checkpoint: Path) -> int:
-    """Returns how often the checkpoint was tried without success, this time included."""
+    """Returns the number of tries to read the checkpoint, with this one."""
     count = 1
     with contextlib.suppress(OSError, ValueError):
         name, before = tries.read_text().split()
@@ -91,35 +91,40 @@ def _fall_back(folder: Path, checkpoint: Path, reason: str) -> None:
 class ReplaySaver:
     """Has the server write checkpoints, one at a time, in a thread.
 
-    While it writes one, the server takes and gives nothing. It removes the checkpoint before
-    when the new one is whole; that one stays as hard links beside it.
+    The server serves nothing while it writes. It removes the checkpoint before when the new one is
+    complete; hard links keep the former in another folder.
     """
 
     def __init__(self, client: Any, workdir: Path):
-        """Saves the replay of `client` in the workdir."""
+        """Prepares checkpoints of a server.
+
+        Args:
+          client: client of the server.
+          workdir: directory of the run.
+        """
         self._client = client
         self._folder = replay_folder(workdir)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts a checkpoint, unless the last one still goes on."""
+        """Starts a checkpoint, unless one is being written."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._save, daemon=True)
             self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Waits for the checkpoint under way."""
+        """Waits for the checkpoint that is being written, for at most `seconds`."""
         if self._thread is not None:
             self._thread.join(seconds)
             if self._thread.is_alive():
                 _LOGGER.warning(f"the replay was not saved within {seconds:g} s")
 
     def _save(self) -> None:
-        with contextlib.suppress(OSError):  # such as a folder on another machine
+        with contextlib.suppress(OSError):  # for example, the folder is on another machine
             self._keep_newest()
         try:
             self._client.checkpoint()
-        except Exception as error:  # whatever the server has, such as a full disk
+        except Exception as error:  # any error of the server, such as a full disk
             reason = " ".join(str(error).split())[:200]
             _LOGGER.warning(f"the replay could not be saved: {reason}")
 
@@ -138,5 +143,5 @@ class ReplaySaver:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints of a folder, the newest last; their names are dates."""
+    """Returns the complete checkpoints of a folder, the newest last; their names are dates."""
     return sorted(path.parent for path in folder.glob("*/DONE"))

@@ -1,10 +1,9 @@
 """Nodes that run without a launcher beside them: in containers, on machines of their own.
 
-Such a node asks the counter once a second whether the program goes on. `lp.stop()` of any node
-tells the counter, which knows it from then on; everybody stops, replay when the learner has
-saved, and the counter last. So a program ends without anybody who watches all of its processes,
-each with status 0. Whoever started the process (Vertex AI, a container's restart policy) starts it
-again after any other status; it then goes on with what is on the disk.
+Such a node polls the counter once a second. `lp.stop()` of any node sets a report of the counter;
+all nodes then stop, replay after the learner has saved, and the counter last. Each process exits
+with status 0, so that a program ends without a launcher. Vertex AI or a container's restart policy
+restarts a process after any other status, and the node resumes from the files of the run.
 """
 
 import dataclasses
@@ -22,25 +21,25 @@ from mukoe.layouts.distributed.supervision.node import SERVING, label_of
 from mukoe.system import write_atomically
 
 _POLL_SECONDS = 1.0
-# The counter stays for so long after the learner has ended, so that all hear of it.
+# Time for which the counter serves after the end of the learner, so that all nodes receive it.
 _COUNTER_STAYS_SECONDS = 10.0
-# A program that ends does not wait longer for any of its nodes.
+# Longest wait for any node at the end of the program.
 _LONGEST_END_SECONDS = 60.0
-# As the learner for replay.
-_LONGEST_SILENCE_SECONDS = 600.0
+# Longest time without the counter, as the learner waits for replay.
+_LONGEST_OUTAGE_SECONDS = 600.0
 
 _STOPPING, _LEARNER_ENDED = "stopping", "learner_ended"
 
 
 @dataclasses.dataclass(frozen=True)
 class StandaloneNode:
-    """A node as Launchpad's serialisation takes it, which looks after itself.
+    """Node without a launcher, in the form of Launchpad's serialisation.
 
-    node: of the program; its addresses are bound.
-    label: such as `actor_0`.
-    workdir: of the run, as the node sees it.
-    counter: of the program.
-    files: what the counter writes into the workdir when it starts: texts by name.
+    node: node of the program with bound addresses.
+    label: label of the node, such as `actor_0`.
+    workdir: directory of the run on the node's machine.
+    counter: handle of the program's counter.
+    files: texts by file name, which the counter writes into the workdir when it starts.
     """
 
     node: lp.PyNode
@@ -51,8 +50,8 @@ class StandaloneNode:
 
     @property
     def function(self) -> Callable[[], None]:
-        """What the process calls."""
-        stop = functools.partial(_tell_the_end, self.counter)
+        """Function of the process."""
+        stop = functools.partial(_report_stop, self.counter)
         self.node.launch_context.initialize(lp.LaunchType.VERTEX_AI, None, stop)
         files = self.files if self.label == "counter" else {}
         return functools.partial(
@@ -66,7 +65,7 @@ def standalone_nodes(
     workdir: Path,
     files: Mapping[str, str] | None = None,
 ) -> dict[str, list[StandaloneNode]]:
-    """The nodes of each group of a program, in the order of the program; see `StandaloneNode`."""
+    """Returns the nodes of each group of a program, in its order; see `StandaloneNode`."""
     return {
         group: [
             StandaloneNode(node, label_of(f"{group}/{index}"), workdir, counter, files or {})
@@ -76,7 +75,7 @@ def standalone_nodes(
     }
 
 
-def _tell_the_end(counter: lp.CourierHandle) -> None:
+def _report_stop(counter: lp.CourierHandle) -> None:
     counter.dereference().report(**{_STOPPING: True})
 
 
@@ -87,17 +86,17 @@ def _run(
     counter: lp.CourierHandle,
     files: Mapping[str, str],
 ) -> None:
-    """Runs a node to the end of the program; raises what it raises."""
+    """Runs a node to the end of the program; raises the error of the node."""
     supervised.become_node(workdir, label)
     supervised.start_heartbeat()
     for name, text in files.items():
         write_atomically(workdir / name, text)
-    link = _Link(counter.dereference(), label, lp.stop_event())
+    link = _CounterLink(counter.dereference(), label, lp.stop_event())
     function()
-    link.wait_for_the_others()
+    link.wait_for_program()
 
 
-class _Link:
+class _CounterLink:
     """Sets the node's stop event when the program ends."""
 
     def __init__(self, counter: Any, label: str, stop: threading.Event):
@@ -108,16 +107,16 @@ class _Link:
         self._lost = False
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def wait_for_the_others(self) -> None:
-        """Returns when the program has ended, if it ends, or after a minute.
+    def wait_for_program(self) -> None:
+        """Returns when a stopping program has ended, or after a minute.
 
-        Vertex AI ends the whole job with the process of its first pool, whichever node that is.
+        Vertex AI ends the whole job with the process of its first pool.
 
         Raises:
-          RuntimeError: the node ended because the counter was away for too long.
+          RuntimeError: the counter was unavailable for too long.
         """
         if self._lost:
-            raise RuntimeError(f"the counter has not answered for {_LONGEST_SILENCE_SECONDS:.0f} s")
+            raise RuntimeError(f"the counter has not answered for {_LONGEST_OUTAGE_SECONDS:.0f} s")
         if self._label == "counter" or self._ending_since is None:
             return
         while time.monotonic() - self._ending_since < _LONGEST_END_SECONDS:
@@ -128,24 +127,24 @@ class _Link:
             time.sleep(_POLL_SECONDS)
 
     def _watch(self) -> None:
-        heard_at = time.monotonic()
+        received_at = time.monotonic()
         while not self._stop.wait(_POLL_SECONDS):
             try:
                 _, reports = self._counter.snapshot()
-                heard_at = time.monotonic()
+                received_at = time.monotonic()
             except Exception:  # the transport's errors have no common class
-                # A counter that goes away in a program that ends has ended itself.
+                # A counter that becomes unavailable in a stopping program has ended.
                 reports = {_LEARNER_ENDED: self._ending_since is not None}
             if reports.get(_STOPPING) and self._ending_since is None:
                 self._ending_since = time.monotonic()
             if self._ending_since is not None:
                 self._end(bool(reports.get(_LEARNER_ENDED)))
-            elif time.monotonic() - heard_at > _LONGEST_SILENCE_SECONDS:
+            elif time.monotonic() - received_at > _LONGEST_OUTAGE_SECONDS:
                 self._lost = True
                 self._stop.set()
 
     def _end(self, learner_ended: bool) -> None:
-        """Stops the node, if its turn has come."""
+        """Stops the node if it need not wait for the learner."""
         assert self._ending_since is not None
         late = time.monotonic() - self._ending_since > _LONGEST_END_SECONDS
         if self._label == "counter" and learner_ended:

@@ -1,4 +1,4 @@
-"""Nodes without a launcher: when they stop, and what they know about their own past."""
+"""Nodes without a launcher: order of their end, and their count of starts."""
 
 import threading
 
@@ -26,7 +26,7 @@ def fast(monkeypatch):
 
 def test_nodes_stop_when_one_has_told_the_counter():
     counter, stop = Counter(), threading.Event()
-    standalone_node._Link(counter, "actor_0", stop)
+    standalone_node._CounterLink(counter, "actor_0", stop)
     assert not stop.wait(0.1)
     counter.report(stopping=True)
     assert stop.wait(2)
@@ -35,7 +35,7 @@ def test_nodes_stop_when_one_has_told_the_counter():
 @pytest.mark.parametrize("label", ["replay", "counter"])
 def test_those_that_serve_stop_after_the_learner(label):
     counter, stop = Counter(), threading.Event()
-    standalone_node._Link(counter, label, stop)
+    standalone_node._CounterLink(counter, label, stop)
     counter.report(stopping=True)
     assert not stop.wait(0.1)
     counter.report(learner_ended=True)
@@ -48,16 +48,16 @@ def test_a_learner_that_does_not_end_is_not_waited_for_for_ever(monkeypatch):
     monkeypatch.setattr(standalone_node, "_LONGEST_END_SECONDS", 0.1)
     counter, stop = Counter(), threading.Event()
     counter.report(stopping=True)
-    standalone_node._Link(counter, "replay", stop)
+    standalone_node._CounterLink(counter, "replay", stop)
     assert stop.wait(2)
 
 
 def test_a_node_leaves_when_the_counter_has_gone():
     counter, stop = Counter({"actor_steps": 1}), threading.Event()
-    link = standalone_node._Link(counter, "actor_0", stop)
+    link = standalone_node._CounterLink(counter, "actor_0", stop)
     counter.report(stopping=True)
     assert stop.wait(2)
-    leaving = threading.Thread(target=link.wait_for_the_others)
+    leaving = threading.Thread(target=link.wait_for_program)
     leaving.start()
     leaving.join(0.1)
     assert leaving.is_alive()
@@ -67,16 +67,16 @@ def test_a_node_leaves_when_the_counter_has_gone():
 
 
 def test_a_node_that_its_container_stops_waits_for_nobody():
-    standalone_node._Link(Counter(), "actor_0", threading.Event()).wait_for_the_others()
+    standalone_node._CounterLink(Counter(), "actor_0", threading.Event()).wait_for_program()
 
 
 def test_a_node_without_a_counter_fails(monkeypatch):
-    monkeypatch.setattr(standalone_node, "_LONGEST_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(standalone_node, "_LONGEST_OUTAGE_SECONDS", 0.1)
     stop = threading.Event()
-    link = standalone_node._Link(AwayCounter(), "actor_0", stop)
+    link = standalone_node._CounterLink(AwayCounter(), "actor_0", stop)
     assert stop.wait(2)
     with pytest.raises(RuntimeError, match="the counter has not answered"):
-        link.wait_for_the_others()
+        link.wait_for_program()
 
 
 def test_a_node_counts_its_starts(tmp_path, monkeypatch):
