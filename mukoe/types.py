@@ -1,4 +1,4 @@
-"""The data that the parts of mukoe exchange.
+"""Data types that the components of mukoe exchange.
 
 Shapes are written with letters: `B` environments or batch entries, `T` time steps,
 `A` actions. `t` is the index of a step within its episode.
@@ -31,7 +31,7 @@ def num_bytes(specs: Nest) -> int:
 
 
 class EnvironmentSpec(NamedTuple):
-    """What one environment takes and gives, field for field `acme.specs.EnvironmentSpec`.
+    """Specs of one environment, field for field those of `acme.specs.EnvironmentSpec`.
 
     `actions` is a `DiscreteArray`, or a `BoundedArray` `[D]` of floats: continuous actions.
     """
@@ -43,19 +43,19 @@ class EnvironmentSpec(NamedTuple):
 
 
 def plays_in_turns(spec: EnvironmentSpec) -> bool:
-    """Whether two players take turns, so that a discount of -1 passes the turn."""
+    """Returns whether two players take turns, so that a discount of -1 passes the turn."""
     return bool(spec.discounts.minimum.min() < 0)
 
 
 def is_continuous(spec: EnvironmentSpec) -> bool:
-    """Whether actions are vectors of floats, and not one of `A` choices."""
+    """Returns whether actions are vectors of floats instead of one of `A` choices."""
     return not isinstance(spec.actions, specs.DiscreteArray)
 
 
 class MaskedObservation(NamedTuple):
     """An observation of an environment in which not every action is always legal.
 
-    features: what the network sees, `[...]`.
+    features: `[...]` observation without the mask, the input of the network.
     legal_actions: `[A]` bool, True where the action may be taken.
     """
 
@@ -71,7 +71,7 @@ def split_legal_actions(observation: Nest) -> tuple[Nest, Array | None]:
 
 
 class PolicyParams(NamedTuple):
-    """What the learner publishes and a policy acts with.
+    """Parameters that the learner publishes and policies act with.
 
     network: the parameters of the networks.
     learner_steps: `[]` int32, the updates that made them; schedules follow it.
@@ -132,7 +132,7 @@ class Policy:
 
 
 class Row(NamedTuple):
-    """One stored step: what was seen, what was done, and what that led to.
+    """One stored step: observation, action, and the outcome of the action.
 
     A finished episode of `L` actions is stored as `L + 1` rows: the last one holds the
     final observation, and the extras of the policy there, with `mask` 0.
@@ -143,8 +143,8 @@ class Row(NamedTuple):
     discount: `γ_{t+1}` float32 of the environment (the agent's own is not multiplied in):
         0 at termination; 1 otherwise, truncation included; -1 where the turn passes to
         the opponent. 0 where `mask` is 0.
-    mask: float32, 1 where `a_t` was really taken; 0 on the final observation and on padding.
-    extras: what the policy stored, such as `search_policy` `[A]` and `search_value` `[]`.
+    mask: float32, 1 where `a_t` was taken; 0 on the final observation and on padding.
+    extras: stored outputs of the policy, such as `search_policy` `[A]` and `search_value` `[]`.
     """
 
     observation: Nest
@@ -169,11 +169,11 @@ class Sample(NamedTuple):
 
 
 class LossExtra(NamedTuple):
-    """What a loss gives beside the loss.
+    """Outputs of a loss function beside the loss.
 
     metrics: scalars to log.
     priorities: `[B]` new priorities of the sampled items, or None for uniform replay.
-    loss_state: what a loss with a memory passes on to the next update.
+    loss_state: memory of the loss, an argument of its next call.
     """
 
     metrics: Mapping[str, Array]
@@ -190,14 +190,14 @@ and returns the new one as `LossExtra.loss_state`.
 
 
 class EpisodeResult(NamedTuple):
-    """A finished episode as people count it.
+    """Result of a finished episode.
 
     episode_return: the undiscounted sum of the environment's own rewards (never clipped).
     length: agent steps.
     frames: emulator frames (agent steps times the action repeat).
     environment: index of the environment in its vector.
-    seat: where the agent sat in a match of two players: 0 moves first, 1 second; else 0.
-    milestone: how far it came, as the environment counts that beside the return: the highest
+    seat: seat of the agent in a match of two players: 0 moves first, 1 second; else 0.
+    milestone: progress that the environment counts beside the return: the highest
         tile in 2048; 0 in an environment that counts nothing.
     """
 

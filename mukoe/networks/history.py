@@ -31,7 +31,7 @@ from mukoe.types import Array, Nest, split_legal_actions
 
 @dataclasses.dataclass(frozen=True)
 class HistoryConfig(Validated):
-    """How much of the past the network sees."""
+    """Past frames and actions in the network input."""
 
     # Frames in the input, the current one included. Paper: 32 for Atari (arXiv:1911.08265,
     # appendix E); 4 is usual for agents of a smaller budget.
@@ -76,10 +76,10 @@ def initial_history(
     """Returns the empty `History` of `B` environments; `()` where only one frame is seen.
 
     Args:
-      observation_spec: of one frame (the features alone where actions are masked).
-      config: the history.
+      observation_spec: spec of one frame (the features alone if actions are masked).
+      config: history configuration.
       batch_size: `B`.
-      action_spec: of one action, by default of a choice.
+      action_spec: spec of one action, discrete by default.
 
     Raises:
       UserError: if the observation cannot be stacked.
@@ -124,13 +124,13 @@ def stack(history: Nest, frame: Array, config: HistoryConfig, num_actions: int) 
 def network_input(
     observation: Nest, history: Nest, config: HistoryConfig, num_actions: int
 ) -> jax.Array:
-    """Returns `stack` of an environment's whole observation, legal actions and all."""
+    """Returns `stack` of an observation, with or without a legal-action mask."""
     features, _ = split_legal_actions(observation)
     return stack(history, features, config, num_actions)
 
 
 def update_state(observation: Nest, action: Array, history: Nest) -> Nest:
-    """Returns `push` of an environment's whole observation, legal actions and all."""
+    """Returns `push` of an observation, with or without a legal-action mask."""
     features, _ = split_legal_actions(observation)
     return push(history, features, action)
 
@@ -147,8 +147,8 @@ def stack_rows(
     Args:
       frames: `[B, F-1+T, ...]` single frames.
       actions: `[B, F-1+T]` what was done at them.
-      mask: `[B, F-1+T]` 0 on padding and on final observations: such a row, and what came
-        before it, is no part of anybody's past.
+      mask: `[B, F-1+T]` 0 on padding and on final observations: such a row, and the rows
+        before it, are in no history.
       config: the history, `F = config.frames`.
       num_actions: `A`.
     """
@@ -183,8 +183,8 @@ def input_spec(observation_spec: Nest, config: HistoryConfig) -> specs.Array:
     """Returns shape and dtype of the network input for one environment.
 
     Args:
-      observation_spec: of one frame (the features alone where actions are masked).
-      config: the history.
+      observation_spec: spec of one frame (the features alone if actions are masked).
+      config: history configuration.
 
     Raises:
       UserError: if the observation is not one array, or cannot be stacked.

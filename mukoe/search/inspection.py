@@ -1,4 +1,4 @@
-"""What an agent that searches shows to people."""
+"""Inspection of an agent's searches."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from mukoe.types import Array, Nest, PolicyParams
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class Inspector:
-    """A policy taken apart: its search with the tree, and its memory.
+    """Search of a policy, with its tree, and the update of its memory.
 
-    Acting goes `inspect`, then `update_state` with the action that was taken, be it the search's
-    own or, in a game, that of an opponent. Batched over `B` environments as `Policy` is.
+    To act, call `inspect`, then `update_state` with the action that was taken: the search's own
+    or, in a game, that of the opponent. Batched over `B` environments as `Policy` is.
 
     inspect: `(params, key, observation [B, ...], state [B, ...]) -> (output, tree)`.
     update_state: `(observation [B, ...], action [B], state [B, ...]) -> state`.

@@ -1,4 +1,4 @@
-"""What to know about a finished search, one number per batch entry."""
+"""Statistics of a finished search, one number per batch entry."""
 
 import jax
 import jax.numpy as jnp

@@ -75,7 +75,7 @@ def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = Fals
     cut off. A `max_depth` counts actions.
 
     Args:
-      model: of decisions and chance.
+      model: model of decisions and chance.
       sample_outcomes: draw outcomes from `σ`, instead of taking that of the largest
         `σ(c) / (N(c) + 1)`.
     """

@@ -1,4 +1,4 @@
-"""How greedily actions are drawn from a policy, and when."""
+"""Temperature of sampled actions and its schedule."""
 
 import chex
 import jax

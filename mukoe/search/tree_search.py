@@ -168,8 +168,8 @@ def tree_bytes(root: mctx.RootFnOutput, num_simulations: int) -> int:
     """Returns the bytes of the tree of a search.
 
     Args:
-      root: of it, as of `search`, or its shapes and types.
-      num_simulations: model calls.
+      root: root of the search, as arrays or as shapes and types.
+      num_simulations: number of model calls.
     """
     numbers, links = 5, 3
     num_floats = root.prior_logits.size * 2 + root.value.size * (numbers + links)
@@ -380,7 +380,7 @@ def _take(array: Array, index: Array) -> Array:
 
 
 def _put(index: Array) -> Callable[[Array, Array], Array]:
-    """What writes `values[b]` to `array[b, index[b]]`."""
+    """Returns a function that writes `values[b]` to `array[b, index[b]]`."""
     return lambda array, values: array.at[jnp.arange(index.shape[0]), index].set(values)
 
 

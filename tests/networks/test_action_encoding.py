@@ -24,7 +24,7 @@ def on_board(encoding, shape, actions, torso="board"):
 
 
 def touched_cells(encoding, shape, actions, one, other):
-    """Where the next state depends on whether action `one` or `other` is taken, `[H, W]`."""
+    """Cells `[H, W]` of the next state that differ between actions `one` and `other`."""
     networks = on_board(encoding, shape, actions)
     params = noisy(networks.init(jax.random.PRNGKey(0)))
     state = networks.representation(params, observation_for(shape, np.float32))

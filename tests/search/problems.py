@@ -94,7 +94,7 @@ MAX_TAKE = 3
 
 
 def solve_nim(pile):
-    """Whether the player to move wins: 1 or -1, and the winning moves (1..3 off the pile).
+    """Returns the value for the player to move, 1 or -1, and the winning moves (1..3 off the pile).
 
     Who takes the last counter wins.
     """
