@@ -1,4 +1,4 @@
-"""Updates per second of the learner that real Reverb feeds, against the update alone.
+"""Updates per second of a learner with a Reverb replay, against the update alone.
 
 python benchmarks/learner.py
 
@@ -34,7 +34,7 @@ UPDATES = 8
 
 
 def measure(report: Report, num_devices: int) -> None:
-    """Adds the row of a learner on so many devices."""
+    """Adds the row of a learner on `num_devices` devices."""
     from replay_process import ReplayProcess, load
 
     setup = load(CONFIG)

@@ -44,26 +44,26 @@ def insert(adders: Sequence[Any], steps: Sequence[Step], flush: Callable[[], Non
 
 
 def sample(dataset: Any) -> float:
-    """Batches per second."""
+    """Returns batches per second."""
     return 1 / seconds_per_call(lambda: next(dataset), at_least=0.5)
 
 
 def frame_bytes(steps: Sequence[Step]) -> tuple[float, float]:
-    """Mean sizes of a frame alone: as it is, and compressed by zlib."""
+    """Returns the mean bytes of a frame, raw and compressed by zlib."""
     frames = [leaf for step in steps for leaf in jax.tree.leaves(step.timestep.observation)[0]]
     sizes = [len(zlib.compress(np.ascontiguousarray(frame).tobytes(), 6)) for frame in frames]
     return frames[0].nbytes, float(np.mean(sizes))
 
 
 class Memory(NamedTuple):
-    """A server's memory in bytes, and its items then."""
+    """Memory of a server in bytes, and its number of items."""
 
     rss: int
     items: int
 
 
 def memory(server: ReplayProcess) -> Memory:
-    """The server's memory now."""
+    """Returns the current memory of the server."""
     (info,) = server.client.server_info().values()
     return Memory(psutil.Process(server.pid).memory_info().rss, info.current_size)
 
@@ -71,7 +71,7 @@ def memory(server: ReplayProcess) -> Memory:
 def measure_storage(
     report: Report, server: ReplayProcess, steps: Sequence[Step], before: Memory
 ) -> None:
-    """Adds the row of the bytes that a step takes."""
+    """Adds the row of the bytes per step."""
     after = memory(server)
     raw, compressed = frame_bytes(steps)
     grown = (after.rss - before.rss) / max(after.items - before.items, 1)

@@ -1,4 +1,4 @@
-"""A Reverb server in a process of its own, and real steps to fill a replay with."""
+"""Reverb server in a process of its own, and recorded steps to fill a replay."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from mukoe.replay.declaration import row_spec
 from mukoe.types import EnvironmentSpec, Policy, Row
 
 CORE = flags.DEFINE_integer("core", 1, "Core of this process.")
-FEED = flags.DEFINE_bool("feed", False, "Go on inserting, as fast as the table allows.")
+FEED = flags.DEFINE_bool("feed", False, "Insert without end, as fast as the table allows.")
 UNLIMITED = flags.DEFINE_bool("unlimited", True, "Sampling and inserting do not wait.")
 SERVED_CONFIG = flags.DEFINE_string("served_config", "configs/atari.py", "Config file.")
 
@@ -51,7 +51,7 @@ class Setup(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of `NUM_ENVS` environments: what was seen there, and done, `[B, ...]`."""
+    """One step of `NUM_ENVS` environments: timesteps, actions and extras, `[B, ...]`."""
 
     timestep: dm_env.TimeStep
     action: np.ndarray
@@ -59,7 +59,7 @@ class Step(NamedTuple):
 
 
 def load(path: str, **replay: Any) -> Setup:
-    """Loads a config file; `replay` are changes of `agent.replay`."""
+    """Loads a config file; `replay` overrides fields of `agent.replay`."""
     import dataclasses
 
     config = load_config_file(path)
@@ -74,7 +74,7 @@ def load(path: str, **replay: Any) -> Setup:
 
 
 def record(setup: Setup, num_steps: int) -> list[Step]:
-    """Plays at random; the extras are random too, which no compressor makes smaller."""
+    """Records a random policy with random, hence incompressible, extras."""
     random = np.random.default_rng(0)
     environment = setup.config.environment.make_factory()(0, NUM_ENVS, False)
     num_actions = setup.spec.actions.num_values
@@ -92,7 +92,7 @@ def record(setup: Setup, num_steps: int) -> list[Step]:
 
 
 def feed(adders: Sequence[Any], steps: Sequence[Step]) -> Iterator[int]:
-    """Adds recorded steps, from the start of episodes on; yields how many each time."""
+    """Adds recorded steps from the first episode start; yields the number of steps each time."""
     for adder in adders:
         adder.reset()
     before: Step | None = None
@@ -110,7 +110,7 @@ def feed(adders: Sequence[Any], steps: Sequence[Step]) -> Iterator[int]:
 
 
 class ReplayProcess(LineProcess):
-    """A replay server in another process; a context manager.
+    """Context manager of a replay server in another process.
 
     client: client of the server.
     pid: identifier of its process.
@@ -137,13 +137,13 @@ class ReplayProcess(LineProcess):
         self._folder.cleanup()
 
     def checkpoint_bytes(self) -> int:
-        """Writes a checkpoint; returns its size."""
+        """Writes a checkpoint; returns its bytes."""
         folder = Path(self.client.checkpoint())
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def serve(folder: str, until: Callable[[], object]) -> None:
-    """Serves, and feeds where the flags say so, until `until` returns."""
+    """Serves, and feeds with the flag `--feed`, until `until` returns."""
     import reverb
 
     from mukoe.replay.reverb import make_tables
@@ -164,7 +164,7 @@ def serve(folder: str, until: Callable[[], object]) -> None:
 
 
 def feed_for_ever(setup: Setup, client: Any, should_stop: Callable[[], bool]) -> None:
-    """Adds the same recorded steps again and again."""
+    """Adds the same recorded steps repeatedly."""
     steps = record(setup, 200)
     replay = setup.make_replay(client)
     adders = [replay.make_adder(should_stop) for _ in range(NUM_ENVS)]

@@ -1,4 +1,4 @@
-"""The replay of a run, as actors and learner see it."""
+"""Handle of the replay of a run, for actors and the learner."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
