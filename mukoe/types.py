@@ -155,6 +155,24 @@ class Row(NamedTuple):
     extras: Mapping[str, Array]
 
 
+class SearchStatistics(NamedTuple):
+    """Search statistics of rows, stored as extras with the names of the fields.
+
+    search_policy: `[..., A]` policy over all actions, or `[..., M]` over candidates.
+    search_value: `[...]` root value.
+    search_candidates: `[..., M, ...]` actions of the candidates; None for a policy over all
+        actions.
+    """
+
+    search_policy: Array
+    search_value: Array
+    search_candidates: Array | None = None
+
+    def to_extras(self) -> dict[str, Array]:
+        """Returns the fields as extras of a row, without those that are None."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
 class Sample(NamedTuple):
     """A batch from replay.
 

@@ -23,6 +23,7 @@ from mukoe.types import (
     Params,
     Policy,
     PolicyParams,
+    SearchStatistics,
     SplitPolicy,
     split_legal_actions,
 )
@@ -62,10 +63,10 @@ def make_search_policy(
     return Policy(
         apply=apply,
         initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
-        extras_spec={
-            "search_policy": specs.Array((num_actions,), np.float32, "search_policy"),
-            "search_value": specs.Array((), np.float32, "search_value"),
-        },
+        extras_spec=SearchStatistics(
+            search_policy=specs.Array((num_actions,), np.float32, "search_policy"),
+            search_value=specs.Array((), np.float32, "search_value"),
+        ).to_extras(),
         split=split,
     )
 
@@ -101,12 +102,8 @@ def _split(
             params.learner_steps,
             evaluation=evaluation,
         )
-        extras = {
-            "search_policy": output.search_policy,
-            "search_value": output.search_value,
-            **output.statistics,
-        }
-        return output.action, extras
+        stored = SearchStatistics(output.search_policy, output.search_value)
+        return output.action, {**stored.to_extras(), **output.statistics}
 
     return SplitPolicy(
         represent=represent,
