@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.process import Process
@@ -28,6 +28,7 @@ class Command(Protocol):
     def title(self) -> str: ...
 
 
+@runtime_checkable
 class LocalCommand(Command, Protocol):
     """Command of a process of this machine.
 
@@ -146,8 +147,9 @@ class SupervisedNode:
         """Kills the process, and removes the temporary files of its command."""
         if self._process is not None:
             self._process.close()
-        for folder in _data_folders(getattr(self._command, "command_as_list", ())):
-            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(self._command, LocalCommand):
+            for folder in _data_folders(self._command.command_as_list):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def failure(self) -> dict[str, Any] | None:
         """Returns the failure that the process reported; None without a report."""
