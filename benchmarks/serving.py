@@ -1,4 +1,4 @@
-"""An inference server behind courier as `InferenceNode` has it, and who asks it from elsewhere."""
+"""Inference server behind courier as in `InferenceNode`, and its clients in another process."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from mukoe.types import PolicyParams
 
 
 class Parameters:
-    """A learner that never learns."""
+    """Source of constant parameters."""
 
     def __init__(self, params: Any):
         self._params = PolicyParams(params, np.int32(0))
