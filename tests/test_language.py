@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# These only fall.
-MOST_CLAUSES, MOST_FRAGMENTS = 181, 406
-
 FOLDERS = ("mukoe", "programs", "configs", "benchmarks")
 
 # A docstring opens with a verb or a noun phrase, never with a clause.
@@ -92,13 +89,11 @@ def _places(check) -> list[str]:
 
 
 def test_docstrings_open_with_a_verb_or_a_noun_phrase():
-    places = _places(clauses)
-    assert len(places) <= MOST_CLAUSES, places
+    assert _places(clauses) == []
 
 
 def test_descriptions_of_arguments_start_with_a_noun():
-    places = _places(fragments)
-    assert len(places) <= MOST_FRAGMENTS, places
+    assert _places(fragments) == []
 
 
 @pytest.mark.parametrize(
