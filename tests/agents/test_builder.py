@@ -2,7 +2,7 @@
 
 import pytest
 
-from mukoe.agents.alphazero import AlphaZeroConfig
+from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import (
     EstimatesMemory,
@@ -12,10 +12,10 @@ from mukoe.agents.extensions import (
     ProfilesNetworks,
     rollout_of,
 )
-from mukoe.agents.muesli import MuesliConfig
-from mukoe.agents.muzero import MuZeroConfig
-from mukoe.agents.ppo import PPOConfig
-from mukoe.agents.stochastic_muzero import StochasticMuZeroConfig
+from mukoe.agents.muesli.config import MuesliConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.ppo.config import PPOConfig
+from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 
 PLANNING = {EstimatesMemory, Inspectable, ProfilesNetworks}
 ON_POLICY = {EstimatesMemory, FollowsNumUpdates, LearnsFromRollouts}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.errors import UserError
 from mukoe.learning.returns import n_step_returns, td_lambda_returns

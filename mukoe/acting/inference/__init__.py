@@ -9,7 +9,6 @@ carries the newest frame only. For a split policy the answer holds search roots,
 the search.
 """
 
-from mukoe.acting.inference.batching import bucket_sizes
 from mukoe.acting.inference.config import InferenceConfig
 from mukoe.acting.inference.connection import ServerConnection
 from mukoe.acting.inference.remote_runner import RemoteRunner, SplitRunner
@@ -23,5 +22,4 @@ __all__ = [
     "RemoteRunner",
     "ServerConnection",
     "SplitRunner",
-    "bucket_sizes",
 ]

@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("pgx")
 
-from mukoe.agents.alphazero import AlphaZeroConfig, AlphaZeroNetworkConfig, alphazero_model
+from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
 from mukoe.agents.alphazero.losses import mirror
+from mukoe.agents.alphazero.model import alphazero_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.planning.config import PlanningReplayConfig
 from mukoe.environments.pgx.config import PgxConfig

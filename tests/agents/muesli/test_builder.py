@@ -9,7 +9,7 @@ import numpy as np
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
-from mukoe.agents.muesli import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mukoe.agents.muesli import (
+from mukoe.agents.muesli.cmpo import (
     MovingSecondMoment,
     cmpo_policy,
     sampled_cmpo_target,

@@ -9,17 +9,13 @@ import pytest
 import scipy.stats
 from dm_env import specs
 
-from mukoe.agents.muesli import (
-    MovingSecondMoment,
-    MuesliBuilder,
-    MuesliConfig,
-    MuesliLossConfig,
-    make_action_space,
-    make_loss,
-    sampled_cmpo_weights,
-)
+from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.builder import MuesliBuilder
+from mukoe.agents.muesli.cmpo import MovingSecondMoment, sampled_cmpo_weights
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig
 from mukoe.agents.muesli.look_ahead import LookAhead
-from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.muesli.losses import make_loss
+from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.distributions import Gaussian

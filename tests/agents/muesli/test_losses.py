@@ -10,15 +10,11 @@ import pytest
 import rlax
 from dm_env import specs
 
-from mukoe.agents.muesli import (
-    MovingSecondMoment,
-    MuesliBuilder,
-    MuesliConfig,
-    MuesliLossConfig,
-    make_action_space,
-    make_loss,
-)
-from mukoe.agents.muesli.losses import make_targets
+from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.builder import MuesliBuilder
+from mukoe.agents.muesli.cmpo import MovingSecondMoment
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig
+from mukoe.agents.muesli.losses import make_loss, make_targets
 from mukoe.errors import UserError
 from mukoe.learning.learner import Learner, TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig

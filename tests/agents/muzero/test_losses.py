@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig, make_loss
+from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig

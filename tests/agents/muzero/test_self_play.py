@@ -9,7 +9,8 @@ pytest.importorskip("pgx")
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
-from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig
+from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets
 from mukoe.environments.pgx.config import PgxConfig

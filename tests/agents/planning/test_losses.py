@@ -9,7 +9,9 @@ import pytest
 import rlax
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroBuilder, MuZeroConfig, make_loss
+from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.planning.config import TargetSettings, UnrollLossConfig
 from mukoe.agents.planning.losses import cross_entropy, policy_entropy
 from mukoe.agents.planning.targets import make_targets

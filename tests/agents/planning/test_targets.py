@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets
 from mukoe.replay.declaration import ReplayDeclaration, row_spec

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.ppo import PPOConfig, PPONetworkConfig
+from mukoe.agents.ppo.config import PPOConfig, PPONetworkConfig
 from mukoe.learning.optimizers import OptimizerConfig, learning_rate_schedule
 from mukoe.networks.history import HistoryConfig
 from mukoe.types import EnvironmentSpec, Row, Sample

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.ppo import PPOConfig, PPOLossConfig, PPONetworkConfig
+from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.agents.ppo.losses import PPOBatch, make_loss, make_prepare
 from mukoe.agents.ppo.networks import make_ppo_networks
 from mukoe.errors import UserError

@@ -6,7 +6,7 @@ import pytest
 from dm_env import specs
 
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
-from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import CoinFlipConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local

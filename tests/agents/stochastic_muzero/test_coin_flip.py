@@ -9,9 +9,9 @@ import dm_env
 import jax
 import numpy as np
 
-from mukoe.agents.muzero import MuZeroConfig
+from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
-from mukoe.agents.stochastic_muzero import ChanceConfig, StochasticMuZeroConfig
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.environments.coin_flip import HEADS, START, TAILS, CoinFlipConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.config import NetworkConfig

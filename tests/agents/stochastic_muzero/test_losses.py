@@ -9,13 +9,9 @@ import pytest
 from dm_env import specs
 
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
-from mukoe.agents.stochastic_muzero import (
-    ChanceConfig,
-    StochasticMuZeroBuilder,
-    StochasticMuZeroConfig,
-    make_loss,
-)
-from mukoe.agents.stochastic_muzero.losses import chance_metrics, make_codes
+from mukoe.agents.stochastic_muzero.builder import StochasticMuZeroBuilder
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
+from mukoe.agents.stochastic_muzero.losses import chance_metrics, make_codes, make_loss
 from mukoe.agents.stochastic_muzero.networks import straight_through
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
