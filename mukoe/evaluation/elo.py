@@ -85,11 +85,6 @@ def bootstrap_elo(
     return EloRatings(fit_elo(results, anchor), low, high)
 
 
-def expected_score(difference: Array) -> np.ndarray:
-    """Returns the expected score of a player whose rating is higher by `difference`."""
-    return 1.0 / (1.0 + 10.0 ** (-np.asarray(difference, np.float64) / 400.0))
-
-
 def _check_linked(played: np.ndarray, anchor: int) -> None:
     reached = np.zeros(played.shape[:-1], bool)
     reached[..., anchor] = True

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from mukoe.evaluation.elo import bootstrap_elo, expected_score, fit_elo
+from mukoe.evaluation.elo import bootstrap_elo, fit_elo
 
 
 def two_players(won: int, drawn: int, lost: int) -> np.ndarray:
@@ -35,7 +35,8 @@ def random_results(rng, players: int, games: int) -> tuple[np.ndarray, np.ndarra
     for i in range(players):
         for j in range(players):
             if i != j:
-                won = rng.binomial(games, expected_score(ratings[i] - ratings[j]))
+                probability = 1 / (1 + 10 ** ((ratings[j] - ratings[i]) / 400))
+                won = rng.binomial(games, probability)
                 results[i, j] = won, 0, games - won
     return ratings, results
 
@@ -106,7 +107,3 @@ def test_players_without_a_chain_of_games_are_refused():
     results[0, 1, 0] = results[2, 3, 0] = 5
     with pytest.raises(ValueError, match="chain of games"):
         fit_elo(results)
-
-
-def test_expected_score():
-    np.testing.assert_allclose(expected_score([0, 400, -400]), [0.5, 10 / 11, 1 / 11])

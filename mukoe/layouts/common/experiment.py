@@ -1,7 +1,7 @@
 """Experiments: an agent, an environment and the settings of a run, for any layout."""
 
 import dataclasses
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -150,20 +150,6 @@ class SebulbaConfig(Validated):
                 raise UserError(
                     f"sebulba.{field} must name at least 1 device, and each once, not {devices}"
                 )
-
-
-class EnvironmentConfig(Protocol):
-    """Serialisable description of an environment, such as `AtariConfig`."""
-
-    def make_factory(self) -> EnvironmentFactory:
-        """Returns `factory(seed, num_envs, evaluation)`."""
-
-
-class AgentConfig(Protocol):
-    """Serialisable description of an agent, such as `MuZeroConfig`."""
-
-    def make_builder(self) -> ActorLearnerBuilder:
-        """Returns the agent's builder."""
 
 
 @dataclasses.dataclass(frozen=True)

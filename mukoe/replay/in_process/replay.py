@@ -122,13 +122,6 @@ class InProcessReplay:
         ratio = self.declaration.samples_per_insert or 0.0
         return self._sampled - (self._inserted - self.declaration.min_size) * ratio
 
-    def wait_until_can_insert(self, timeout_s: float) -> bool:
-        """Waits for `can_insert`; returns True if it holds or if the replay was closed."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: self._closed or self.can_insert(), timeout=timeout_s
-            )
-
     def sample(self) -> Sample:
         """Samples `batch_size` items with replacement; the last of them are the fresh ones.
 

@@ -24,7 +24,6 @@ class Page(html.parser.HTMLParser):
         self.tables = {}
         self.text = ""
         self.tags = []
-        self.paths = []
         self._open = []
         self._rows = None
         self.feed(text)
