@@ -54,7 +54,7 @@ class StochasticModel(NamedTuple):
     decision: `(params, key, action [B], state) -> (mctx.DecisionRecurrentFnOutput, afterstate)`,
         with `M` chance logits.
     chance: `(params, key, outcome [B], afterstate) -> (mctx.ChanceRecurrentFnOutput, state)`; its
-        discount is that of `mukoe.search.SearchModel`.
+        discount is that of `mukoe.search.base.SearchModel`.
     num_actions: `A`.
     num_outcomes: `M`.
     """

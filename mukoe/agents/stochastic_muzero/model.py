@@ -25,7 +25,7 @@ def stochastic_muzero_model(
       environment_spec: spec of one environment. If players take turns, the value of the next
         state is the opponent's, with the opposite sign; that of an afterstate is not.
       discount: discount per step.
-      sample_outcomes: see `mukoe.search.stochastic_search_model`.
+      sample_outcomes: see `mukoe.search.stochastic.stochastic_search_model`.
     """
     signed_discount = -discount if plays_in_turns(environment_spec) else discount
 
