@@ -1,6 +1,6 @@
 """Search in a tree of decisions and of chance (Stochastic MuZero, Antonoglou et al., ICLR 2022).
 
-Decision nodes, where the agent moves, and chance nodes, where nature does, alternate. A node
+Decision nodes, where the agent acts, alternate with chance nodes, where an outcome is drawn. A node
 has `A + M` edges, as in `mctx.stochastic_muzero_policy`: the first `A` are the actions, which
 only decision nodes use, the others the chance outcomes, which only chance nodes use:
 
@@ -10,12 +10,12 @@ only decision nodes use, the others the chance outcomes, which only chance nodes
     reward     0                 r(as_0, c)           0
     discount   1                 γ                    1
 
-A simulation adds one node, of either kind. Where mctx evaluates a chance node it takes the
-outcome of the largest `σ(c) / (N(c) + 1)`, which spreads the visits as `σ` says and leaves
-nothing to luck; the paper draws from `σ` (section 4). Both are here.
+A simulation adds one node, of either kind. At a chance node mctx selects the outcome with the
+largest `σ(c) / (N(c) + 1)`, which distributes the visits as `σ` without sampling; the paper draws
+from `σ` (section 4). Both are implemented.
 
-This uses mctx's public parts in the project's own `tree_search`; the trees are those of
-`mctx.stochastic_muzero_policy`, and Gumbel MuZero's rules for decisions go with it as well.
+The search is `tree_search` with public functions of mctx. The trees are those of
+`mctx.stochastic_muzero_policy`; Gumbel MuZero's selection at decisions is possible too.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ _PER_EDGE = (
     "children_values",
     "root_invalid_actions",
 )
-"""The fields of `mctx.Tree` that have an entry for each edge."""
+"""Fields of `mctx.Tree` with an entry for each edge."""
 
 
 class StochasticModel(NamedTuple):
@@ -69,10 +69,10 @@ class StochasticModel(NamedTuple):
 
 
 def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = False) -> SearchModel:
-    """Returns what the search functions of `mukoe.search` take.
+    """Returns the model for the search functions of `mukoe.search`.
 
-    The trees that they then return are seen from the decisions: the edges of chance nodes are
-    cut off. A `max_depth` counts actions.
+    The returned trees have the edges of actions only; those of chance outcomes are removed.
+    `max_depth` counts actions.
 
     Args:
       model: model of decisions and chance.
@@ -109,9 +109,9 @@ def draw_outcome(key: chex.PRNGKey, tree: mctx.Tree, node: Array, num_actions: i
 
 
 def first_decision(tree: mctx.Tree) -> mctx.Tree:
-    """Returns what is left of a batched tree for those who know of actions alone.
+    """Returns the part of a batched tree above the first chance outcome.
 
-    That is the root with the actions there. All other nodes are as if they were not used.
+    It is the root with its actions; all other nodes are marked as unvisited.
     """
     index = jnp.arange(tree.parents.shape[1])
     kept = (index == 0) | (tree.parents == 0)
@@ -128,7 +128,7 @@ def first_decision(tree: mctx.Tree) -> mctx.Tree:
 def _recurrent(
     model: StochasticModel, params: Params, key: chex.PRNGKey, edge: Array, embedding: Nest
 ) -> tuple[mctx.RecurrentFnOutput, Nest]:
-    """Goes along an edge of either kind: both are computed, and one of them is taken."""
+    """Follows an edge of either kind: computes both steps and selects one of them."""
     state, is_decision = embedding["state"], embedding["is_decision"]
     decision_key, chance_key = jax.random.split(key)
     action = jnp.minimum(edge, model.num_actions - 1)
@@ -181,7 +181,7 @@ def _search(
     invalid_actions: Array | None = None,
     extra_data: Any = None,
 ) -> mctx.Tree:
-    """`mukoe.search.tree_search.search`, asking the selection functions at decisions only."""
+    """Runs `tree_search.search`; the selection functions are called at decisions only."""
     num_actions = model.num_actions
     if invalid_actions is None:
         invalid_actions = jnp.zeros_like(root.prior_logits)
@@ -221,13 +221,13 @@ def _search(
 
 
 def _decisions(tree: mctx.Tree, num_actions: int) -> mctx.Tree:
-    """The tree with the edges of actions alone."""
+    """Returns the tree with the edges of actions only."""
     cut = {name: getattr(tree, name)[..., :num_actions] for name in _PER_EDGE}
     return dataclasses.replace(tree, **cut)
 
 
 def _pad(logits: Array, before: int = 0, after: int = 0) -> jax.Array:
-    """Adds edges of the other kind `[B, before + ... + after]`, of which none is ever asked for."""
-    # Finite: what draws a tree takes softmax also over edges that are all of the other kind.
+    """Adds edges of the other kind `[B, before + ... + after]`, which are never selected."""
+    # Finite, because drawings of the tree take the softmax of nodes with edges of that kind only.
     lowest = jnp.finfo(logits.dtype).min
     return jnp.pad(logits, ((0, 0), (before, after)), constant_values=lowest)

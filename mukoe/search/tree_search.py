@@ -1,12 +1,12 @@
-"""`mctx.search` with a tree that costs less: the same trees, but for the order of roundings.
+"""Tree search with the trees of `mctx.search` up to rounding, at lower cost.
 
-mctx walks up from the leaf with the tree in a vmapped loop, so every step upwards copies
-`[B, N, A]` arrays, and it keeps what it knows about a node twice, there and with its parent.
-Here all numbers of a node are one row of one array, written once:
+mctx backs up from the leaf with the tree in a vmapped loop, so every step copies `[B, N, A]`
+arrays, and it stores the statistics of a node twice, at the node and at its parent. Here all
+statistics of a node are one row of one array, written once:
 
-    walk down    the nodes on the way are noted in `path` [D+1, B]
-    expand       simulation i writes node i + 1 of every batch entry: one slice, no scatter
-    walk up      the returns along the path, `[B]` numbers at each step
+    selection    stores the visited nodes in `path` [D+1, B]
+    expansion    simulation i writes node i + 1 of every batch entry: one slice, no scatter
+    backup       computes the returns along the path, `[B]` numbers at each step
     update       one pass over the nodes: node n is on the path if path[level(n)] is n
 """
 
@@ -24,7 +24,7 @@ from mukoe.search.q_normalization import SearchExtraData, range_of
 from mukoe.shapes import check_shape
 from mukoe.types import Array, Nest, Params, num_bytes
 
-# A batch of one has nothing to wait for, and up to about here mctx's own tree costs less.
+# In a batch of one no walk waits for others; below about this number mctx's tree costs less.
 _MANY_SIMULATIONS = 100
 _NONE = mctx.Tree.UNVISITED
 # Columns of `_Nodes.numbers`.
@@ -34,10 +34,10 @@ _PARENT, _ACTION, _LEVEL = range(3)
 
 
 class _Nodes(NamedTuple):
-    """The growing tree; `N` nodes, of which 0 is the root.
+    """Tree of the search; `N` nodes, of which 0 is the root.
 
-    numbers: `[B, N, 5]` float32: visits, mean value, the network's value, and the reward and
-        discount on the way from the parent.
+    numbers: `[B, N, 5]` float32: visit count, mean value, the network's value, and the reward and
+        discount of the edge from the parent.
     prior_logits: `[B, N, A]`.
     children: `[B, N, A]` int32, `_NONE` where there is none.
     links: `[B, N, 3]` int32: the parent and the action there that leads to the node, `_NONE`
@@ -53,13 +53,13 @@ class _Nodes(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """A walk from the root, `B` side by side; those that have ended wait for the others.
+    """Selection from the root in `B` trees; finished walks wait for the others.
 
-    depth: `[]` int32, of the walks that go on.
-    keys: `[B, ...]`.
-    node, action: `[B]` int32, the last node so far and the action that is taken there.
-    child: `[B]` int32, where that leads; `_NONE` where the walk has ended.
-    lengths: `[B]` int32, actions so far.
+    depth: `[]` int32 depth of the unfinished walks.
+    keys: `[B, ...]` random keys.
+    node, action: `[B]` int32, the last node so far and the action selected there.
+    child: `[B]` int32, the child of that action; `_NONE` where the walk has ended.
+    lengths: `[B]` int32, number of actions so far.
     path: `[D+1, B]` int32, the nodes so far by depth; `_NONE` below.
     """
 
@@ -213,7 +213,7 @@ def _q_range(nodes: _Nodes, num_actions: int) -> jax.Array:
 
 
 def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
-    """A tree of the root, with room for `size` nodes."""
+    """Returns a tree of the root with capacity for `size` nodes."""
     value = jnp.asarray(root.value)
     batch_size, num_actions = root.prior_logits.shape
 
@@ -232,7 +232,7 @@ def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
 
 
 def _view(nodes: _Nodes, node: Array, invalid_actions: Array, extra_data: Any) -> mctx.Tree:
-    """The tree of one node, without batch axis, that shows what selection asks about."""
+    """Returns the tree of one node, without batch axis, as selection functions read it."""
     own = jax.tree.map(lambda x: x[node][None], nodes)
     theirs = _numbers_of(nodes.numbers, own.children)
     return mctx.Tree(
@@ -254,7 +254,7 @@ def _walk(
     interior_action_selection_fn: Callable[..., Array],
     depth_limit: int,
 ) -> _Walk:
-    """Walks from the root until there is no child, or to the depth limit."""
+    """Selects from the root until there is no child, or to the depth limit."""
     batch_size = keys.shape[0]
 
     def select(select_fn: Callable, keys: chex.PRNGKey, node: Array):
@@ -301,7 +301,7 @@ def _expand(
     embedding: Nest,
     put: Callable[[Array, Array], Array],
 ) -> _Nodes:
-    """Writes what the model says about `leaf` `[B]`; `put(array, values)` writes there."""
+    """Writes the model's outputs at `leaf` `[B]`; `put(array, values)` writes there."""
     value = jnp.asarray(step.value)
     visits = jnp.broadcast_to(visits, value.shape)
     numbers = jnp.stack([visits, value, value, step.reward, step.discount], axis=-1)
@@ -357,7 +357,7 @@ def _to_mctx(nodes: _Nodes, invalid_actions: Array, extra_data: Any) -> mctx.Tre
 
 
 def _split_numbers(own: Array, theirs: Array) -> dict[str, Array]:
-    """The fields of mctx's tree, of nodes `[..., N, 5]` and their children `[..., N, A, 5]`."""
+    """Returns the fields of mctx's tree from nodes `[..., N, 5]` and children `[..., N, A, 5]`."""
     return {
         "node_visits": own[..., _VISITS].astype(jnp.int32),
         "raw_values": own[..., _RAW_VALUE],
