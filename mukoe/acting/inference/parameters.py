@@ -48,7 +48,7 @@ class ServerParameters:
         self._newest: Version | None = None
 
     def refresh(self) -> None:
-        """Publishes new parameters, where there are; batches go on with the old ones meanwhile."""
+        """Publishes new parameters, if any; meanwhile batches use the previous ones."""
         self._variables.update()
         params = self._variables.params
         steps = int(params.learner_steps)
@@ -73,15 +73,15 @@ class ServerParameters:
         return params
 
     def age(self, learner_steps: int) -> int:
-        """Updates between a version and the newest that is known."""
+        """Returns the number of updates between a version and the newest one received."""
         return int(self._variables.params.learner_steps) - learner_steps
 
     @property
     def seconds_since_fetched(self) -> float:
-        """Seconds since the learner was last heard."""
+        """Seconds since the last successful fetch."""
         return time.monotonic() - self._variables.fetched_at
 
     @property
     def failures(self) -> int:
-        """Fetches that failed."""
+        """Number of failed fetches."""
         return self._variables.failures

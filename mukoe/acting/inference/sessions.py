@@ -1,4 +1,4 @@
-"""Sessions: whose memory is where."""
+"""Sessions: the slots of memory of each actor."""
 
 import dataclasses
 import threading

@@ -55,7 +55,7 @@ class RayProcess:
     waiting: see `Process`.
     wants_place: True until Ray has found a machine.
     waiting_since: time of the request to Ray, by `time.monotonic`.
-    wants_stop: True once the node has asked to stop the program.
+    wants_stop: True once the node has requested the stop of the program.
     fate: see `Process`.
     """
 
@@ -82,12 +82,12 @@ class RayProcess:
         self._log_path = log_path
         self._code: int | None = None
         self._placed = False
-        self._told: dict[str, str] | None = None
-        self._heard = b""
-        self._next_look = time.monotonic()
+        self._given: dict[str, str] | None = None
+        self._messages = b""
+        self._next_status = time.monotonic()
         self.wants_stop = False
         self.fate = ""
-        self.waiting_since = self._next_look
+        self.waiting_since = self._next_status
         # Peers that start now wait for the new addresses; running ones continue if these are equal.
         for name in node.own_addresses:
             addresses.pop(name, None)
@@ -102,7 +102,7 @@ class RayProcess:
     @property
     def waiting(self) -> bool:
         """See `Process`."""
-        return self._code is None and self._told is None
+        return self._code is None and self._given is None
 
     @property
     def wants_place(self) -> bool:
@@ -120,8 +120,8 @@ class RayProcess:
 
     def read_messages(self) -> bytes:
         """See `Process`."""
-        heard, self._heard = self._heard, b""
-        return heard
+        messages, self._messages = self._messages, b""
+        return messages
 
     def send_signal(self, number: int) -> None:
         """See `Process`."""
@@ -141,13 +141,13 @@ class RayProcess:
         if not self._placed:
             if ray.wait([self._answer], timeout=0)[0]:
                 self._take(ray.get(self._answer))
-        elif self._told is None:
+        elif self._given is None:
             self._start()
-        elif moved := self._needed().items() - self._told.items():
+        elif moved := self._needed().items() - self._given.items():
             title = min(moved)[0].rpartition("/")[0]
             self._end(-signal.SIGKILL, f"needs the new address of {title}")
-        elif time.monotonic() >= self._next_look and ray.wait([self._answer], timeout=0)[0]:
-            self._look(ray.get(self._answer))
+        elif time.monotonic() >= self._next_status and ray.wait([self._answer], timeout=0)[0]:
+            self._update(ray.get(self._answer))
 
     def _take(self, place: Place) -> None:
         self._placed, self._node.place = True, place
@@ -162,7 +162,7 @@ class RayProcess:
         needed = self._needed()
         if len(needed) < len(self._node.needed_addresses):
             return
-        self._told = needed
+        self._given = needed
         job = Job(
             functions=self._node.functions,
             environment={**self._environment, **to_environment(needed)},
@@ -177,14 +177,14 @@ class RayProcess:
         known = self._addresses
         return {name: known[name] for name in self._node.needed_addresses if name in known}
 
-    def _look(self, status: tuple[int | None, bytes]) -> None:
-        code, heard = status
-        self._heard += heard
-        self.wants_stop |= supervised.STOP in heard
+    def _update(self, status: tuple[int | None, bytes]) -> None:
+        code, messages = status
+        self._messages += messages
+        self.wants_stop |= supervised.STOP in messages
         if code is not None:
             return self._end(code, describe_exit(code))
         self._answer = self._host.status.remote()
-        self._next_look = time.monotonic() + _STATUS_SECONDS
+        self._next_status = time.monotonic() + _STATUS_SECONDS
 
     def _describe(self, error: RayError) -> str:
         where = f" on {self._node.place.host}" if self._node.place else ""

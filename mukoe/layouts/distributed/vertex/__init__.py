@@ -1,6 +1,6 @@
-"""The program on Vertex AI: machines, images, worker pools, and whose account pays."""
+"""Programs on Vertex AI: machines, images, worker pools and the billed account."""
 
 import warnings
 
-# Google's packages each say so of Python 3.10, a dozen of them.
+# About a dozen of Google's packages warn about Python 3.10.
 warnings.filterwarnings("ignore", "You are using a non-supported Python version", FutureWarning)

@@ -35,10 +35,10 @@ class Account:
 def find_account(
     project: str | None, service_account: str | None, location: str, environment: Mapping[str, str]
 ) -> Account:
-    """Takes from the environment what is not given, and looks for credentials.
+    """Completes the account from the environment and checks that credentials exist.
 
     Raises:
-      UserError: something is missing; one line names all of it.
+      UserError: values are missing; the message names all of them.
     """
     project = project or environment.get("GOOGLE_CLOUD_PROJECT")
     service_account = service_account or environment.get("GOOGLE_CLOUD_SERVICE_ACCOUNT")
@@ -64,7 +64,7 @@ def split_workdir(workdir: str) -> tuple[str, str]:
     """Returns the bucket and the path of `gs://BUCKET/PATH`.
 
     Raises:
-      UserError: it is none.
+      UserError: the workdir has another form.
     """
     match = re.fullmatch(r"gs://([a-z0-9][a-z0-9._-]+)/+(.*[^/])/*", workdir)
     if match is None:
@@ -81,12 +81,12 @@ def mounted(bucket: str, path: str) -> Path:
 
 
 def check_workdir(account: Account, bucket: str, path: str, resume: bool) -> None:
-    """Raises a `UserError` where there is a run to resume and it is not asked for, or none."""
+    """Raises a `UserError` if a run exists without `resume`, or none exists with it."""
     blob = google.cloud.storage.Client(account.project).bucket(bucket).blob(f"{path}/config.json")
     exists = blob.exists()
     if exists and not resume:
         raise UserError(
-            f"workdir gs://{bucket}/{path} already holds an experiment: go on with it by "
+            f"workdir gs://{bucket}/{path} already holds an experiment: continue it with "
             "--resume, or give another --workdir"
         )
     if resume and not exists:
@@ -94,7 +94,7 @@ def check_workdir(account: Account, bucket: str, path: str, resume: bool) -> Non
 
 
 def use(account: Account, bucket: str, environment: MutableMapping[str, str]) -> None:
-    """Tells XManager, which takes these from the environment, flags and a default client."""
+    """Sets the environment variables, flags and default client that XManager reads."""
     environment["GOOGLE_CLOUD_PROJECT"] = account.project
     environment["GOOGLE_CLOUD_BUCKET_NAME"] = bucket
     flags.FLAGS[xm_flags.GCP_SERVICE_ACCOUNT_NAME.name].value = account.service_account

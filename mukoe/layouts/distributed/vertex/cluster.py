@@ -14,10 +14,10 @@ from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 
 _MOST_POOLS = 4
-# What the largest N1 machine has, n1-highmem-96.
+# Resources of the largest N1 machine, n1-highmem-96.
 _MOST_OF_N1 = {"cpus": 96, "memory_gib": 624}
-# The most vCPUs that a machine with so many of an accelerator may have. These are the accelerators
-# whose names XManager 0.7 and Vertex AI agree on.
+# Maximum vCPUs of a machine by accelerator and number of accelerators. The names are those that
+# XManager 0.7 and Vertex AI have in common.
 _MOST_CPUS = {
     "p4": {1: 24, 2: 48, 4: 96},
     "t4": {1: 48, 2: 48, 4: 96},
@@ -50,7 +50,7 @@ class Machine(Validated):
             return
         if self.accelerator not in _MOST_CPUS:
             raise UserError(
-                f"accelerator {self.accelerator!r} cannot be had: XManager 0.7 knows "
+                f"unknown accelerator {self.accelerator!r}: XManager 0.7 supports "
                 f"{', '.join(_MOST_CPUS)} on Vertex AI"
             )
         counts = _MOST_CPUS[self.accelerator]
@@ -67,13 +67,13 @@ class Machine(Validated):
 
     @property
     def platform(self) -> str:
-        """The kind of image it needs: 'cpu', 'cuda12' or 'tpu'."""
+        """Platform of its image: 'cpu', 'cuda12' or 'tpu'."""
         if self.accelerator is None:
             return "cpu"
         return "tpu" if self.accelerator.startswith("tpu") else "cuda12"
 
     def requirements(self) -> xm.JobRequirements:
-        """The same for XManager."""
+        """Returns the resources for XManager."""
         amounts = {"cpu": self.cpus, "ram": self.memory_gib * xm.GiB}
         if self.accelerator:
             amounts[self.accelerator] = self.accelerator_count
@@ -90,7 +90,7 @@ class VertexClusterConfig:
     counter: Machine = Machine()
     # Makes the updates.
     learner: Machine = Machine()
-    # Each inference server, where there are some.
+    # Each inference server, if there are any.
     inference: Machine = Machine()
     # Each actor.
     actor: Machine = Machine()
