@@ -1,10 +1,10 @@
-"""Kills a random process of a real program every minute, for hours, and weighs all of them.
+"""Kills a random process of a real program every minute, for hours, and measures their memory.
 
 python -m tests.faults.soak --workdir=runs/soak --minutes=120
 python -m tests.faults.soak --workdir=runs/soak --figure=docs/figures/soak-memory.svg
 
-The first writes `memory.csv` and `kills.csv` into the workdir, and fails where a promise
-of docs/reliability.md was broken. The second draws what the first has written, and prints a table.
+The first writes `memory.csv` and `kills.csv` into the workdir, and fails if a guarantee
+of docs/reliability.md is broken. The second draws these measurements and prints a table.
 """
 
 import collections
@@ -22,16 +22,16 @@ from mukoe.observability.report import svg
 from mukoe.observability.report.curves import Curve, thin
 from tests.faults.running import Program
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Of the program, which must be new.", required=True)
-MINUTES = flags.DEFINE_float("minutes", 120.0, "How long.")
-KILL_SECONDS = flags.DEFINE_float("kill_seconds", 60.0, "Between two kills.")
-SEED = flags.DEFINE_integer("seed", 0, "Of who is killed when.")
-CONFIG = flags.DEFINE_string("config", "configs/cartpole.py", "What is trained.")
+WORKDIR = flags.DEFINE_string("workdir", None, "New directory of the program.", required=True)
+MINUTES = flags.DEFINE_float("minutes", 120.0, "Duration.")
+KILL_SECONDS = flags.DEFINE_float("kill_seconds", 60.0, "Seconds between two kills.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the kills.")
+CONFIG = flags.DEFINE_string("config", "configs/cartpole.py", "Config file of the program.")
 DECAY_STEPS = flags.DEFINE_integer("decay_steps", 40_000, "Updates until the rate is 0.")
-FIGURE = flags.DEFINE_string("figure", None, "Draws the memory of a soak that is over, as SVG.")
+FIGURE = flags.DEFINE_string("figure", None, "SVG of the memory, drawn from a finished soak.")
 
 SAMPLE_SECONDS = 10.0
-# What a process needs from its start on until its memory is what it stays at.
+# Time from the start of a process until its memory is constant.
 WARM_SECONDS = 300.0
 MIB = 2**20
 
@@ -48,11 +48,11 @@ def main(_) -> None:
 
 
 def run(workdir: Path) -> None:
-    """Kills and weighs, and checks what was promised."""
+    """Kills processes, measures memory and checks the guarantees."""
     random_ = random.Random(SEED.value)
     flags_ = ("--inference=server", "--config.run.target_return=none")
     steps = "--config.run.max_actor_steps=1000000000"
-    # Learning comes to rest, so that the last evaluations are of what was learned.
+    # The learning rate falls to 0, so that the last evaluations are of the final parameters.
     schedule = "--config.agent.optimizer.schedule=cosine"
     decay = f"--config.agent.optimizer.decay_steps={DECAY_STEPS.value}"
     with Program(workdir, *flags_, steps, schedule, decay, config=CONFIG.value) as program:
@@ -65,7 +65,7 @@ def run(workdir: Path) -> None:
             counts = program.counts()
             assert program.process.poll() is None, program.output
             assert counts["actor_steps"] >= actor_steps, (counts, actor_steps)
-            # A counter that is dead does not hear what is saved meanwhile.
+            # A dead counter receives no counts of checkpoints saved meanwhile.
             program.wait_for(
                 lambda checkpoint=checkpoint: (
                     program.counts().get("learner_steps", 0) >= checkpoint
@@ -85,7 +85,7 @@ def run(workdir: Path) -> None:
 
 
 def weigh(program):
-    """Rows of label, process and its MiB: resident, and those that nobody shares."""
+    """Returns rows of label, process, and its resident and private MiB."""
     for label, process in {"launcher": program.launcher, **program.processes}.items():
         try:
             memory = process.memory_full_info()
@@ -100,7 +100,7 @@ def append(path: Path, rows) -> None:
 
 
 def read_lives(workdir: Path) -> dict[str, list[np.ndarray]]:
-    """Returns the lives of each kind's processes: minutes, and MiB that nobody shares."""
+    """Returns minutes and private MiB of each process, by group."""
     lives = collections.defaultdict(lambda: collections.defaultdict(list))
     with open(workdir / "memory.csv") as file:
         for seconds, label, pid, _, uss in csv.reader(file):
@@ -109,7 +109,7 @@ def read_lives(workdir: Path) -> dict[str, list[np.ndarray]]:
 
 
 def draw(lives: dict[str, list[np.ndarray]], path: str) -> None:
-    """Draws a line for each process, in the colour of its kind."""
+    """Draws a line for each process, in the colour of its group."""
     lines = []
     for colour, kind in enumerate(sorted(lives)):
         for life in lives[kind]:
@@ -122,9 +122,9 @@ def draw(lives: dict[str, list[np.ndarray]], path: str) -> None:
 
 
 def table(lives: dict[str, list[np.ndarray]]) -> str:
-    """Returns the growth of the processes of a kind, and the size of later ones."""
+    """Returns a table of number, memory and growth of the processes of each group."""
     lines = [
-        "| processes | lives | longest, min | MiB, first half | second half | growth, MiB/h |",
+        "| processes | number | longest, min | MiB, first half | second half | growth, MiB/h |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     end = max(life[-1, 0] for of in lives.values() for life in of)
@@ -145,9 +145,9 @@ def without_start(life: np.ndarray) -> np.ndarray:
 
 
 def growth(lives: list[np.ndarray]) -> str:
-    """MiB/h from the median of the first half of a life to that of the second, over all lives.
+    """Returns MiB/h from the median of the first half to that of the second, over all processes.
 
-    Pages that were shared become private when the other process dies, so ends count for little.
+    Pages that were shared become private when the other process dies, so medians are used.
     """
     if not lives:
         return "-"
