@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
-    # Compilations are kept between runs; the cache's keys tell versions and flags apart.
+    # Compilations are kept between runs; the cache's keys include versions and flags.
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
     # Two workers on two cores: a pool of threads in each library would only wait for others.

@@ -20,7 +20,7 @@ FIRST, SECOND = {"actor": 1}, {"actor": 1, "replay": 1}
 
 @contextlib.contextmanager
 def ray_cluster():
-    """A cluster of `FIRST` and `SECOND`, without workers that nobody has asked for."""
+    """A cluster of `FIRST` and `SECOND`, without prestarted workers."""
     # A socket's path must be short.
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder}

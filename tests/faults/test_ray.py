@@ -1,4 +1,4 @@
-"""Processes and machines of a Ray cluster that die: the program goes on as promised."""
+"""Processes and machines of a Ray cluster that die: the program continues as documented."""
 
 import re
 import signal
@@ -90,6 +90,6 @@ def test_nodes_of_a_killed_machine_move_and_the_others_learn_the_new_addresses(c
 
     check_goes_on(program, "replay", kill_machine)
     assert program.ports != ports
-    # Which of the two depends on who notices first.
+    # The reason depends on which request fails first.
     assert re.search(r"node replay (has lost its machine|cannot be reached) on", program.output)
     assert "node learner needs the new address of replay/0: restart" in program.output

@@ -22,7 +22,7 @@ from tests.layouts.tiny import tiny, train  # noqa: E402
 
 
 def test_training_through_the_wire_equals_training_directly_bit_for_bit(tmp_path):
-    """The run on the wire knows its environment, though its config file is about Gymnasium."""
+    """The remote run stores its environment, although its config file names Gymnasium."""
     gymnasium = GymnasiumConfig("CartPole-v1")
     config_file = tmp_path / "config_file.py"
     config_file.write_text(

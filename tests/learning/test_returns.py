@@ -36,7 +36,7 @@ def naive(t, n, rewards, discounts, mask, values, discount):
 def test_n_step_returns_equal_the_recursion(ending, numpy, n):
     rng = np.random.default_rng(n)
     size = 9
-    # Lengths 1 to 8 end in the window, the others go on past it.
+    # Lengths 1 to 8 end in the window, the others continue past it.
     episodes = [random_rows(rng, ending, length, size) for length in range(1, 13)]
     arrays = [np.stack(parts).astype(np.float32) for parts in zip(*episodes, strict=True)]
     rewards, discounts, mask, values = (numpy.asarray(array) for array in arrays)

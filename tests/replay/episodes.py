@@ -1,4 +1,4 @@
-"""Small episodes whose every number says where it belongs, and the items they must give."""
+"""Small episodes whose numbers encode their positions, and their expected items."""
 
 from collections.abc import Sequence
 from typing import Any

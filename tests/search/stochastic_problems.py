@@ -1,4 +1,4 @@
-"""A small stochastic decision process with its exact solution, and the model that knows it."""
+"""A small stochastic decision process with its exact solution, and its true model."""
 
 import jax.numpy as jnp
 import mctx

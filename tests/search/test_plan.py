@@ -39,7 +39,7 @@ ALGORITHMS = ("muzero", "gumbel")
 )
 def test_solves_an_mdp_with_the_true_model(algorithm, informed, simulations, tolerance):
     values, qvalues = solve_mdp()
-    # The problem tells good play from bad.
+    # The best action is better by a margin.
     assert np.all(np.diff(np.sort(qvalues[HORIZON], axis=-1)[:, -2:]) > 0.3)
     search = jitted(
         mdp_model(values if informed else None),

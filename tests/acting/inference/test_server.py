@@ -190,8 +190,8 @@ def test_malformed_requests_say_what_is_right_and_harm_nobody():
         for leaves, is_first, previous_action, message in wrong:
             with pytest.raises(UserError, match=message):
                 server.act("actor", leaves, is_first, previous_action)
-        with pytest.raises(UserError, match="nobody has no session on this server, open_session"):
-            server.act("nobody", [ONES], FIRST)
+        with pytest.raises(UserError, match="other has no session on this server, open_session"):
+            server.act("other", [ONES], FIRST)
         server.act("actor", [ONES], FIRST)
 
 

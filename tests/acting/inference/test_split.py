@@ -73,7 +73,7 @@ class Source:
 
 
 class Recorder:
-    """An adder that keeps all that it is told."""
+    """Adder that records its calls."""
 
     def __init__(self):
         self.seen = []
@@ -125,7 +125,7 @@ def timesteps():
 
 
 def play(runner, change_parameters):
-    """Returns actions `[T, B]`, learner steps `[T]`, and what the adders were told."""
+    """Returns actions `[T, B]`, learner steps `[T]`, and the calls of the adders."""
     adders = [Recorder() for _ in range(B)]
     actor = Actor(runner, adders, ("search_policy", "search_value"))
     actions, steps = [], []

@@ -45,7 +45,7 @@ CONFIG = TrainingConfig(
 
 
 def uniform_networks(value_encoding=AGENT.network.value_support):
-    """A network that knows nothing."""
+    """Networks with a uniform prior and value 0."""
     encoding = ValueEncoding(value_encoding)
 
     def prediction(params, state):

@@ -71,7 +71,7 @@ def build(seed=0, config=CONFIG):
 
 
 def make_sample():
-    """Episodes of 1, 3 and 2 actions that terminate, are cut off, and one that goes on."""
+    """Episodes of 1, 3 and 2 actions that terminate or are truncated, and an unfinished one."""
     rng = np.random.default_rng(1)
     T = F - 1 + S
     mask, discount = np.zeros((B, T), np.float32), np.zeros((B, T), np.float32)

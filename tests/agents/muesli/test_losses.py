@@ -256,7 +256,7 @@ def look_and_make_targets(config, networks, params, rows, inputs):
 def test_policy_targets_come_from_each_steps_own_observation():
     sample = make_sample()
     before = np.asarray(targets_of(sample).policies.weights)
-    b = 2  # An episode that goes on.
+    b = 2  # An unfinished episode.
     assert np.abs(before[b, 1:] - before[b, :-1]).max(-1).min() > 1e-3
     changed = sample.rows.observation.copy()
     changed[b, F - 1 + 2] += 1.0

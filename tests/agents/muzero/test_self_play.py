@@ -45,7 +45,7 @@ def items():
         network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=(8,)),
         discount=1.0,
         search=SearchConfig(num_simulations=2),
-        # Only the target network needs all observations, by which the games are told here.
+        # Only the target network reads all observations, by which the games are identified here.
         loss=UnrollLossConfig(unroll_steps=4, td_steps=9, bootstrap="target"),
         replay=PlanningReplayConfig(min_size=1, batch_size=400, sampler="uniform"),
     )

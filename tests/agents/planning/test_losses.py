@@ -100,7 +100,7 @@ def test_cross_entropy_and_entropy_are_those_of_rlax():
 
 
 def zero_returns(rewards, discounts, mask, values, n, discount, td_lambda):
-    """Return estimator that knows of no reward."""
+    """Return estimator that is always 0."""
     return 0.0 * rewards[..., :-n]
 
 

@@ -100,7 +100,7 @@ def test_stochastic_muzero_knows_what_a_flip_is_worth():
     # Behind a flip comes a random call, in these games: (3 / 2 + 1 / 2) / 2.
     value = networks.value_encoding.to_scalar(prediction.value_logits)
     np.testing.assert_allclose(value, 1.0, atol=0.15)
-    # The model knows of each outcome what to call, ...
+    # The model predicts the right call of each outcome, ...
     rewards = []
     for code in codes:
         after, _ = networks.dynamics(params, afterstate, np.eye(4, dtype=np.float32)[[code]])

@@ -66,7 +66,7 @@ def experiment_of(agent, **run):
 
 
 def huge_fields(name):
-    """The whole numbers that may be as large as one likes, as far as their config knows."""
+    """Integer fields without an upper bound in their config."""
     layout, agent = AGENTS[name]
     config = experiment_of(agent)
     elsewhere = ("distributed.", *(() if layout is sebulba else ("sebulba.",)))

@@ -25,7 +25,7 @@ def beat():
         time.sleep(0.05)
 threading.Thread(target=beat, daemon=True).start()
 """
-# Until it is told to stop.
+# Runs until it receives the stop request.
 NODE = BEATS + "time.sleep(1000)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + NODE
 

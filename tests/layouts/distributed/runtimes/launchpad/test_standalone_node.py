@@ -39,7 +39,7 @@ def test_those_that_serve_stop_after_the_learner(label):
     counter.report(stopping=True)
     assert not stop.wait(0.1)
     counter.report(learner_ended=True)
-    # The counter stays until all have heard of the end.
+    # The counter keeps serving until all nodes have received the end.
     assert stop.wait(0.1) == (label == "replay")
     assert stop.wait(2)
 
