@@ -46,7 +46,7 @@ test-core: setup-core
 test-slow: setup
 	$(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)
 
-# Most of the time is waiting for programs that come back, so two are hurt at once.
+# Programs wait for most of the time, so two tests run at once.
 test-faults: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m faults $(ARGS)
 

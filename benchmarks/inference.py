@@ -43,8 +43,10 @@ from mukoe.acting.variables import VariableClient
 from mukoe.configuration import run_main
 from mukoe.types import Nest, Policy, PolicyParams
 
-SOAK_SECONDS = flags.DEFINE_integer("soak_seconds", 0, "Only 800 clients, for so long.")
-BE_CLIENTS = flags.DEFINE_bool("be_clients", False, "Be the clients.")
+SOAK_SECONDS = flags.DEFINE_integer(
+    "soak_seconds", 0, "Seconds of a measurement of 800 clients only; 0 for all cases."
+)
+BE_CLIENTS = flags.DEFINE_bool("be_clients", False, "Run as the process of the clients.")
 
 CONFIG = "configs/atari.py"
 FRAME = (64, 64, 1)
@@ -138,7 +140,7 @@ class Clients(LineProcess):
         super().__init__([__file__, "--be_clients"], "the process of the clients")
 
     def run(self, port: int, load: Load, seconds: float) -> Window:
-        """Lets the clients of a load ask for so long."""
+        """Measures the clients of a load for a number of seconds."""
         return Window(*self.ask(json.dumps([port, *load, seconds])))
 
 
@@ -179,7 +181,7 @@ def be_clients() -> None:
 def ask_for(
     runners: Sequence[RemoteRunner], envs_per_client: int, until: float
 ) -> tuple[list[float], int]:
-    """Lets each client ask again and again; returns latencies in seconds, and failures."""
+    """Sends requests of each client in a loop; returns latencies in seconds, and failures."""
     shape = (envs_per_client, *FRAME)
     observation = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     is_first = np.zeros(envs_per_client, bool)

@@ -45,7 +45,7 @@ def over_courier(server: InferenceServer) -> Iterator[int]:
 
 
 class LineProcess:
-    """A Python process that says "ready" and answers each line by one of JSON."""
+    """Python process that prints "ready" and answers each line with a line of JSON."""
 
     def __init__(self, arguments: Sequence[str], name: str, **options: Any):
         """Starts it; `name` is how errors call it, `options` are those of `subprocess.Popen`."""

@@ -99,7 +99,7 @@ class SplitPolicy:
     represent: `(params, observation [B, ...], state [B, ...]) -> root [B, ...]`, a tree of
         dicts and arrays.
     search: `(params, key, root, legal_actions [B, A] or None) -> (action [B] int32, extras)`.
-    update_state: `(observation, action, state) -> state`, what the next step remembers.
+    update_state: `(observation, action, state) -> state`, the memory of the next step.
     search_params: the part of the parameters that `search` needs.
     """
 

@@ -40,8 +40,8 @@ def saving_bad_batches(workdir: str | os.PathLike[str]) -> Iterator[None]:
         np.savez(path, **_named_leaves(error.sample))
         raise UserError(
             f"the loss, a gradient or a parameter was NaN or infinite in {error.count} updates "
-            f"in a row (run.max_skipped_updates); the last batch is in {path}: look for what is "
-            "not finite there, or lower the learning rate"
+            f"in a row (run.max_skipped_updates); the last batch is in {path}: look for values "
+            "that are not finite there, or lower the learning rate"
         ) from error
 
 

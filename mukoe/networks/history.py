@@ -52,7 +52,7 @@ class History(NamedTuple):
     """The past of `B` environments, oldest first.
 
     frames: `[B, F-1, ...]` past frames, zero before the episode's start.
-    actions: `[B, F-1]` int32 (continuous: `[B, F-1, D]`), what was done at those frames.
+    actions: `[B, F-1]` int32 (continuous: `[B, F-1, D]`) actions taken at those frames.
     valid: `[B, F-1]` float32, 0 before the episode's start.
     """
 
@@ -146,7 +146,7 @@ def stack_rows(
 
     Args:
       frames: `[B, F-1+T, ...]` single frames.
-      actions: `[B, F-1+T]` what was done at them.
+      actions: `[B, F-1+T]` actions taken at these frames.
       mask: `[B, F-1+T]` 0 on padding and on final observations: such a row, and the rows
         before it, are in no history.
       config: the history, `F = config.frames`.

@@ -1,4 +1,4 @@
-"""The server's parameters: fetched and put on the devices beside the serving."""
+"""Parameters of a server, fetched and copied to its devices while it serves."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Version(NamedTuple):
 
 
 class ServerParameters:
-    """The newest parameters, ready on every device, and the last versions for searches."""
+    """Newest parameters on every device, and the last versions for the actors' searches."""
 
     def __init__(
         self,
@@ -66,7 +66,11 @@ class ServerParameters:
         return self._newest
 
     def get(self, learner_steps: int) -> PolicyParams:
-        """Returns what a search needs of a version; LookupError where it is gone."""
+        """Returns the search parameters of a version.
+
+        Raises:
+          LookupError: the version is no longer kept.
+        """
         params = self._kept.get(learner_steps)
         if params is None:
             raise LookupError(f"the parameters of update {learner_steps} are kept no longer")

@@ -1,4 +1,4 @@
-"""Runners that ask inference servers; the counterparts of `LocalRunner`."""
+"""Runners that use inference servers; the counterparts of `LocalRunner`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +14,10 @@ from mukoe.types import Array, Nest, Policy, PolicyParams, split_legal_actions
 
 
 class RemoteRunner:
-    """Gets actions from a server that runs the whole policy."""
+    """Runner of actions from a server that runs the whole policy."""
 
     def __init__(self, connection: ServerConnection):
-        """Asks over a connection that has been opened before the first `submit`."""
+        """Stores the connection, which must be opened before the first `submit`."""
         self._connection = connection
         self._learner_steps = 0
 
@@ -32,7 +32,7 @@ class RemoteRunner:
         return answer.result
 
     def update(self, wait: bool = False) -> None:
-        """Nothing to do: the server keeps the parameters."""
+        """Does nothing: the server holds the parameters."""
 
     @property
     def learner_steps(self) -> int:
@@ -40,10 +40,10 @@ class RemoteRunner:
 
 
 class SplitRunner:
-    """Gets the roots of the searches from a server, and searches on this process's CPU.
+    """Runner of searches on this process's CPU, with roots from a server.
 
-    Root and search have the same version of the parameters: the server says which one it
-    has used, and the runner gets what the search needs of it from the same server.
+    Root and search use the same version of the parameters: an answer names its version, and the
+    runner fetches the search parameters of this version from the same server.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SplitRunner:
         return answer.result
 
     def update(self, wait: bool = False) -> None:
-        """Nothing to do: parameters come with the answers that need them."""
+        """Does nothing: parameters are fetched when an answer names a new version."""
 
     @property
     def learner_steps(self) -> int:

@@ -30,14 +30,14 @@ class Answer(NamedTuple):
 
 def _new_answer() -> "futures.Future[Answer]":
     answer: futures.Future[Answer] = futures.Future()
-    # Whoever waits cannot cancel it: the server sets every answer.
+    # A waiting caller cannot cancel it: the server sets every answer.
     answer.set_running_or_notify_cancel()
     return answer
 
 
 @dataclasses.dataclass
 class Request:
-    """A checked request that waits for its batch.
+    """Checked request that waits for its batch.
 
     session: session of `B` environments.
     leaves: flat inputs, arrays `[B, ...]`.
@@ -54,7 +54,7 @@ class Request:
 
     @property
     def size(self) -> int:
-        """Environments that ask."""
+        """Number of environments of the request."""
         return len(self.session.slots)
 
     def fail(self, reason: str) -> None:
@@ -64,10 +64,15 @@ class Request:
 
 
 class InputCheck:
-    """Says what is wrong with a request, before it can harm the batch that it would be in."""
+    """Check of request inputs, which rejects a malformed request before it enters a batch."""
 
     def __init__(self, observation_spec: Nest, split: bool):
-        """Expects the observations of a spec; of a split policy the previous actions too."""
+        """Stores the expected inputs.
+
+        Args:
+          observation_spec: observation spec of one environment.
+          split: True to expect previous actions too.
+        """
         self._observation: list[specs.Array] = jax.tree.leaves(observation_spec)
         self._split = split
 
@@ -81,7 +86,15 @@ class InputCheck:
     ) -> list[np.ndarray]:
         """Returns the flat inputs of a request of `num_envs` environments.
 
-        Raises UserError, naming what was expected, where they are not well-formed.
+        Args:
+          name: name of the session, for error messages.
+          num_envs: number of environments `B`.
+          leaves: flat observation, arrays `[B, ...]`.
+          is_first: `[B]` bool.
+          previous_action: `[B]` int32 of a split policy, otherwise None.
+
+        Raises:
+          UserError: the inputs are malformed; the message names the expected ones.
         """
         if not isinstance(leaves, list | tuple):
             _refuse(name, "an observation of", type(leaves).__name__, "a list")
@@ -110,7 +123,7 @@ class _Kind(NamedTuple):
 
 
 def _kind(value: Any) -> _Kind | str | None:
-    """Shape and dtype of an array, the name of another type, None of None."""
+    """Returns shape and dtype of an array, the name of another type, or None for None."""
     if isinstance(value, np.ndarray | np.generic):
         return _Kind(value.shape, value.dtype)
     return None if value is None else type(value).__name__

@@ -33,15 +33,15 @@ class Session:
 
 
 class Sessions:
-    """Gives each actor slots on the device that has the fewest environments."""
+    """Sessions of all actors; each gets slots on the device with the fewest environments."""
 
     def __init__(self, num_workers: int, slots_per_worker: int, idle_seconds: float):
         """Starts without sessions.
 
         Args:
-          num_workers: devices.
-          slots_per_worker: environments whose memory a device can keep.
-          idle_seconds: a session that has asked nothing for longer may lose its slots.
+          num_workers: number of devices.
+          slots_per_worker: number of memory slots of a device, one per environment.
+          idle_seconds: seconds without a request after which a session may lose its slots.
         """
         self._slots_per_worker = slots_per_worker
         self._idle_seconds = idle_seconds
@@ -53,12 +53,17 @@ class Sessions:
         return len(self._sessions)
 
     def open(self, name: str, num_envs: int) -> Sequence[Session]:
-        """Opens a blank session and returns those that it ended.
+        """Opens a blank session and returns the sessions that it closed.
 
-        One of the same name ends: its actor has started anew or come back. Where there is
-        no room, sessions that have been idle for too long end, the longest idle first.
+        A session of the same name is closed: its actor has restarted or returned. If there are
+        too few slots, sessions that have been idle for too long are closed, the longest idle first.
 
-        Raises UserError where there is no room all the same.
+        Args:
+          name: unique name of the session.
+          num_envs: number of environments.
+
+        Raises:
+          UserError: there are too few slots.
         """
         with self._lock:
             ended = [self._close(name)] if name in self._sessions else []
@@ -70,17 +75,21 @@ class Sessions:
             return ended
 
     def get(self, name: str) -> Session:
-        """Returns the session of an actor; raises UserError where it has none."""
+        """Returns the session of a name.
+
+        Raises:
+          UserError: there is no such session.
+        """
         session = self._sessions.get(name)
         if session is None:
             raise UserError(f"{name} has no session on this server, open_session comes first")
         return session
 
     def expected(self, worker: int) -> int:
-        """Environments of which a request may come soon: those that lately asked or opened.
+        """Returns the number of environments that have recently sent a request or opened a session.
 
-        Sessions `actor/0` and `actor/1` belong to one actor, which steps the environments of
-        one while the other waits.
+        Their next requests may follow soon. Sessions `actor/0` and `actor/1` belong to one actor,
+        which steps the environments of one while the other waits.
         """
         lively = time.monotonic() - _LIVELY_SECONDS
         with self._lock:
@@ -109,7 +118,7 @@ class Sessions:
             room = self._slots_per_worker * len(self._free)
             raise UserError(
                 f"the inference server has room for {room} environments: "
-                f"{taken} are taken, and {name} asks for {num_envs}"
+                f"{taken} are taken, and {name} requires {num_envs}"
             )
         return idle.name
 

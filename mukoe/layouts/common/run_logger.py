@@ -67,7 +67,7 @@ class RunLogger:
         episodes: Sequence[EpisodeResult],
         metrics: Mapping[str, Any],
     ) -> None:
-        """Adds what the next row is about.
+        """Adds data to the next row.
 
         Args:
           counts: counts of the run.

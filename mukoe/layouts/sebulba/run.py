@@ -195,7 +195,7 @@ class SebulbaRun:
     """Parts of a run, most of which work in threads between `start` and `close`.
 
     experiment: agent, environment and settings, with schedules over the updates of the run.
-    counter: counts of what was learned from, and newest reports.
+    counter: counts of the rollouts that have been learned from, and newest reports.
     devices: device of each actor thread.
     exchange: exchange of parameters and rollouts.
     threads: threads of the run.

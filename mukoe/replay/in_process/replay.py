@@ -8,7 +8,7 @@ may be interleaved in any way, and an episode's items can be drawn while it stil
     items   [0 0 1 3 5]  [0 0 2 4 6]  [0 1 3 5 7] ...  the oldest are removed first
 
 A row is removed with the newest item that contains it. While an episode runs, that is its first
-row, with the item that starts there; at its end, what remains, with its last item.
+row, with the item that starts there; at its end, the remaining rows, with its last item.
 """
 
 import collections

@@ -21,7 +21,7 @@ def slots(sessions, name):
 def test_no_room(clock):
     sessions = Sessions(1, 4, idle_seconds=60.0)
     sessions.open("a", 3)
-    with pytest.raises(UserError, match="room for 4 environments: 3 are taken, and b asks for 2"):
+    with pytest.raises(UserError, match="room for 4 environments: 3 are taken, and b requires 2"):
         sessions.open("b", 2)
     sessions.open("d", 1)
     assert slots(sessions, "a") == [0, 1, 2] and slots(sessions, "d") == [3]

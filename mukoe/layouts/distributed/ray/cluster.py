@@ -136,13 +136,13 @@ def check_resources(
         if not machines_for(asked, machines):
             raise UserError(
                 f"no machine of the Ray cluster has {describe_amounts(asked)}, which a node of "
-                f"the group {group} asks for; there are {_describe(machines.values())}"
+                f"the group {group} requires; there are {_describe(machines.values())}"
             )
     for name, amount in total.items():
         offered = sum(has.get(name, 0) for has in machines.values())
         if amount > offered:
             raise UserError(
-                f"the program asks for {_amount(name, amount)}, and the Ray cluster has "
+                f"the program requires {_amount(name, amount)}, and the Ray cluster has "
                 f"{_amount(name, offered)}: fewer actors, a larger cluster, or less for each "
                 "group in --cluster"
             )

@@ -224,7 +224,7 @@ class _RayRun(ProcessRun):
             if waited > _REPORT_SECONDS and label not in self._waiting:
                 self._waiting.add(label)
                 asked = describe_amounts(node.resources.amounts)
-                self._line.message(f"node {label} has no machine yet; it asks for {asked}")
+                self._line.message(f"node {label} has no machine yet; it requires {asked}")
             if waited > patience:
                 asked = describe_amounts(node.resources.amounts)
                 text = f"node {label} found no machine with {asked} free in {patience:g} s"
@@ -268,7 +268,7 @@ def _check_workdir(workdir: Path, machines: list[dict[str, Any]]) -> None:
         token.unlink(missing_ok=True)
     if blind:
         raise UserError(
-            f"the workdir {workdir} is not shared: {', '.join(blind)} cannot see what is written "
+            f"the workdir {workdir} is not shared: {', '.join(blind)} cannot read a file written "
             "here; give a --workdir in a folder that all machines mount at the same path"
         )
 

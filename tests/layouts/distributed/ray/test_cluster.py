@@ -76,13 +76,13 @@ def test_a_resource_that_no_machine_has_is_named():
     with pytest.raises(UserError) as error:
         check_resources(CLUSTER, SIZES, machines)
     assert str(error.value) == (
-        "no machine of the Ray cluster has 2 CPU, 1 GPU, which a node of the group learner asks "
-        "for; there are 1 with 4 CPU, 8.0 GiB of memory; 1 with 4 CPU, 1.0 GiB of memory, 4 actor"
+        "no machine of the Ray cluster has 2 CPU, 1 GPU, which a node of the group learner "
+        "requires; there are 1 with 4 CPU, 8.0 GiB of memory; 1 with 4 CPU, 1.0 GiB of memory, 4 actor"
     )
 
 
 def test_more_nodes_than_the_cluster_can_have_are_refused():
-    with pytest.raises(UserError, match="asks for 5 actor, and the Ray cluster has 4 actor"):
+    with pytest.raises(UserError, match="requires 5 actor, and the Ray cluster has 4 actor"):
         check_resources(CLUSTER, {**SIZES, "actor": 5, "replay": 0}, MACHINES)
 
 
