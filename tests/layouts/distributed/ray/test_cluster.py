@@ -77,7 +77,8 @@ def test_a_resource_that_no_machine_has_is_named():
         check_resources(CLUSTER, SIZES, machines)
     assert str(error.value) == (
         "no machine of the Ray cluster has 2 CPU, 1 GPU, which a node of the group learner "
-        "requires; there are 1 with 4 CPU, 8.0 GiB of memory; 1 with 4 CPU, 1.0 GiB of memory, 4 actor"
+        "requires; there are 1 with 4 CPU, 8.0 GiB of memory; 1 with 4 CPU, 1.0 GiB of memory, "
+        "4 actor"
     )
 
 
