@@ -106,7 +106,7 @@ class Load(NamedTuple):
 
     @property
     def batch_size(self) -> int:
-        """Environments in a batch at most."""
+        """Largest number of environments in a batch."""
         return min(self.clients * self.envs, MOST_ENVIRONMENTS)
 
     def __str__(self) -> str:
@@ -116,7 +116,7 @@ class Load(NamedTuple):
 
 @contextmanager
 def serve(policy: Policy, params: Any, load: Load) -> Iterator[int]:
-    """Serves a policy over courier, with room for a load; gives the port."""
+    """Serves a policy over courier, with slots for a load, and yields the port."""
     observations = specs.Array(FRAME, np.uint8, "observation")
     variables = VariableClient(Parameters(params))
     variables.update(wait=True)
@@ -134,7 +134,7 @@ def serve(policy: Policy, params: Any, load: Load) -> Iterator[int]:
 
 
 class Clients(LineProcess):
-    """Clients of any server, in a process of their own; a context manager."""
+    """Context manager of clients of any server, in a separate process."""
 
     def __init__(self) -> None:
         super().__init__([__file__, "--be_clients"], "the process of the clients")
@@ -145,7 +145,7 @@ class Clients(LineProcess):
 
 
 def be_clients() -> None:
-    """The process of the clients: runs a window for each line that it reads."""
+    """Runs the process of the clients, which measures a window for each line of its input."""
     import sys
 
     import courier
@@ -198,7 +198,7 @@ def ask_for(
 
 
 def bare_loop(policy: Policy, params: Any, batch_size: int):
-    """The policy alone: NumPy in, NumPy out."""
+    """Returns a step of the policy only, with NumPy inputs and outputs."""
     act = jax.jit(make_act(policy))
     state: Nest = policy.initial_state(batch_size)
     observation = np.zeros((batch_size, *FRAME), np.uint8)
@@ -234,7 +234,7 @@ def rates_of(
 def measure(
     report: Report, clients: Clients, name: str, policy: Policy, params: Any, load: Load
 ) -> None:
-    """Adds the row of a load; the limit is the policy alone, unless it costs nothing."""
+    """Adds the row of a load; the limit is the policy only, unless the policy is without cost."""
     functions: dict[str, Callable[[], float]] = {}
     if params:
         step = bare_loop(policy, params, load.batch_size)
@@ -252,7 +252,7 @@ def bare_rate(step: Callable[[], None], batch_size: int) -> float:
 def row_of(
     name: str, load: Load, rates: Mapping[str, list[float]], windows: Sequence[Window]
 ) -> Row:
-    """The row of a load, from `rates_of`."""
+    """Returns the row of a load, from `rates_of`."""
     p50, p99 = (np.median([getattr(w, field) for w in windows]) for field in ("p50_ms", "p99_ms"))
     note = f"latency p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     bare = rates.get("bare")
@@ -269,7 +269,7 @@ def row_of(
 
 
 def soak(report: Report, load: Load, seconds: int) -> None:
-    """Adds the row of a long run: is every request answered, does memory grow?"""
+    """Adds the row of a long run, with the count of answered requests and the growth of memory."""
     process, sizes, windows = psutil.Process(), [], []
     with serve(free_policy(), {}, load) as port, Clients() as clients:
         while sum(window.seconds for window in windows) < seconds:

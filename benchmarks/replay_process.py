@@ -44,7 +44,7 @@ class Setup(NamedTuple):
         return row_spec(self.spec, self.policy.extras_spec)
 
     def make_replay(self, client: Any) -> Any:
-        """Makes the handle of the server's replay."""
+        """Returns the handle of the server's replay."""
         from mukoe.replay.reverb import ReverbReplay
 
         return ReverbReplay(client, self.builder.replay, self.rows)

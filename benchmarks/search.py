@@ -43,7 +43,7 @@ class Problem(NamedTuple):
 
 
 def config_problem(path: str) -> Problem:
-    """The network of a config file, with random parameters and inputs."""
+    """Returns the network of a config file, with random parameters and inputs."""
     config = load_config_file(path)
     environment = config.environment.make_factory()(0, 1, False)
     spec = environment.spec
@@ -61,7 +61,7 @@ def config_problem(path: str) -> Problem:
 
 
 def tiny_problem(num_actions: int = 2, width: int = 4) -> Problem:
-    """One small matrix product: nearly all of the time is the tree's."""
+    """Returns a model of one small matrix product, so that nearly all time is spent in the tree."""
     keys = jax.random.split(jax.random.PRNGKey(0), 3)
     move = jax.random.normal(keys[0], (width + num_actions, width))
     prior = jax.random.normal(keys[1], (width, num_actions))
@@ -93,7 +93,7 @@ def tiny_problem(num_actions: int = 2, width: int = 4) -> Problem:
 
 
 def bare_search(config: SearchConfig, model: SearchModel) -> Callable:
-    """The policy of mctx, without anything around it."""
+    """Returns the search of mctx, without code of mukoe."""
     if config.algorithm == "muzero":
         policy = functools.partial(
             mctx.muzero_policy,
@@ -115,7 +115,7 @@ def bare_search(config: SearchConfig, model: SearchModel) -> Callable:
 
 
 def network_alone(config: SearchConfig, model: SearchModel) -> Callable:
-    """The model calls of a search, one after the other."""
+    """Returns the model calls of a search in sequence, without the tree."""
 
     def run(params, key, inputs):
         root = model.root(params, inputs)
@@ -173,7 +173,7 @@ def measure(report: Report, name: str, problem: Problem, config: SearchConfig, b
 
 
 def sizes() -> list[tuple[int, int]]:
-    """Batch sizes and simulations; by default one of them varies at a time."""
+    """Returns pairs of batch size and simulations; by default one of them varies at a time."""
     if TINY.value:
         return [(2, 4)]
     every = [(batch, simulations) for batch in BATCH_SIZES for simulations in SIMULATIONS]

@@ -26,7 +26,7 @@ class Parameters:
 
 @contextmanager
 def over_courier(server: InferenceServer) -> Iterator[int]:
-    """Runs the server in a thread, and gives the port of its methods."""
+    """Runs the server in a thread, and yields the port of its methods."""
     import courier
 
     transport = courier.Server("inference")
@@ -48,7 +48,13 @@ class LineProcess:
     """Python process that prints "ready" and answers each line with a line of JSON."""
 
     def __init__(self, arguments: Sequence[str], name: str, **options: Any):
-        """Starts it; `name` is how errors call it, `options` are those of `subprocess.Popen`."""
+        """Starts the process.
+
+        Args:
+          arguments: arguments of the interpreter.
+          name: name in error messages.
+          **options: options of `subprocess.Popen`.
+        """
         self._name = name
         self._process = start_child(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
@@ -67,7 +73,11 @@ class LineProcess:
             self._process.kill()
 
     def ask(self, line: object) -> Any:
-        """Returns the answer to a line; raises RuntimeError where the process has died."""
+        """Returns the answer to a line.
+
+        Raises:
+          RuntimeError: the process has died.
+        """
         print(line, file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:

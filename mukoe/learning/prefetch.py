@@ -42,7 +42,7 @@ class Prefetcher(Generic[Source, Prepared]):
         raise StopIteration
 
     def close(self) -> None:
-        """Ends the iteration; the thread is left to notice by itself."""
+        """Ends the iteration; the thread ends after its current item."""
         self._closed.set()
 
     def _fill(self) -> None:
@@ -51,7 +51,7 @@ class Prefetcher(Generic[Source, Prepared]):
                 self._put(self._prepare(item))
                 if self._closed.is_set():
                     return
-        except BaseException as error:  # handed to the consumer, whatever it is
+        except BaseException as error:  # raised in the consumer
             self._error = error
 
     def _put(self, item: Prepared) -> None:

@@ -74,7 +74,7 @@ class Served:
 
 
 def _make_act(policy: Policy) -> Callable:
-    """The whole policy with its bookkeeping, its actions and extras as one result."""
+    """Returns the whole policy with its state, and actions and extras as one result."""
     act = make_act(policy)
 
     def step(*inputs: Nest) -> tuple[Nest, Nest]:
@@ -85,10 +85,10 @@ def _make_act(policy: Policy) -> Callable:
 
 
 def _make_represent(policy: Policy, split: SplitPolicy) -> Callable:
-    """The first half of a policy with its bookkeeping.
+    """Returns the first half of a policy with its state.
 
-    Its memory is the policy's own before the last step, and the observation of that step:
-    the action that was taken there comes with the next request.
+    Its memory is the policy's state before the last step and the observation of that step; the
+    action of that step follows with the next request.
     """
 
     def represent(

@@ -18,11 +18,11 @@ Work = TypeVar("Work")
 
 
 class ClosedError(Exception):
-    """The exchange was closed while a thread waited."""
+    """Error of a wait in a closed exchange."""
 
 
 class Exchange(Generic[Parameters, Work]):
-    """Hands parameters to the actor threads and their rollouts to the learner, by round.
+    """Exchange of parameters and rollouts between actor threads and learner, by round.
 
     `close` interrupts every wait.
     """
