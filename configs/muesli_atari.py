@@ -42,7 +42,7 @@ def get_config() -> TrainingConfig:
             loss=MuesliLossConfig(
                 sequence_length=30,  # [2] table 5
                 unroll_steps=5,  # [2] table 5
-                gae_lambda=0.95,  # [2] table 6
+                retrace_lambda=0.95,  # [2] table 6
                 advantage_clip=1.0,  # [1] section 4.1
                 regularizer_weight=1.0,  # [1] figure 3b
                 num_samples=16,  # [2] table 5; table 6, large network: exact

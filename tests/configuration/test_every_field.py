@@ -57,7 +57,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "MuesliLossConfig.prior_uniform",
     "MuesliLossConfig.regularizer_weight",
     "MuesliLossConfig.reward_weight",
-    "MuesliLossConfig.gae_lambda",
+    "MuesliLossConfig.retrace_lambda",
     "MuesliLossConfig.value_weight",
     "MuesliReplayConfig.online_fraction",
     "NetworkConfig.dynamics_blocks",

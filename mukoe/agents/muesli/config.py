@@ -58,7 +58,7 @@ class MuesliLossConfig(Validated):
     # K, model steps after the root. [2] table 5, unroll length: 5.
     unroll_steps: UnrolledCount = 5
     # λ of Retrace. [2] table 6, Retrace λ: 0.95.
-    gae_lambda: UnitInterval = 0.95
+    retrace_lambda: UnitInterval = 0.95
     # c, advantages in the regulariser are clipped to ±c. [1] section 4.1, its end: 1.
     advantage_clip: PositiveFloat = 1.0
     # λ, weight of KL(π_CMPO, π) beside the policy gradient. [1] figure 3b: 1.

@@ -27,7 +27,7 @@ from mukoe.types import Array, Params, Row
 
 
 class ContinuousActions:
-    """An `ActionSpace` of vectors `[D]` in [-1, 1], with a Gaussian policy.
+    """`MuesliActions` of vectors `[D]` in [-1, 1], with a Gaussian policy.
 
     It stores `behavior_mean` and `behavior_std`, `[D]`. Actions are stored unclipped, for the
     density of the Gaussian; environment and model clip them to the bounds.

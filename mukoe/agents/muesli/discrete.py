@@ -17,10 +17,10 @@ from mukoe.types import Array, Params, Row, split_legal_actions
 
 
 class DiscreteActions:
-    """An `ActionSpace` of `A` actions; stores the probabilities `behavior_policy` `[A]`."""
+    """`MuesliActions` of `A` actions; stores the probabilities `behavior_policy` `[A]`."""
 
     def __init__(self, networks: MuZeroNetworks, config: MuesliConfig, discount: float):
-        """Builds the action space; `discount` is negative if players take turns."""
+        """Builds the parts; `discount` is negative if players take turns."""
         self._networks = networks
         self._config = config.loss
         self._discount = discount

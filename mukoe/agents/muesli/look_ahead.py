@@ -50,7 +50,7 @@ class PolicyTarget(NamedTuple):
     actions: Array | None = None
 
 
-class ActionSpace(Protocol[PolicyT]):
+class MuesliActions(Protocol[PolicyT]):
     """Parts of Muesli that depend on the kind of actions."""
 
     @property

@@ -12,7 +12,7 @@ unroll of `K` steps; states after row `L - 1` have no target and are masked:
 
 The targets of a row come from its own observation and the target network: its policy is the
 prior, its model gives `q(s, a) = r̂_1 + γ v̂_1`, so `v(s) = Σ_a π_prior(a | s) q(s, a)`. An
-`ActionSpace` implements the parts that depend on the kind of actions.
+`MuesliActions` implements the parts that depend on the kind of actions.
 """
 
 import functools
@@ -24,10 +24,10 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.agents.muesli.look_ahead import ActionSpace, LookAhead, PolicyTarget, flat
+from mukoe.agents.muesli.look_ahead import LookAhead, MuesliActions, PolicyTarget, flat
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import retrace_returns
@@ -64,12 +64,12 @@ def make_loss(networks: MuZeroNetworks, config: MuesliConfig, turns: bool = Fals
       config: configuration of the agent.
       turns: two players who take turns; the next value is then the opponent's.
     """
-    return functools.partial(_loss, networks, config, make_action_space(networks, config, turns))
+    return functools.partial(_loss, networks, config, make_actions(networks, config, turns))
 
 
 def make_targets(
     config: MuesliConfig,
-    actions: ActionSpace,
+    actions: MuesliActions,
     rows: Row,
     look: LookAhead,
     moment: MovingSecondMoment,
@@ -102,7 +102,7 @@ def make_targets(
         look.taken_values,
         look.values,
         look.ratios,
-        loss.gae_lambda,
+        loss.retrace_lambda,
         config.discount,
     )
     masks = jax.tree.map(lambda x: x[:, :-1], unroll_masks(rows.discount, rows.mask))
@@ -138,7 +138,7 @@ def make_targets(
 def _loss(
     networks: MuZeroNetworks,
     config: MuesliConfig,
-    actions: ActionSpace,
+    actions: MuesliActions,
     params: Params,
     target_params: Params,
     sample: Sample,
@@ -170,7 +170,7 @@ def _loss(
 def _unroll_losses(
     networks: MuZeroNetworks,
     config: MuesliConfig,
-    actions: ActionSpace,
+    actions: MuesliActions,
     params: Params,
     rows: Row,
     inputs: Array,
@@ -236,7 +236,7 @@ def _like(mask: Array, array: Array) -> Array:
     return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
 
 
-def _divergence(actions: ActionSpace, target: PolicyTarget, policy: Distribution) -> Array:
+def _divergence(actions: MuesliActions, target: PolicyTarget, policy: Distribution) -> Array:
     """Returns `KL(target, policy)` `[...]`, or its estimate from samples."""
     log_probs = actions.log_probs(policy, target)
     return jnp.sum(target.weights * (target.log_probs - log_probs), axis=-1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import chex
 
-from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.networks.models import MuZeroNetworks
@@ -23,7 +23,7 @@ def make_policy(
     `behavior_std` `[D]`.
     """
     features_spec, _ = split_legal_actions(environment_spec.observations)
-    actions = make_action_space(networks, config)
+    actions = make_actions(networks, config)
     greedy = evaluation and config.evaluation == "mode"
 
     def apply(

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from dm_env import specs
 
-from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.builder import MuesliBuilder
 from mukoe.agents.muesli.cmpo import MovingSecondMoment, sampled_cmpo_weights
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig
@@ -47,7 +47,7 @@ CONFIG = MuesliConfig(
     loss=MuesliLossConfig(
         sequence_length=L,
         unroll_steps=K,
-        gae_lambda=TRACE,
+        retrace_lambda=TRACE,
         moment_decay=BETA,
         num_samples=N,
         policy_weight=0.7,
@@ -249,7 +249,7 @@ def test_loss_equals_the_slow_one():
     sample, key = make_sample(), jax.random.PRNGKey(3)
     # The draws are those of the loss; what they are worth is computed anew.
     look_key, rest = jax.random.split(key)
-    space = make_action_space(networks, CONFIG)
+    space = make_actions(networks, CONFIG)
     rows = jax.tree.map(lambda x: x[:, F - 1 :], sample.rows)
     past = sample.rows.observation[:, :-1] * (sample.rows.mask[:, :-1, None] > 0)
     inputs = np.concatenate([past, rows.observation], -1)
@@ -275,7 +275,7 @@ def test_padding_leaves_the_gradient_finite():
 def test_draws_follow_the_mixed_prior():
     """Their distribution is the mixture's, and so is the density that they are given."""
     networks, _ = build()
-    space, count = make_action_space(networks, CONFIG), 40_000
+    space, count = make_actions(networks, CONFIG), 40_000
     target = Gaussian(jnp.float32([[0.6, -0.2]]), jnp.float32([[0.1, 0.3]]))
     behavior = Gaussian(jnp.float32([[-0.5, 0.4]]), jnp.float32([[0.2, 0.2]]))
     draws = space._sample_prior(jax.random.PRNGKey(0), target, behavior, count)
@@ -297,7 +297,7 @@ def test_sampled_regularizer_converges_to_the_integral():
     """One action; `q` falls linearly, and π_CMPO is integrated on a grid."""
     config = dataclasses.replace(CONFIG, loss=dataclasses.replace(CONFIG.loss, num_samples=20_000))
     networks, _ = build()
-    space = make_action_space(networks, config)
+    space = make_actions(networks, config)
     prior, policy = scipy.stats.norm(0.2, 0.5), scipy.stats.norm(-0.1, 0.4)
     grid, step = np.linspace(-4, 4, 8001, retstep=True)
     value = -1.5 * 0.2

@@ -10,7 +10,7 @@ import pytest
 import rlax
 from dm_env import specs
 
-from mukoe.agents.muesli.action_space import make_action_space
+from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.builder import MuesliBuilder
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig
@@ -50,7 +50,7 @@ def make_config(scale=1.0, dynamics="lstm", **loss):
         loss=MuesliLossConfig(
             sequence_length=L,
             unroll_steps=K,
-            gae_lambda=TRACE,
+            retrace_lambda=TRACE,
             moment_decay=BETA,
             num_samples=0,
             policy_weight=0.7,
@@ -248,7 +248,7 @@ def targets_of(sample, config=None):
 
 
 def look_and_make_targets(config, networks, params, rows, inputs):
-    actions, key = make_action_space(networks, config), jax.random.PRNGKey(0)
+    actions, key = make_actions(networks, config), jax.random.PRNGKey(0)
     look = actions.look_ahead(params, rows, inputs, key)
     return make_targets(config, actions, rows, look, MovingSecondMoment.zero(), key)[0]
 

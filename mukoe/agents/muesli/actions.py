@@ -1,19 +1,19 @@
-"""Choice of the action space."""
+"""Choice of the action-dependent parts by the action space."""
 
 from typing import Any
 
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.continuous import ContinuousActions
 from mukoe.agents.muesli.discrete import DiscreteActions
-from mukoe.agents.muesli.look_ahead import ActionSpace
+from mukoe.agents.muesli.look_ahead import MuesliActions
 from mukoe.networks.action_space import BoxSpace
 from mukoe.networks.models import MuZeroNetworks
 
 
-def make_action_space(
+def make_actions(
     networks: MuZeroNetworks, config: MuesliConfig, turns: bool = False
-) -> ActionSpace[Any]:
-    """Returns the action space of the networks.
+) -> MuesliActions[Any]:
+    """Returns the action-dependent parts of the agent.
 
     Args:
       networks: networks of the model.
