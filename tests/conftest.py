@@ -39,6 +39,7 @@ _NEEDS_DISTRIBUTED = re.compile(
     r"(?:launchpad|reverb|courier|ray|xmanager)\b",
     re.MULTILINE,
 )
+_MARKED = re.compile(r"\bmark\.(?:launchpad|distributed)\b")
 HAS_DISTRIBUTED = all(importlib.util.find_spec(name) for name in ("reverb", "launchpad", "acme"))
 
 
@@ -60,7 +61,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.part == "core" and _NEEDS_DISTRIBUTED.search(text):
         return True
     if config.option.part == "distributed" and not _NEEDS_DISTRIBUTED.search(text):
-        return "mark.launchpad" not in text or None
+        return not _MARKED.search(text) or None
     return None
 
 
@@ -95,10 +96,10 @@ _TRAINED = ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch
 
 
 def _part(item: pytest.Item) -> str:
-    needs_distributed = item.get_closest_marker("launchpad") or _NEEDS_DISTRIBUTED.search(
-        item.path.read_text()
-    )
-    return "distributed" if needs_distributed else "core"
+    is_marked = any(item.get_closest_marker(name) for name in ("launchpad", "distributed"))
+    if is_marked or _NEEDS_DISTRIBUTED.search(item.path.read_text()):
+        return "distributed"
+    return "core"
 
 
 def _group(item: pytest.Item) -> str | None:

@@ -89,10 +89,18 @@ def groups(config, prefix=""):
             yield from groups(value, f"{prefix}{name}.")
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[pytest.mark.distributed] if path.stem.startswith("cluster_vertex") else [],
+        )
+        for path in sorted(CONFIGS.rglob("*.py"))
+    ],
+)
 def test_every_field_of_every_config(path):
-    if path.stem.startswith("cluster_vertex"):
-        pytest.importorskip("launchpad")
     config = load_config_file(str(path))
     text = " ".join(config_help(config).split())
     for prefix, group in groups(config):

@@ -1,6 +1,5 @@
 """Invalid values for every flag of every program: a one-line error, and no file is written."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -95,8 +94,6 @@ def contents(folder):
 
 def refused(program, folder, *flags):
     """Returns the one-line error of a program that leaves the folder unchanged."""
-    if program == "run_node.py" and importlib.util.find_spec("launchpad") is None:
-        pytest.skip("needs the extra 'distributed'")
     if program == "serve_environment.py":
         pytest.importorskip("dm_env_rpc")
     ending = [f.format(run=folder / "run", missing=folder / "none") for f in ENDING[program]]
@@ -119,7 +116,13 @@ def test_every_program_and_every_kind_of_flag_is_here():
     assert {"config", "layout", "env"} == set(flags_of("launch.py"))
 
 
-@pytest.mark.parametrize("program", ENDING)
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(name, marks=[pytest.mark.distributed] if name == "run_node.py" else [])
+        for name in ENDING
+    ],
+)
 def test_a_wrong_flag_gets_one_line(program, run, tmp_path):
     flags = flags_of(program)
     if program == "launch.py":  # launch_atari.py and run_node.py have them, too.

@@ -1,7 +1,5 @@
 """Config file beside a module of the user, which nodes and later programs import."""
 
-import importlib.util
-
 import pytest
 
 from mukoe.layouts.common.checkpointing import stored_counts
@@ -41,17 +39,24 @@ def search(*inputs, **options):
     return output._replace(search_policy=jnp.full_like(output.search_policy, 1 / count)), tree
 """
 
-LAYOUTS = [
-    ("--layout=local",),
-    ("--layout=distributed", "--lp_launch_type=local_mp", "--inference=local", "--num_actors=1"),
-]
+LOCAL = ("--layout=local",)
+LOCAL_MP = (
+    "--layout=distributed",
+    "--lp_launch_type=local_mp",
+    "--inference=local",
+    "--num_actors=1",
+)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("layout", LAYOUTS, ids=["local", "local_mp"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(LOCAL, id="local"),
+        pytest.param(LOCAL_MP, id="local_mp", marks=pytest.mark.launchpad),
+    ],
+)
 def test_a_search_algorithm_of_the_users_module(layout, tmp_path):
-    if layout != LAYOUTS[0] and importlib.util.find_spec("launchpad") is None:
-        pytest.skip("needs the extra 'distributed'")
     folder, workdir = tmp_path / "mine", tmp_path / "run"
     folder.mkdir()
     (folder / "own_search_of_a_user.py").write_text(SEARCH)
@@ -61,6 +66,6 @@ def test_a_search_algorithm_of_the_users_module(layout, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert stored_counts(workdir)["actor_steps"] >= 200
-    if layout == LAYOUTS[0]:
+    if layout == LOCAL:
         result = run_program("evaluate.py", f"--workdir={workdir}", "--episodes=1")
         assert result.returncode == 0, result.stderr

@@ -57,8 +57,8 @@ def in_process_items(declaration, spec, write):
 
 
 def reverb_items(declaration, spec, write):
-    reverb = pytest.importorskip("reverb")
-    pytest.importorskip("acme")
+    import reverb
+
     from mukoe.replay.reverb import ReverbReplay, make_tables
 
     server = reverb.Server(make_tables(declaration, spec), port=None)
@@ -81,7 +81,9 @@ def rows_of(rows, b):
     return jax.tree.map(lambda leaf: leaf[b], rows)
 
 
-REPLAYS = pytest.mark.parametrize("read", [in_process_items, reverb_items])
+REPLAYS = pytest.mark.parametrize(
+    "read", [in_process_items, pytest.param(reverb_items, marks=pytest.mark.distributed)]
+)
 
 
 @REPLAYS
