@@ -34,11 +34,14 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
-test: lint test-core test-distributed
+# The distributed part mostly waits for processes, so it runs beside the core's tests.
+test: lint setup-core
+	$(MAKE) --jobs=2 test-core test-distributed
 
-# Programs of several processes run one at a time, in one of the workers.
+# Programs of several processes run one at a time.
 test-distributed: setup
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --part distributed $(ARGS)
+	@set -o pipefail; $(BIN)/python -m pytest -q --part distributed $(ARGS) 2>&1 \
+		| sed -u 's/^/distributed: /'
 
 test-core: setup-core
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup --part core $(ARGS)

@@ -258,14 +258,14 @@ def test_loss_equals_the_slow_one():
     absorbing = np.asarray(space.random_actions(jax.random.split(rest)[1], (B, L)))
     moment = MovingSecondMoment.zero().add(2.0, BETA)
     expected, second = slow_loss(networks, params, target_params, sample, 2.0, draws, absorbing)
-    loss, extra = make_loss(networks, CONFIG)(params, target_params, sample, key, moment)
+    loss, extra = jax.jit(make_loss(networks, CONFIG))(params, target_params, sample, key, moment)
     np.testing.assert_allclose(loss, expected, rtol=2e-4)
     np.testing.assert_allclose(extra.loss_state.total, second, rtol=1e-3)
 
 
 def test_padding_leaves_the_gradient_finite():
     networks, params = build()
-    gradient = jax.grad(make_loss(networks, CONFIG), has_aux=True)
+    gradient = jax.jit(jax.grad(make_loss(networks, CONFIG), has_aux=True))
     moment = MovingSecondMoment.zero()
     updates, _ = gradient(params, params, make_sample(), jax.random.PRNGKey(0), moment)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(updates))

@@ -132,7 +132,7 @@ def test_the_whole_loss(kind, case):
     spec = make_spec(continuous=kind == "continuous", masked=kind == "masked")
     config, networks, params = build(spec, **case)
     batch = make_batch(spec, masked=kind == "masked")
-    got, extra = make_loss(networks, config.loss)(params, params, batch, None)
+    got, extra = jax.jit(make_loss(networks, config.loss))(params, params, batch, None)
     np.testing.assert_allclose(got, slow_loss(networks, params, batch, config.loss), rtol=2e-4)
     assert extra.priorities is None
     assert 0 <= float(extra.metrics["clipped"]) <= 1
@@ -144,7 +144,7 @@ def test_steps_without_an_action_change_nothing():
     batch = make_batch(spec)
     junk = np.where(batch.mask == 0, 1e3, 0).astype(np.float32)
     other = batch._replace(advantage=batch.advantage + junk, value=batch.value - junk)
-    loss = jax.value_and_grad(make_loss(networks, config.loss), has_aux=True)
+    loss = jax.jit(jax.value_and_grad(make_loss(networks, config.loss), has_aux=True))
     (first, _), gradients = loss(params, params, batch, None)
     (second, _), others = loss(params, params, other, None)
     np.testing.assert_allclose(first, second, rtol=1e-5)

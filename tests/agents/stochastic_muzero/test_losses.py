@@ -1,6 +1,7 @@
 """The loss against a slow version with loops, written from the paper (section 4)."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,7 @@ CONFIG = StochasticMuZeroConfig(
 )
 
 
+@functools.cache
 def build(config=CONFIG, seed=0):
     networks = StochasticMuZeroBuilder(config).make_networks(SPEC)
     params = networks.init(jax.random.PRNGKey(seed))
@@ -222,7 +224,7 @@ def gradient_norms(**weights):
         chance=dataclasses.replace(CONFIG.chance, **chance),
     )
     networks, params = build()
-    gradients = jax.grad(make_loss(networks, config), has_aux=True)(
+    gradients = jax.jit(jax.grad(make_loss(networks, config), has_aux=True))(
         params, params, make_sample()._replace(keys=()), jax.random.PRNGKey(0)
     )[0]
     norms = {}
@@ -254,7 +256,7 @@ def test_what_is_foreseen_does_not_change_the_codes():
         codes = make_codes(networks, params, inputs, jnp.ones((B, 1)), jax.random.PRNGKey(0))
         return jnp.sum(codes.targets * jnp.arange(M))
 
-    gradients = jax.grad(first_step)(params)
+    gradients = jax.jit(jax.grad(first_step))(params)
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradients))
 
 
