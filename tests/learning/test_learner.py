@@ -58,7 +58,7 @@ import sys; sys.path.insert(0, "tests/agents/muzero")
 import jax, numpy as np, itertools
 import test_losses as case
 from mukoe.errors import UserError
-from mukoe.agents.muzero import make_loss
+from mukoe.agents.muzero.losses import make_loss
 from mukoe.learning.learner import Learner, TargetUpdateConfig
 import optax
 
