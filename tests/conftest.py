@@ -1,5 +1,6 @@
 """What every test runs under, set before the first of them imports JAX."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -57,11 +58,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leaves out the files of the other part; files with tests of both parts are kept."""
     if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
         return None
-    text = collection_path.read_text()
-    if config.option.part == "core" and _NEEDS_DISTRIBUTED.search(text):
+    if config.option.part == "core" and _needs_distributed(collection_path):
         return True
-    if config.option.part == "distributed" and not _NEEDS_DISTRIBUTED.search(text):
-        return not _MARKED.search(text) or None
+    if config.option.part == "distributed" and not _needs_distributed(collection_path):
+        return not _MARKED.search(collection_path.read_text()) or None
     return None
 
 
@@ -78,9 +78,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     part = config.option.part
     if part != "all":
-        wanted = [item for item in items if _part(item) == part]
-        config.hook.pytest_deselected(items=[item for item in items if _part(item) != part])
-        items[:] = wanted
+        others = [item for item in items if _part(item) != part]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _part(item) == part]
     for item in items:
         path = str(item.path)
         if item.get_closest_marker("launchpad") or any(part in path for part in _ALONE):
@@ -97,9 +97,13 @@ _TRAINED = ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch
 
 def _part(item: pytest.Item) -> str:
     is_marked = any(item.get_closest_marker(name) for name in ("launchpad", "distributed"))
-    if is_marked or _NEEDS_DISTRIBUTED.search(item.path.read_text()):
-        return "distributed"
-    return "core"
+    return "distributed" if is_marked or _needs_distributed(item.path) else "core"
+
+
+@functools.cache
+def _needs_distributed(path: Path) -> bool:
+    """Returns whether a test file imports a package of the distributed part."""
+    return bool(_NEEDS_DISTRIBUTED.search(path.read_text()))
 
 
 def _group(item: pytest.Item) -> str | None:
