@@ -10,8 +10,8 @@ import mctx
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.config import SearchConfig
 from mukoe.search.q_normalization import (
-    SearchExtraData,
     completed_qvalues,
+    make_extra_data,
     scaled_completed_qvalues,
 )
 from mukoe.search.root import invalid_actions, mask_logits
@@ -67,7 +67,7 @@ def gumbel_search(
         num_simulations=config.num_simulations,
         max_depth=config.max_depth,
         invalid_actions=invalid_actions(legal_actions),
-        extra_data=SearchExtraData(root_gumbel=gumbel),
+        extra_data=make_extra_data(config.q_normalization, gumbel),
     )
 
     # The improved policy softmax(logits + σ(completed q)) (equation 11).

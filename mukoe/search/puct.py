@@ -10,7 +10,7 @@ import mctx
 
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.config import SearchConfig
-from mukoe.search.q_normalization import SearchExtraData, normalized_qvalues
+from mukoe.search.q_normalization import make_extra_data, normalized_qvalues
 from mukoe.search.root import add_dirichlet_noise, invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
 from mukoe.search.temperature import sample_action, scheduled_temperature
@@ -66,7 +66,7 @@ def puct_search(
         num_simulations=config.num_simulations,
         max_depth=config.max_depth,
         invalid_actions=invalid_actions(legal_actions),
-        extra_data=SearchExtraData(),
+        extra_data=make_extra_data(config.q_normalization),
     )
     summary = tree.summary()
 

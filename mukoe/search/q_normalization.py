@@ -40,7 +40,7 @@ class QNormalizationConfig(Validated):
 
 @chex.dataclass(frozen=True)
 class SearchExtraData:
-    """Data of a search beside its tree, the `extra_data` of an `mctx.Tree`.
+    """Data of a search that normalises by the range of the tree, the `extra_data` of its tree.
 
     root_gumbel: `[B, A]` Gumbel noise of the root, or None.
     q_range: `[B, 2]` lowest and highest Q-value of all visited actions; set where a selection
@@ -49,6 +49,22 @@ class SearchExtraData:
 
     root_gumbel: Any = None
     q_range: Any = None
+
+
+def make_extra_data(
+    config: QNormalizationConfig, root_gumbel: Array | None = None
+) -> SearchExtraData | mctx.GumbelMuZeroExtraData | None:
+    """Returns the `extra_data` of a search.
+
+    Only a `SearchExtraData` makes `tree_search.search` compute the range of the tree.
+
+    Args:
+      config: normalisation of the search.
+      root_gumbel: `[B, A]` Gumbel noise of the root; None without.
+    """
+    if config.scope == "tree":
+        return SearchExtraData(root_gumbel=root_gumbel)
+    return None if root_gumbel is None else mctx.GumbelMuZeroExtraData(root_gumbel=root_gumbel)
 
 
 def range_of(qvalues: Array, visited: Array) -> jax.Array:
