@@ -1,55 +1,6 @@
-"""Runs one node of a distributed program, such as in a container.
+"""Runs one node of a distributed program, such as in a container."""
 
-CLUSTER_SPEC='{"cluster": {"replay": ["HOST:PORT"], "counter": [...], ...}}' \
-    python programs/run_node.py --node=actor/0 --config=configs/cartpole.py --inference=local \
-    --workdir=/shared/run
-
-All nodes get the same CLUSTER_SPEC and config, and a workdir on a shared file system. The
-environment variable MUKOE_FLAGS holds further flags.
-"""
-
-import os
-import shlex
-import sys
-from pathlib import Path
-
-import training
-from absl import flags
-
-from mukoe.configuration import DEFINE_config, prepare_workdir
-from mukoe.errors import UserError
-from mukoe.layouts.common.experiment import ACCELERATED_GROUPS
-from mukoe.system import process_environment, set_process_environment
-
-CONFIG = DEFINE_config("configs/cartpole.py")
-NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
-
-
-def main() -> int:
-    """Replaces this process by the node."""
-    group, _, index = (NODE.value or "").partition("/")
-    if not group or not index.isdecimal():
-        raise UserError(f"--node is GROUP/INDEX, such as --node=actor/0, not {NODE.value!r}")
-    training.require_workdir("/shared/run")
-    config = training.load_config(CONFIG)
-    if config.distributed.inference == "auto":
-        raise UserError(
-            "--inference=auto depends on the machine, and nodes run on different machines: give "
-            "--inference=local, server or split"
-        )
-    threads = config.distributed.threads_of(group)
-    set_process_environment(process_environment(threads, group not in ACCELERATED_GROUPS))
-
-    from mukoe.layouts.distributed.runtimes.launchpad import cluster_spec
-
-    spec = cluster_spec.from_environment(os.environ)
-    workdir = Path(training.WORKDIR.value or "").expanduser().resolve()
-    if group == "counter":
-        exists = (workdir / "config.json").exists()
-        prepare_workdir(workdir, config, CONFIG.filename, exists, training.MAY_DIFFER)
-    cluster_spec.become_node(config.make_experiment(), workdir, spec, group, int(index))
-
+from mukoe.commands.run_node import run
 
 if __name__ == "__main__":
-    sys.argv += shlex.split(os.environ.get("MUKOE_FLAGS", ""))
-    training.run(main, lambda: training.load_config(CONFIG))
+    run()

@@ -22,6 +22,9 @@ DISTRIBUTED = (
 
 _IMPORT_ALL = """
 import importlib, sys
+from absl import app, flags
+
+known = set(flags.FLAGS)
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -35,6 +38,10 @@ for module in MODULES:
         importlib.import_module(module)
     except Exception as error:
         failures.append(f"{module}: {error!r}")
+    if module.startswith("mukoe.commands."):
+        # A process runs one command; several define flags of the same name.
+        for name in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, name)
 sys.exit("\\n".join(failures) or 0)
 """
 

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -179,14 +180,19 @@ def run_main(
     """Parses the flags, runs `main()` and exits with the status that it returns.
 
     A UserError and a wrong flag print one line, `error: ...`, and exit with status 2. `--help`
-    prints the flags, and the fields of the configuration that the other flags choose.
+    prints the docstring and the flags of the module of `main`, and the fields of the configuration
+    that the other flags choose.
 
     Args:
       main: the program.
       configs: function that loads the configuration, or returns None if there is none, by name
         of the flag of `DEFINE_config`.
     """
-    app.run(lambda _: _guarded(main), flags_parser=lambda argv: _parse_flags(argv, configs or {}))
+    module = sys.modules[main.__module__]
+    app.run(
+        lambda _: _guarded(main),
+        flags_parser=lambda argv: _parse_flags(argv, module, configs or {}),
+    )
     raise SystemExit(0)
 
 
@@ -197,7 +203,9 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
         return _fail(error)
 
 
-def _parse_flags(argv: Sequence[str], configs: Mapping[str, Callable[[], Any]]) -> list[str]:
+def _parse_flags(
+    argv: Sequence[str], module: ModuleType, configs: Mapping[str, Callable[[], Any]]
+) -> list[str]:
     rest, overrides = split_overrides(argv, list(_config_flags))
     for name, fields in overrides.items():
         _config_flags[name].overrides = fields
@@ -207,7 +215,7 @@ def _parse_flags(argv: Sequence[str], configs: Mapping[str, Callable[[], Any]]) 
     except (flags.Error, UserError) as error:
         sys.exit(_fail(error))
     if wants_help:
-        _print_help(configs)
+        _print_help(module, configs)
         sys.exit(0)
     if len(positional) > 1:
         sys.exit(_fail(UserError(f"unexpected argument {positional[1]!r}; flags start with --")))
@@ -217,8 +225,8 @@ def _parse_flags(argv: Sequence[str], configs: Mapping[str, Callable[[], Any]]) 
     return positional
 
 
-def _print_help(configs: Mapping[str, Callable[[], Any]]) -> None:
-    app.usage(shorthelp=True, writeto_stdout=True)
+def _print_help(module: ModuleType, configs: Mapping[str, Callable[[], Any]]) -> None:
+    print(module.__doc__, "\nflags:", flags.FLAGS.module_help(module), sep="\n")
     for name, load in configs.items():
         try:
             config = load()

@@ -6,6 +6,7 @@ A run behaves as one from the command line, without the time of the imports.
 import contextlib
 import multiprocessing
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
+COMMANDS = PROGRAMS.parent / "mukoe" / "commands"
 # Modules that are not installed are skipped.
 PRELOADED = ("mukoe.layouts.distributed", "mukoe.layouts.sebulba", "mukoe.evaluation.players")
 
@@ -42,6 +44,12 @@ def run_program(
             raise TimeoutError(f"{argv} has not ended after {timeout:g} s")
         outputs = [file.read_text() for file in files[1:]]
     return subprocess.CompletedProcess(argv, process.exitcode, *outputs)
+
+
+def command_of(program: str) -> str:
+    """Returns the name of the module in `mukoe.commands` that a program runs."""
+    (name,) = re.findall(r"from mukoe\.commands\.(\w+) import", (PROGRAMS / program).read_text())
+    return name
 
 
 def _main(argv: list[str], files: list[Path], environment: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs.forked import PROGRAMS, run_program
+from tests.programs.forked import COMMANDS, PROGRAMS, command_of, run_program
 
 HUGE = str(10**30)
 WRONG = {
@@ -66,9 +66,9 @@ NAMED = [
 ]
 
 
-def flags_of(program):
-    """Returns the kinds of the flags that a program defines, by name."""
-    text = (PROGRAMS / program).read_text()
+def flags_of(command):
+    """Returns the kinds of the flags that a module of the commands defines, by name."""
+    text = (COMMANDS / f"{command}.py").read_text()
     flags = {}
     for kind, name in re.findall(r'flags\.DEFINE_(\w+)\(\s*"(\w+)"', text):
         flags[name] = kind
@@ -112,8 +112,8 @@ def test_every_program_and_every_kind_of_flag_is_here():
         p.name for p in PROGRAMS.glob("*.py") if 'if __name__ == "__main__":' in p.read_text()
     }
     assert programs == set(ENDING)
-    assert {kind for name in programs for kind in flags_of(name).values()} <= set(WRONG)
-    assert {"config", "layout", "env"} == set(flags_of("launch.py"))
+    assert {kind for name in programs for kind in flags_of(command_of(name)).values()} <= set(WRONG)
+    assert {"config", "layout", "env"} == set(flags_of("train"))
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_every_program_and_every_kind_of_flag_is_here():
     ],
 )
 def test_a_wrong_flag_gets_one_line(program, run, tmp_path):
-    flags = flags_of(program)
+    flags = flags_of(command_of(program))
     if program == "launch.py":  # launch_atari.py and run_node.py have them, too.
-        flags |= flags_of("training.py")
+        flags |= flags_of("training")
     for name, kind in flags.items():
         for text in WRONG[kind]:
             refused(program, tmp_path, f"--{name}={text}")

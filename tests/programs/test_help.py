@@ -1,10 +1,11 @@
 """`--help` of every program: its flags, and the fields of the configuration that it loads."""
 
+import ast
 import importlib.util
 
 import pytest
 
-from tests.programs.forked import PROGRAMS, run_program
+from tests.programs.forked import COMMANDS, PROGRAMS, command_of, run_program
 
 ALL = sorted(p.name for p in PROGRAMS.glob("*.py") if '"__main__"' in p.read_text())
 
@@ -13,8 +14,10 @@ ALL = sorted(p.name for p in PROGRAMS.glob("*.py") if '"__main__"' in p.read_tex
 def test_flags_are_listed(program):
     result = run_program(program, "--help")
     assert (result.returncode, result.stderr) == (0, "")
-    assert f"{program}:" in result.stdout
-    if "DEFINE_config" in (PROGRAMS / program).read_text():
+    source = (COMMANDS / f"{command_of(program)}.py").read_text()
+    assert f"mukoe.commands.{command_of(program)}:" in result.stdout
+    assert result.stdout.startswith(ast.get_docstring(ast.parse(source)))
+    if "DEFINE_config" in source:
         assert "--config:" in result.stdout
 
 

@@ -1,0 +1,85 @@
+"""Evaluates the agent of a run on episodes without exploration.
+
+python programs/evaluate.py --workdir=runs/cartpole --episodes=100
+
+Prints a table, then one JSON object on the last line. In two-player games the return is 1 for a
+win, 0 for a draw and -1 for a loss.
+"""
+
+import json
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+EPISODES = flags.DEFINE_integer("episodes", 100, "Number of episodes.")
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
+)
+OPPONENT = flags.DEFINE_string(
+    "opponent",
+    None,
+    "Opponent in two-player games: random, exact, rollout, or a run (WORKDIR, WORKDIR@STEP, "
+    "WORKDIR@best); the config's opponent by default.",
+)
+OPPONENT_SIMULATIONS = flags.DEFINE_integer(
+    "opponent_simulations",
+    None,
+    "Simulations per move of the opponent instead of its config's value.",
+)
+OPENING_MOVES = flags.DEFINE_integer(
+    "opening_moves",
+    None,
+    "Random moves of each side at the start; by default 1 against a run, whose agent is "
+    "deterministic, and 0 against other opponents.",
+)
+NUM_ENVS = flags.DEFINE_integer("num_envs", 32, "Environments stepped as one batch.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of environments, opponents and bootstrap.")
+OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder of evaluation.json and evaluation/*.csv instead of the workdir."
+)
+
+
+def main() -> None:
+    """Evaluates, prints and writes the results."""
+    if not WORKDIR.value:
+        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
+    set_process_environment(process_environment())
+
+    from mukoe.evaluation.episodes import EvaluationConfig, evaluate, summary
+    from mukoe.evaluation.evaluation_files import evaluation_table, write_evaluation
+    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.observability.counted_progress import CountedProgress
+
+    config = EvaluationConfig(
+        episodes=EPISODES.value,
+        num_envs=NUM_ENVS.value,
+        seed=SEED.value,
+        opponent=OPPONENT.value,
+        opponent_simulations=OPPONENT_SIMULATIONS.value,
+        opening_moves=OPENING_MOVES.value,
+    )
+    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
+    run = open_agent(reference, SIMULATIONS.value)
+    with CountedProgress("evaluating", config.episodes) as progress:
+        evaluation = evaluate(run, config, lambda _: progress.add())
+    path = write_evaluation(evaluation, Path(OUTPUT.value or run.workdir))
+    print(evaluation_table(evaluation))
+    print(f"\nepisodes: {path}")
+    print(json.dumps(summary(evaluation)))
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main)

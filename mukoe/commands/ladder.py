@@ -1,0 +1,81 @@
+"""Rates the checkpoints of a self-play run against each other and against fixed opponents.
+
+python programs/ladder.py --workdir=runs/connect_four --games=40
+
+The number of stored checkpoints is set when the run starts: --config.run.keep_checkpoints=20, and
+--config.run.checkpoint_period=10000 in the local layout. Prints a table, then one JSON object on
+the last line.
+"""
+
+import json
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+GAMES = flags.DEFINE_integer("games", 40, "Games of each pair, half of them from each seat.")
+OPPONENTS = flags.DEFINE_list(
+    "opponents",
+    ["random", "rollout"],
+    "Fixed opponents: random, rollout, exact. The first has rating 0.",
+)
+CHECKPOINTS = flags.DEFINE_integer(
+    "checkpoints", 12, "Number of checkpoints, evenly spaced over the stored ones."
+)
+SCHEDULE = flags.DEFINE_enum(
+    "schedule",
+    "round_robin",
+    ["round_robin", "neighbours"],
+    "All pairs, or each checkpoint against the fixed opponents and the two checkpoints before it.",
+)
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per move of the checkpoints instead of the run's value."
+)
+OPPONENT_SIMULATIONS = flags.DEFINE_integer(
+    "opponent_simulations", None, "Simulations per move of rollout instead of the config's value."
+)
+OPENING_MOVES = flags.DEFINE_integer("opening_moves", 1, "Random moves of each side at the start.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of games and bootstrap.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder of the files instead of WORKDIR/ladder.")
+
+
+def main() -> None:
+    """Plays the games, prints and writes the ratings."""
+    if not WORKDIR.value:
+        raise UserError(
+            "--workdir is missing; give the workdir of a run, such as runs/connect_four"
+        )
+    set_process_environment(process_environment())
+
+    from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
+    from mukoe.evaluation.ladder_files import ladder_summary, ladder_table, write_ladder
+    from mukoe.observability.counted_progress import CountedProgress
+
+    config = LadderConfig(
+        games=GAMES.value,
+        opponents=tuple(dict.fromkeys(OPPONENTS.value)),
+        checkpoints=CHECKPOINTS.value,
+        schedule=SCHEDULE.value,  # type: ignore[arg-type]
+        simulations=SIMULATIONS.value,
+        opponent_simulations=OPPONENT_SIMULATIONS.value,
+        opening_moves=OPENING_MOVES.value,
+        seed=SEED.value,
+    )
+    workdir = Path(WORKDIR.value)
+    game, players = open_players(workdir, config)
+    with CountedProgress("playing pair", len(schedule(players, config))) as progress:
+        ladder = play_ladder(game, players, config, progress.add)
+    paths = write_ladder(ladder, Path(OUTPUT.value or workdir / "ladder"))
+    print(ladder_table(ladder))
+    print("\nwritten:", *paths)
+    print(json.dumps(ladder_summary(ladder)))
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main)

@@ -1,0 +1,40 @@
+"""Generates an HTML report that compares runs.
+
+python programs/report.py --workdir=runs/a --workdir=runs/b --output=report.html
+"""
+
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.observability.report.run_page import make_page
+from mukoe.observability.report.runs import load_run
+from mukoe.system import write_atomically
+
+WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; repeatable.")
+OUTPUT = flags.DEFINE_string("output", "report.html", "File of the report.")
+SMOOTH = flags.DEFINE_integer(
+    "smooth", 1, "Number of rows over which logged numbers are averaged.", lower_bound=1
+)
+
+
+def main() -> None:
+    """Reads the runs and writes the page."""
+    if not WORKDIRS.value:
+        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
+    runs = [load_run(workdir) for workdir in dict.fromkeys(WORKDIRS.value)]
+    output = Path(OUTPUT.value)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, make_page(runs, SMOOTH.value))
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}") from error
+    print(output)
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main)

@@ -1,0 +1,89 @@
+"""Serves an environment over dm_env_rpc to several clients.
+
+python programs/serve_environment.py --env=CartPole-v1 --port=5555
+python programs/serve_environment.py --config=configs/atari.py --config.environment.game=Pong
+python programs/launch.py --env=dm_env_rpc://localhost:5555 --workdir=runs/remote
+
+Each client gets an environment of its own. There is no authentication: the server is meant for this
+machine or, with --host, for a private network.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+from absl import flags
+
+from mukoe.configuration import DEFINE_config, apply_overrides, load_config_file, run_main
+from mukoe.environments.dm_env_rpc.config import require_dm_env_rpc
+from mukoe.environments.registry import named_environment
+from mukoe.errors import UserError
+from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, collected_signals
+from mukoe.system import process_environment, set_process_environment
+
+CONFIG = DEFINE_config(None)
+ENV = flags.DEFINE_string(
+    "env", None, "Gymnasium environment, or pgx game such as 2048, instead of the config's."
+)
+PORT = flags.DEFINE_integer("port", 0, "Port of the server; 0 for a free port.", 0, 65535)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "Address of the interface to listen on.")
+MAX_CLIENTS = flags.DEFINE_integer("max_clients", 256, "Maximum number of simultaneous clients.", 1)
+
+_POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """Group of the fields `--config.environment.FIELD`."""
+
+    environment: Any
+
+
+def make_config() -> Any:
+    """Returns the configuration of the environment, below `environment`."""
+    config = None
+    if flags.FLAGS.config:
+        config = load_config_file(CONFIG.filename).environment
+    if ENV.value:
+        config = named_environment(ENV.value, config)
+    if config is None:
+        raise UserError("give --env, such as --env=CartPole-v1, or --config")
+    return apply_overrides(Served(config), CONFIG.overrides).environment
+
+
+def main() -> int:
+    """Serves until SIGINT or SIGTERM, and returns the exit status."""
+    require_dm_env_rpc()
+    # Without gRPC's own messages about a port that is in use.
+    quiet = {"GRPC_VERBOSITY": "NONE"}
+    set_process_environment(process_environment(threads=1, cpu_only=True) | quiet)
+
+    from mukoe.environments.dm_env_rpc.server import Server
+    from mukoe.environments.dm_env_rpc.single import single_environments
+
+    if not HOST.value:
+        raise UserError("--host is empty; give an interface, such as --host=127.0.0.1")
+    config = make_config()
+    make_environment = single_environments(config.make_factory())
+    with collected_signals() as signals:
+        server = Server(
+            make_environment, HOST.value, PORT.value, MAX_CLIENTS.value, type(config).__name__
+        )
+        print(f"serving {config} at dm_env_rpc://{HOST.value}:{server.port}", flush=True)
+        while not signals:
+            time.sleep(_POLL_SECONDS)
+        idle = server.stop()
+    status = STATUS_INTERRUPTED if signal.SIGINT in signals else 0
+    if not idle:
+        # An environment that does not return from a call would block the exit.
+        print("exited while an environment was stepping", file=sys.stderr, flush=True)
+        os._exit(status)
+    return status
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main, {"config": lambda: Served(make_config())})

@@ -1,0 +1,45 @@
+"""Trains an agent in one process, on the devices of one machine, or as a distributed program.
+
+python programs/launch.py --config=configs/cartpole.py --workdir=runs/cartpole
+python programs/launch.py --config=configs/ppo_cartpole.py --layout=sebulba --workdir=runs/ppo
+"""
+
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.commands import training
+from mukoe.configuration import DEFINE_config
+from mukoe.layouts.common.experiment import TrainingConfig
+
+flags.adopt_module_key_flags(training)
+
+CONFIG = DEFINE_config("configs/cartpole.py")
+LAYOUT = flags.DEFINE_enum(
+    "layout",
+    "local",
+    ["local", "sebulba", "distributed"],
+    "One process and thread, the devices of this machine, or a distributed program.",
+)
+ENV = flags.DEFINE_string(
+    "env",
+    None,
+    "Gymnasium environment, pgx game such as 2048, or dm_env_rpc://HOST:PORT, instead of the "
+    "config's environment.",
+)
+
+
+def make_config() -> TrainingConfig:
+    """Returns the configuration of the file, the overrides and the flags."""
+    return training.load_config(CONFIG, ENV.value)
+
+
+def main() -> int:
+    """Trains and returns the exit status; the distributed layout exits the process."""
+    training.require_workdir("runs/cartpole")
+    return training.train(make_config(), CONFIG.filename, LAYOUT.value)
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    training.run(main, make_config)

@@ -1,0 +1,214 @@
+"""Shows the decisions of an agent and its search as text, as a video, as a tree, or in a game.
+
+python programs/watch.py --workdir=runs/cartpole --video=cartpole.mp4
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+
+if TYPE_CHECKING:
+    from mukoe.environments.vector import VectorEnvironment
+    from mukoe.layouts.common.stored_run import StoredRun
+    from mukoe.viewing.board_game import BoardGame
+    from mukoe.viewing.episodes import EpisodeStep
+    from mukoe.viewing.inspected_agent import InspectedAgent
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per decision instead of the run's value."
+)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the episodes.", 0, LARGEST_SEED)
+EPISODES = flags.DEFINE_integer("episodes", 1, "Number of episodes.", lower_bound=1)
+MAX_STEPS = flags.DEFINE_integer(
+    "max_steps", 2_000, "Maximum number of steps of an episode.", lower_bound=1
+)
+SELF_PLAY = flags.DEFINE_bool(
+    "self_play", False, "The agent plays both sides of a two-player game."
+)
+VIDEO = flags.DEFINE_string("video", None, "Video file of the episodes, .mp4 or .gif.")
+FPS = flags.DEFINE_float(
+    "fps", None, "Steps per second of the video; by default 15, and 1 for board games."
+)
+TREE = flags.DEFINE_string("tree", None, "SVG file of one search tree.")
+TREE_STEP = flags.DEFINE_integer(
+    "tree_step", 0, "Step of the episode whose tree is drawn.", 0, LARGEST_COUNT
+)
+TREE_NODES = flags.DEFINE_integer(
+    "tree_nodes", 60, "Maximum number of nodes of the tree.", lower_bound=1
+)
+PLAY = flags.DEFINE_enum(
+    "play", None, ["terminal", "browser"], "Play a board game against the agent."
+)
+SEAT = flags.DEFINE_integer("seat", 0, "Seat of the user: 0 moves first, 1 second.", 0, 1)
+PORT = flags.DEFINE_integer(
+    "port", 8000, "Port of the page of --play=browser; 0 for a free port.", 0, 65535
+)
+
+
+def main() -> int:
+    """Shows the agent and returns the exit status."""
+    if not WORKDIR.value:
+        raise UserError(
+            "--workdir is missing; give the workdir of a run, such as --workdir=runs/cartpole"
+        )
+    asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
+    # Gymnasium renders to arrays; SDL must not open a display.
+    set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
+    _check_outputs()
+
+    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.viewing.inspected_agent import InspectedAgent
+
+    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
+    run = open_agent(reference, SIMULATIONS.value)
+    agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)
+    if (TREE.value or PLAY.value) and not agent.searches:
+        flag = "tree" if TREE.value else "play"
+        raise UserError(
+            f"--{flag} needs an agent that searches, and this agent acts without a search"
+        )
+    show = _play if PLAY.value else _write_tree if TREE.value else _write_video
+    return (show if VIDEO.value or TREE.value or PLAY.value else _print)(run, agent)
+
+
+def _check_outputs() -> None:
+    if VIDEO.value:
+        try:
+            from mukoe.viewing.video import check_video_path
+        except ImportError as error:
+            raise UserError(
+                f"--video needs the extra 'video': pip install 'mukoe[video]' ({error})"
+            ) from error
+        check_video_path(Path(VIDEO.value))
+    if FPS.value is not None and not 0 < FPS.value <= 240:
+        raise UserError(f"--fps must be above 0 and at most 240, not {FPS.value:g}")
+    if TREE.value and Path(TREE.value).suffix.lower() != ".svg":
+        raise UserError(f"--tree must end with .svg, unlike '{TREE.value}'")
+    if TREE.value and not Path(TREE.value).parent.is_dir():
+        raise UserError(f"the folder of --tree does not exist: '{Path(TREE.value).parent}'")
+
+
+def _game_of(run: "StoredRun") -> str:
+    return str(getattr(run.config.environment, "game", ""))
+
+
+def _title(run: "StoredRun") -> str:
+    environment = run.config.environment
+    name = getattr(environment, "env", "") or _game_of(run) or type(environment).__name__
+    return f"{name}, learner step {int(run.params.learner_steps)}"
+
+
+def _environment(run: "StoredRun", evaluation: bool, drawn: bool = False) -> "VectorEnvironment":
+    config: Any = run.config.environment
+    if drawn and hasattr(config, "with_rendering"):
+        config = config.with_rendering()
+    return config.make_factory()(SEED.value, 1, evaluation)
+
+
+def _episodes(
+    agent: "InspectedAgent", environment: "VectorEnvironment", count: int
+) -> Iterator["EpisodeStep"]:
+    from mukoe.viewing.episodes import play_episode
+
+    for episode in range(count):
+        seed = SEED.value if episode == 0 else None
+        yield from play_episode(agent, environment, episode, MAX_STEPS.value, seed)
+
+
+def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
+    from mukoe.viewing.board import action_names
+    from mukoe.viewing.terminal import print_episode
+
+    environment = _environment(run, evaluation=not SELF_PLAY.value)
+    names = action_names(environment, _game_of(run))
+    print_episode(_episodes(agent, environment, EPISODES.value), environment, names)
+    return 0
+
+
+def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
+    from mukoe.viewing.board import action_names, find_board
+    from mukoe.viewing.episodes import render
+    from mukoe.viewing.panel import Panel
+    from mukoe.viewing.video import write_video
+
+    environment = _environment(run, evaluation=not SELF_PLAY.value, drawn=True)
+    game = _game_of(run)
+    panel = Panel(action_names(environment, game), _title(run))
+    steps = _episodes(agent, environment, EPISODES.value)
+    pictures = (panel.draw(step, render(environment)) for step in steps)
+    fps = FPS.value or (1.0 if find_board(environment.spec, game) else 15.0)
+    path = Path(str(VIDEO.value))
+    count = write_video(path, pictures, fps)
+    environment.close()
+    print(f"{path}: {count} frames, {count / fps:.1f} s")
+    return 0
+
+
+def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
+    from mukoe.system import write_atomically
+    from mukoe.viewing.board import action_names
+    from mukoe.viewing.tree_svg import draw_tree
+
+    environment = _environment(run, evaluation=not SELF_PLAY.value)
+    steps = _episodes(agent, environment, 1)
+    step = next(itertools.islice(steps, TREE_STEP.value, None), None)
+    if step is None or step.decision is None:
+        raise UserError(f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step")
+    title = f"{_title(run)}: the search at step {TREE_STEP.value}"
+    names = action_names(environment, _game_of(run))
+    path = Path(str(TREE.value))
+    write_atomically(path, draw_tree(step.decision, names, title, TREE_NODES.value))
+    print(path)
+    return 0
+
+
+def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
+    from mukoe.viewing.board import find_board
+    from mukoe.viewing.board_game import BoardGame
+
+    board = find_board(run.environment_spec, _game_of(run))
+    if board is None:
+        raise UserError("--play needs a run of a two-player board game")
+
+    def new_game(seat: int) -> "BoardGame":
+        return BoardGame(agent, _environment(run, evaluation=False), board, seat)
+
+    if PLAY.value == "terminal":
+        from mukoe.viewing.terminal import play_in_terminal
+
+        play_in_terminal(new_game(SEAT.value))
+        return 0
+
+    from mukoe.viewing.browser import GameServer
+
+    server = GameServer(new_game, SEAT.value, PORT.value)
+    print(f"open {server.url} (Ctrl-C ends)", flush=True)
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        print()
+    finally:
+        server.close()
+    return 0
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main)
