@@ -66,6 +66,21 @@ def n_step_returns(
     return total + weight * bootstrap
 
 
+def n_step_states(mask: Array, n: int) -> Array:
+    """Returns the indices `[..., S - n]` of the states that bootstrap `n_step_returns`.
+
+    That of row `t` is `min(t + n, L)` with the final observation at `L`; after it, `t` itself.
+
+    Args:
+      mask: mask `[..., S]`, 1 for rows with an action.
+      n: number of rewards.
+    """
+    length = mask.shape[-1] - n
+    ones = jnp.asarray(mask, jnp.int32)
+    taken = jnp.cumsum(ones, axis=-1) - ones  # Actions before each row.
+    return jnp.arange(length) + taken[..., n:] - taken[..., :length]
+
+
 def td_lambda_returns(
     rewards: Array,
     discounts: Array,

@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 import rlax
 
-from mukoe.learning.returns import n_step_returns, retrace_returns, td_lambda_returns
+from mukoe.learning.returns import (
+    n_step_returns,
+    n_step_states,
+    retrace_returns,
+    td_lambda_returns,
+)
 
 
 def random_rows(rng, ending, length, size):
@@ -50,6 +55,24 @@ def test_n_step_returns_equal_the_recursion(ending, numpy, n):
                 np.testing.assert_allclose(got[t], naive(t, n, *episode, 0.9), atol=1e-5)
                 compared += 1
     assert compared > 40
+
+
+def test_n_step_returns_read_the_values_of_their_states_only():
+    # Four actions, the final observation at row 4, then padding; n = 2.
+    mask = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(n_step_states(mask, 2), [2, 3, 4, 4, 4])
+    np.testing.assert_array_equal(n_step_states(np.ones((3, 5)), 3), [[3, 4]] * 3)
+    rng = np.random.default_rng(0)
+    for length in range(1, 13):
+        rewards, discounts, mask, values = random_rows(rng, "truncation", length, 9)
+        states = np.asarray(n_step_states(mask, 3))
+        read = np.full(9, 7.0)
+        read[states] = values[states]
+        for t in range(6):
+            if mask[t]:
+                assert states[t] == min(t + 3, length)
+                expected = n_step_returns(rewards, discounts, mask, values, 3, 0.9)[t]
+                assert n_step_returns(rewards, discounts, mask, read, 3, 0.9)[t] == expected
 
 
 def test_n_step_returns_of_one_sequence_in_numbers():

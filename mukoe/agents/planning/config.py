@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal, Protocol
 
+import jax.numpy as jnp
 from msgspec import Meta
 
 from mukoe.configuration.bounds import (
@@ -16,7 +17,7 @@ from mukoe.configuration.bounds import (
 from mukoe.configuration.fields import Validated
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.learning.returns import RETURN_ESTIMATORS
+from mukoe.learning.returns import RETURN_ESTIMATORS, n_step_states
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.search.config import SearchConfig
@@ -115,6 +116,20 @@ class TargetSettings:
             self.discount,
             self.td_lambda,
         )
+
+    def bootstrap_states(self, mask: Array) -> Array:
+        """Returns the indices of the states whose values `returns` reads.
+
+        Args:
+          mask: mask `[B, S]` of rows.
+
+        Returns:
+          `[B, S - n]` for n-step returns, which read one value each; all states `[B, S]` for any
+          other estimator.
+        """
+        if self.estimator == "n_step" or (self.estimator == "td_lambda" and self.td_lambda == 1):
+            return n_step_states(mask, self.td_steps)
+        return jnp.broadcast_to(jnp.arange(mask.shape[-1]), mask.shape)
 
 
 class PlanningConfig(Protocol):

@@ -83,7 +83,7 @@ def sample_targets(
     history = config.history.frames - 1
     rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
     if config.targets.bootstrap == "target":
-        values = _target_network_values(networks, config.history, target_params, sample.rows)
+        values = _target_network_values(networks, config, target_params, sample.rows)
     else:
         values = rows.extras["search_value"]
     return make_targets(rows, values, key, networks.num_actions, config.targets)
@@ -104,13 +104,35 @@ def network_inputs(
     )
 
 
+def windows_at(rows: Row, states: Array, frames: int) -> Row:
+    """Returns the windows `[B * M, F, ...]` of rows that end at given states.
+
+    Args:
+      rows: `[B, F-1+S, ...]` rows with history.
+      states: `[B, M]` indices of states, 0 for the first row after the history.
+      frames: `F`.
+    """
+    chex.assert_rank(states, 2)
+    indices = states[..., None] + jnp.arange(frames)
+    gather = jax.vmap(lambda array, index: jnp.asarray(array)[index])
+    return jax.tree.map(
+        lambda array: gather(array, indices).reshape((states.size, frames, *array.shape[2:])), rows
+    )
+
+
 def _target_network_values(
-    networks: RootNetworks, history: HistoryConfig, target_params: Params, rows: Row
+    networks: RootNetworks, config: PlanningConfig, target_params: Params, rows: Row
 ) -> Array:
-    """Returns the target network's values `[B, K+n+1]` of all rows after the history."""
-    inputs = network_inputs(networks, history, rows, steps=None)
-    flat = inputs.reshape((-1, *inputs.shape[2:]))
-    state = networks.representation(target_params, flat)
+    """Returns the target network's values `[B, K+n+1]` of the states that bootstrap a return.
+
+    The values of the other states, which no return reads, are 0.
+    """
+    history, mask = config.history, rows.mask[:, config.history.frames - 1 :]
+    states = config.targets.bootstrap_states(mask)
+    windows = windows_at(rows, states, history.frames)
+    inputs = network_inputs(networks, history, windows, steps=1)[:, 0]
+    state = networks.representation(target_params, inputs)
     logits = networks.prediction(target_params, state).value_logits
-    values = networks.value_encoding.to_scalar(logits)
-    return jax.lax.stop_gradient(values.reshape(inputs.shape[:2]))
+    values = networks.value_encoding.to_scalar(logits).reshape(states.shape)
+    scatter = jax.vmap(lambda array, index, value: array.at[index].set(value))
+    return jax.lax.stop_gradient(scatter(jnp.zeros_like(mask, values.dtype), states, values))

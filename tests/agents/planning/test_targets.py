@@ -4,6 +4,9 @@ Four actions, rewards 1 2 3 4, search values 10 20 30 40 and 50 at the final obs
 discount 0.5, n = 2 (two rewards), K = 3 (four states).
 """
 
+import dataclasses
+import types
+
 import dm_env
 import jax
 import numpy as np
@@ -12,10 +15,12 @@ from dm_env import specs
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
-from mukoe.agents.planning.targets import make_targets
+from mukoe.agents.planning.targets import make_targets, sample_targets
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.prediction import Prediction
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.types import EnvironmentSpec
+from mukoe.types import EnvironmentSpec, Sample
 
 NUM_ACTIONS = 5
 CONFIG = MuZeroConfig(discount=0.5, loss=UnrollLossConfig(unroll_steps=3, td_steps=2))
@@ -62,14 +67,13 @@ def items_by_start(truncated, history=0):
         adder.add(np.int32(ACTIONS[t]), timestep, extras(t), extras(4) if last else None)
     assert replay.size == 4
     rows = replay.sample().rows
-    rows = jax.tree.map(lambda array: array[:, history:], rows)
-    starts = rows.observation[:, 0, 0].astype(int) - 1
+    starts = rows.observation[:, history, 0].astype(int) - 1
     order = [int(np.flatnonzero(starts == t)[0]) for t in range(4)]
     return jax.tree.map(lambda array: array[np.array(order)], rows)
 
 
 def targets_of(truncated, history=0):
-    rows = items_by_start(truncated, history)
+    rows = jax.tree.map(lambda array: array[:, history:], items_by_start(truncated, history))
     values = rows.extras["search_value"]
     targets = make_targets(rows, values, jax.random.PRNGKey(0), NUM_ACTIONS, CONFIG.targets)
     return jax.tree.map(np.asarray, targets)
@@ -129,6 +133,37 @@ def test_policies_and_actions_are_those_of_the_steps(truncated):
         for k in range(4 - start):
             np.testing.assert_array_equal(targets.policies[start, k], policy(start + k))
             assert targets.actions[start, k] == ACTIONS[start + k]
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize(("td_lambda", "evaluated"), [(1.0, 4), (0.5, 6)])
+def test_target_network_evaluates_the_states_that_are_bootstrapped_from(
+    truncated, frames, td_lambda, evaluated
+):
+    batch_sizes = []
+
+    def representation(params, inputs):
+        batch_sizes.append(inputs.shape[0])
+        assert inputs.shape[1:] == (frames,)
+        return inputs
+
+    # The value of observation `t` is its search value, and depends on the newest frame alone.
+    networks = types.SimpleNamespace(
+        representation=representation,
+        prediction=lambda params, state: Prediction((), 10 * state),
+        value_encoding=types.SimpleNamespace(to_scalar=lambda logits: logits[:, -1]),
+        num_actions=NUM_ACTIONS,
+    )
+    sample = Sample((), np.ones(4, np.float32), items_by_start(truncated, frames - 1))
+    loss = dataclasses.replace(CONFIG.loss, td_lambda=td_lambda)
+    config = dataclasses.replace(CONFIG, history=HistoryConfig(frames), loss=loss)
+    stored = sample_targets(networks, config, (), sample, jax.random.PRNGKey(0))
+    assert not batch_sizes
+    config = dataclasses.replace(config, loss=dataclasses.replace(loss, bootstrap="target"))
+    targets = sample_targets(networks, config, (), sample, jax.random.PRNGKey(0))
+    assert batch_sizes == [4 * evaluated]
+    jax.tree.map(np.testing.assert_array_equal, targets, stored)
 
 
 def test_actions_in_absorbing_states_are_random_and_legal_numbers():
