@@ -6,7 +6,8 @@ MuZero (arXiv:1911.08265, appendix B, equation 5) rescales by the extremes of th
 
 mctx rescales by the extremes of one node instead, with a floor of 1e-8. Where all Q-values of a
 node are equal up to noise, that stretches the noise to the whole interval. A higher floor, or
-the range of the tree, keeps small differences small.
+the range of the tree, keeps small differences small. Where the range of values is known, as in
+board games, it needs no estimate.
 """
 
 import dataclasses
@@ -17,14 +18,10 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from mukoe.configuration.bounds import PositiveFloat
+from mukoe.configuration.bounds import NonNegativeFloat, PositiveFloat
 from mukoe.configuration.fields import Validated
+from mukoe.errors import UserError
 from mukoe.types import Array
-
-VALUE_SCALE = 0.1
-"""`c_scale` of Gumbel MuZero (section 3, equation 8) for Q-values in [0, 1]."""
-MAXVISIT_INIT = 50.0
-"""`c_visit` of the same equation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +29,27 @@ class QNormalizationConfig(Validated):
     """Range by which the search normalises Q-values."""
 
     # 'node': the Q-values of the node, its value included (mctx). 'tree': the Q-values of all
-    # visited actions in the tree (MuZero, appendix B, equation 5; EfficientZero V2).
-    scope: Literal["node", "tree"] = "node"
+    # visited actions in the tree (MuZero, appendix B, equation 5; EfficientZero V2). 'known':
+    # `known_range`.
+    scope: Literal["node", "tree", "known"] = "node"
     # The least range; smaller ones count as this one. mctx: 1e-8; EfficientZero V2: 0.01.
     floor: PositiveFloat = 1e-8
+    # 'known': lowest and highest Q-value, such as (-1, 1) in board games.
+    known_range: tuple[float, float] = (-1.0, 1.0)
+    # 'muzero': Q-value of an unvisited action, the 'lowest' of the range (mctx) or the mean
+    # value of its 'parent' (EfficientZero, but for the root).
+    unvisited: Literal["lowest", "parent"] = "lowest"
+    # 'gumbel': c_scale of Gumbel MuZero (section 3, equation 8). Paper: 0.1 on Atari, 1 on Go and
+    # chess.
+    value_scale: NonNegativeFloat = 0.1
+    # 'gumbel': c_visit of the same equation. Paper: 50.
+    maxvisit_init: NonNegativeFloat = 50.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = self.known_range
+        if low >= high:
+            raise UserError(f"known_range must ascend, unlike ({low:g}, {high:g})")
 
 
 @chex.dataclass(frozen=True)
@@ -93,18 +107,24 @@ def tree_range(tree: mctx.Tree) -> jax.Array:
 def normalized_qvalues(
     tree: mctx.Tree, node: chex.Numeric, config: QNormalizationConfig
 ) -> jax.Array:
-    """Returns the Q-values `[A]` of a node in [0, 1], with 0 for unvisited actions.
+    """Returns the Q-values `[A]` of a node in [0, 1].
+
+    An unvisited action has 0 or the value of its parent, see `config.unvisited`.
 
     Args:
       tree: unbatched tree.
       node: `[]` index of the node.
       config: range and floor.
     """
+    qvalues, visited = tree.qvalues(node), jnp.asarray(tree.children_visits)[node] > 0
+    node_value = jnp.asarray(tree.node_values)[node]
     if config.scope == "node":
-        by_node = mctx.qtransform_by_parent_and_siblings(tree, node, epsilon=config.floor)
-        return jnp.asarray(by_node)
-    normalized = _rescale(tree.qvalues(node), tree_range(tree), config.floor)
-    return jnp.where(jnp.asarray(tree.children_visits)[node] > 0, normalized, 0.0)
+        low, high = range_of(jnp.append(qvalues, node_value), jnp.append(visited, True))
+    else:
+        low, high = _given_range(tree, config)
+    # A tree without visited actions has the range (inf, -inf), in which every value counts as 0.
+    normalized = _rescale(jnp.where(visited, qvalues, node_value), (low, high), config.floor)
+    return normalized if config.unvisited == "parent" else jnp.where(visited, normalized, 0.0)
 
 
 def scaled_completed_qvalues(
@@ -113,7 +133,7 @@ def scaled_completed_qvalues(
     """Returns `σ(completed Q)` `[A]` of a node (Gumbel MuZero, section 3, equation 8).
 
     `σ(q) = (c_visit + max_b N(b)) c_scale q̄`, with `q̄` in [0, 1]. A mixed value outside of the
-    tree's range, which holds visited actions alone, counts as the nearer end.
+    range of the tree, which holds visited actions alone, counts as the nearer end.
 
     Args:
       tree: unbatched tree.
@@ -124,14 +144,14 @@ def scaled_completed_qvalues(
         by_node = mctx.qtransform_completed_by_mix_value(
             tree,
             node,
-            value_scale=VALUE_SCALE,
-            maxvisit_init=MAXVISIT_INIT,
+            value_scale=config.value_scale,
+            maxvisit_init=config.maxvisit_init,
             epsilon=config.floor,
         )
         return jnp.asarray(by_node)
-    normalized = _rescale(completed_qvalues(tree, node), tree_range(tree), config.floor)
-    visit_scale = MAXVISIT_INIT + jnp.max(jnp.asarray(tree.children_visits)[node])
-    return visit_scale * VALUE_SCALE * normalized
+    normalized = _rescale(completed_qvalues(tree, node), _given_range(tree, config), config.floor)
+    visit_scale = config.maxvisit_init + jnp.max(jnp.asarray(tree.children_visits)[node])
+    return visit_scale * config.value_scale * normalized
 
 
 def completed_qvalues(tree: mctx.Tree, node: chex.Numeric) -> jax.Array:
@@ -154,7 +174,16 @@ def completed_qvalues(tree: mctx.Tree, node: chex.Numeric) -> jax.Array:
     return jnp.asarray(qvalues)
 
 
-def _rescale(qvalues: Array, extremes: Array, floor: float) -> jax.Array:
-    """Maps the range `extremes` `[2]`, or `floor` if that is wider, to [0, 1]."""
+def _given_range(tree: mctx.Tree, config: QNormalizationConfig) -> tuple[Array, Array]:
+    """Returns the lowest and highest Q-value of a scope that does not depend on the node."""
+    if config.scope == "known":
+        low, high = config.known_range
+        return jnp.float32(low), jnp.float32(high)
+    low, high = tree_range(tree)
+    return low, high
+
+
+def _rescale(qvalues: Array, extremes: tuple[Array, Array], floor: float) -> jax.Array:
+    """Maps the range `extremes`, or `floor` if that is wider, to [0, 1]."""
     low, high = extremes
     return jnp.clip((qvalues - low) / jnp.maximum(high - low, floor), 0.0, 1.0)

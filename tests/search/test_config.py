@@ -39,7 +39,10 @@ def test_impossible_settings_are_refused(settings, message):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"scope": "game"}, "QNormalizationConfig.scope must be one of node, tree, not 'game'"),
+        (
+            {"scope": "game"},
+            "QNormalizationConfig.scope must be one of node, tree, known, not 'game'",
+        ),
         ({"floor": 0.0}, "QNormalizationConfig.floor must be above 0, not 0.0"),
     ],
 )

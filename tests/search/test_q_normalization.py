@@ -8,6 +8,7 @@ import mctx
 import numpy as np
 import pytest
 
+from mukoe.errors import UserError
 from mukoe.search import tree_search
 from mukoe.search.q_normalization import (
     QNormalizationConfig,
@@ -26,6 +27,9 @@ CONFIGS = [
     QNormalizationConfig(scope="tree"),
     QNormalizationConfig(scope="tree", floor=0.5),
     QNormalizationConfig(scope="tree", floor=50.0),
+    QNormalizationConfig(scope="known", known_range=(-3.0, 3.0)),
+    QNormalizationConfig(scope="node", unvisited="parent", value_scale=1.0, maxvisit_init=10.0),
+    QNormalizationConfig(scope="tree", floor=0.5, unvisited="parent", value_scale=0.3),
 ]
 
 
@@ -57,13 +61,17 @@ def tree_extremes(tree, b):
 def puct_oracle(tree, b, node, config):
     qvalues = qvalues_by_loops(tree, b, node)
     visited = [q for q in qvalues if q is not None]
+    value = float(tree.node_values[b, node])
     if config.scope == "tree":
         low, high = tree_extremes(tree, b)
+    elif config.scope == "known":
+        low, high = config.known_range
     else:
-        value = float(tree.node_values[b, node])
         low, high = min([value, *visited]), max([value, *visited])
     span = max(high - low, config.floor)
-    return [0.0 if q is None else (q - low) / span for q in qvalues]
+    unvisited = low if config.unvisited == "lowest" else value
+    completed = [unvisited if q is None else q for q in qvalues]
+    return np.clip([(q - low) / span for q in completed], 0.0, 1.0)
 
 
 def gumbel_oracle(tree, b, node, config):
@@ -81,10 +89,12 @@ def gumbel_oracle(tree, b, node, config):
     completed = np.array([mixed if q is None else q for q in qvalues])
     if config.scope == "tree":
         low, high = tree_extremes(tree, b)
+    elif config.scope == "known":
+        low, high = config.known_range
     else:
         low, high = completed.min(), completed.max()
     rescaled = np.clip((completed - low) / max(high - low, config.floor), 0.0, 1.0)
-    return (50 + visits.max()) * 0.1 * rescaled
+    return (config.maxvisit_init + visits.max()) * config.value_scale * rescaled
 
 
 @functools.cache
@@ -133,15 +143,19 @@ def muzero_by_loops(model, observation, legal, config, simulations):
             qvalues = [edge.qvalue for edge in node.edges if edge.child is not None]
             if config.scope == "tree":
                 qvalues = [edge.qvalue for edge in edges]
+            elif config.scope == "known":
+                qvalues = config.known_range
             else:
                 qvalues.append(node.mean)
-            low, high = min(qvalues, default=0.0), max(qvalues, default=0.0)
+            low, high = min(qvalues, default=np.inf), max(qvalues, default=-np.inf)
+            unvisited = low if config.unvisited == "lowest" else node.mean
             scores = []
             for a, edge in enumerate(node.edges):
                 score = node.prior[a] * np.sqrt(node.visits) / (1 + edge.visits)
                 score *= 1.25 + np.log((node.visits + 19653) / 19652)
-                if edge.child is not None:
-                    score += (edge.qvalue - low) / max(high - low, config.floor)
+                value = unvisited if edge.child is None else edge.qvalue
+                if high >= low:
+                    score += np.clip((value - low) / max(high - low, config.floor), 0.0, 1.0)
                 scores.append(score if node is not nodes[0] or legal[a] else -np.inf)
             edge = node.edges[int(np.argmax(scores))]
             path[-1] = (node, edge)
@@ -264,3 +278,8 @@ def test_a_floor_keeps_noise_small():
         policies[floor] = np.asarray(search(None, None, jnp.zeros(2), None, 0).search_policy[0])
     assert policies[1e-8].max() > 0.9
     np.testing.assert_allclose(policies[0.05], 1 / 3, atol=0.01)
+
+
+def test_a_known_range_that_descends_is_refused():
+    with pytest.raises(UserError, match="known_range must ascend, unlike \\(1, -1\\)"):
+        QNormalizationConfig(scope="known", known_range=(1.0, -1.0))
