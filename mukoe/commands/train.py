@@ -24,8 +24,8 @@ LAYOUT = flags.DEFINE_enum(
 ENV = flags.DEFINE_string(
     "env",
     None,
-    "Gymnasium environment, pgx game such as 2048, or dm_env_rpc://HOST:PORT, instead of the "
-    "config's environment.",
+    "Name of an environment, such as Acrobot-v1, 2048 or dm_env_rpc://HOST:PORT, instead of the "
+    "config's environment; programs/environments.py lists all names.",
 )
 
 

@@ -21,6 +21,7 @@ WRONG = {
 
 # Flags with which a program fails before it writes, even without an invalid flag.
 ENDING = {
+    "environments.py": ["--filter=no such environment"],
     "evaluate.py": ["--workdir={run}"],
     "ladder.py": ["--workdir={run}"],
     "launch.py": ["--workdir={run}"],
@@ -35,12 +36,14 @@ ENDING = {
 
 # Errors that name the flag or field.
 NAMED = [
+    ("environments.py", "--filter=quidditch", "no environment has 'quidditch' in its name"),
     ("evaluate.py", "--episodes=0", "episodes must be at least 1, not 0"),
     ("evaluate.py", f"--seed={HUGE}", "seed must be from 0 to 4294967295"),
     ("evaluate.py", "--opening_moves=1001", "opening_moves must be from 0 to 1000, not 1001"),
     ("ladder.py", "--games=0", "games must be at least 2, not 0"),
     ("ladder.py", "--simulations=-1", "simulations must be at least 0, not -1"),
     ("ladder.py", "--opponents=banana", "unknown opponent 'banana'"),
+    ("launch.py", "--env=tictactoe", "did you mean tic_tac_toe (pgx) or TicTacToe3D (Atari)?"),
     ("launch.py", "--seed=-1", "run.seed must be from 0 to 4294967295, not -1"),
     ("launch.py", f"--seed={2**32}", "run.seed must be from 0 to 4294967295, not 4294967296"),
     (

@@ -5,7 +5,6 @@ Schrittwieser et al. 2020 (arXiv:1911.08265, MuZero).
 """
 
 import dataclasses
-import difflib
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -13,6 +12,7 @@ from msgspec import Meta
 from mukoe.configuration.bounds import LARGEST_COUNT, LONGEST_SIDE
 from mukoe.configuration.fields import Validated
 from mukoe.environments.atari.roms import game_names
+from mukoe.environments.similar_names import similar_names
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
@@ -67,7 +67,7 @@ class AtariConfig(Validated):
         super().__post_init__()
         names = game_names()
         if self.game not in names:
-            near = difflib.get_close_matches(self.game, names, n=3, cutoff=0.5)
+            near = similar_names(self.game, names)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
             raise UserError(f"there is no Atari game '{self.game}'; {hint}")
         if self.max_frames <= self.noop_max:

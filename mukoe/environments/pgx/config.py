@@ -1,7 +1,6 @@
 """Settings of the games of pgx."""
 
 import dataclasses
-import difflib
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -11,6 +10,7 @@ from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
 from mukoe.environments.pgx.opponents import MAX_ROLLOUTS, Opponent, check_opponent
+from mukoe.environments.similar_names import similar_names
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 
@@ -35,7 +35,7 @@ class PgxConfig(Validated):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.game not in PGX_GAMES:
-            near = difflib.get_close_matches(self.game, PGX_GAMES, n=3, cutoff=0.5)
+            near = similar_names(self.game, PGX_GAMES)
             hint = (
                 f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(PGX_GAMES)}"
             )

@@ -1,0 +1,79 @@
+"""Names of the registered Gymnasium environments."""
+
+import importlib.util
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, find_highest_version, get_env_id, parse_env_id
+
+# ale-py registers its games when it is imported; `AtariConfig` makes them.
+_OTHER_FAMILY = "ale_py"
+# These names wrap an environment of the predecessor OpenAI Gym, given as an argument.
+_WRAPPERS = frozenset({"GymV21Environment", "GymV26Environment"})
+_NEEDS = {
+    "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
+    "gymnasium.envs.mujoco": ("mujoco", "gymnasium[mujoco]"),
+    "gymnasium.envs.phys2d": ("flax", "flax"),
+    "gymnasium.envs.tabular": ("flax", "flax"),
+}
+# Modules that register environments, by the start of their names.
+_MODULES = {
+    "Adroit": "gymnasium_robotics",
+    "BabyAI-": "minigrid",
+    "Fetch": "gymnasium_robotics",
+    "FrankaKitchen": "gymnasium_robotics",
+    "Meta-World/": "metaworld",
+    "MiniGrid-": "minigrid",
+    "highway-": "highway_env",
+    "miniwob/": "miniwob",
+}
+
+
+def gymnasium_names() -> list[str]:
+    """Returns the registered names, each in its newest version, without the games of ALE."""
+    return [env_id for env_id, spec in gymnasium.registry.items() if _is_listed(spec)]
+
+
+def registered_name(env: str) -> str | None:
+    """Returns the registered name of an environment, or None if it is not registered.
+
+    Args:
+        env: name, such as CartPole-v1, CartPole for its newest version, or module:Name-v0. The last
+            is returned unchanged: its module is imported when the environment is made.
+    """
+    if ":" in env:
+        return env
+    try:
+        namespace, name, version = parse_env_id(env)
+    except gymnasium.error.Error:
+        return None
+    if version is None:
+        version = find_highest_version(namespace, name)
+    env_id = get_env_id(namespace, name, version)
+    spec = gymnasium.registry.get(env_id)
+    return None if spec is None or _is_of_ale(spec) else env_id
+
+
+def missing_package(env: str) -> str | None:
+    """Returns the pip requirement that a registered environment lacks, or None."""
+    entry_point = gymnasium.registry[env].entry_point
+    for start, (module, requirement) in _NEEDS.items():
+        if isinstance(entry_point, str) and entry_point.startswith(start):
+            return None if importlib.util.find_spec(module) else requirement
+    return None
+
+
+def registering_module(env: str) -> str | None:
+    """Returns the module that registers an environment of a well-known package, or None."""
+    for start, module in _MODULES.items():
+        if env.startswith(start):
+            return module
+    return None
+
+
+def _is_listed(spec: EnvSpec) -> bool:
+    newest = find_highest_version(spec.namespace, spec.name)
+    return spec.version == newest and spec.name not in _WRAPPERS and not _is_of_ale(spec)
+
+
+def _is_of_ale(spec: EnvSpec) -> bool:
+    return isinstance(spec.entry_point, str) and spec.entry_point.startswith(_OTHER_FAMILY)
