@@ -7,12 +7,13 @@
 # make test-faults  kills and stops the nodes of real programs; ARGS="-k mid_run" for some of it
 # make benchmark  measures every stage and writes the tables of docs/performance.md
 # make format     formats the code and applies the fixes of the linter
+# make wheel      builds the wheel of the core in dist/
 # make lock       resolves the lock files; ARGS=--upgrade takes newer versions
 # make clean      removes environments and caches, keeps runs/
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core test-distributed test-slow test-faults benchmark lint format lock clean
+.PHONY: setup setup-core train test test-core test-distributed test-slow test-faults benchmark lint format wheel lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -66,6 +67,10 @@ benchmark: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: setup-core
+	rm -rf build
+	.venv-core/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 # The lock files name no index: they install from the one that the machine is configured for.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \

@@ -1,7 +1,7 @@
 """Lists the environments of all families by the names that --env takes.
 
-python programs/environments.py
-python programs/environments.py --filter=breakout
+mukoe environments
+mukoe environments --filter=breakout
 """
 
 from typing import NoReturn

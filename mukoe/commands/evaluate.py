@@ -1,6 +1,6 @@
 """Evaluates the agent of a run on episodes without exploration.
 
-python programs/evaluate.py --workdir=runs/cartpole --episodes=100
+mukoe evaluate --workdir=runs/cartpole --episodes=100
 
 Prints a table, then one JSON object on the last line. In two-player games the return is 1 for a
 win, 0 for a draw and -1 for a loss.

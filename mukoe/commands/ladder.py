@@ -1,6 +1,6 @@
 """Rates the checkpoints of a self-play run against each other and against fixed opponents.
 
-python programs/ladder.py --workdir=runs/connect_four --games=40
+mukoe ladder --workdir=runs/connect_four --games=40
 
 The number of stored checkpoints is set when the run starts: --config.run.keep_checkpoints=20, and
 --config.run.checkpoint_period=10000 in the local layout. Prints a table, then one JSON object on

@@ -1,6 +1,6 @@
 """Generates an HTML report that compares runs.
 
-python programs/report.py --workdir=runs/a --workdir=runs/b --output=report.html
+mukoe report --workdir=runs/a --workdir=runs/b --output=report.html
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Generates docs/results.md and its figures from the records in docs/evidence.
 
-python programs/results.py
-python programs/results.py --collect=runs/cartpole_0 --collect=runs/cartpole_1
+mukoe results
+mukoe results --collect=runs/cartpole_0 --collect=runs/cartpole_1
 
 With --collect, the records of finished runs are made from their workdirs first.
 """

@@ -1,7 +1,7 @@
 """Runs one node of a distributed program, such as in a container.
 
 CLUSTER_SPEC='{"cluster": {"replay": ["HOST:PORT"], "counter": [...], ...}}' \
-    python programs/run_node.py --node=actor/0 --config=configs/cartpole.py --inference=local \
+    mukoe run_node --node=actor/0 --config=configs/cartpole.py --inference=local \
     --workdir=/shared/run
 
 All nodes get the same CLUSTER_SPEC and config, and a workdir on a shared file system. The

@@ -1,8 +1,8 @@
 """Serves an environment over dm_env_rpc to several clients.
 
-python programs/serve_environment.py --env=CartPole-v1 --port=5555
-python programs/serve_environment.py --config=configs/atari.py --config.environment.game=Pong
-python programs/launch.py --env=dm_env_rpc://localhost:5555 --workdir=runs/remote
+mukoe serve_environment --env=CartPole-v1 --port=5555
+mukoe serve_environment --config=configs/atari.py --config.environment.game=Pong
+mukoe train --env=dm_env_rpc://localhost:5555 --workdir=runs/remote
 
 Each client gets an environment of its own. There is no authentication: the server is meant for this
 machine or, with --host, for a private network.

@@ -1,7 +1,7 @@
 """Prints mean score and highest tiles of games of 2048, from a fixed player or an evaluation.
 
-python programs/tiles_2048.py --player=greedy_score --games=100
-python programs/tiles_2048.py --csv=runs/2048/evaluation/step1000-simulations24.csv
+mukoe tiles_2048 --player=greedy_score --games=100
+mukoe tiles_2048 --csv=runs/2048/evaluation/step1000-simulations24.csv
 
 The output is one JSON object.
 """

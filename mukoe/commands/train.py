@@ -1,7 +1,7 @@
 """Trains an agent in one process, on the devices of one machine, or as a distributed program.
 
-python programs/launch.py --config=configs/cartpole.py --workdir=runs/cartpole
-python programs/launch.py --config=configs/ppo_cartpole.py --layout=sebulba --workdir=runs/ppo
+mukoe train --config=configs/cartpole.py --workdir=runs/cartpole
+mukoe train --config=configs/ppo_cartpole.py --layout=sebulba --workdir=runs/ppo
 """
 
 from typing import NoReturn

@@ -1,7 +1,7 @@
 """Trains an agent on an Atari game, as a distributed program or on the devices of one machine.
 
-python programs/launch_atari.py --lp_launch_type=local_mp --game=MsPacman --workdir=runs/pacman
-python programs/launch_atari.py --layout=sebulba --agent=ppo --game=Pong --workdir=runs/pong
+mukoe train_atari --lp_launch_type=local_mp --game=MsPacman --workdir=runs/pacman
+mukoe train_atari --layout=sebulba --agent=ppo --game=Pong --workdir=runs/pong
 """
 
 import enum

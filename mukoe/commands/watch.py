@@ -1,6 +1,6 @@
 """Shows the decisions of an agent and its search as text, as a video, as a tree, or in a game.
 
-python programs/watch.py --workdir=runs/cartpole --video=cartpole.mp4
+mukoe watch --workdir=runs/cartpole --video=cartpole.mp4
 """
 
 import itertools

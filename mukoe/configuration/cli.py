@@ -4,6 +4,7 @@
 `--config.FIELD=VALUE` replaces its fields. The syntax is that of ml_collections' `config_flags`.
 """
 
+import difflib
 import importlib.util
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
+import mukoe
 from mukoe.configuration.help import config_help
 from mukoe.configuration.overrides import apply_overrides
 from mukoe.errors import UserError
@@ -23,7 +25,9 @@ _FAILURE = 2
 # A flag of `DEFINE_config` is a key flag of the module that calls it, so `--help` lists it.
 flags.disclaim_key_flags()
 
-_HELP = frozenset({"--help", "-help", "--h", "-h"})
+HELP = frozenset({"--help", "-help", "--h", "-h"})
+COMMAND = "mukoe"
+"""Program whose first argument names the command."""
 
 
 class ConfigFlag:
@@ -45,7 +49,7 @@ class ConfigFlag:
             raise UserError(
                 f"--{self._holder.name} is empty; give a file, such as --config=configs/atari.py"
             )
-        return name
+        return find_config_file(name)
 
     def load(self, *arguments: Any) -> Any:
         """Returns the configuration: `get_config(*arguments)` with the overrides applied.
@@ -83,11 +87,43 @@ def add_import_folder(folder: Path) -> None:
         os.environ["PYTHONPATH"] = name + (os.pathsep + inherited if inherited else "")
 
 
+def find_config_file(name: str) -> str:
+    """Returns the path of a config file.
+
+    Args:
+      name: path, or name of a shipped config: `cartpole`, `cartpole.py` or `configs/cartpole.py`.
+
+    Raises:
+      UserError: there is neither such a file nor such a shipped config.
+    """
+    if Path(name).is_file():
+        return name
+    package = Path(mukoe.__file__).parent
+    # The wheel contains the configs; in the repository they are beside the package.
+    folder = next(
+        (f for f in (package / "configs", package.parent / "configs") if f.is_dir()), None
+    )
+    shipped = (
+        {}
+        if folder is None
+        else {
+            path.relative_to(folder).with_suffix("").as_posix(): path
+            for path in folder.rglob("*.py")
+        }
+    )
+    key = name.removeprefix("configs/").removesuffix(".py")
+    if key in shipped:
+        return str(shipped[key])
+    near = difflib.get_close_matches(key, shipped, n=2)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise UserError(f"config file {name!r} does not exist{hint}")
+
+
 def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any:
     """Runs a config file and returns the result of its `get_config`.
 
     Args:
-      path: Python file.
+      path: Python file, or name of a shipped config.
       arguments: arguments of `get_config`.
       importable: make the modules beside the file importable, such as those of a registry name
         `module:attribute`.
@@ -95,8 +131,7 @@ def load_config_file(path: str, *arguments: Any, importable: bool = True) -> Any
     Raises:
       UserError: the file is missing, is not Python, raises, or returns no dataclass.
     """
-    if not Path(path).is_file():
-        raise UserError(f"config file {path!r} does not exist")
+    path = find_config_file(path)
     if importable:
         add_import_folder(Path(path).parent)
     # The full path is part of the module name: a config may load another one of the same name.
@@ -189,8 +224,10 @@ def run_main(
         of the flag of `DEFINE_config`.
     """
     module = sys.modules[main.__module__]
+    skipped = 2 if sys.argv[0] == COMMAND else 1
     app.run(
         lambda _: _guarded(main),
+        argv=[sys.argv[0], *sys.argv[skipped:]],
         flags_parser=lambda argv: _parse_flags(argv, module, configs or {}),
     )
     raise SystemExit(0)
@@ -200,7 +237,7 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
     try:
         return main()
     except UserError as error:
-        return _fail(error)
+        return fail(error)
 
 
 def _parse_flags(
@@ -209,16 +246,16 @@ def _parse_flags(
     rest, overrides = split_overrides(argv, list(_config_flags))
     for name, fields in overrides.items():
         _config_flags[name].overrides = fields
-    wants_help = not _HELP.isdisjoint(rest)
+    wants_help = not HELP.isdisjoint(rest)
     try:
-        positional = flags.FLAGS([argument for argument in rest if argument not in _HELP])
+        positional = flags.FLAGS([argument for argument in rest if argument not in HELP])
     except (flags.Error, UserError) as error:
-        sys.exit(_fail(error))
+        sys.exit(fail(error))
     if wants_help:
         _print_help(module, configs)
         sys.exit(0)
     if len(positional) > 1:
-        sys.exit(_fail(UserError(f"unexpected argument {positional[1]!r}; flags start with --")))
+        sys.exit(fail(UserError(f"unexpected argument {positional[1]!r}; flags start with --")))
     if flags.FLAGS["verbosity"].using_default_value:
         flags.FLAGS["verbosity"].value = logging.WARNING
         flags.FLAGS["verbosity"].using_default_value = False
@@ -237,6 +274,7 @@ def _print_help(module: ModuleType, configs: Mapping[str, Callable[[], Any]]) ->
                 print(config_help(config, name))
 
 
-def _fail(error: Exception) -> int:
+def fail(error: Exception) -> int:
+    """Prints an error as one line, and returns the exit status."""
     print("error:", " ".join(str(error).split()), file=sys.stderr, flush=True)
     return _FAILURE

@@ -260,7 +260,8 @@ def _section(group: ResultGroup, images: str) -> list[str]:
 
 
 def _command(run: Evidence) -> str:
-    return shlex.join(["python", *(run.command or {}).get("argv", [])])
+    argv = (run.command or {}).get("argv", [])
+    return shlex.join(argv if argv[:1] == ["mukoe"] else ["python", *argv])
 
 
 def _machine(commands: Sequence[Mapping[str, Any] | None]) -> str:

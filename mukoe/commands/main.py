@@ -1,0 +1,62 @@
+"""Command `mukoe`: `mukoe COMMAND --FLAG=VALUE` runs a module of this package."""
+
+import ast
+import difflib
+import importlib
+import sys
+from pathlib import Path
+
+import mukoe
+from mukoe.configuration.cli import COMMAND, HELP, fail
+from mukoe.errors import UserError
+
+_FLAGS_OF = {"play": ("watch", "--play=browser")}
+"""Command and flag that a shorter name stands for."""
+
+
+def main() -> None:
+    """Runs the command that the first argument names, or lists the commands."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in HELP:
+        print(_usage())
+        return
+    if name == "--version":
+        print(f"mukoe {mukoe.__version__}")
+        return
+    name = name.replace("-", "_")
+    module, *flags = _FLAGS_OF.get(name, (name,))
+    commands = summaries()
+    if module not in commands:
+        near = difflib.get_close_matches(name, [*commands, *_FLAGS_OF], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(commands)}"
+        sys.exit(fail(UserError(f"there is no command {sys.argv[1]!r}; {hint}")))
+    sys.argv = [COMMAND, module, *flags, *sys.argv[2:]]
+    importlib.import_module(f"mukoe.commands.{module}").run()
+
+
+def summaries() -> dict[str, str]:
+    """Returns the first line of the docstring of each command, without importing the commands."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text())
+        runs = any(
+            isinstance(node, ast.FunctionDef) and node.name == "run" and not node.args.args
+            for node in tree.body
+        )
+        if runs:
+            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
+
+
+def _usage() -> str:
+    lines = [f"  {name:<18} {summary}" for name, summary in summaries().items()]
+    lines += [f"  {name:<18} Runs {' '.join(flags)}." for name, flags in _FLAGS_OF.items()]
+    return "\n".join(
+        [
+            "mukoe COMMAND --FLAG=VALUE ...",
+            "",
+            *sorted(lines),
+            "",
+            "mukoe COMMAND --help lists the flags of a command.",
+        ]
+    )
