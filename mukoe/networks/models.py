@@ -20,6 +20,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
 from mukoe.networks.history import HistoryConfig, input_spec
 from mukoe.networks.prediction import Prediction, PredictionHeads
+from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.torsos import check_input
 from mukoe.networks.value_encoding import ValueEncoding
@@ -42,6 +43,7 @@ class MuZeroNetworks:
     value_encoding: decoder of `value_logits`.
     reward_encoding: decoder of `reward_logits`.
     action_space: policies of `policy_logits`, and the encoding of actions in the dynamics.
+    projection: projector and predictor of a consistency loss; None without.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -51,6 +53,7 @@ class MuZeroNetworks:
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
     action_space: DiscreteSpace | BoxSpace
+    projection: Projection | None = None
 
     @property
     def num_actions(self) -> int:
@@ -106,7 +109,8 @@ def make_muzero_networks(
 
 def without_representation(params: Params) -> Params:
     """Returns the parameters that prediction and dynamics need."""
-    return {name: value for name, value in params.items() if name.split("/")[0] != REPRESENTATION}
+    left_out = (REPRESENTATION, *PROJECTION)
+    return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 
 def _check_continuous(history_config: HistoryConfig, network_config: NetworkConfig) -> None:

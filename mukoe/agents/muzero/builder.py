@@ -4,6 +4,7 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.muzero.model import muzero_model
 from mukoe.agents.planning.builder import PlanningBuilder
+from mukoe.agents.planning.consistency import add_projection
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.search.base import SearchModel
 from mukoe.types import EnvironmentSpec, LossFunction, Params
@@ -15,7 +16,14 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     _config: MuZeroConfig
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        return make_muzero_networks(environment_spec, self._config.history, self._config.network)
+        networks = make_muzero_networks(
+            environment_spec, self._config.history, self._config.network
+        )
+        return add_projection(networks, environment_spec, self._config)
+
+    @property
+    def _observed_states(self) -> int:
+        return self._config.observed_states
 
     def make_model(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec

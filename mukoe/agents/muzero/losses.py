@@ -6,10 +6,13 @@ Rows and targets of a sample: see `mukoe.agents.planning.targets`.
 import functools
 
 import chex
+import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.augmentation import augment
+from mukoe.agents.planning.consistency import consistency_losses
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
@@ -36,9 +39,17 @@ def _loss(
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
     targets = sample_targets(networks, config, target_params, sample, key)
-    root = network_inputs(networks, config.history, sample.rows, steps=1)[:, 0]
-    unrolled = _unroll_losses(networks, config, params, root, targets)
-    return total_loss(config.replay, loss_weights(config.loss), sample, targets, unrolled)
+    augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
+    inputs = network_inputs(networks, config.history, sample.rows, config.observed_states)
+    inputs = augment(inputs, augmentation_key, config.augmentation)
+    unrolled, states = _unroll_losses(networks, config, params, inputs[:, 0], targets)
+    if config.consistency.weight:
+        acted = targets.masks.acted[:, : config.loss.unroll_steps]
+        losses = consistency_losses(
+            networks, params, states, inputs[:, 1:], acted, consistency_key, config.consistency
+        )
+        unrolled = unrolled.with_loss("consistency_loss", losses)
+    return total_loss(config.replay, loss_weights(config), sample, targets, unrolled)
 
 
 def _unroll_losses(
@@ -47,8 +58,8 @@ def _unroll_losses(
     params: Params,
     root: Array,
     targets: UnrollTargets,
-) -> UnrollLosses:
-    """Unrolls the model and computes its losses.
+) -> tuple[UnrollLosses, list[Array]]:
+    """Unrolls the model; returns its losses and its `K` states.
 
     The weight of the root is 1, that of each of the K states after it 1/K (appendix G).
     """
@@ -70,9 +81,10 @@ def _unroll_losses(
         "root_value_loss": jnp.mean(value_loss),
     }
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
-    steps = config.loss.unroll_steps
+    steps, states = config.loss.unroll_steps, []
     for k in range(1, steps + 1):
         state, reward_logits = networks.dynamics(params, state, targets.actions[:, k - 1])
+        states.append(state)
         prediction = networks.prediction(params, state)
         check_prediction(networks, prediction, root.shape[0])
         chex.assert_equal_shape([reward_logits, reward_probs[:, k - 1]])
@@ -83,4 +95,4 @@ def _unroll_losses(
         value_loss += known[:, k] * value / steps
         reward_loss += known[:, k - 1] * reward / steps
     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "reward_loss": reward_loss}
-    return UnrollLosses(losses, root_value, metrics)
+    return UnrollLosses(losses, root_value, metrics), states

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Protocol
 import jax.numpy as jnp
 from msgspec import Meta
 
+from mukoe.agents.planning.augmentation import AugmentationConfig
+from mukoe.agents.planning.consistency import ConsistencyConfig
 from mukoe.configuration.bounds import (
     LARGEST_COUNT,
     NonNegativeFloat,
@@ -162,6 +164,8 @@ class LearnedModelConfig(Validated):
     discount: UnitInterval = 0.997
     search: SearchConfig = SearchConfig()
     loss: UnrollLossConfig = UnrollLossConfig()
+    consistency: ConsistencyConfig = ConsistencyConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     replay: PlanningReplayConfig = PlanningReplayConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     target_update: TargetUpdateConfig = TargetUpdateConfig()
@@ -177,6 +181,11 @@ class LearnedModelConfig(Validated):
             estimator=self.loss.value_target,
             bootstrap=self.loss.bootstrap,
         )
+
+    @property
+    def observed_states(self) -> int:
+        """Number of states of an unroll, from the root, whose observation the loss reads."""
+        return 1 + (self.loss.unroll_steps if self.consistency.weight else 0)
 
     @property
     def num_target_bins(self) -> int:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.config import LearnedModelConfig, PlanningReplayConfig
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.targets import UnrollTargets
 from mukoe.networks.prediction import Prediction
@@ -32,6 +32,10 @@ class UnrollLosses(NamedTuple):
     root_value: Array
     metrics: Mapping[str, Array]
 
+    def with_loss(self, name: str, loss: Array) -> "UnrollLosses":
+        """Returns these losses and one more, `[B]`."""
+        return self._replace(losses={**self.losses, name: loss})
+
 
 def importance_weights(probabilities: Array, exponent: float) -> Array:
     """Returns `(1 / P)^β` over the batch's largest, `[B]` (Schaul et al. 2016, section 3.4)."""
@@ -39,13 +43,16 @@ def importance_weights(probabilities: Array, exponent: float) -> Array:
     return weights / jnp.max(weights)
 
 
-def loss_weights(config: UnrollLossConfig) -> dict[str, float]:
+def loss_weights(config: LearnedModelConfig) -> dict[str, float]:
     """Returns the weights of an unroll's losses by name."""
-    return {
-        "policy_loss": config.policy_weight,
-        "value_loss": config.value_weight,
-        "reward_loss": config.reward_weight,
+    weights = {
+        "policy_loss": config.loss.policy_weight,
+        "value_loss": config.loss.value_weight,
+        "reward_loss": config.loss.reward_weight,
     }
+    if config.consistency.weight:
+        weights["consistency_loss"] = config.consistency.weight
+    return weights
 
 
 def total_loss(

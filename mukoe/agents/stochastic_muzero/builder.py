@@ -5,6 +5,7 @@ import dataclasses
 import mctx
 
 from mukoe.agents.planning.builder import PlanningBuilder
+from mukoe.agents.planning.consistency import add_projection
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
 from mukoe.agents.stochastic_muzero.model import stochastic_muzero_model
@@ -30,12 +31,13 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         return self._config.loss.unroll_steps + 1
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> StochasticMuZeroNetworks:
-        return make_stochastic_muzero_networks(
+        networks = make_stochastic_muzero_networks(
             environment_spec,
             self._config.history,
             self._config.network,
             self._config.chance.codebook_size,
         )
+        return add_projection(networks, environment_spec, self._config)
 
     def make_inspector(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
+from mukoe.agents.planning.augmentation import augment
+from mukoe.agents.planning.consistency import consistency_losses
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
@@ -101,14 +103,21 @@ def _loss(
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
     targets_key, codes_key = jax.random.split(key)
+    augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
     targets = sample_targets(networks, config, target_params, sample, targets_key)
     steps = config.loss.unroll_steps
     inputs = network_inputs(networks, config.history, sample.rows, steps=steps + 1)
     acted = targets.masks.acted[:, :steps]
+    inputs = augment(inputs, augmentation_key, config.augmentation, alike=True)
     codes = make_codes(networks, params, inputs, acted, codes_key)
-    unrolled = _unroll_losses(networks, config, params, inputs[:, 0], targets, codes)
+    unrolled, states = _unroll_losses(networks, config, params, inputs[:, 0], targets, codes)
+    if config.consistency.weight:
+        losses = consistency_losses(
+            networks, params, states, inputs[:, 1:], acted, consistency_key, config.consistency
+        )
+        unrolled = unrolled.with_loss("consistency_loss", losses)
     weights = {
-        **loss_weights(config.loss),
+        **loss_weights(config),
         "afterstate_value_loss": config.chance.afterstate_value_weight,
         "chance_loss": config.chance.chance_weight,
         "commitment_loss": config.chance.commitment_weight,
@@ -123,8 +132,8 @@ def _unroll_losses(
     root: Array,
     targets: UnrollTargets,
     codes: Codes,
-) -> UnrollLosses:
-    """Unrolls the model and computes its losses.
+) -> tuple[UnrollLosses, list[Array]]:
+    """Unrolls the model; returns its losses and its `K` states.
 
     The weight of the root is 1, that of each of the K afterstates and states after it 1/K, as in
     MuZero.
@@ -154,7 +163,7 @@ def _unroll_losses(
         "root_policy_loss": jnp.mean(losses["policy_loss"]),
         "root_value_loss": jnp.mean(losses["value_loss"]),
     }
-    afterstates = []
+    afterstates, states = [], []
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
     for k in range(steps):
         afterstate = networks.afterstate_dynamics(params, state, targets.actions[:, k])
@@ -177,12 +186,13 @@ def _unroll_losses(
         }
         losses |= {name: losses[name] + term / steps for name, term in terms.items()}
         afterstates.append(chance)
+        states.append(state)
     chance_logits = jnp.stack([chance.chance_logits for chance in afterstates], axis=1)
     value_logits = jnp.stack([chance.value_logits for chance in afterstates], axis=1)
     errors = jnp.abs(networks.value_encoding.to_scalar(value_logits) - targets.values[:, :steps])
     metrics |= chance_metrics(chance_logits, codes.targets, acted[:, :steps])
     metrics["afterstate_value_error"] = masked_mean(errors, known[:, :steps])
-    return UnrollLosses(losses, root_value, metrics)
+    return UnrollLosses(losses, root_value, metrics), states
 
 
 def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str, Array]:

@@ -29,6 +29,7 @@ from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
 from mukoe.networks.models import REPRESENTATION
 from mukoe.networks.prediction import Prediction, PredictionHeads
+from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.residual import layer_norm, residual_blocks
 from mukoe.networks.torsos import TORSOS, check_input
@@ -68,6 +69,7 @@ class StochasticMuZeroNetworks:
     reward_encoding: encoding of `reward_logits`.
     num_actions: number of actions `A`.
     codebook_size: number of codes `M`.
+    projection: projector and predictor of a consistency loss; None without.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -81,6 +83,7 @@ class StochasticMuZeroNetworks:
     reward_encoding: ValueEncoding
     num_actions: int
     codebook_size: int
+    projection: Projection | None = None
 
 
 def straight_through(encoding: Array) -> jax.Array:
@@ -143,7 +146,7 @@ def make_stochastic_muzero_networks(
 
 def search_params(params: Params) -> Params:
     """Returns the parameters that a search reads below the root."""
-    left_out = (REPRESENTATION, _ENCODER)
+    left_out = (REPRESENTATION, *PROJECTION, _ENCODER)
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 

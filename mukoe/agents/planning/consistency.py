@@ -1,0 +1,108 @@
+"""Self-supervised consistency of a model's states (EfficientZero, arXiv:2111.00210, section 4.1).
+
+The state `s^_k` that the model reaches after `k` actions predicts the state of the observation
+that followed:
+
+    L_k = 1 - cos( predict(project(s^_k)), stop_gradient(project(h(o_{t+k}))) )      k = 1 .. K
+
+Both branches share all parameters; only the branch of the model has the predictor and a
+gradient. A step counts where its action was taken, the last action of an episode included,
+because the final observation is stored.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from mukoe.configuration.bounds import NonNegativeFloat, PositiveInt, UnrolledCount
+from mukoe.configuration.fields import Validated
+from mukoe.networks.history import HistoryConfig, input_spec
+from mukoe.networks.projection import Networks, ProjectedNetworks, with_projection
+from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsistencyConfig(Validated):
+    """The consistency loss, and the sizes of projector and predictor."""
+
+    # Weight of the loss; 0 trains no projection. EfficientZero: 2; version 2: 5 on Atari.
+    weight: NonNegativeFloat = 0.0
+    # Unroll steps of a sample that are compared, drawn without replacement; None for all. Each
+    # costs a representation. EfficientZero: all.
+    num_steps: UnrolledCount | None = None
+    # P, length of a projection. EfficientZero: 1024.
+    projection_size: PositiveInt = 256
+    # Width of the predictor's hidden layer. EfficientZero: 512.
+    predictor_size: PositiveInt = 128
+
+
+class ConsistencySettings(Protocol):
+    """Fields of an agent's configuration that `add_projection` reads."""
+
+    @property
+    def history(self) -> HistoryConfig: ...
+    @property
+    def consistency(self) -> ConsistencyConfig: ...
+
+
+def add_projection(
+    networks: Networks, environment_spec: EnvironmentSpec, config: ConsistencySettings
+) -> Networks:
+    """Returns networks with a projection where the consistency loss has a weight."""
+    if not config.consistency.weight:
+        return networks
+    features, _ = split_legal_actions(environment_spec.observations)
+    return with_projection(
+        networks,
+        input_spec(features, config.history),
+        config.consistency.projection_size,
+        config.consistency.predictor_size,
+    )
+
+
+def consistency_losses(
+    networks: ProjectedNetworks,
+    params: Params,
+    states: Sequence[Array],
+    inputs: Array,
+    acted: Array,
+    key: chex.PRNGKey,
+    config: ConsistencyConfig,
+) -> jax.Array:
+    """Returns the mean of `L_k` over the unroll steps, `[B]`.
+
+    Args:
+      networks: networks with a projection.
+      params: their parameters.
+      states: `K` states `[B, ...]` of the model, after each action.
+      inputs: `[B, K, ...]` network inputs of the observations after the actions.
+      acted: `[B, K]` mask, 1 where the action was taken.
+      key: random key of the compared steps.
+      config: settings of the loss.
+    """
+    projection = networks.projection
+    assert projection is not None
+    chex.assert_tree_shape_prefix(inputs, acted.shape)
+    chex.assert_equal(len(states), acted.shape[1])
+    batch, steps = acted.shape
+    count = min(config.num_steps or steps, steps)
+    predicted_states, inputs, acted = jnp.stack(states, 1), jnp.asarray(inputs), jnp.asarray(acted)
+    if count < steps:
+        drawn = jnp.argsort(jax.random.uniform(key, acted.shape), axis=1)[:, :count]
+        rows = jnp.arange(batch)[:, None]
+        predicted_states, inputs, acted = (
+            x[rows, drawn] for x in (predicted_states, inputs, acted)
+        )
+
+    def flat(x: Array) -> jax.Array:
+        return jnp.reshape(x, (batch * count, *x.shape[2:]))
+
+    predicted = projection.predict(params, projection.project(params, flat(predicted_states)))
+    observed = projection.project(params, networks.representation(params, flat(inputs)))
+    distance = optax.cosine_distance(predicted, jax.lax.stop_gradient(observed), epsilon=1e-6)
+    return jnp.sum(acted * jnp.reshape(distance, (batch, count)), axis=1) / count
