@@ -2,7 +2,10 @@
 
 import difflib
 import importlib
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from mukoe.errors import UserError
@@ -72,11 +75,43 @@ def import_part(kind: str, name: str) -> Any:
       UserError: the module or the attribute cannot be imported.
     """
     module_name, _, attribute = name.partition(":")
+    module = import_module(module_name, f"{kind} {name!r}")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise UserError(f"cannot import {kind} {name!r}: {error}") from error
+        return getattr(module, attribute)
     except AttributeError as error:
         raise UserError(
             f"cannot import {kind} {name!r}: module {module_name} has no attribute {attribute!r}"
         ) from error
+
+
+def import_module(module: str, part: str) -> ModuleType:
+    """Returns a module of the user.
+
+    Args:
+      module: name of the module.
+      part: quoted name of the imported part for error messages.
+
+    Raises:
+      UserError: there is no such module, or its import fails; the message has the cause.
+    """
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # any error of the user's module
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module}.".startswith(f"{missing}."):
+            cause = f"{error}; install it, or put it beside the config file or on PYTHONPATH"
+        else:
+            cause = describe_error(error)
+        raise UserError(f"cannot import {part}: {cause}") from error
+
+
+def describe_error(error: Exception) -> str:
+    """Returns type, text and origin of an error in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(f.filename, f.lineno) for f in frames if "importlib" not in f.filename]
+    if isinstance(error, SyntaxError):
+        places, text = [(error.filename or "", error.lineno)], error.msg
+    else:
+        text = str(error)
+    place = f" ({Path(places[-1][0]).name} line {places[-1][1]})" if places else ""
+    return f"{type(error).__name__}: {' '.join(text.split())}{place}"

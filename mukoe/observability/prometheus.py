@@ -54,7 +54,8 @@ class Exporter:
             import prometheus_client
         except ImportError as error:
             raise UserError(
-                "a Prometheus port needs the extra 'metrics': pip install 'mukoe[metrics]'"
+                "a Prometheus port needs the extra 'metrics': pip install 'mukoe[metrics]' "
+                f"({error})"
             ) from error
         registry = prometheus_client.CollectorRegistry()
         registry.register(_Collector(prefix, read, labels))

@@ -1,12 +1,14 @@
 """Environment factory of registered Gymnasium environments."""
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 
+from mukoe.configuration.registry import describe_error, import_module
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
+from mukoe.environments.gymnasium.names import gymnasium_names, registering_module
+from mukoe.environments.similar_names import similar_names
 from mukoe.environments.sync_vector import vectorize
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
@@ -37,16 +39,37 @@ def make_gymnasium(
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
         return GymnasiumEnvironment(wrapper(environment), seed)
 
+    module, is_qualified, _ = name.rpartition(":")
+    if is_qualified:
+        import_module(module, f"Gymnasium environment {name!r}")
     try:
         make_environment(0, False).close()
-    except (gymnasium.error.UnregisteredEnv, ModuleNotFoundError) as error:
-        near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"Gymnasium reports: {error}"
-        raise UserError(f"there is no Gymnasium environment '{name}'; {hint}") from error
     except UserError:
         raise
+    except gymnasium.error.UnregisteredEnv as error:
+        raise UserError(_describe_unregistered(name, error)) from error
     except Exception as error:  # any error of the environment about its arguments
-        raise UserError(
-            f"Gymnasium environment '{name}' cannot be built: {type(error).__name__}: {error}"
-        ) from error
+        raise UserError(_describe_failure(name, error)) from error
     return vectorize(make_environment, name=f"Gymnasium {name}")
+
+
+def _describe_unregistered(name: str, error: gymnasium.error.UnregisteredEnv) -> str:
+    module = registering_module(name)
+    near = similar_names(name, gymnasium_names())
+    if module:
+        hint = f"the package {module} registers it as {module}:{name}"
+    elif near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        hint = f"Gymnasium reports: {error}"
+    return f"there is no Gymnasium environment '{name}'; {hint}"
+
+
+def _describe_failure(name: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        return (
+            f"Gymnasium environment '{name}' needs the package {package}, which is not installed: "
+            f"pip install {package}"
+        )
+    return f"Gymnasium environment '{name}' cannot be built: {describe_error(error)}"
