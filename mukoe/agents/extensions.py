@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mukoe.acting.rollouts import RolloutDeclaration
+from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig
 from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams
 
@@ -58,6 +59,18 @@ class ProfilesNetworks(Protocol):
 
 
 @runtime_checkable
+class Reanalyses(Protocol):
+    """Builder of an agent whose stored search statistics can be computed anew."""
+
+    @property
+    def reanalyse(self) -> ReanalyseConfig:
+        """Settings of the reanalysis."""
+
+    def make_reanalyse(self, networks: Any, environment_spec: EnvironmentSpec) -> Reanalyse:
+        """Makes the function that computes the search statistics of stored rows."""
+
+
+@runtime_checkable
 class EstimatesMemory(Protocol):
     """Builder that estimates the memory of its agent."""
 
@@ -73,6 +86,11 @@ class EstimatesMemory(Protocol):
           params: shapes and types of their parameters.
           environment_spec: spec of one environment.
         """
+
+
+def reanalyse_mode(builder: Any) -> str:
+    """Returns the mode of an agent's reanalysis; `none` for an agent without search."""
+    return builder.reanalyse.mode if isinstance(builder, Reanalyses) else "none"
 
 
 def rollout_of(builder: Any) -> RolloutDeclaration | None:

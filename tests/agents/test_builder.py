@@ -10,6 +10,7 @@ from mukoe.agents.extensions import (
     Inspectable,
     LearnsFromRollouts,
     ProfilesNetworks,
+    Reanalyses,
     rollout_of,
 )
 from mukoe.agents.muesli.config import MuesliConfig
@@ -17,7 +18,7 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 
-PLANNING = {EstimatesMemory, Inspectable, ProfilesNetworks}
+PLANNING = {EstimatesMemory, Inspectable, ProfilesNetworks, Reanalyses}
 ON_POLICY = {EstimatesMemory, FollowsNumUpdates, LearnsFromRollouts}
 PROTOCOLS = PLANNING | ON_POLICY
 

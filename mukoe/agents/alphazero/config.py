@@ -15,6 +15,7 @@ from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES, check_fully_observed
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
@@ -60,6 +61,7 @@ class AlphaZeroConfig(Validated):
     loss: AlphaZeroLossConfig = AlphaZeroLossConfig()
     replay: PlanningReplayConfig = PlanningReplayConfig(sampler="uniform")
     optimizer: OptimizerConfig = OptimizerConfig()
+    reanalyse: ReanalyseConfig = ReanalyseConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,8 +10,10 @@ from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import MemoryUse, NetworkCalls
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
+from mukoe.agents.planning.reanalyse import make_reanalyse
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.learning.optimizers import make_optimizer
+from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig
 from mukoe.networks.history import input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
@@ -66,6 +68,15 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             return None
         model = self.make_model(networks, environment_spec)
         return make_network_calls(model, environment_spec, self._config)
+
+    @property
+    def reanalyse(self) -> ReanalyseConfig:
+        """Settings of the reanalysis."""
+        return self._config.reanalyse
+
+    def make_reanalyse(self, networks: Networks, environment_spec: EnvironmentSpec) -> Reanalyse:
+        """Makes the function that computes the search statistics of stored rows."""
+        return make_reanalyse(networks, self.make_model(networks, environment_spec), self._config)
 
     def memory_use(
         self, networks: Networks, params: Params, environment_spec: EnvironmentSpec

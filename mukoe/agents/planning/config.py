@@ -17,8 +17,10 @@ from mukoe.configuration.bounds import (
     UnrolledCount,
 )
 from mukoe.configuration.fields import Validated
+from mukoe.errors import UserError
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.learning.returns import RETURN_ESTIMATORS, n_step_states
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
@@ -150,6 +152,8 @@ class PlanningConfig(Protocol):
     @property
     def target_update(self) -> TargetUpdateConfig: ...
     @property
+    def reanalyse(self) -> ReanalyseConfig: ...
+    @property
     def num_target_bins(self) -> int:
         """Number of bins of one state's categorical targets."""
 
@@ -169,6 +173,16 @@ class LearnedModelConfig(Validated):
     replay: PlanningReplayConfig = PlanningReplayConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     target_update: TargetUpdateConfig = TargetUpdateConfig()
+    reanalyse: ReanalyseConfig = ReanalyseConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        renews_values_only = self.reanalyse.mode != "none" and self.reanalyse.search == "values"
+        if renews_values_only and self.loss.bootstrap == "target":
+            raise UserError(
+                "reanalyse.search=values renews the stored values, which loss.bootstrap=target "
+                "does not read: set loss.bootstrap=search, or reanalyse.search=full"
+            )
 
     @property
     def targets(self) -> TargetSettings:

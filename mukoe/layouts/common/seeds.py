@@ -20,6 +20,7 @@ class SeededPart(enum.IntEnum):
     EVALUATOR = 2
     REPLAY = 3
     INFERENCE = 4
+    REANALYSIS = 5
 
 
 def random_seed(

@@ -9,6 +9,7 @@ import numpy as np
 
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
+from mukoe.layouts.common.reanalysis import check_reanalysis
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.placement import InferencePlacement, inference_placement
 from mukoe.system import check_fits, has_accelerator
@@ -57,9 +58,10 @@ def make_graph(
       memory_of: memory of the machines of a group; None if all nodes run on this machine.
 
     Raises:
-      UserError: the environment cannot be made, the agent does not fit it, memory does not
-        suffice, or the placement does not suit the policy.
+      UserError: the environment cannot be made, the agent does not fit it or the layout, memory
+        does not suffice, or the placement does not suit the policy.
     """
+    check_reanalysis(experiment)
     spec = check_experiment(experiment)
     inference = inference_placement(experiment.distributed, has_accelerator())
     replay_bytes = _check_memory(experiment, spec, inference, memory_of)

@@ -27,6 +27,7 @@ from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
+from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
 from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
@@ -106,6 +107,9 @@ def make_run(
     checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
     restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
     counter.set_counts(**restored.counts)
+    reanalyser = make_replay_reanalyser(experiment, environment_spec, networks, replay, learner)
+    if reanalyser is not None:
+        reanalyser.restore(unpack(restored.state, "reanalyser"))
 
     # Environments and actor.
     variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
@@ -138,6 +142,7 @@ def make_run(
             acting=acting.state(),
             evaluator=evaluator.state(),
             log=logger.state(),
+            reanalyser=reanalyser.state() if reanalyser else {},
         )
 
     save_run_state = None
@@ -156,6 +161,7 @@ def make_run(
         counter=counter,
         replay=replay,
         learner=learner,
+        reanalyser=reanalyser,
         acting=acting,
         evaluator=evaluator,
         logger=logger,
@@ -172,6 +178,7 @@ class LocalRun:
     counter: counts and newest reports.
     replay: replay of the actor's rows.
     learner: learner, which makes the updates that replay allows after each step.
+    reanalyser: reanalyser of the replay, which rewrites rows after each update; None for none.
     acting: environments, actor and their loop.
     evaluator: evaluator of the newest parameters.
     logger: logs of actor and learner.
@@ -184,6 +191,7 @@ class LocalRun:
     counter: Counter
     replay: InProcessReplay
     learner: Learner
+    reanalyser: ReplayReanalyser | None
     acting: ActingParts
     evaluator: Evaluator
     logger: RunLogger
@@ -214,6 +222,8 @@ class LocalRun:
         metrics: Mapping[str, Any] = {}
         while self.replay.can_sample():
             metrics = self.learner.step()
+            if self.reanalyser is not None:
+                metrics = {**metrics, **self.reanalyser.step()}
         counts = self.counter.get_counts()
         self.logger.add(counts, episodes, metrics)
         if period_reached(settings.log_period, counts["actor_steps"], added):

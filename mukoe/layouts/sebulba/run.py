@@ -28,10 +28,11 @@ from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
+from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
 from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
-from mukoe.layouts.common.run_state import NamedArrays, pack
+from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.common.shutdown import collected_signals, print_summary, step_limit_reached
 from mukoe.layouts.sebulba.actor_thread import ActorMetrics, RolloutExchange, act
@@ -114,6 +115,7 @@ def make_run(
         make_learner, experiment, environment_spec, networks, counter=counter
     )
     replay: InProcessReplay | None = None
+    reanalyser: ReplayReanalyser | None = None
     adders: Sequence[Adder] = ()
     if rollout_of(builder) is not None:
         rollouts = RolloutDataset(exchange, len(config.learner_devices))
@@ -123,7 +125,8 @@ def make_run(
         replay = make_replay(experiment, environment_spec, policy, num_envs)
         adders = [replay.make_adder() for _ in range(num_envs)]
         learner = make_run_learner(replay.make_dataset(), replay=replay)
-        updates = ReplayUpdates(learner, exchange, replay, adders, threads.stopped)
+        reanalyser = make_replay_reanalyser(experiment, environment_spec, networks, replay, learner)
+        updates = ReplayUpdates(learner, exchange, replay, adders, threads.stopped, reanalyser)
     learner.use_devices(learner_devices(config))
 
     # Checkpoint to resume from; its episodes are not continued.
@@ -132,6 +135,8 @@ def make_run(
     counter.set_counts(**restored.counts)
     for adder in adders:
         adder.reset()
+    if reanalyser is not None:
+        reanalyser.restore(unpack(restored.state, "reanalyser"))
 
     # Actors.
     environments, collectors = make_collectors(experiment, policy, devices, restored.counts)
@@ -157,7 +162,11 @@ def make_run(
     # Checkpoints.
     def run_state() -> NamedArrays:
         assert replay is not None
-        return pack(replay=replay.state_dict(), learner=learner.save_unsent())
+        return pack(
+            replay=replay.state_dict(),
+            learner=learner.save_unsent(),
+            reanalyser=reanalyser.state() if reanalyser else {},
+        )
 
     save_run_state = None
     if replay is not None:

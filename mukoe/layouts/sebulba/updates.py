@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.acting.rollouts import Rollout
+from mukoe.layouts.common.reanalysis import ReplayReanalyser
 from mukoe.layouts.sebulba.actor_thread import RolloutExchange
 from mukoe.learning.learner import Learner
 from mukoe.replay.handle import Adder
@@ -94,6 +95,7 @@ class ReplayUpdates:
         replay: InProcessReplay,
         adders: Sequence[Adder],
         stopped: threading.Event,
+        reanalyser: ReplayReanalyser | None = None,
     ):
         """Builds the updates.
 
@@ -103,12 +105,14 @@ class ReplayUpdates:
           replay: replay.
           adders: adders of the replay, one per environment of all threads.
           stopped: event that ends the updates of a round early.
+          reanalyser: reanalyser of `replay`, which rewrites rows after each update; None for none.
         """
         self._learner = learner
         self._exchange = exchange
         self._replay = replay
         self._adders = adders
         self._stopped = stopped
+        self._reanalyser = reanalyser
 
     def learn(self, round_index: int) -> Round:
         """Waits for the rollouts of a round, and learns."""
@@ -119,6 +123,8 @@ class ReplayUpdates:
         metrics: Mapping[str, Any] = {}
         while self._replay.can_sample() and not self._stopped.is_set():
             metrics = self._learner.step()
+            if self._reanalyser is not None:
+                metrics = {**metrics, **self._reanalyser.step()}
         return Round(rollouts, metrics)
 
 

@@ -15,6 +15,7 @@ import collections
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
+import jax
 import numpy as np
 
 from mukoe import system as memory
@@ -25,8 +26,9 @@ from mukoe.replay.in_process.adder import InProcessAdder
 from mukoe.replay.in_process.generator_state import generator_state, set_generator_state
 from mukoe.replay.in_process.required_memory import bytes_required, pool_rows
 from mukoe.replay.in_process.row_pool import PADDING, RowPool
+from mukoe.replay.in_process.stretch import Stretch, stretch_windows
 from mukoe.replay.in_process.sum_tree import SumTree
-from mukoe.types import Row, Sample
+from mukoe.types import Nest, Row, Sample
 
 
 class ReplayTimeoutError(TimeoutError):
@@ -248,6 +250,38 @@ class InProcessReplay:
                 adder.set_state(self._restored_streams.pop(stream))
             self._adders.append(adder)
             return adder
+
+    def stretch(self, first: int, size: int) -> Stretch:
+        """Returns the rows of the items from key `first` on, to rewrite their extras.
+
+        Args:
+          first: key of the first item; the oldest item follows the newest one.
+          size: number of rows `N`, at least 2; padding fills up a stretch that ends with the
+            newest item.
+        """
+        with self._lock:
+            first = first if self._oldest <= first < self._inserted else self._oldest
+            keys = np.arange(first, min(first + size, self._inserted))
+            item_rows, history = (
+                self._item_rows[keys % self.declaration.capacity],
+                self.declaration.history,
+            )
+            is_final = self._pool.is_final(item_rows[:, history + 1])
+            items, slots = stretch_windows(item_rows, history, is_final, size)
+            rows = self._pool.gather(slots)
+        next_key = int(first + items.max() + 1)
+        return Stretch(np.where(items < 0, -1, first + items), slots[:, -1], rows, next_key)
+
+    def rewrite(self, stretch: Stretch, extras: Mapping[str, Nest]) -> None:
+        """Writes extras `[N, ...]` of a stretch; skips padding and rows of removed items.
+
+        Raises:
+          ValueError: if the shape of a value differs from its spec.
+        """
+        with self._lock:
+            kept = stretch.keys >= self._oldest
+            values = jax.tree.map(lambda array: np.asarray(array)[kept], dict(extras))
+            self._pool.write_extras(stretch.slots[kept], values)
 
     def make_room(self) -> None:
         """Removes the oldest items until the pool has a free row."""

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from mukoe.errors import UserError
-from mukoe.types import Row
+from mukoe.types import Nest, Row
 
 PADDING = 0
 """The slot of the padding row: zeros, never freed."""
@@ -84,6 +84,29 @@ class RowPool:
         parts += [slots] * (len(self._leaves) - len(parts))
         rows = [leaf[part] for leaf, part in zip(self._leaves, parts, strict=True)]
         return jax.tree.unflatten(self._treedef, rows)
+
+    def is_final(self, slots: np.ndarray) -> np.ndarray:
+        """Returns whether rows are final observations of episodes, with the shape of `slots`."""
+        mask = jax.tree.unflatten(self._treedef, self._leaves).mask
+        return (slots != PADDING) & (mask[slots] == 0)
+
+    def write_extras(self, slots: np.ndarray, extras: Mapping[str, Nest]) -> None:
+        """Writes extras `[N, ...]` of the rows in `slots` `[N]`; all else stays.
+
+        Raises:
+          ValueError: if the shape of a value differs from its spec.
+        """
+        stored = jax.tree.unflatten(self._treedef, self._leaves).extras
+
+        def write(leaf: np.ndarray, values: np.ndarray) -> None:
+            if np.shape(values) != (len(slots), *leaf.shape[1:]):
+                raise ValueError(
+                    f"replay: extras of shape {np.shape(values)}, expected "
+                    f"{(len(slots), *leaf.shape[1:])}"
+                )
+            leaf[slots] = values
+
+        jax.tree.map(write, {name: stored[name] for name in extras}, dict(extras))
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Returns copies of all allocated rows and of the list of free slots."""

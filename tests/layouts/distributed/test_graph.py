@@ -13,6 +13,7 @@ from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.layouts.distributed.graph import MachineMemory, make_graph
+from mukoe.learning.reanalysis import ReanalyseConfig
 from tests.configuration.fuzzed import HUGE
 
 HUGE_REPLAY = MuZeroConfig(replay=PlanningReplayConfig(capacity=100_000_000))
@@ -84,6 +85,12 @@ def test_machines_elsewhere_have_memory_of_their_own(monkeypatch):
     make_graph(experiment, lambda group: 1 << 30)
     with pytest.raises(UserError, match="replay of 100000 items needs"):
         make_graph(experiment, lambda group: 1 << (20 if group == "replay" else 30))
+
+
+def test_items_of_a_replay_service_cannot_be_rewritten():
+    rewriting = MuZeroConfig(reanalyse=ReanalyseConfig(mode="replay"))
+    with pytest.raises(UserError, match="reanalyse.mode=replay .* cannot be changed: train with"):
+        make(lambda _: MuZeroBuilder(rewriting))
 
 
 def test_unknown_memory_is_not_checked(monkeypatch):

@@ -13,7 +13,8 @@ from dm_env import specs
 from mukoe.environments.sync_vector import vectorize
 from mukoe.layouts import local
 from mukoe.learning.checkpoint import Checkpointer
-from tests.layouts.finished import logged
+from mukoe.learning.reanalysis import ReanalyseConfig
+from tests.layouts.finished import logged, rows_of
 from tests.layouts.tiny import tiny
 from tests.layouts.tiny import train as train_config
 
@@ -98,6 +99,49 @@ def test_a_resumed_run_equals_the_uninterrupted_one(uninterrupted, tmp_path, ste
     interrupt(workdir, steps)
     train(workdir, resume=True)
     assert_same_run(workdir, uninterrupted)
+
+
+def test_with_reanalysis_a_resumed_run_equals_the_uninterrupted_one(tmp_path):
+    config = longer(evaluation_period=0)
+    reanalyse = ReanalyseConfig(mode="replay", rows_per_update=16)
+    agent = dataclasses.replace(config.agent, reanalyse=reanalyse)
+    experiment = dataclasses.replace(config, agent=agent).make_experiment()
+    spec = local.check(experiment)
+    (tmp_path / "run").mkdir()
+    run = local.make_run(experiment, spec, tmp_path / "run")
+    advance(run, 80)
+    run.checkpoints.save()
+    run.checkpointer.wait()
+    shutil.copytree(tmp_path / "run", tmp_path / "resumed")
+    resumed = local.make_run(experiment, spec, tmp_path / "resumed", resume=True)
+    for each in (run, resumed):
+        advance(each, 120)
+    next_key, rewritten = run.reanalyser.state()["position"].tolist()
+    assert 0 < next_key <= run.replay.inserted
+    # A step rewrites 15 or 16 rows, or the rest of a pass.
+    assert 10 * run.learner.steps < rewritten <= 16 * run.learner.steps
+    states = [
+        (
+            each.replay.state_dict(),
+            each.learner.save(),
+            each.reanalyser.state(),
+            each.acting.state(),
+        )
+        for each in (run, resumed)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *states)
+    for each in (run, resumed):
+        each.write_logs()
+        each.close()
+    last = rows_of(tmp_path / "resumed", "learner")[-1]
+    assert last == rows_of(tmp_path / "run", "learner")[-1]
+    assert float(last["reanalysed_per_step"]) > 1
+    assert float(last["reanalyse_policy_kl"]) > 0 < float(last["reanalyse_value_change"])
+
+
+def advance(run, steps):
+    while run.counter.get_counts().get("actor_steps", 0) < steps:
+        run.step()
 
 
 def test_after_a_kill_the_run_goes_back_to_its_checkpoint_and_is_the_same(uninterrupted, tmp_path):

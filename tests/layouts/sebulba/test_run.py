@@ -17,6 +17,7 @@ from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.layouts.common.experiment import SebulbaConfig
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.learning.reanalysis import ReanalyseConfig
 from tests.layouts.finished import LABELS, assert_same_state, rows_of
 from tests.layouts.sebulba.corridor import (
     MUESLI,
@@ -61,6 +62,20 @@ def test_the_staleness_is_what_the_config_says(tmp_path, staleness):
     for row in rows:
         expected = min(staleness, int(row["learner_steps"]) - 1)
         assert float(row["staleness"]) == expected
+
+
+def test_replay_is_rewritten_after_each_update(tmp_path):
+    reanalyse = ReanalyseConfig(mode="replay", rows_per_update=8, search="values")
+    for name in "ab":
+        agent = dataclasses.replace(MUZERO, reanalyse=reanalyse)
+        train(tmp_path / name, agent=agent, staleness=0, threads=1)
+    assert_same_run(tmp_path / "a", tmp_path / "b", logs=("learner",))
+    last = rows_of(tmp_path / "a", "learner")[-1]
+    updates, steps = int(last["learner_steps"]), int(last["actor_steps"])
+    assert (
+        7 * updates / (steps + 12) < float(last["reanalysed_per_step"]) <= 8 * updates / steps * 1.2
+    )
+    assert float(last["reanalyse_value_change"]) > 0
 
 
 def test_in_turns_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path):

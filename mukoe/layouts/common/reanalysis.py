@@ -1,0 +1,147 @@
+"""Reanalysis of the replay of a run of one process."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import chex
+import jax
+import numpy as np
+
+from mukoe.agents.extensions import Reanalyses, reanalyse_mode
+from mukoe.errors import UserError
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.run_state import NamedArrays
+from mukoe.layouts.common.seeds import SeededPart, random_seed
+from mukoe.learning.learner import Learner
+from mukoe.learning.reanalysis import Reanalyse, change_metrics
+from mukoe.observability.timings import Timings, time_columns
+from mukoe.replay.in_process import InProcessReplay
+from mukoe.types import Array, EnvironmentSpec, PolicyParams, Row
+
+
+def make_replay_reanalyser(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    networks: Any,
+    replay: InProcessReplay,
+    learner: Learner,
+) -> "ReplayReanalyser | None":
+    """Builds the reanalyser of a run; None if the agent's replay is not rewritten.
+
+    Args:
+      experiment: agent, environment and settings.
+      environment_spec: spec of one environment.
+      networks: networks of the agent's builder.
+      replay: replay to rewrite.
+      learner: source of the newest parameters.
+    """
+    builder = experiment.builder
+    if reanalyse_mode(builder) != "replay":
+        return None
+    assert isinstance(builder, Reanalyses)
+    seed = random_seed(experiment.run, {}, SeededPart.REANALYSIS)
+    return ReplayReanalyser(
+        builder.make_reanalyse(networks, environment_spec),
+        replay,
+        learner,
+        jax.random.PRNGKey(seed),
+        builder.reanalyse.rows_per_update,
+    )
+
+
+class ReplayReanalyser:
+    """Rewrites the search statistics in replay with the newest parameters, oldest first.
+
+    A pass goes from the oldest item to the newest one, and then starts again.
+    """
+
+    def __init__(
+        self,
+        reanalyse: Reanalyse,
+        replay: InProcessReplay,
+        learner: Learner,
+        random_key: chex.PRNGKey,
+        rows_per_update: int,
+    ):
+        """Builds the reanalyser; nothing is compiled before the first step.
+
+        Args:
+          reanalyse: function of the new statistics.
+          replay: replay to rewrite.
+          learner: source of the parameters, on whose devices the statistics are computed.
+          random_key: key of the searches; update `i` uses `fold_in(key, i)`.
+          rows_per_update: number of rows of a step.
+        """
+        self._replay = replay
+        self._learner = learner
+        self._key = random_key
+        self._rows = rows_per_update
+        self._next_key = 0
+        self._rewritten = 0
+        self._timings = Timings()
+        self._has_stepped = False
+
+        def compute(
+            params: PolicyParams, key: chex.PRNGKey, windows: Row
+        ) -> tuple[Mapping[str, Array], dict[str, Array]]:
+            key = jax.random.fold_in(key, params.learner_steps)
+            statistics = reanalyse(params, key, windows)
+            return statistics, change_metrics(windows, statistics)
+
+        self._compute = jax.jit(compute)
+
+    def step(self) -> dict[str, Any]:
+        """Rewrites the next rows, after an update; returns metrics.
+
+        Returns:
+          The change of the statistics, `reanalysed_per_step`, the rewritten rows per stored step,
+          and `time_reanalysis`, the share of the time since the first step.
+        """
+        params = jax.block_until_ready(self._learner.device_variables())
+        self._timings.lap("learning")
+        sharding = self._learner.batch_sharding
+        stretch = self._replay.stretch(self._next_key, self._rows)
+        padding = -self._rows % sharding.mesh.size
+        windows = jax.tree.map(lambda rows: _pad(rows, padding), stretch.rows)
+        statistics, metrics = self._compute(params, self._key, jax.device_put(windows, sharding))
+        self._replay.rewrite(
+            stretch, jax.tree.map(lambda x: np.asarray(x)[: self._rows], statistics)
+        )
+        if not self._has_stepped:
+            self._timings, self._has_stepped = Timings(), True  # The first step compiles.
+        self._next_key = stretch.next_key
+        self._rewritten += stretch.num_rows
+        self._timings.lap("reanalysis")
+        share = self._timings.shares()["reanalysis"]
+        return {
+            **metrics,
+            "reanalysed_per_step": self._rewritten / self._replay.inserted,
+            **time_columns({"reanalysis": share}),
+        }
+
+    def state(self) -> NamedArrays:
+        """Returns the position in the pass and the number of rewritten rows."""
+        return {"position": np.array([self._next_key, self._rewritten], np.int64)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restores a `state`; an empty one starts a pass."""
+        if state:
+            self._next_key, self._rewritten = state["position"].tolist()
+
+
+def check_reanalysis(experiment: ExperimentConfig) -> None:
+    """Checks that the replay of a program graph is not to be rewritten.
+
+    Raises:
+      UserError: `agent.reanalyse.mode` is 'replay'.
+    """
+    if reanalyse_mode(experiment.builder) == "replay":
+        raise UserError(
+            "agent.reanalyse.mode=replay rewrites the replay of a process, and the items of a "
+            "replay service cannot be changed: train with --layout=local or --layout=sebulba"
+        )
+
+
+def _pad(rows: Array, padding: int) -> Array:
+    """Appends rows of zeros."""
+    return np.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1)) if padding else rows

@@ -1,0 +1,69 @@
+"""Reanalysis: stored search statistics are replaced with those of newer parameters.
+
+MuZero Reanalyse (Schrittwieser et al. 2020, arXiv:1911.08265, appendix H; 2021,
+arXiv:2104.06294). Observations, actions and rewards stay as they were stored.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import chex
+import jax.numpy as jnp
+from msgspec import Meta
+
+from mukoe.configuration.bounds import LARGEST_COUNT
+from mukoe.configuration.fields import Validated
+from mukoe.learning.masking import masked_mean
+from mukoe.types import Array, PolicyParams, Row
+
+# Smallest stored probability in a KL divergence, since visit counts may be 0.
+_SMALLEST_PROBABILITY = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class ReanalyseConfig(Validated):
+    """Reanalysis of stored rows with newer parameters."""
+
+    # 'none', or 'replay': after each update the statistics of the next rows in replay, oldest
+    # first, are rewritten with the newest parameters (ReZero, arXiv:2404.16364). Not for a program
+    # graph, because the items of Reverb are immutable.
+    mode: Literal["none", "replay"] = "none"
+    # Mode 'replay': rows per update, a final observation included. A pass over replay takes
+    # capacity / rows_per_update updates.
+    rows_per_update: Annotated[int, Meta(ge=2, le=LARGEST_COUNT)] = 64
+    # 'full': policy and value of a search, with its exploration noise. 'values': values of the
+    # network, without a tree; stored policies stay.
+    search: Literal["full", "values"] = "full"
+
+
+Reanalyse = Callable[[PolicyParams, chex.PRNGKey, Row], Mapping[str, Array]]
+"""`(params, key, windows) -> statistics`.
+
+Windows are rows `[N, F, ...]`, each behind the `F - 1` rows of its history; statistics are the new
+extras `[N, ...]` of the rows, by name.
+"""
+
+
+def change_metrics(windows: Row, statistics: Mapping[str, Array]) -> dict[str, Array]:
+    """Compares new statistics with the stored ones.
+
+    Args:
+      windows: windows `[N, F, ...]` of stored rows; padding and final observations do not count.
+      statistics: new statistics `[N, ...]`.
+
+    Returns:
+      `reanalyse_value_change`, the mean absolute change of the value; with new policies
+      `reanalyse_policy_kl`, the mean KL divergence (nats) of the new policy from the stored one.
+    """
+    acted = windows.mask[:, -1]
+    stored = {name: windows.extras[name][:, -1] for name in statistics}
+    change = jnp.abs(statistics["search_value"] - stored["search_value"])
+    metrics = {"reanalyse_value_change": masked_mean(change, acted)}
+    if "search_policy" in statistics:
+        new = statistics["search_policy"]
+        ratio = jnp.log(jnp.maximum(new, _SMALLEST_PROBABILITY)) - jnp.log(
+            jnp.maximum(stored["search_policy"], _SMALLEST_PROBABILITY)
+        )
+        metrics["reanalyse_policy_kl"] = masked_mean(jnp.sum(new * ratio, axis=-1), acted)
+    return metrics
