@@ -4,6 +4,7 @@ mukoe watch --workdir=runs/cartpole --video=cartpole.mp4
 """
 
 import itertools
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +13,7 @@ from absl import flags
 
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
+from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
@@ -32,7 +34,14 @@ STEP = flags.DEFINE_integer(
 SIMULATIONS = flags.DEFINE_integer(
     "simulations", None, "Simulations per decision instead of the run's value."
 )
-SEED = flags.DEFINE_integer("seed", 0, "Seed of the episodes.", 0, LARGEST_SEED)
+SEED = flags.DEFINE_integer(
+    "seed",
+    None,
+    "Seed of the episodes, by default 0. Games of --play have successive seeds from this one, by "
+    "default from a random one.",
+    0,
+    LARGEST_SEED,
+)
 EPISODES = flags.DEFINE_integer("episodes", 1, "Number of episodes.", lower_bound=1)
 MAX_STEPS = flags.DEFINE_integer(
     "max_steps", 2_000, "Maximum number of steps of an episode.", lower_bound=1
@@ -54,7 +63,21 @@ TREE_NODES = flags.DEFINE_integer(
 PLAY = flags.DEFINE_enum(
     "play", None, ["terminal", "browser"], "Play a board game against the agent."
 )
-SEAT = flags.DEFINE_integer("seat", 0, "Seat of the user: 0 moves first, 1 second.", 0, 1)
+SEAT = flags.DEFINE_integer(
+    "seat",
+    None,
+    "Seat of the user: 0 moves first, 1 second. By default, the user is asked in the terminal and "
+    "moves first in the first game of the browser.",
+    0,
+    1,
+)
+OPENING_MOVES = flags.DEFINE_integer(
+    "opening_moves",
+    0,
+    "Random moves of each side at the start of a game of --play or --self_play.",
+    0,
+    MAX_OPENING_MOVES,
+)
 PORT = flags.DEFINE_integer(
     "port", 8000, "Port of the page of --play=browser; 0 for a free port.", 0, 65535
 )
@@ -69,6 +92,8 @@ def main() -> int:
     asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
+    if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
+        raise UserError("--opening_moves needs --self_play or --play")
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
@@ -115,11 +140,17 @@ def _title(run: "StoredRun") -> str:
     return f"{name}, learner step {int(run.params.learner_steps)}"
 
 
-def _environment(run: "StoredRun", evaluation: bool, drawn: bool = False) -> "VectorEnvironment":
+def _environment(run: "StoredRun", drawn: bool = False) -> "VectorEnvironment":
+    from mukoe.types import plays_in_turns
+
     config: Any = run.config.environment
+    if SELF_PLAY.value and not plays_in_turns(run.environment_spec):
+        raise UserError("--self_play needs a run of a two-player game")
     if drawn and hasattr(config, "with_rendering"):
         config = config.with_rendering()
-    return config.make_factory()(SEED.value, 1, evaluation)
+    if SELF_PLAY.value and hasattr(config, "without_openings"):
+        config = config.without_openings()
+    return config.make_factory()(SEED.value or 0, 1, not SELF_PLAY.value)
 
 
 def _episodes(
@@ -128,15 +159,16 @@ def _episodes(
     from mukoe.viewing.episodes import play_episode
 
     for episode in range(count):
-        seed = SEED.value if episode == 0 else None
-        yield from play_episode(agent, environment, episode, MAX_STEPS.value, seed)
+        seed = (SEED.value or 0) if episode == 0 else None
+        opening_moves = 2 * OPENING_MOVES.value
+        yield from play_episode(agent, environment, episode, MAX_STEPS.value, seed, opening_moves)
 
 
 def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.board import action_names
     from mukoe.viewing.terminal import print_episode
 
-    environment = _environment(run, evaluation=not SELF_PLAY.value)
+    environment = _environment(run)
     names = action_names(environment, _game_of(run))
     print_episode(_episodes(agent, environment, EPISODES.value), environment, names)
     return 0
@@ -148,7 +180,7 @@ def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.panel import Panel
     from mukoe.viewing.video import write_video
 
-    environment = _environment(run, evaluation=not SELF_PLAY.value, drawn=True)
+    environment = _environment(run, drawn=True)
     game = _game_of(run)
     panel = Panel(action_names(environment, game), _title(run))
     steps = _episodes(agent, environment, EPISODES.value)
@@ -166,7 +198,7 @@ def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.board import action_names
     from mukoe.viewing.tree_svg import draw_tree
 
-    environment = _environment(run, evaluation=not SELF_PLAY.value)
+    environment = _environment(run)
     steps = _episodes(agent, environment, 1)
     step = next(itertools.islice(steps, TREE_STEP.value, None), None)
     if step is None or step.decision is None:
@@ -186,19 +218,26 @@ def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
     board = find_board(run.environment_spec, _game_of(run))
     if board is None:
         raise UserError("--play needs a run of a two-player board game")
+    environment: Any = run.config.environment
+    factory = environment.without_openings().make_factory()
+    seeds = itertools.count(secrets.randbelow(10**6) if SEED.value is None else SEED.value)
 
     def new_game(seat: int) -> "BoardGame":
-        return BoardGame(agent, _environment(run, evaluation=False), board, seat)
+        seed = next(seeds) % (LARGEST_SEED + 1)
+        moves = 2 * OPENING_MOVES.value
+        return BoardGame(agent, factory(seed, 1, False), board, seat, seed, moves)
 
     if PLAY.value == "terminal":
-        from mukoe.viewing.terminal import play_in_terminal
+        from mukoe.viewing.terminal import choose_seat, play_in_terminal
 
-        play_in_terminal(new_game(SEAT.value))
+        seat = choose_seat() if SEAT.value is None else SEAT.value
+        if seat is not None:
+            play_in_terminal(new_game(seat))
         return 0
 
     from mukoe.viewing.browser import GameServer
 
-    server = GameServer(new_game, SEAT.value, PORT.value)
+    server = GameServer(new_game, SEAT.value or 0, PORT.value)
     print(f"open {server.url} (Ctrl-C ends)", flush=True)
     try:
         server.serve()

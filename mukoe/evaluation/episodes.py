@@ -16,8 +16,8 @@ from mukoe.configuration.fields import Validated
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
 from mukoe.environments.pgx.environment import MatchEnvironment
+from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.environments.pgx.match import match
-from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (

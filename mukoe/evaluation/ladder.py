@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import NonNegativeInt, PositiveInt, Seed
 from mukoe.configuration.fields import Validated
-from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
+from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.environments.pgx.opponents import OPPONENTS
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mukoe.environments.vector import VectorEnvironment
+from mukoe.environments.pgx.environment import SelfPlayEnvironment
 from mukoe.errors import UserError
 from mukoe.viewing.board import Board
 from mukoe.viewing.episodes import apply_action
@@ -15,6 +15,8 @@ class BoardGame:
     board: board of the game.
     seat: seat of the user; seat 0 moves first.
     seat_to_move: seat of the player to move.
+    seed: seed of the game.
+    opening_moves: number of random moves at the start of `moves`.
     moves: moves so far as pairs `(seat, action)`.
     over: True at the end of the game.
     score: 1 for a win of the user, -1 for a loss, 0 for a draw or an unfinished game.
@@ -23,29 +25,42 @@ class BoardGame:
     """
 
     def __init__(
-        self, agent: InspectedAgent, environment: VectorEnvironment, board: Board, seat: int
+        self,
+        agent: InspectedAgent,
+        environment: SelfPlayEnvironment,
+        board: Board,
+        seat: int,
+        seed: int,
+        opening_moves: int = 0,
     ):
         """Starts a game; the agent does not move yet, even if it moves first.
 
         Args:
           agent: agent of the other seat.
-          environment: self-play vector of one environment.
+          environment: self-play vector of one environment, without random openings.
           board: board of the game.
           seat: seat of the user, 0 or 1.
+          seed: seed of the agent's random choices.
+          opening_moves: number of random moves of both players before the first own move.
 
         Raises:
           UserError: the seat is neither 0 nor 1.
         """
         if seat not in (0, 1):
             raise UserError(f"the seat must be 0 (moves first) or 1, not {seat!r}")
-        self.board, self.seat = board, seat
+        self.board, self.seat, self.seed = board, seat, seed
         self._agent, self._environment = agent.fresh_copy(), environment
+        self._agent.start(seed)
         self._timestep = environment.reset()
         self.seat_to_move = 0
         self.moves: list[tuple[int, int]] = []
         self.over = False
         self.score = 0.0
         self.agent_decision: Decision | None = None
+        opening = environment.draw_opening(opening_moves)
+        self.opening_moves = len(opening)
+        for action in opening:
+            self._apply(action)
         self.decision: Decision | None = self._agent.decide(self._timestep.observation)
 
     @property
@@ -100,12 +115,15 @@ class BoardGame:
         self._move(decision.action)
         return decision
 
+    def _apply(self, action: int) -> None:
+        self._timestep = apply_action(self._agent, self._environment, self._timestep, action)
+        self.moves.append((self.seat_to_move, action))
+        self.seat_to_move = 1 - self.seat_to_move
+
     def _move(self, action: int) -> None:
         mover = self.seat_to_move
-        self._timestep = apply_action(self._agent, self._environment, self._timestep, action)
-        self.moves.append((mover, action))
+        self._apply(action)
         self.over = bool(self._timestep.last()[0])
-        self.seat_to_move = 1 - mover
         if self.over:
             reward = float(self._timestep.reward[0])
             self.score = reward if mover == self.seat else -reward

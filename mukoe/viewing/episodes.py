@@ -7,6 +7,7 @@ from typing import NamedTuple
 import dm_env
 import numpy as np
 
+from mukoe.environments.pgx.environment import SelfPlayEnvironment
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.types import Array
@@ -45,6 +46,7 @@ def play_episode(
     episode: int,
     max_steps: int | None,
     seed: int | None = None,
+    opening_moves: int = 0,
 ) -> Iterator[EpisodeStep]:
     """Plays an episode and yields each step while the environment can be rendered.
 
@@ -54,19 +56,35 @@ def play_episode(
       episode: index of the episode.
       max_steps: maximum number of agent steps; None for a full episode.
       seed: seed of the agent's random choices; None continues those of the previous episode.
+      opening_moves: number of random moves of both players at the start of a game of self-play,
+        yielded as decisions without a value.
     """
     timestep = environment.reset()
     agent.start(seed)
+    opening = _draw_opening(environment, opening_moves)
     score, side = 0.0, 1
     for index in itertools.count():
         ended = bool(timestep.last()[0]) or index == max_steps
-        decision = None if ended else agent.decide(timestep.observation)
+        if ended:
+            decision = None
+        elif index < len(opening):
+            decision = Decision(opening[index], None, None, None)
+        else:
+            decision = agent.decide(timestep.observation)
         yield EpisodeStep(episode, index, decision, float(timestep.reward[0]), score, side)
         if decision is None:
             return
         timestep = apply_action(agent, environment, timestep, decision.action)
         score += side * float(timestep.reward[0])
         side = -side if timestep.discount[0] < 0 else side
+
+
+def _draw_opening(environment: VectorEnvironment, moves: int) -> list[int]:
+    if not moves:
+        return []
+    if not isinstance(environment, SelfPlayEnvironment):
+        raise UserError("an opening needs self-play in a two-player game")
+    return environment.draw_opening(moves)
 
 
 def apply_action(

@@ -12,10 +12,11 @@ from mukoe.viewing.inspected_agent import Decision
 def describe_game(name: str, game: BoardGame) -> dict[str, Any]:
     """Returns a game as a dict of the types of JSON.
 
-    `stones` are rows of 0 (empty), 1 (first player) and 2 (second player). `view` is the agent's
-    decision for the player to move, `agent` its decision at its own last move. Each is None, or
-    has the entries `value`, `line` (names of the actions) and `actions`, whose entries are
-    `action`, `name`, `prior`, `policy`, `visits` and `q` (None for unvisited actions).
+    `stones` are rows of 0 (empty), 1 (first player) and 2 (second player). The first `opening` of
+    the `moves` are random. `view` is the agent's decision for the player to move, `agent` its
+    decision at its own last move. Each is None, or has the entries `value`, `line` (names of the
+    actions) and `actions`, whose entries are `action`, `name`, `prior`, `policy`, `visits` and
+    `q` (None for unvisited actions).
     """
     board = game.board
     return {
@@ -31,6 +32,8 @@ def describe_game(name: str, game: BoardGame) -> dict[str, Any]:
         "legal": game.legal_actions,
         "over": game.over,
         "result": game.result,
+        "seed": game.seed,
+        "opening": game.opening_moves,
         "moves": [{"seat": seat, "name": board.names[action]} for seat, action in game.moves],
         "view": _describe_decision(game.decision, board),
         "agent": _describe_decision(game.agent_decision, board),

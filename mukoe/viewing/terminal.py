@@ -47,9 +47,24 @@ def _describe_decision(decision: Decision, names: Sequence[str]) -> str:
     return "  ".join(parts)
 
 
+def choose_seat() -> int | None:
+    """Reads the seat of the user, by default 0; None if the user quits."""
+    while True:
+        answer = _read("play X, which moves first, or O? [X] ")
+        if answer in (None, "q"):
+            print("game left")
+            return None
+        if answer in ("", "x", "o"):
+            return int(answer == "o")
+        print(f"there is no side {answer!r}; enter X, O, or q")
+
+
 def play_in_terminal(game: BoardGame) -> None:
     """Plays a game on standard input and output, until its end, 'q', or the end of the input."""
-    print(f"you are {SYMBOLS[FIRST + game.seat]} and move {'second' if game.seat else 'first'}\n")
+    order = "second" if game.seat else "first"
+    print(f"you are {_symbol(game.seat)} and move {order} (seed {game.seed})\n")
+    if game.opening_moves:
+        print(f"random opening: {_format_moves(game, game.opening_moves)}\n")
     while not game.over:
         print(game.board.write(game.stones))
         if game.agent_to_move:
@@ -75,12 +90,8 @@ def _user_moves(game: BoardGame) -> bool:
     print(f"\nagent's view of your side: {_describe_decision(game.decision, names)}")
     print(f"legal moves: {' '.join(names[a] for a in game.legal_actions)}")
     while True:
-        try:
-            answer = input("your move (q quits): ").strip().lower()
-        except EOFError:
-            print()
-            return False
-        if answer == "q":
+        answer = _read("your move (q quits): ")
+        if answer in (None, "q"):
             return False
         try:
             game.play(_parse_move(answer, names))
@@ -89,6 +100,25 @@ def _user_moves(game: BoardGame) -> bool:
         else:
             print(flush=True)
             return True
+
+
+def _format_moves(game: BoardGame, count: int) -> str:
+    """Returns the first `count` moves of a game as text, such as 'X b2, O a1'."""
+    moves = game.moves[:count]
+    return ", ".join(f"{_symbol(seat)} {game.board.names[action]}" for seat, action in moves)
+
+
+def _symbol(seat: int) -> str:
+    return SYMBOLS[FIRST + seat]
+
+
+def _read(prompt: str) -> str | None:
+    """Returns an answer in lower case, None at the end of the input."""
+    try:
+        return input(prompt).strip().lower()
+    except EOFError:
+        print()
+        return None
 
 
 def _parse_move(answer: str, names: Sequence[str]) -> int:

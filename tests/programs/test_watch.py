@@ -1,5 +1,6 @@
 """programs/watch.py from the command line."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -97,9 +98,14 @@ def test_an_agent_without_search(cartpole, tmp_path):
 
 def test_a_game_in_the_terminal(tic_tac_toe):
     moves = "".join(f"{c}{r}\n" for r in (1, 2, 3) for c in "abc")
-    output = watch(tic_tac_toe, "--play=terminal", "--seat=1", text=f"what\n{moves}")
-    assert output.startswith("you are O and move second")
+    output = watch(tic_tac_toe, "--play=terminal", text=f"Z\no\nwhat\n{moves}")
+    assert "there is no side 'z'; enter X, O, or q" in output
+    assert "you are O and move second (seed " in output
     assert "there is no move 'what'" in output
+    # Training has random openings; a game against the user starts with an empty board.
+    first, second = output.split("  1 ")[1:3]
+    assert "X" not in first.split("\n\n")[0] and "O" not in first.split("\n\n")[0]
+    assert second.split("\n\n")[0].count("X") == 1
     assert output.strip().splitlines()[-1] in ("you won", "the agent won", "a draw")
 
 
@@ -119,10 +125,21 @@ def test_the_browser_ends_on_interrupt(tic_tac_toe):
             url = process.stdout.readline().split()[1]
             with urllib.request.urlopen(url, timeout=60) as answer:
                 assert b"<svg" in answer.read()
+            games = [_new_game(url, seat=0) for _ in range(2)]
+            for game in games:
+                assert game["moves"] == [] and not np.any(game["stones"])
+            assert games[0]["seed"] != games[1]["seed"]
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+def _new_game(url, seat):
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}new", json.dumps({"seat": seat}).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +154,7 @@ def test_the_browser_ends_on_interrupt(tic_tac_toe):
         (["--workdir=x", "--fps=0"], "--fps must be above 0"),
         (["--workdir=x", "--play=phone"], "should be one of <terminal|browser>"),
         (["--workdir=x", "--episodes=0"], "episodes"),
+        (["--workdir=x", "--opening_moves=1"], "--opening_moves needs --self_play or --play"),
     ],
 )
 def test_mistakes_are_one_line(flags, message):
@@ -147,6 +165,7 @@ def test_mistakes_are_one_line(flags, message):
 @pytest.mark.slow
 def test_mistakes_about_a_run(cartpole, tmp_path):
     for flags, message in [
+        (["--self_play"], "--self_play needs a run of a two-player game"),
         (["--play=terminal"], "--play needs a run of a two-player board game"),
         ([f"--tree={tmp_path / 't.svg'}", "--tree_step=1000"], "the episode ends before step 1000"),
     ]:

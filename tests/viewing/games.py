@@ -12,11 +12,11 @@ LINES = [
 ]
 
 
-def new_game(seat):
+def new_game(seat, seed=0, opening_moves=0):
     run, agent = opened_run("tic_tac_toe")
     board = find_board(run.environment_spec, "tic_tac_toe")
-    environment = run.config.environment.make_factory()(0, 1, False)
-    return BoardGame(agent, environment, board, seat)
+    environment = run.config.environment.without_openings().make_factory()(seed, 1, False)
+    return BoardGame(agent, environment, board, seat, seed, opening_moves)
 
 
 def winner(moves):

@@ -30,6 +30,23 @@ def test_a_game_to_its_end(seat):
         game.play(0)
 
 
+def test_an_opening_is_a_list_of_moves():
+    openings = set()
+    for seed in range(4):
+        game = new_game(0, seed, opening_moves=4)
+        assert game.opening_moves == len(game.moves) == 4 and game.user_to_move
+        expected = np.zeros(9, int)
+        for count, (mover, action) in enumerate(game.moves):
+            assert mover == count % 2
+            expected[action] = 1 + mover
+        assert game.stones.ravel().tolist() == expected.tolist()
+        openings.add(tuple(game.moves))
+    assert len(openings) > 1
+    # No move of an opening ends the game, so that it may be shorter than asked for.
+    game = new_game(0, opening_moves=9)
+    assert not game.over and 4 < game.opening_moves < 9
+
+
 def test_illegal_moves_change_nothing():
     game = new_game(1)
     with pytest.raises(UserError, match="agent's turn"):

@@ -8,7 +8,7 @@ from mukoe.search.config import SearchConfig
 
 def get_config() -> TrainingConfig:
     return TrainingConfig(
-        environment=PgxConfig("tic_tac_toe"),
+        environment=PgxConfig("tic_tac_toe", random_opening_moves=4),
         agent=MuZeroConfig(
             network=NetworkConfig(
                 torso="board", width=8, dynamics_blocks=0, head_channels=2, head_sizes=(8,)

@@ -7,8 +7,7 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.configuration.fields import Validated
-from mukoe.environments.pgx.games import PGX_GAMES
-from mukoe.environments.pgx.openings import MAX_OPENING_MOVES
+from mukoe.environments.pgx.games import MAX_OPENING_MOVES, PGX_GAMES
 from mukoe.environments.pgx.opponents import MAX_ROLLOUTS, Opponent, check_opponent
 from mukoe.environments.similar_names import similar_names
 from mukoe.environments.vector import EnvironmentFactory
@@ -51,6 +50,10 @@ class PgxConfig(Validated):
     def two_players(self) -> bool:
         """True if two players take turns."""
         return PGX_GAMES[self.game].players == 2
+
+    def without_openings(self) -> "PgxConfig":
+        """Returns a copy of the configuration whose games start from the initial position."""
+        return dataclasses.replace(self, random_opening_moves=0)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_pgx`.

@@ -173,6 +173,32 @@ class SelfPlayEnvironment(_GameEnvironment):
     The return of an episode is the score of the player who moved first.
     """
 
+    def draw_opening(self, moves: int) -> list[int]:
+        """Returns random legal moves from the current position of the first game.
+
+        A move that would end the game is not drawn, so that there are fewer moves where all moves
+        would. The moves are not applied; they depend on the seed and the number of calls.
+
+        Args:
+            moves: number of moves, of both players together.
+        """
+        random = np.random.default_rng([*np.asarray(self._key), self._calls])
+        streams = self._streams
+        actions: list[int] = []
+        for count in range(self._calls + 1, self._calls + 1 + moves):
+            assert streams is not None, "an opening is drawn after reset()"
+            legal = np.flatnonzero(np.asarray(streams.game.legal_action_mask)[0])
+            for action in random.permutation(legal):
+                drawn = np.full(self.num_envs, action, np.int32)
+                after, _ = self.functions.jitted_step(streams, drawn, self._key, np.uint32(count))
+                if not after.ended[0]:
+                    break
+            else:
+                return actions
+            streams = after
+            actions.append(int(action))
+        return actions
+
 
 class MatchEnvironment(_GameEnvironment):
     """Matches against an opponent, see `mukoe.environments.pgx.match`.

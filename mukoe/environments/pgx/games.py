@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from mukoe.errors import UserError
 
+MAX_OPENING_MOVES = 1_000
+"""Upper bound of the number of random moves, longer than any game that is played to win."""
+
 
 class GameTraits(NamedTuple):
     """Properties of a game that pgx does not state.

@@ -9,9 +9,6 @@ import jax.numpy as jnp
 from mukoe.environments.pgx.rules import GameState, Rules
 from mukoe.nests import tree_where
 
-MAX_OPENING_MOVES = 1_000
-"""Upper bound of the number of random moves, longer than any game that is played to win."""
-
 
 def with_random_opening(rules: Rules, max_moves: int, min_moves: int = 0) -> Rules:
     """Returns the rules of a game with initial positions after a random opening.
