@@ -60,7 +60,7 @@ def main() -> None:
     from mukoe.evaluation.episodes import EvaluationConfig, evaluate, summary
     from mukoe.evaluation.evaluation_files import evaluation_table, write_evaluation
     from mukoe.evaluation.players import Reference, open_agent
-    from mukoe.observability.counted_progress import CountedProgress
+    from mukoe.terminal.counted_progress import CountedProgress
 
     config = EvaluationConfig(
         episodes=EPISODES.value,

@@ -54,7 +54,7 @@ def main() -> None:
 
     from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
     from mukoe.evaluation.ladder_files import ladder_summary, ladder_table, write_ladder
-    from mukoe.observability.counted_progress import CountedProgress
+    from mukoe.terminal.counted_progress import CountedProgress
 
     config = LadderConfig(
         games=GAMES.value,

@@ -2,7 +2,7 @@
 
 import logging
 
-from mukoe.observability.progress import print_line
+from mukoe.terminal.progress_line import print_line
 
 PACKAGE_LOGGER = "mukoe"
 

@@ -1,5 +1,6 @@
 """Evaluation during a run, the same in every layout."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.shutdown import target_return_reached
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers.factory import make_logger
-from mukoe.types import EnvironmentSpec
+from mukoe.types import EnvironmentSpec, EpisodeResult
 
 
 class _ActingParts(NamedTuple):
@@ -39,6 +40,7 @@ class Evaluator:
         checkpointer: Checkpointer,
         counter: Any,
         exact_resume_steps: int = 0,
+        blocks_run: bool = False,
     ):
         """Reports the best return so far; the first evaluation makes the environments.
 
@@ -52,6 +54,7 @@ class Evaluator:
           counter: a `Counter`, or a remote client with its methods, which receives the reports.
           exact_resume_steps: number of environment steps up to which `state` suffices to
             continue bit for bit.
+          blocks_run: True if the run waits for each evaluation, which is then its phase.
         """
         self._experiment = experiment
         self._spec = environment_spec
@@ -63,6 +66,7 @@ class Evaluator:
         self._checkpointer = checkpointer
         self._counter = counter
         self._exact_resume_steps = exact_resume_steps
+        self._blocks_run = blocks_run
         self._lazy_parts: _ActingParts | None = None
         self._report_best()
 
@@ -80,7 +84,15 @@ class Evaluator:
         """
         run = self._experiment.run
         loop = self._parts().loop
-        episodes = loop.run_episodes(run.evaluation_episodes, should_stop)
+        finished = itertools.count(1)
+
+        def report(result: EpisodeResult) -> None:
+            del result
+            self._report_episodes((next(finished), run.evaluation_episodes))
+
+        self._report_episodes((0, run.evaluation_episodes))
+        episodes = loop.run_episodes(run.evaluation_episodes, should_stop, report)
+        self._report_episodes(None)
         if len(episodes) < run.evaluation_episodes:
             return False
         summary = summarize(episodes)
@@ -90,7 +102,10 @@ class Evaluator:
         self._logger.write({**counts, "learner_steps": steps, **summary, **loop.statistics})
         self._checkpointer.save_best(steps, params, mean_return, {"counts": dict(counts)})
         self._report_best()
-        return target_return_reached(run, mean_return)
+        reached = target_return_reached(run, mean_return)
+        if reached:
+            self._counter.report(reached_return=mean_return)
+        return reached
 
     def close(self) -> None:
         """Closes the log."""
@@ -129,6 +144,11 @@ class Evaluator:
                 environment, runner, EnvironmentLoop(environment, actor)
             )
         return self._lazy_parts
+
+    def _report_episodes(self, evaluation: tuple[int, int] | None) -> None:
+        """Reports the finished and all episodes of an evaluation for which the run waits."""
+        if self._blocks_run:
+            self._counter.report(evaluation=evaluation)
 
     def _report_best(self) -> None:
         if (best := self._checkpointer.best_score()) is not None:

@@ -1,6 +1,5 @@
 """Lines on the terminal: progress, shares of time, next commands."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ import numpy as np
 from mukoe.agents.extensions import rollout_of
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.observability.progress_text import Progress
+from mukoe.terminal.progress_text import LEARNING, Progress
+
+EVALUATING = "evaluating"
 
 _PARTS = (
     *("network", "tree", "policy", "environment", "recording", "transport", "waiting"),
@@ -51,40 +52,64 @@ def _percentages(parts: Mapping[str, float]) -> str:
 
 
 def make_progress(
-    experiment: ExperimentConfig, counts: dict[str, int], reports: dict[str, Any]
+    experiment: ExperimentConfig,
+    counts: Mapping[str, int],
+    reports: Mapping[str, Any],
+    first_phase: str = "compiling the policy",
 ) -> Progress:
     """Returns the content of the progress line.
 
     Args:
       experiment: agent, environment and settings.
       counts: counts of the run.
-      reports: newest reports of the counter.
+      reports: newest reports of the counter. `stage`, `(phase, done, total)`, overrides the phase;
+        `start_counts` are the counts from which the run resumes; `has_acted` is True once the
+        policy is compiled; `evaluation` is `(done, total)` during an evaluation for which the
+        run waits.
+      first_phase: phase before the first agent step.
     """
-    learner_steps = counts.get("learner_steps", 0)
     declaration = None if rollout_of(experiment.builder) else experiment.builder.replay
     size = reports.get("replay_size")
-    progress = Progress(
-        learner_steps=learner_steps,
-        environment_frames=counts.get("environment_frames", 0),
+    phase, done, total = _phase(experiment, counts, reports) or (first_phase, None, None)
+    return Progress(
+        phase=phase,
+        phase_done=done,
+        phase_total=total,
+        steps=counts.get("actor_steps", 0),
+        max_steps=experiment.run.max_actor_steps,
+        updates=counts.get("learner_steps", 0),
         replay_fill=size / declaration.capacity if declaration and size is not None else None,
         samples_per_insert=reports.get("samples_per_insert"),
         last_return=reports.get("last_return"),
         best_return=reports.get("best_return"),
         loss=reports.get("loss"),
-        run_fraction=counts.get("actor_steps", 0) / experiment.run.max_actor_steps,
+        advances=phase in (LEARNING, EVALUATING),
     )
-    if "loss" in reports:
-        return progress
-    if declaration is None or size is None:
-        return dataclasses.replace(progress, phase="starting")
-    if size < declaration.min_size:
-        return dataclasses.replace(
-            progress,
-            phase="filling replay",
-            phase_done=size,
-            phase_total=declaration.min_size,
-        )
-    return dataclasses.replace(progress, phase="compiling")
+
+
+Stage = tuple[str, float | None, float | None]
+"""`(phase, done, total)`; None for a phase without counts."""
+
+
+def _phase(
+    experiment: ExperimentConfig, counts: Mapping[str, int], reports: Mapping[str, Any]
+) -> Stage | None:
+    """Returns the phase of a run; None before the first agent step."""
+    start = reports.get("start_counts", {})
+    size = reports.get("replay_size")
+    declaration = None if rollout_of(experiment.builder) else experiment.builder.replay
+    if stage := reports.get("stage"):
+        return stage
+    if evaluation := reports.get("evaluation"):
+        return (EVALUATING, *evaluation)
+    has_stepped = counts.get("actor_steps", 0) > start.get("actor_steps", 0)
+    if not has_stepped and not reports.get("has_acted"):
+        return None
+    if declaration and (size or 0) < declaration.min_size:
+        return ("filling replay", size or 0, declaration.min_size)
+    if counts.get("learner_steps", 0) <= start.get("learner_steps", 0):
+        return ("compiling the update", None, None)
+    return (LEARNING, None, None)
 
 
 def next_commands(workdir: Path) -> str:

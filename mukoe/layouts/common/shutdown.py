@@ -40,18 +40,47 @@ def collected_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def print_summary(time_line: str | None, workdir: Path, signals: Sequence[int]) -> int:
-    """Prints the summary of a run that has ended, and returns the exit status.
+def end_reason(
+    run: RunConfig,
+    counts: Mapping[str, int],
+    reports: Mapping[str, Any],
+    signals: Sequence[int] = (),
+) -> str:
+    """Returns the reason of the end of a run that did not fail.
 
     Args:
+      run: settings of the run.
+      counts: counts of the run.
+      reports: newest reports of the counter; `reached_return` is the mean return of the evaluation
+        that reached the target.
+      signals: signals that the process has received.
+    """
+    if signal.SIGINT in signals:
+        return "Ctrl-C"
+    if "reached_return" in reports:
+        return (
+            f"the evaluation's mean return {reports['reached_return']:g} reached "
+            f"run.target_return={run.target_return:g}"
+        )
+    if step_limit_reached(run, counts):
+        return f"the step limit is reached (run.max_actor_steps={run.max_actor_steps:,})"
+    return "SIGTERM"
+
+
+def print_summary(reason: str, time_line: str | None, workdir: Path) -> None:
+    """Prints the summary of a run that has ended.
+
+    Args:
+      reason: reason of the end, see `end_reason`.
       time_line: shares of the run's time, see `reporting.time_line`.
       workdir: directory of the run.
-      signals: signals that the process has received.
-
-    Returns:
-      0, or 130 after SIGINT.
     """
+    print(f"ended: {reason}")
     if time_line:
         print(time_line)
     print(next_commands(workdir))
+
+
+def exit_status(signals: Sequence[int]) -> int:
+    """Returns the exit status of a run that did not fail: 0, or 130 after SIGINT."""
     return STATUS_INTERRUPTED if signal.SIGINT in signals else 0

@@ -14,7 +14,7 @@ import jax
 
 from mukoe.acting.variables import DeviceVariableSource, VariableClient
 from mukoe.layouts.common.actor_log import make_network_timer
-from mukoe.layouts.common.cadence import Timer, period_reached
+from mukoe.layouts.common.cadence import period_reached
 from mukoe.layouts.common.checkpointing import (
     RestoredRun,
     RunCheckpointer,
@@ -33,16 +33,22 @@ from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.layouts.common.shutdown import collected_signals, print_summary, step_limit_reached
+from mukoe.layouts.common.shutdown import (
+    collected_signals,
+    end_reason,
+    exit_status,
+    print_summary,
+    step_limit_reached,
+)
 from mukoe.layouts.local.resume import ActingParts, make_acting_parts, resume_acting
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.observability.progress import ProgressLine
 from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.terminal.progress_line import process_line, show_phase
+from mukoe.terminal.progress_text import Progress
 from mukoe.types import EnvironmentSpec
 
-_PROGRESS_SECONDS = 0.5
 _CLOSE_SECONDS = 60.0
 
 
@@ -65,17 +71,16 @@ def train(
       0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
       in each case. A second Ctrl-C raises KeyboardInterrupt.
     """
-    with collected_signals() as signals, ProgressLine() as line, saving_bad_batches(workdir):
+    with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
+        show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume)
-        redraw = Timer(0.0)
+        line.follow(run.progress)
         while not signals and not run.ended:
             run.step()
-            if redraw.due:
-                line.update(make_progress(experiment, *run.counter.snapshot()))
-                redraw = Timer(_PROGRESS_SECONDS)
-        line.update(make_progress(experiment, *run.counter.snapshot()))
         run.close()
-    return print_summary(run.time_line(), workdir, signals)
+    reason = end_reason(experiment.run, *run.counter.snapshot(), signals)
+    print_summary(reason, run.time_line(), workdir)
+    return exit_status(signals)
 
 
 def make_run(
@@ -110,6 +115,7 @@ def make_run(
     reanalyser = make_replay_reanalyser(experiment, environment_spec, networks, replay, learner)
     if reanalyser is not None:
         reanalyser.restore(unpack(restored.state, "reanalyser"))
+    counter.report(start_counts=restored.counts)
 
     # Environments and actor.
     variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
@@ -127,6 +133,7 @@ def make_run(
         checkpointer,
         counter,
         settings.exact_resume_steps,
+        blocks_run=True,
     )
     network_timer = make_network_timer(experiment, environment_spec, variables, num_envs)
     logger = RunLogger(workdir, counter, acting.loop, learner, network_timer, settings.loggers)
@@ -239,6 +246,7 @@ class LocalRun:
 
     def close(self) -> None:
         """Saves, and closes all files."""
+        self.counter.report(stage=("saving", None, None))
         self.checkpoints.save()
         # An interrupted run writes no row here, so that the resumed one has the same rows as an
         # uninterrupted one.
@@ -247,6 +255,12 @@ class LocalRun:
         self.checkpoints.close(_CLOSE_SECONDS)
         self.logger.close()
         self.evaluator.close()
+        self.counter.report(stage=("ended", None, None))
+
+    def progress(self) -> Progress:
+        """Returns the content of the progress line."""
+        self.logger.report_replay(self.replay)
+        return make_progress(self.experiment, *self.counter.snapshot())
 
     def time_line(self) -> str | None:
         """Returns the line of the shares of time."""

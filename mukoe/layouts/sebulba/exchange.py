@@ -25,6 +25,8 @@ class Exchange(Generic[Parameters, Work]):
     """Exchange of parameters and rollouts between actor threads and learner, by round.
 
     `close` interrupts every wait.
+
+    rounds_taken: number of rounds whose rollouts the learner has taken.
     """
 
     def __init__(self, num_threads: int, staleness: int):
@@ -38,6 +40,7 @@ class Exchange(Generic[Parameters, Work]):
         self._staleness = staleness
         self._changed = threading.Condition()
         self._closed = False
+        self.rounds_taken = 0
         # By the number of rounds from which they were learned.
         self._parameters: dict[int, Parameters] = {}
         # By round, then by thread.
@@ -83,6 +86,7 @@ class Exchange(Generic[Parameters, Work]):
             )
             self._raise_if_closed()
             work: Mapping[int, Work] = self._work.pop(round_index)
+            self.rounds_taken += 1
         return [work[thread] for thread in range(self._num_threads)]
 
     def close(self) -> None:

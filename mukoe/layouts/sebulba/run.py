@@ -34,7 +34,13 @@ from mukoe.layouts.common.reporting import make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.layouts.common.shutdown import collected_signals, print_summary, step_limit_reached
+from mukoe.layouts.common.shutdown import (
+    collected_signals,
+    end_reason,
+    exit_status,
+    print_summary,
+    step_limit_reached,
+)
 from mukoe.layouts.sebulba.actor_thread import ActorMetrics, RolloutExchange, act
 from mukoe.layouts.sebulba.collectors import Collector, make_collectors
 from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
@@ -44,11 +50,12 @@ from mukoe.layouts.sebulba.threads import ThreadGroup
 from mukoe.layouts.sebulba.updates import ReplayUpdates, RolloutDataset, RolloutUpdates, Updates
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.observability.progress import ProgressLine
 from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.terminal.progress_line import process_line, show_phase
+from mukoe.terminal.progress_text import Progress
 from mukoe.types import EnvironmentSpec
 
-_PROGRESS_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _JOIN_SECONDS = 5.0
 _CLOSE_SECONDS = 8.0
 
@@ -74,14 +81,17 @@ def train(
     Raises:
       BaseException: the exception of the first thread that failed, which ends the run.
     """
-    with collected_signals() as signals, ProgressLine() as line, saving_bad_batches(workdir):
+    with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
+        show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume)
         run.start()
-        while not signals and not run.wait(_PROGRESS_SECONDS):
-            line.update(make_progress(run.experiment, *run.counter.snapshot()))
-        line.update(make_progress(run.experiment, *run.counter.snapshot()))
+        line.follow(run.progress)
+        while not signals and not run.wait(_POLL_SECONDS):
+            pass
         run.close()
-    return print_summary(run.time_line(), workdir, signals)
+    reason = end_reason(run.experiment.run, *run.counter.snapshot(), signals)
+    print_summary(reason, run.time_line(), workdir)
+    return exit_status(signals)
 
 
 def make_run(
@@ -133,6 +143,7 @@ def make_run(
     checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
     restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
     counter.set_counts(**restored.counts)
+    counter.report(start_counts=restored.counts)
     for adder in adders:
         adder.reset()
     if reanalyser is not None:
@@ -153,6 +164,7 @@ def make_run(
         workdir,
         checkpointer,
         counter,
+        blocks_run=config.staleness == 0,
     )
     network_timer = make_network_timer(
         experiment, environment_spec, variables, settings.envs_per_actor
@@ -262,6 +274,7 @@ class SebulbaRun:
         self.threads.stop()
         self.threads.join(_JOIN_SECONDS)
         if not self.threads.failures:
+            self.counter.report(stage=("saving", None, None))
             self.checkpoints.save()
             self.logger.write()
         self.checkpoints.close(_CLOSE_SECONDS)
@@ -271,6 +284,14 @@ class SebulbaRun:
             environment.close()
         if self.threads.failures:
             raise self.threads.failures[0]
+        self.counter.report(stage=("ended", None, None))
+
+    def progress(self) -> Progress:
+        """Returns the content of the progress line."""
+        if self.replay is not None:
+            self.logger.report_replay(self.replay)
+        self.counter.report(has_acted=self.exchange.rounds_taken > 0)
+        return make_progress(self.experiment, *self.counter.snapshot())
 
     @property
     def alternates(self) -> bool:
@@ -288,6 +309,7 @@ class SebulbaRun:
             counts, steps = self.learn_round(round_index)
             reached_target = self.complete_periods(counts, steps)
             if reached_target or step_limit_reached(self.experiment.run, counts):
+                self.counter.report(stage=("finishing the evaluation", None, None))
                 self.evaluator.wait_until_idle()
                 self.threads.stop()
                 return
@@ -320,12 +342,10 @@ class SebulbaRun:
     def log_round(
         self, counts: Mapping[str, int], rollouts: Sequence[Rollout], metrics: Mapping
     ) -> None:
-        """Adds a round to the logs and to the progress line."""
+        """Adds a round to the logs."""
         self.metrics.add(rollouts)
         episodes = [episode for rollout in rollouts for episode in rollout.episodes]
         self.logger.add(counts, episodes, metrics)
-        if self.replay is not None:
-            self.logger.report_replay(self.replay)
 
     def complete_periods(self, counts: Mapping[str, int], added: int) -> bool:
         """Logs, evaluates and saves after a round whose steps complete their period.

@@ -1,6 +1,13 @@
-"""Lines about the shares of a run's time."""
+"""Lines about a run: its phase, and the shares of its time."""
 
-from mukoe.layouts.common.reporting import reported_time_line, time_line
+import signal
+
+import pytest
+
+from mukoe.layouts.common.experiment import RunConfig
+from mukoe.layouts.common.reporting import make_progress, reported_time_line, time_line
+from mukoe.layouts.common.shutdown import end_reason
+from tests.layouts.tiny import tiny
 
 
 def test_the_line_shows_means_over_the_actors_in_a_fixed_order():
@@ -19,3 +26,47 @@ def test_the_line_shows_means_over_the_actors_in_a_fixed_order():
 def test_the_line_leaves_out_what_was_not_measured():
     assert time_line([{"network": 0.6, "tree": 0.4}], {}) == "time   acting: network 60% tree 40%"
     assert reported_time_line({"loss": 1.0}) is None
+
+
+@pytest.mark.parametrize(
+    "counts, reports, phase, fraction",
+    [
+        ({}, {}, "compiling the policy", None),
+        ({}, {"has_acted": True}, "filling replay", (0, 20)),
+        ({"actor_steps": 4}, {"replay_size": 4}, "filling replay", (4, 20)),
+        ({"actor_steps": 24}, {"replay_size": 20}, "compiling the update", None),
+        ({"actor_steps": 24, "learner_steps": 1}, {"replay_size": 20}, "learning", None),
+        ({"actor_steps": 24, "learner_steps": 1}, {"evaluation": (1, 2)}, "evaluating", (1, 2)),
+        ({"actor_steps": 24}, {"evaluation": None, "replay_size": 9}, "filling replay", (9, 20)),
+        ({"actor_steps": 24}, {"stage": ("saving", None, None)}, "saving", None),
+    ],
+)
+@pytest.mark.parametrize("start", [0, 1_000])
+def test_the_phase_follows_from_the_counts_since_the_start(counts, reports, phase, fraction, start):
+    start_counts = {"actor_steps": start, "learner_steps": start}
+    counts = {name: start_counts[name] + counts.get(name, 0) for name in start_counts}
+    experiment = tiny(max_actor_steps=10_000).make_experiment()
+    progress = make_progress(experiment, counts, {**reports, "start_counts": start_counts})
+    assert progress.phase == phase
+    assert (progress.phase_done, progress.phase_total) == (fraction or (None, None))
+    assert (progress.steps, progress.max_steps) == (counts["actor_steps"], 10_000)
+    assert progress.advances == (phase in ("learning", "evaluating"))
+
+
+@pytest.mark.parametrize(
+    "steps, reports, signals, expected",
+    [
+        (100, {}, (), "the step limit is reached (run.max_actor_steps=100)"),
+        (
+            50,
+            {"reached_return": 9.5},
+            (),
+            "the evaluation's mean return 9.5 reached run.target_return=9",
+        ),
+        (50, {}, (signal.SIGINT,), "Ctrl-C"),
+        (50, {}, (signal.SIGTERM,), "SIGTERM"),
+    ],
+)
+def test_reason_of_the_end(steps, reports, signals, expected):
+    run = RunConfig(max_actor_steps=100, target_return=9.0)
+    assert end_reason(run, {"actor_steps": steps}, reports, signals) == expected

@@ -1,6 +1,7 @@
 """Runs of one process: alternation, reproducibility, resuming, end."""
 
 import dataclasses
+import itertools
 import os
 import signal
 import threading
@@ -91,9 +92,45 @@ def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_target_return_ends_the_run(tmp_path):
+def test_a_target_return_ends_the_run(tmp_path, capsys):
     train(tmp_path, max_actor_steps=10_000, target_return=5.0)
+    assert "reached run.target_return=5\n" in capsys.readouterr().out
     assert stored_counts(tmp_path)["actor_steps"] < 200
+
+
+def test_the_line_shows_the_phase_at_all_times(tmp_path, monkeypatch):
+    """Phases are read where the work of each phase begins."""
+    config = tiny(max_actor_steps=120)
+    experiment = config.make_experiment()
+    run = local.make_run(experiment, local.check(experiment), tmp_path)
+    phases = []
+
+    def record(holder, name):
+        work = getattr(holder, name)
+
+        def recorded(*args, **kwargs):
+            phases.append(run.progress().phase)
+            return work(*args, **kwargs)
+
+        monkeypatch.setattr(holder, name, recorded)
+
+    record(run.acting.loop, "step")
+    record(run.learner, "step")
+    record(run.evaluator._parts().loop, "step")
+    record(run.checkpoints, "save")
+    while not run.ended:
+        run.step()
+    run.close()
+    assert [phase for phase, _ in itertools.groupby(phases)] == [
+        "compiling the policy",
+        "filling replay",
+        "compiling the update",
+        "learning",
+        "evaluating",
+        "learning",
+        "saving",
+    ]
+    assert run.progress().phase == "ended"
 
 
 def test_the_ratio_is_needed():

@@ -78,6 +78,32 @@ def test_replay_is_rewritten_after_each_update(tmp_path):
     assert float(last["reanalyse_value_change"]) > 0
 
 
+@pytest.mark.parametrize("agent", [PPO, MUZERO])
+def test_the_line_shows_compilation_as_such(tmp_path, monkeypatch, agent):
+    made = experiment(agent=agent, threads=1, staleness=0)
+    run = sebulba.make_run(made, sebulba.check(made), tmp_path)
+    phases = {}
+
+    def record(name, holder, method):
+        work = getattr(holder, method)
+
+        def recorded(*args):
+            phases.setdefault(name, run.progress().phase)
+            return work(*args)
+
+        monkeypatch.setattr(holder, method, recorded)
+
+    record("collect", run.collectors[0], "collect")
+    record("update", run.learner, "_update")
+    run.start()
+    while run.counter.get_counts().get("learner_steps", 0) < 2:
+        assert not run.wait(0.05)
+    assert run.progress().phase == "learning"
+    run.close()
+    assert run.progress().phase == "ended"
+    assert phases == {"collect": "compiling the policy", "update": "compiling the update"}
+
+
 def test_in_turns_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path):
     for name in "ab":
         train(tmp_path / name, staleness=0, evaluation_period=100)

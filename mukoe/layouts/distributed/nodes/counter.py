@@ -31,6 +31,7 @@ class CounterNode(Counter):
         self._stop = context.runtime.stop_event
         self._file_lock = threading.Lock()
         super().__init__(self._stored_counts() if context.runtime.restarts else context.counts)
+        self.report(start_counts=context.counts)
 
     def set_counts(self, **counts: int) -> None:
         """Sets counts as `Counter.set_counts` does, and stores them at once."""

@@ -45,7 +45,7 @@ from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun  # noqa
 from mukoe.layouts.distributed.supervision import supervised  # noqa: E402
 from mukoe.layouts.distributed.supervision.node import label_of  # noqa: E402
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor  # noqa: E402
-from mukoe.observability.progress import ProgressLine  # noqa: E402
+from mukoe.terminal.progress_line import ProgressLine  # noqa: E402
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 180.0

@@ -20,15 +20,15 @@ import launchpad as lp
 from absl import flags
 
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.common.reporting import next_commands, reported_time_line
-from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED
+from mukoe.layouts.common.reporting import reported_time_line
+from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, end_reason, print_summary
 from mukoe.layouts.distributed.runtimes.launchpad.local_processes import supervise_locally
 from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun, Run, ThreadRun
 from mukoe.layouts.distributed.runtimes.launchpad.watcher import CounterWatcher
 from mukoe.layouts.distributed.supervision.forking import ForkingStarter
 from mukoe.layouts.distributed.supervision.supervised import FAILURE_FILE
-from mukoe.observability.progress import ProgressLine
 from mukoe.system import allow_open_files
+from mukoe.terminal.progress_line import ProgressLine, process_line, show_phase
 
 _POLL_SECONDS = 0.2
 # A process opens up to 40 files by itself. An actor has several connections to each server; a
@@ -99,19 +99,23 @@ def run_to_end(
       workdir: directory of the run.
     """
     (workdir / FAILURE_FILE).unlink(missing_ok=True)
-    with ProgressLine() as line:
+    with process_line() as line:
+        show_phase("starting nodes")
         run = start(line)
         with _stop_signals(run):
             watcher = CounterWatcher(counter, experiment, line)
             while not run.ended:
                 time.sleep(_POLL_SECONDS)
+                if run.stopping:
+                    watcher.show_stage("stopping nodes")
                 run.poll(watcher.actor_steps)
             watcher.close()
+            watcher.show_stage("ended")
     status = run.status(line)
     if status in (0, STATUS_INTERRUPTED):
-        if text := reported_time_line(watcher.reports):
-            print(text)
-        print(next_commands(workdir))
+        signals = (signal.SIGINT,) if status == STATUS_INTERRUPTED else ()
+        reason = end_reason(experiment.run, watcher.counts, watcher.reports, signals)
+        print_summary(reason, reported_time_line(watcher.reports), workdir)
     return status
 
 

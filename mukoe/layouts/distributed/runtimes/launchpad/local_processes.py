@@ -13,8 +13,8 @@ from mukoe.layouts.common.experiment import ACCELERATED_GROUPS, ExperimentConfig
 from mukoe.layouts.distributed.supervision.forking import ForkingStarter
 from mukoe.layouts.distributed.supervision.node import LocalCommand
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor
-from mukoe.observability.progress import ProgressLine
 from mukoe.system import process_environment
+from mukoe.terminal.progress_line import ProgressLine
 
 
 def supervise_locally(

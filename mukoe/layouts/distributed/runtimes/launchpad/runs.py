@@ -14,8 +14,8 @@ from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.supervised import FAILURE_FILE
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor
 from mukoe.observability.loggers.factory import make_logger
-from mukoe.observability.progress import ProgressLine
 from mukoe.system import write_atomically
+from mukoe.terminal.progress_line import ProgressLine
 
 STATUS_CRASHED = 1
 STATUS_USER_ERROR = 2
@@ -52,6 +52,11 @@ class Run:
             self.ended |= interrupted
         else:
             self._should_stop, self._interrupted = True, interrupted
+
+    @property
+    def stopping(self) -> bool:
+        """True once the nodes have been asked to stop."""
+        return self._stopping_since is not None
 
     def poll(self, actor_steps: int) -> None:
         """Asks the nodes to stop if requested, and detects the end; called every 0.2 s.

@@ -7,15 +7,15 @@ from typing import Any
 import launchpad as lp
 
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.common.reporting import make_progress
-from mukoe.observability.progress import ProgressLine
+from mukoe.layouts.common.reporting import Stage, make_progress
+from mukoe.terminal.progress_line import ProgressLine
 
 
 class CounterWatcher:
     """Updates the progress line from the counter, in a thread.
 
     reports: newest reports of the counter.
-    actor_steps: newest count of agent steps.
+    counts: newest counts.
     """
 
     def __init__(self, counter: lp.CourierHandle, experiment: ExperimentConfig, line: ProgressLine):
@@ -29,23 +29,37 @@ class CounterWatcher:
         self._experiment = experiment
         self._line = line
         self.reports: Mapping[str, Any] = {}
-        self.actor_steps = 0
+        self.counts: Mapping[str, int] = {}
+        self._stage: Stage | None = None
         self._closed = threading.Event()
         counter.set_client_kwargs(call_timeout=5.0)
         self._counter = counter
         threading.Thread(target=self._watch, daemon=True).start()
 
+    def show_stage(self, phase: str) -> None:
+        """Shows a phase instead of the one that follows from the counts."""
+        self._stage = (phase, None, None)
+        self._show()
+
     def close(self) -> None:
         """Ends the thread."""
         self._closed.set()
+
+    @property
+    def actor_steps(self) -> int:
+        """Newest count of agent steps."""
+        return self.counts.get("actor_steps", 0)
 
     def _watch(self) -> None:
         client: lp.CourierClient | None = None
         while not self._closed.wait(1.0):
             try:
                 client = client or self._counter.dereference()
-                counts, self.reports = client.snapshot()
-                self.actor_steps = counts.get("actor_steps", 0)
-                self._line.update(make_progress(self._experiment, counts, dict(self.reports)))
+                self.counts, self.reports = client.snapshot()
+                self._show()
             except Exception:  # unavailable, or at another address after a restart
                 client = None
+
+    def _show(self) -> None:
+        reports = {**self.reports, "stage": self._stage}
+        self._line.update(make_progress(self._experiment, self.counts, reports, "starting actors"))

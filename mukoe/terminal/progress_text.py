@@ -3,33 +3,49 @@
 import dataclasses
 from collections.abc import Callable
 
+LEARNING = "learning"
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
     """Content of the progress line; fields that are None are omitted.
 
-    phase: phase before learning, such as `compiling`; empty during learning.
+    phase: phase of the run, such as `compiling the update`.
     phase_done, phase_total: progress of the phase, such as 120 of 1000 items in replay.
-    learner_steps: number of updates.
-    environment_frames: number of emulator frames of all actors.
+    steps, max_steps: agent steps of the run and their limit.
+    updates: number of updates.
     replay_fill: used fraction of the replay's capacity, in [0, 1].
     samples_per_insert: mean number of samples of an item.
     last_return, best_return: undiscounted episode returns.
     loss: loss of the last update.
-    run_fraction: finished fraction of the run, in [0, 1], from which the remaining time follows.
+    advances: True if the run advances in this phase, so that its remaining time follows.
     """
 
-    phase: str = ""
+    phase: str
     phase_done: float | None = None
     phase_total: float | None = None
-    learner_steps: float | None = None
-    environment_frames: float | None = None
+    steps: float | None = None
+    max_steps: float | None = None
+    updates: float | None = None
     replay_fill: float | None = None
     samples_per_insert: float | None = None
     last_return: float | None = None
     best_return: float | None = None
     loss: float | None = None
-    run_fraction: float | None = None
+    advances: bool = False
+
+    @property
+    def fraction(self) -> float | None:
+        """Finished fraction of the run, or of the phase outside a run; None if unknown."""
+        done, total = self.steps, self.max_steps
+        if total is None:
+            done, total = self.phase_done, self.phase_total
+        return None if done is None or not total else done / total
+
+    @property
+    def is_counted(self) -> bool:
+        """True if the content has a count."""
+        return self.steps is not None or self.phase_done is not None
 
 
 def format_number(value: float) -> str:
@@ -59,46 +75,62 @@ def format_duration(seconds: float) -> str:
 
 
 def line_parts(
-    progress: Progress, rate: Callable[[str], float | None], elapsed: float
+    progress: Progress,
+    rate: Callable[[str], float | None],
+    elapsed: float,
+    remaining: float | None,
 ) -> list[tuple[int, str]]:
-    """Returns the parts of the line in order, each with a rank; rank 0 is never omitted."""
+    """Returns the parts of the line in order, each with a rank; rank 0 is never omitted.
+
+    Args:
+      progress: content of the line.
+      rate: function that returns the growth of a field per second, None if unknown.
+      elapsed: seconds since the start.
+      remaining: estimated seconds to the end, None if unknown.
+    """
     number = format_number
-    parts: list[tuple[int, str]] = [(6, format_duration(elapsed))]
+    parts: list[tuple[int, str]] = [(5, format_duration(elapsed)), (0, _phase(progress))]
 
-    def count(rank: int, field: str, name: str) -> None:
-        value, per_second = getattr(progress, field), rate(field)
-        if value is None:
-            return
-        parts.append((rank, f"{number(value)} {name}"))
-        if per_second is not None:
-            parts.append((rank + 2, f"{number(per_second)}/s"))
+    def add_rate(rank: int, field: str) -> None:
+        if (per_second := rate(field)) is not None:
+            parts.append((rank, f"{number(per_second)}/s"))
 
-    if progress.phase:
-        parts.append((0, _phase(progress)))
-    count(0, "learner_steps", "steps")
-    count(1, "environment_frames", "frames")
+    if progress.steps is not None:
+        limit = "" if progress.max_steps is None else f"/{_format_count(progress.max_steps)}"
+        parts.append((2, f"{_format_count(progress.steps)}{limit} steps"))
+        add_rate(6, "steps")
+    if remaining is not None:
+        parts.append((1, f"{format_duration(remaining)} left"))
     if progress.last_return is not None:
         best = progress.best_return
-        parts.append((1, f"return {_format_return(progress.last_return)}"))
+        parts.append((3, f"return {_format_return(progress.last_return)}"))
         if best is not None:
             parts.append((4, f"best {_format_return(best)}"))
     if progress.loss is not None:
-        parts.append((5, f"loss {number(progress.loss)}"))
+        parts.append((7, f"loss {number(progress.loss)}"))
+    if progress.updates is not None:
+        parts.append((8, f"{number(progress.updates)} updates"))
+        add_rate(9, "updates")
     if progress.replay_fill is not None:
-        parts.append((7, f"replay {100 * progress.replay_fill:.0f}%"))
+        parts.append((10, f"replay {100 * progress.replay_fill:.0f}%"))
     if progress.samples_per_insert is not None:
-        parts.append((9, f"sampled {progress.samples_per_insert:.1f}x"))
-    left = _seconds_left(progress.run_fraction, rate("run_fraction"))
-    if left is not None:
-        parts.append((8, f"{format_duration(left)} left"))
+        parts.append((11, f"sampled {progress.samples_per_insert:.1f}x"))
     return parts
 
 
 def _phase(progress: Progress) -> str:
-    if progress.phase_done is None:
+    done, total = progress.phase_done, progress.phase_total
+    if progress.phase == LEARNING:
+        return progress.phase + _percent(progress.steps, progress.max_steps)
+    if done is None:
         return progress.phase
-    total = "" if progress.phase_total is None else f"/{_format_count(progress.phase_total)}"
-    return f"{progress.phase} {_format_count(progress.phase_done)}{total}"
+    of = "" if total is None else f"/{_format_count(total)}"
+    return f"{progress.phase} {_format_count(done)}{of}{_percent(done, total)}"
+
+
+def _percent(done: float | None, total: float | None) -> str:
+    """Returns the rounded down percentage; empty if it is unknown."""
+    return "" if done is None or not total else f" {min(100, int(100 * done / total))}%"
 
 
 def _format_return(value: float) -> str:
@@ -109,12 +141,6 @@ def _format_return(value: float) -> str:
 def _format_count(value: float) -> str:
     """Returns a count; values below 10,000 are not shortened."""
     return f"{value:.0f}" if value < 10_000 else format_number(value)
-
-
-def _seconds_left(fraction: float | None, per_second: float | None) -> float | None:
-    if fraction is None or not per_second or per_second < 0:
-        return None
-    return max(0.0, 1.0 - fraction) / per_second
 
 
 def fit(parts: list[tuple[int, str]], width: int | None) -> str:

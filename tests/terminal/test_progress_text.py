@@ -2,7 +2,7 @@
 
 import pytest
 
-from mukoe.observability.progress_text import format_duration, format_number
+from mukoe.terminal.progress_text import format_duration, format_number
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,16 @@
 
 import time
 
-from mukoe.observability.progress import ProgressLine
-from mukoe.observability.progress_text import Progress
+from mukoe.terminal.progress_line import ProgressLine, active_line
+from mukoe.terminal.progress_text import Progress
 
 _QUIET_SECONDS = 3.0
 
 
 class CountedProgress:
-    """Progress line of a loop with a known number of steps.
+    """Progress of a loop with a known number of steps, on the line of this process.
 
-    The line appears after a few seconds, so that short loops print nothing.
+    If the process has no line, one appears after a few seconds, so that short loops print nothing.
     """
 
     def __init__(self, phase: str, total: int):
@@ -25,20 +25,24 @@ class CountedProgress:
         self._total = total
         self._done = 0
         self._since = time.monotonic()
-        self._line: ProgressLine | None = None
+        self._line = active_line()
+        self._show()
 
     def add(self, count: int = 1) -> None:
         """Adds finished steps."""
         self._done += count
         if self._line is None and time.monotonic() - self._since > _QUIET_SECONDS:
             self._line = ProgressLine()
+        self._show()
+
+    def _show(self) -> None:
         if self._line is not None:
             self._line.update(
                 Progress(
                     phase=self._phase,
                     phase_done=self._done,
                     phase_total=self._total,
-                    run_fraction=self._done / self._total,
+                    advances=True,
                 )
             )
 
@@ -47,4 +51,4 @@ class CountedProgress:
 
     def __exit__(self, *unused: object) -> None:
         if self._line is not None:
-            self._line.close()
+            self._line.close(erase=True)
