@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from mukoe.observability.log_handler import install_handler
 from mukoe.terminal import progress_line
 from mukoe.terminal.progress_line import ProgressLine
 from mukoe.terminal.progress_text import Progress
@@ -237,6 +238,7 @@ def test_stream_that_breaks_is_left_alone():
 
 
 def test_warnings_go_above_the_line(width, capsys):
+    install_handler()
     stream = FakeTerminal()
     with ProgressLine(stream) as line:
         line.update(learning(1))
