@@ -87,13 +87,15 @@ class ValueEncoding:
         The two bins next to a scalar share the probability so that the mean is the scalar. A
         scalar outside of the support is encoded as the nearer end.
         """
-        config = self.config
-        x = jnp.asarray(x, jnp.float32)
-        scaled = signed_hyperbolic(x) if config.hyperbolic else x
-        bins_per_unit = (config.num_bins - 1) / (config.maximum - config.minimum)
-        position = jnp.clip((scaled - config.minimum) * bins_per_unit, 0.0, config.num_bins - 1)
-        distance = jnp.abs(position[..., None] - jnp.arange(config.num_bins))
+        num_bins = self.config.num_bins
+        position = jnp.clip(self._position(x), 0.0, num_bins - 1)
+        distance = jnp.abs(position[..., None] - jnp.arange(num_bins))
         return jnp.maximum(1.0 - distance, 0.0)
+
+    def is_outside(self, x: Array) -> jax.Array:
+        """Returns whether scalars lie more than half a bin outside of the bins, bool `[...]`."""
+        distance = jnp.abs(self._position(x) - (self.config.num_bins - 1) / 2)
+        return distance > self.config.num_bins / 2
 
     def to_scalar(self, logits: Array) -> jax.Array:
         """Decodes logits `[..., bins]` to the scalar `[...]` of the mean bin.
@@ -107,3 +109,11 @@ class ValueEncoding:
         # A sum and not a dot product: accelerators round the inputs of the latter.
         mean = jnp.sum(jax.nn.softmax(logits) * support, axis=-1)
         return signed_parabolic(mean) if config.hyperbolic else mean
+
+    def _position(self, x: Array) -> jax.Array:
+        """Returns positions `[...]` on the axis of bins, negative below the lowest bin."""
+        config = self.config
+        x = jnp.asarray(x, jnp.float32)
+        scaled = signed_hyperbolic(x) if config.hyperbolic else x
+        bins_per_unit = (config.num_bins - 1) / (config.maximum - config.minimum)
+        return (scaled - config.minimum) * bins_per_unit

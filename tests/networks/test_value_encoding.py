@@ -143,3 +143,11 @@ def test_decoding_has_finite_gradients():
 def test_impossible_supports_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         SupportConfig(*arguments)
+
+
+@pytest.mark.parametrize("hyperbolic", [False, True])
+def test_scalars_are_outside_beyond_half_a_bin(hyperbolic):
+    encoding = ValueEncoding(SupportConfig(-2.0, 4.0, 7, hyperbolic))
+    edges = jnp.float32([-2.51, -2.49, -2.0, 0.0, 4.0, 4.49, 4.51])
+    x = signed_parabolic(edges) if hyperbolic else edges
+    assert encoding.is_outside(x).tolist() == [True, False, False, False, False, False, True]

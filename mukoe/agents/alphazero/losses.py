@@ -17,6 +17,7 @@ from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
     policy_entropy,
+    share_outside_bins,
     total_loss,
 )
 from mukoe.agents.planning.targets import network_inputs, sample_targets
@@ -85,6 +86,9 @@ def _loss(
     metrics = {
         "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
         "root_value": jnp.mean(root_value),
+        "values_outside_bins": share_outside_bins(
+            networks.value_encoding, targets.values, targets.masks.known
+        ),
     }
     weights = {"policy_loss": 1.0, "value_loss": config.loss.value_weight}
     unrolled = UnrollLosses(losses, root_value, metrics)

@@ -28,6 +28,7 @@ from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import LookAhead, MuesliActions, PolicyTarget, flat
+from mukoe.agents.planning.losses import share_outside_bins
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import retrace_returns
@@ -163,7 +164,17 @@ def _loss(
         + loss.value_weight * parts["value_loss"]
         + loss.reward_weight * parts["reward_loss"]
     )
-    metrics = {"loss": total, **parts, "policy_entropy": entropy, **metrics}
+    known = targets.masks.known
+    metrics = {
+        "loss": total,
+        **parts,
+        "policy_entropy": entropy,
+        **metrics,
+        "values_outside_bins": share_outside_bins(networks.value_encoding, targets.values, known),
+        "rewards_outside_bins": share_outside_bins(
+            networks.reward_encoding, targets.rewards, known
+        ),
+    }
     return total, LossExtra(metrics, None, moment)
 
 

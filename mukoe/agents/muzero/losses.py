@@ -18,6 +18,7 @@ from mukoe.agents.planning.losses import (
     check_prediction,
     loss_weights,
     policy_entropy,
+    share_outside_bins,
     total_loss,
 )
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
@@ -74,14 +75,19 @@ def _unroll_losses(
     policy_loss = acted[:, 0] * cross_entropy(prediction.policy_logits, targets.policies[:, 0])
     value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
     reward_loss = jnp.zeros_like(value_loss)
+    steps = config.loss.unroll_steps
     metrics = {
         "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(policy_loss),
         "root_value_loss": jnp.mean(value_loss),
+        "values_outside_bins": share_outside_bins(networks.value_encoding, targets.values, known),
+        "rewards_outside_bins": share_outside_bins(
+            networks.reward_encoding, targets.rewards[:, :steps], known[:, :steps]
+        ),
     }
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
-    steps, states = config.loss.unroll_steps, []
+    states = []
     for k in range(1, steps + 1):
         state, reward_logits = networks.dynamics(params, state, targets.actions[:, k - 1])
         states.append(state)

@@ -15,7 +15,9 @@ from optax import softmax_cross_entropy as cross_entropy
 from mukoe.agents.planning.config import LearnedModelConfig, PlanningReplayConfig
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.targets import UnrollTargets
+from mukoe.learning.masking import masked_mean
 from mukoe.networks.prediction import Prediction
+from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.shapes import check_shape
 from mukoe.types import Array, LossExtra, Sample
 
@@ -90,6 +92,17 @@ def total_loss(
     }
     priorities = jax.lax.stop_gradient(error) + config.priority_epsilon
     return total, LossExtra(metrics, priorities)
+
+
+def share_outside_bins(encoding: ValueEncoding, targets: Array, mask: Array) -> jax.Array:
+    """Returns the share `[]` of targets that the bins of an encoding clip.
+
+    Args:
+      encoding: encoding of the targets.
+      targets: `[B, T]` values or rewards.
+      mask: `[B, T]`, 1 where a target is known.
+    """
+    return masked_mean(encoding.is_outside(targets), mask)
 
 
 def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size: int) -> None:

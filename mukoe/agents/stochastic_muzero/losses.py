@@ -31,6 +31,7 @@ from mukoe.agents.planning.losses import (
     check_prediction,
     loss_weights,
     policy_entropy,
+    share_outside_bins,
     total_loss,
 )
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
@@ -162,6 +163,10 @@ def _unroll_losses(
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(losses["policy_loss"]),
         "root_value_loss": jnp.mean(losses["value_loss"]),
+        "values_outside_bins": share_outside_bins(networks.value_encoding, targets.values, known),
+        "rewards_outside_bins": share_outside_bins(
+            networks.reward_encoding, targets.rewards[:, :steps], known[:, :steps]
+        ),
     }
     afterstates, states = [], []
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.

@@ -18,6 +18,7 @@ from mukoe.layouts.common.run_state import (
     unpack,
 )
 from mukoe.learning.learner import Learner
+from mukoe.observability.clipped_targets import ClippedTargets
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.observability.timings import time_columns
 from mukoe.replay.in_process import InProcessReplay
@@ -55,6 +56,7 @@ class RunLogger:
         actor_logger = make_logger(workdir, "actor_0", "actor_steps", loggers=loggers)
         self._actor_log = ActorLog(actor_logger, network_seconds)
         self._learner_log = make_logger(workdir, "learner", "learner_steps", loggers=loggers)
+        self._clipped_targets = ClippedTargets()
         self._lock = threading.Lock()
         self._episodes: list[EpisodeResult] = []
         self._metrics: Mapping[str, Any] = {}
@@ -94,6 +96,7 @@ class RunLogger:
             columns = time_columns(self._learner.time_shares())
             self._learner_log.write({**counts, **metrics, **columns})
             self._counter.report(loss=float(metrics["loss"]))
+            self._clipped_targets.check(metrics)
 
     def report_replay(self, replay: InProcessReplay) -> None:
         """Reports the fill of replay, for the progress line."""

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mukoe.configuration.workdir import flatten, stored_config
 from mukoe.errors import UserError
+from mukoe.observability.clipped_targets import clipping_notes
 from mukoe.observability.report.logs import Log, is_number, load_logs, natural_key
 
 SEED_FIELD = "run.seed"
@@ -58,8 +59,7 @@ class Run:
 
     def highest(self, column: str) -> float | None:
         """Returns the largest number of a column in any log, None if there is none."""
-        values = [log.highest(column) for log in self.logs]
-        return max((value for value in values if value is not None), default=None)
+        return _highest(self.logs, column)
 
     def kind(self, kind: str) -> list[Log]:
         """Returns the logs of all nodes of a kind, such as `actor`."""
@@ -70,6 +70,11 @@ class Run:
         values = [log.columns.get("episode_return", np.zeros(0)) for log in self.kind("evaluator")]
         values = np.concatenate([np.zeros(0), *values])
         return values[np.isfinite(values)]
+
+
+def _highest(logs: Sequence[Log], column: str) -> float | None:
+    values = [log.highest(column) for log in logs]
+    return max((value for value in values if value is not None), default=None)
 
 
 def load_run(workdir: str | os.PathLike[str]) -> Run:
@@ -90,6 +95,7 @@ def load_run(workdir: str | os.PathLike[str]) -> Run:
         evaluation = None
     if (workdir / "failure.json").exists():
         failure = {} if failure is None else failure
+    notes += clipping_notes(lambda name: _highest(logs, name))
     return Run(
         workdir,
         config,

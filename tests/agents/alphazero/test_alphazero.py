@@ -149,6 +149,7 @@ def test_the_loss_is_that_of_the_paper(trained):
     policy_losses = cross_entropy(np.asarray(prediction.policy_logits), np.asarray(policy))
     np.testing.assert_allclose(extra.metrics["policy_loss"], policy_losses.mean(), rtol=1e-4)
     np.testing.assert_allclose(extra.metrics["value_loss"], losses.mean(), rtol=1e-4)
+    assert extra.metrics["values_outside_bins"] == 0
 
 
 def test_a_mirror_turns_positions_and_policies_together():

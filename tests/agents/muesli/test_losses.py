@@ -237,6 +237,11 @@ def test_loss_equals_the_slow_one(dynamics):
     np.testing.assert_allclose(loss, expected, rtol=2e-4)
     np.testing.assert_allclose(extra.loss_state.total, second, rtol=1e-3)
     np.testing.assert_allclose(extra.loss_state.weight, 1 - BETA**2, rtol=1e-5)
+    outside = np.abs(sample.rows.reward[:, F - 1 : -1]) > 2.5
+    acted = sample.rows.mask[:, F - 1 : -1] > 0
+    assert outside[acted].any()
+    assert extra.metrics["rewards_outside_bins"] > 0
+    assert "values_outside_bins" in extra.metrics
 
 
 def targets_of(sample, config=None):

@@ -203,6 +203,7 @@ def test_loss_and_priorities_equal_the_slow_ones(bootstrap):
     np.testing.assert_allclose(loss, expected, rtol=2e-4)
     np.testing.assert_allclose(extra.priorities, priorities, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(extra.metrics["loss"], expected, rtol=2e-4)
+    assert extra.metrics.keys() >= {"values_outside_bins", "rewards_outside_bins"}
 
 
 def gradients(config, sample=None):

@@ -13,12 +13,12 @@ from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.planning.config import TargetSettings, UnrollLossConfig
-from mukoe.agents.planning.losses import cross_entropy, policy_entropy
+from mukoe.agents.planning.losses import cross_entropy, policy_entropy, share_outside_bins
 from mukoe.agents.planning.targets import make_targets
 from mukoe.errors import UserError
 from mukoe.learning.returns import n_step_returns
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.value_encoding import SupportConfig
+from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
 from mukoe.types import EnvironmentSpec, Row, Sample
 
 A, B, K, N = 3, 4, 2, 2
@@ -119,3 +119,10 @@ def test_the_return_estimator_is_chosen_by_name():
 def test_an_unknown_return_estimator_is_refused_with_the_nearest_name():
     with pytest.raises(UserError, match="unknown return estimator 'n_steps': did you mean n_step"):
         UnrollLossConfig(value_target="n_steps")
+
+
+def test_share_of_clipped_targets_counts_known_ones_only():
+    encoding = ValueEncoding(SupportConfig(0.0, 100.0, 101, hyperbolic=False))
+    targets = jnp.float32([[-99.0, 3.0, -1.0], [50.0, -7.0, 200.0]])
+    mask = jnp.float32([[1, 1, 1], [1, 0, 0]])
+    assert share_outside_bins(encoding, targets, mask) == 0.5

@@ -210,6 +210,7 @@ def test_loss_and_priorities_equal_the_slow_ones():
     np.testing.assert_allclose(extra.priorities, priorities, rtol=2e-3, atol=2e-3)
     for name, part in parts.items():
         np.testing.assert_allclose(extra.metrics[f"{name}_loss"], part, rtol=2e-4, err_msg=name)
+    assert extra.metrics.keys() >= {"values_outside_bins", "rewards_outside_bins"}
 
 
 def gradient_norms(**weights):

@@ -73,6 +73,18 @@ def test_missing_and_damaged_files_are_noted(tmp_path):
     assert run.notes[2].startswith("evaluation.json cannot be read")
 
 
+def test_clipped_targets_are_noted_with_the_field(tmp_path):
+    workdir = make_run(tmp_path / "a")
+    path = workdir / "logs" / "learner.csv"
+    header, *rows = path.read_text().splitlines()
+    shares = ["0.0", "0.25", *["0.0"] * (len(rows) - 2)]
+    lines = [f"{row},{share}" for row, share in zip(rows, shares, strict=True)]
+    path.write_text("\n".join([f"{header},values_outside_bins", *lines, ""]))
+    (note,) = load_run(workdir).notes
+    assert note.startswith("25% of the value targets lie outside")
+    assert "agent.network.value_support" in note
+
+
 def test_workdir_without_logs(tmp_path):
     workdir = make_run(tmp_path / "a")
     for path in (workdir / "logs").iterdir():

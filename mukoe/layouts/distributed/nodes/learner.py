@@ -17,6 +17,7 @@ from mukoe.layouts.distributed.nodes.retry import call_until_available
 from mukoe.layouts.distributed.nodes.runtime import ReplayService
 from mukoe.learning.learner import Learner, LearnerState
 from mukoe.learning.non_finite import saving_bad_batches
+from mukoe.observability.clipped_targets import shares_outside_bins
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.types import PolicyParams
 
@@ -108,7 +109,9 @@ class LearnerNode:
             if report.due:
                 self._resend_learner_steps()
                 self._counter.report(
-                    loss=float(metrics["loss"]), time_learning=self._learner.time_shares()
+                    loss=float(metrics["loss"]),
+                    time_learning=self._learner.time_shares(),
+                    **shares_outside_bins(metrics),
                 )
                 report = Timer(_REPORT_SECONDS)
             self._checkpoints.save_if_due()

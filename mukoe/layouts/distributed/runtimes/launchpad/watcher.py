@@ -8,6 +8,7 @@ import launchpad as lp
 
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.reporting import Stage, make_progress
+from mukoe.observability.clipped_targets import ClippedTargets
 from mukoe.terminal.progress_line import ProgressLine
 
 
@@ -31,6 +32,7 @@ class CounterWatcher:
         self.reports: Mapping[str, Any] = {}
         self.counts: Mapping[str, int] = {}
         self._stage: Stage | None = None
+        self._clipped_targets = ClippedTargets()
         self._closed = threading.Event()
         counter.set_client_kwargs(call_timeout=5.0)
         self._counter = counter
@@ -57,6 +59,7 @@ class CounterWatcher:
                 client = client or self._counter.dereference()
                 self.counts, self.reports = client.snapshot()
                 self._show()
+                self._clipped_targets.check(self.reports)
             except Exception:  # unavailable, or at another address after a restart
                 client = None
 
