@@ -14,14 +14,14 @@ def mask_logits(logits: Array, legal_actions: Array) -> Array:
 
 
 def complete_mask(legal_actions: Array | None, logits: Array) -> Array:
-    """Returns legal actions `[B, A]` bool with at least one legal action per row.
+    """Returns legal actions `[..., A]` bool with at least one legal action per row.
 
     All actions count as legal for None and in rows without a legal action. The final observation
-    of a game is such a row: its search result is unused, but must not be NaN.
+    of a game is such a row: its policy is unused, but must not be NaN.
 
     Args:
-      legal_actions: `[B, A]`, or None.
-      logits: `[B, A]`.
+      legal_actions: `[..., A]`, or None.
+      logits: array of shape `[..., A]`.
     """
     if legal_actions is None:
         return jnp.ones(logits.shape, bool)

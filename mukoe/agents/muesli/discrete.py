@@ -13,6 +13,7 @@ from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, flat, one_step_values
 from mukoe.networks.distributions import Categorical, categorical_policy
 from mukoe.networks.models import MuZeroNetworks
+from mukoe.search.root import complete_mask
 from mukoe.types import Array, Params, Row, split_legal_actions
 
 
@@ -54,9 +55,9 @@ class DiscreteActions:
         )
         values = one_step_values(networks, target_params, state, every, self._discount)
         values = values.T.reshape(behavior.shape)
-        _, legal = split_legal_actions(rows.observation)
+        # Final positions and padding have no legal action.
+        legal = complete_mask(split_legal_actions(rows.observation)[1], values)
         target = categorical_policy(logits.reshape(behavior.shape), legal).probs()
-        legal = jnp.ones_like(values) if legal is None else legal.astype(values.dtype)
         prior = self._mixed_prior(target, behavior, legal)
         taken = rows.action[..., None]
         return LookAhead(
@@ -83,6 +84,7 @@ class DiscreteActions:
     def _mixed_prior(self, target: Array, behavior: Array, legal: Array) -> Array:
         """Returns `(1 - b - u) π_target + b π_b + u uniform` `[..., A]`, uniform if legal."""
         config = self._config
+        legal = legal.astype(target.dtype)
         uniform = legal / jnp.sum(legal, axis=-1, keepdims=True)
         rest = 1.0 - config.prior_behavior - config.prior_uniform
         return rest * target + config.prior_behavior * behavior + config.prior_uniform * uniform
