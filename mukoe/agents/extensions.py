@@ -33,11 +33,11 @@ class LearnsFromRollouts(Protocol):
 
 
 @runtime_checkable
-class FollowsNumUpdates(Protocol):
-    """Builder whose schedules depend on the number of updates of a run."""
+class FollowsRunLength(Protocol):
+    """Builder whose schedules depend on the length of a run."""
 
-    def for_updates(self, num_updates: int) -> Any:
-        """Returns the builder for a run of `num_updates` updates."""
+    def for_agent_steps(self, num_steps: int) -> Any:
+        """Returns the builder for a run of `num_steps` agent steps."""
 
 
 @runtime_checkable

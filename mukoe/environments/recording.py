@@ -32,6 +32,7 @@ class RecordedVector:
         self._calls: bytearray | None = bytearray()
         self._resets: list[int] = []
         self._count = 0
+        self._agent_steps = 0
         actions = environment.spec.actions
         self._zeros = np.zeros((environment.num_envs, *actions.shape), _stored_type(actions))
         self._last: dm_env.TimeStep | None = None
@@ -62,6 +63,9 @@ class RecordedVector:
         """Applies one action per stream, `[B]` or `[B, D]`."""
         self._record(actions)
         self._last = self._environment.step(actions)
+        self._agent_steps += int(np.sum(~self._last.first()))
+        if self._agent_steps > self._limit:
+            self._calls = None
         return self._last
 
     def finished_episodes(self) -> list[EpisodeResult]:
@@ -110,8 +114,6 @@ class RecordedVector:
         if self._calls is None:
             return
         self._calls += np.asarray(actions).astype(self._zeros.dtype).tobytes()
-        if self._count * self.num_envs > self._limit:
-            self._calls = None
 
 
 def _stored_type(actions: specs.Array) -> np.dtype:

@@ -52,35 +52,43 @@ def update_in_epochs(
         tree of arrays `[B, T, ...]`, `T` a multiple of the minibatches.
       config: numbers of epochs and minibatches.
       loss: loss of a minibatch `[B, T / minibatches, ...]`.
-      optimizer: optimiser, whose schedule counts gradient steps.
+      optimizer: optimiser, whose updates receive `agent_steps`: the share of a gradient step in
+        the agent steps of the sample, int32.
       target_update: settings of the target parameters.
       state: state before the update.
-      sample: sample of replay, or of rollouts.
+      sample: sample of rollouts `[B, H + T + 1, ...]`.
 
     Returns:
       The next state, the metrics as means over the gradient steps, no priorities, and
       whether all gradient steps were finite.
     """
     batch = prepare(state.params, sample)
-    leaf = jax.tree.leaves(batch)[0]
-    _check_divides(config, leaf.shape[1])
+    batch_size, length = jax.tree.leaves(batch)[0].shape[:2]
+    _check_divides(config, length)
+    steps = config.epochs * config.minibatches
 
     def step(
-        carry: tuple[LearnerState, Array], xs: tuple[Array, chex.PRNGKey]
+        carry: tuple[LearnerState, Array], xs: tuple[Array, chex.PRNGKey, Array]
     ) -> tuple[tuple[LearnerState, Array], Mapping[str, Any]]:
         made, finite = carry
-        indices, key = xs
+        indices, key, agent_steps = xs
         minibatch = jax.tree.map(lambda array: _take(array, indices), batch)
-        made, total, metrics, _ = gradient_step(loss, optimizer, made, minibatch, key)
+        made, total, metrics, _ = gradient_step(
+            loss, optimizer, made, minibatch, key, agent_steps=agent_steps
+        )
         norms = total + metrics["gradient_norm"] + metrics["parameter_norm"]
         return (made, finite & jnp.isfinite(norms)), metrics
 
     shuffle_key, loss_key = jax.random.split(jax.random.fold_in(state.key, state.steps))
-    indices = minibatch_indices(shuffle_key, config, leaf.shape[0], leaf.shape[1])
-    steps = config.epochs * config.minibatches
+    indices = minibatch_indices(shuffle_key, config, batch_size, length)
     keys = jax.random.split(loss_key, steps)
+    # The rows of history belong to the rollout before.
+    agent_steps = _divide(jnp.sum(sample.rows.mask[:, -1 - length :].astype(jnp.int32)), steps)
     (made, finite), metrics = jax.lax.scan(
-        step, (state, jnp.bool_(True)), (indices, keys), unroll=steps if config.unroll else 1
+        step,
+        (state, jnp.bool_(True)),
+        (indices, keys, agent_steps),
+        unroll=steps if config.unroll else 1,
     )
     state = finish_update(target_update, state, made, finite)
     return state, jax.tree.map(lambda values: values.mean(0), metrics), None, finite
@@ -107,6 +115,11 @@ def minibatch_indices(
 def _take(array: Array, indices: Array) -> jax.Array:
     """Picks the steps `[B, N]` of `[B, T, ...]`."""
     return jax.vmap(lambda steps, index: steps[index])(array, indices)
+
+
+def _divide(count: Array, parts: int) -> jax.Array:
+    """Divides a count `[]` int32 into `parts` whole numbers `[parts]` that differ by 1 at most."""
+    return count // parts + (jnp.arange(parts) < count % parts)
 
 
 def _check_divides(config: EpochsConfig, length: int) -> None:

@@ -323,8 +323,17 @@ def gradient_step(
     state: LearnerState,
     batch: Nest,
     key: chex.PRNGKey,
+    **optimizer_args: Array,
 ) -> tuple[LearnerState, Array, dict[str, Array], Array | None]:
     """Makes one gradient step of an update, which `finish_update` completes.
+
+    Args:
+      loss: loss of the batch.
+      optimizer: optax chain.
+      state: state before the step.
+      batch: argument of the loss.
+      key: random key of the loss.
+      **optimizer_args: further arguments of the optimiser's update.
 
     Returns:
       The state with new parameters, the loss, the metrics, and the priorities.
@@ -333,7 +342,9 @@ def gradient_step(
     (total, extra), gradients = jax.value_and_grad(loss, has_aux=True)(
         state.params, state.target_params, batch, key, *memory
     )
-    updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
+    updates, optimizer_state = optax.with_extra_args_support(optimizer).update(
+        gradients, state.optimizer_state, state.params, **optimizer_args
+    )
     params = optax.apply_updates(state.params, updates)
     metrics = {
         **extra.metrics,

@@ -1,13 +1,17 @@
-"""The optimiser, from a config."""
+"""The optimiser, from a config, and schedules of the learning rate."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
+import chex
+import jax
+import jax.numpy as jnp
 import optax
 from msgspec import Meta
 
 from mukoe.configuration.bounds import LARGEST_COUNT, NonNegativeFloat, PositiveFloat
 from mukoe.configuration.fields import Validated
+from mukoe.types import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +69,40 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
         optax.add_decayed_weights(config.weight_decay),
         optax.sgd(schedule, momentum=config.momentum),
     )
+
+
+class AnnealingState(NamedTuple):
+    """State of `anneal_over_agent_steps`: the agent steps so far, `[]` int32."""
+
+    agent_steps: Array
+
+
+def anneal_over_agent_steps(num_steps: int) -> optax.GradientTransformationExtraArgs:
+    """Scales updates by `max(0, 1 - steps / num_steps)`, which anneals any learning rate.
+
+    A schedule of optax counts updates. An update learns from fewer agent steps where episodes are
+    short: the final observation of an episode is a row of its rollout, but not a step.
+
+    Args:
+      num_steps: agent steps of the run, after which updates are 0.
+    """
+
+    def init(params: optax.Params) -> AnnealingState:
+        del params
+        return AnnealingState(jnp.int32(0))
+
+    def update(
+        updates: optax.Updates,
+        state: AnnealingState,
+        params: optax.Params | None = None,
+        *,
+        agent_steps: chex.Numeric,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, AnnealingState]:
+        """Scales `updates`, which learn from `agent_steps` more steps."""
+        del params, extra_args
+        scale = jnp.maximum(0.0, 1.0 - state.agent_steps / num_steps)
+        scaled = jax.tree.map(lambda update: scale * update, updates)
+        return scaled, AnnealingState(state.agent_steps + agent_steps)
+
+    return optax.GradientTransformationExtraArgs(init, update)

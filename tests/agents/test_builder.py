@@ -6,7 +6,7 @@ from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import (
     EstimatesMemory,
-    FollowsNumUpdates,
+    FollowsRunLength,
     Inspectable,
     LearnsFromRollouts,
     ProfilesNetworks,
@@ -19,7 +19,7 @@ from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 
 PLANNING = {EstimatesMemory, Inspectable, ProfilesNetworks, Reanalyses}
-ON_POLICY = {EstimatesMemory, FollowsNumUpdates, LearnsFromRollouts}
+ON_POLICY = {EstimatesMemory, FollowsRunLength, LearnsFromRollouts}
 PROTOCOLS = PLANNING | ON_POLICY
 
 

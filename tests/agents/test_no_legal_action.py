@@ -100,7 +100,7 @@ def act(name):
 def test_policies_are_finite(name):
     *_, results = act(name)
     for action, extras in results:
-        assert np.all((0 <= action) & (action < A)) and action[1] == 4
+        assert np.all((action >= 0) & (action < A)) and action[1] == 4
         assert is_finite(extras)
         for stored in {"search_policy", "behavior_policy"} & set(extras):
             np.testing.assert_allclose(np.sum(extras[stored], -1), 1, rtol=1e-5)

@@ -58,11 +58,23 @@ def test_beyond_the_limit_nothing_is_remembered():
     vector = make(limit=B * 5)
     assert vector.state() == {}
     vector.reset()
-    play(vector, 4)
-    assert vector.state()["calls"].shape == (5, B)
+    play(vector, 5)
+    assert vector.state()["calls"].shape == (6, B)
     assert vector.state()["calls"].dtype == np.int8
     play(vector, 1)
     assert vector.state() == {}
+
+
+def test_limit_counts_agent_steps_and_no_restarts():
+    limit, vector = B * 40, make(limit=B * 40)
+    vector.reset()
+    steps = restarts = 0
+    while steps <= limit:
+        assert vector.state()
+        first = vector.step(np.zeros(B, np.int32)).first()
+        steps += np.sum(~first)
+        restarts += np.sum(first)
+    assert restarts > B and vector.state() == {}
 
 
 def test_everything_else_is_passed_on():

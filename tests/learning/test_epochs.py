@@ -33,7 +33,12 @@ def loss(params, target_params, batch, key):
     return total, LossExtra({"loss": total}, None)
 
 
-def learner(config, samples=None, optimizer=None, **options):
+def without_ends(params, sample):
+    """Leaves out a row of history and the last row, as `prepare` of PPO does."""
+    return jax.tree.map(lambda array: array[:, 1:-1], prepare(params, sample))
+
+
+def learner(config, samples=None, optimizer=None, prepare=prepare, **options):
     return Learner(
         loss,
         optimizer or optax.sgd(0.1),
@@ -92,3 +97,19 @@ def test_one_gradient_step_that_is_not_finite_undoes_the_whole_update():
 def test_steps_that_cannot_be_divided_are_refused():
     with pytest.raises(UserError, match="6 steps"):
         learner(EpochsConfig(epochs=1, minibatches=4)).step()
+
+
+def test_gradient_steps_share_the_agent_steps_after_the_history():
+    """Row 0 is history; the other rows have 7 steps, which 5 gradient steps share."""
+    sample = make_sample()
+    sample.rows.mask[:] = [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0]]
+    optimizer = optax.GradientTransformationExtraArgs(
+        lambda params: jnp.zeros(5, jnp.int32),
+        lambda updates, state, params, *, agent_steps: (
+            updates,
+            jnp.roll(state, -1).at[-1].set(agent_steps),
+        ),
+    )
+    made = learner(EpochsConfig(epochs=5, minibatches=1), [sample], optimizer, prepare=without_ends)
+    made.step()
+    assert made.save().optimizer_state.tolist() == [2, 2, 1, 1, 1]

@@ -7,7 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from mukoe.learning.optimizers import OptimizerConfig, learning_rate_schedule, make_optimizer
+from mukoe.learning.optimizers import (
+    OptimizerConfig,
+    anneal_over_agent_steps,
+    learning_rate_schedule,
+    make_optimizer,
+)
 
 CLOSED_FORMS = {
     "constant": lambda step: 1.0,
@@ -47,3 +52,11 @@ def test_sgd_has_momentum_an_l2_loss_and_a_bound_on_the_gradient():
         velocity = 0.9 * velocity + clipped + 0.5 * parameter
         parameter -= 0.1 * velocity
         np.testing.assert_allclose(params, parameter, rtol=1e-6)
+
+
+def test_annealing_counts_agent_steps_and_never_scales_below_0():
+    optimizer = optax.chain(optax.sgd(0.5), anneal_over_agent_steps(10))
+    state = optimizer.init(jnp.zeros(2))
+    for agent_steps, scale in ((3, 1.0), (4, 0.7), (4, 0.3), (0, 0.0), (7, 0.0)):
+        updates, state = optimizer.update(jnp.ones(2), state, agent_steps=agent_steps)
+        np.testing.assert_allclose(updates, -0.5 * scale, rtol=1e-6)

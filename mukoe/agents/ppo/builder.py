@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import optax
 
 from mukoe.acting.rollouts import RolloutDeclaration
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
@@ -15,7 +16,7 @@ from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.learner import TargetUpdateConfig
-from mukoe.learning.optimizers import make_optimizer
+from mukoe.learning.optimizers import anneal_over_agent_steps, make_optimizer
 from mukoe.networks.history import input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.types import (
@@ -31,26 +32,25 @@ from mukoe.types import (
 class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
     """PPO (arXiv:1707.06347)."""
 
-    def __init__(self, config: PPOConfig, num_updates: int | None = None):
+    def __init__(self, config: PPOConfig, num_steps: int | None = None):
         """Builds the builder.
 
         Args:
           config: configuration of the agent.
-          num_updates: number of updates of the run, over which the learning rate is annealed;
+          num_steps: number of agent steps of the run, over which the learning rate is annealed;
             None for a constant learning rate.
         """
         self._config = config
-        self._num_updates = num_updates
+        self._num_steps = num_steps
 
-    def for_updates(self, num_updates: int) -> "PPOBuilder":
-        steps = num_updates * self._config.gradient_steps
-        if self._config.anneal_lr and steps > LARGEST_COUNT:
+    def for_agent_steps(self, num_steps: int) -> "PPOBuilder":
+        if self._config.anneal_lr and num_steps > LARGEST_COUNT:
             raise UserError(
-                f"the learning rate cannot fall over {steps} gradient steps: at most "
+                f"the learning rate cannot fall over {num_steps} agent steps: at most "
                 f"{LARGEST_COUNT} are counted; lower run.max_actor_steps, or set "
                 "agent.anneal_lr=false"
             )
-        return PPOBuilder(self._config, num_updates)
+        return PPOBuilder(self._config, num_steps)
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> PPONetworks:
         return make_ppo_networks(environment_spec, self._config.history, self._config.network)
@@ -88,8 +88,11 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         config = self._config
         in_loop = jax.default_backend() != "cpu" or not networks.has_convolutions
         epochs = EpochsConfig(config.epochs, config.minibatches, unroll=not in_loop)
+        optimizer = make_optimizer(config.optimizer)
+        if config.anneal_lr and self._num_steps is not None:
+            optimizer = optax.chain(optimizer, anneal_over_agent_steps(self._num_steps))
         return LearnerSettings(
-            make_optimizer(config.annealed_optimizer(self._num_updates)),
+            optimizer,
             TargetUpdateConfig(period=1, rate=1.0),
             update=functools.partial(update_in_epochs, make_prepare(networks, config), epochs),
         )

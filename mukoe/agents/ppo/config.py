@@ -91,7 +91,8 @@ class PPOConfig(Validated):
     optimizer: OptimizerConfig = OptimizerConfig(
         learning_rate=2.5e-4, epsilon=1e-5, weight_decay=0.0, max_gradient_norm=0.5
     )
-    # Whether the learning rate falls linearly, to 0 at the end of the run. [2] core 4; [3]: yes.
+    # Whether the learning rate falls linearly with the agent steps, to 0 at the end of the run.
+    # [2] core 4; [3]: yes.
     anneal_lr: bool = True
     # How evaluation chooses: a 'sample' of the policy, or its 'mode'. [2], [3]: sample.
     evaluation: Literal["sample", "mode"] = "sample"
@@ -108,22 +109,6 @@ class PPOConfig(Validated):
                 "agent.anneal_lr sets the schedule of the learning rate; with "
                 f"optimizer.schedule={self.optimizer.schedule!r} set agent.anneal_lr=false"
             )
-
-    @property
-    def gradient_steps(self) -> int:
-        """Number of gradient steps of an update."""
-        return self.epochs * self.minibatches
-
-    def annealed_optimizer(self, num_updates: int | None) -> OptimizerConfig:
-        """Returns the optimiser of a run, whose schedule counts gradient steps.
-
-        Args:
-          num_updates: number of updates of the run; None for a constant learning rate.
-        """
-        if not self.anneal_lr or num_updates is None:
-            return self.optimizer
-        steps = num_updates * self.gradient_steps
-        return dataclasses.replace(self.optimizer, schedule="linear", decay_steps=steps)
 
     def make_builder(self) -> "PPOBuilder":
         """Returns the agent's builder."""

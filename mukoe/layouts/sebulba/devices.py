@@ -1,13 +1,11 @@
 """Devices of actors and learner."""
 
-import math
 from collections.abc import Sequence
 
 import jax
 
-from mukoe.agents.extensions import rollout_of
 from mukoe.errors import UserError
-from mukoe.layouts.common.experiment import ExperimentConfig, SebulbaConfig
+from mukoe.layouts.common.experiment import SebulbaConfig
 
 
 def check_devices(config: SebulbaConfig) -> None:
@@ -37,16 +35,6 @@ def learner_devices(config: SebulbaConfig) -> list[jax.Device]:
       UserError: a device does not exist.
     """
     return _devices("learner_devices", config.learner_devices)
-
-
-def count_updates(experiment: ExperimentConfig) -> int:
-    """Returns the number of updates of a whole run, one for each batch of rollouts."""
-    rollout = rollout_of(experiment.builder)
-    assert rollout is not None, "only an agent with rollouts makes one update per round"
-    config = experiment.sebulba
-    threads = len(config.actor_devices) * config.threads_per_device
-    batch = threads * experiment.run.envs_per_actor * rollout.length
-    return math.ceil(experiment.run.max_actor_steps / batch)
 
 
 def _devices(field: str, indices: Sequence[int]) -> list[jax.Device]:

@@ -12,7 +12,7 @@ import numpy as np
 from mukoe.acting.actor import Adder
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
-from mukoe.agents.extensions import FollowsNumUpdates, rollout_of
+from mukoe.agents.extensions import FollowsRunLength, rollout_of
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import period_reached
@@ -43,7 +43,7 @@ from mukoe.layouts.common.shutdown import (
 )
 from mukoe.layouts.sebulba.actor_thread import ActorMetrics, RolloutExchange, act
 from mukoe.layouts.sebulba.collectors import Collector, make_collectors
-from mukoe.layouts.sebulba.devices import actor_devices, count_updates, learner_devices
+from mukoe.layouts.sebulba.devices import actor_devices, learner_devices
 from mukoe.layouts.sebulba.evaluation import Snapshot, SnapshotEvaluator
 from mukoe.layouts.sebulba.exchange import Exchange
 from mukoe.layouts.sebulba.threads import ThreadGroup
@@ -108,8 +108,8 @@ def make_run(
       workdir: existing directory of the run.
       resume: True to continue from the newest checkpoint, if there is one.
     """
-    if rollout_of(experiment.builder) and isinstance(experiment.builder, FollowsNumUpdates):
-        builder = experiment.builder.for_updates(count_updates(experiment))
+    if rollout_of(experiment.builder) and isinstance(experiment.builder, FollowsRunLength):
+        builder = experiment.builder.for_agent_steps(experiment.run.max_actor_steps)
         experiment = experiment.with_builder(builder)
     builder, settings, config = experiment.builder, experiment.run, experiment.sebulba
     devices = actor_devices(config)
@@ -215,7 +215,7 @@ def make_run(
 class SebulbaRun:
     """Parts of a run, most of which work in threads between `start` and `close`.
 
-    experiment: agent, environment and settings, with schedules over the updates of the run.
+    experiment: agent, environment and settings, with schedules over the steps of the run.
     counter: counts of the rollouts that have been learned from, and newest reports.
     devices: device of each actor thread.
     exchange: exchange of parameters and rollouts.

@@ -1,10 +1,10 @@
 """Checks that an experiment can run on the devices of this machine."""
 
-from mukoe.agents.extensions import FollowsNumUpdates, rollout_of
+from mukoe.agents.extensions import FollowsRunLength, rollout_of
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
 from mukoe.layouts.common.required_memory import RequiredMemory
-from mukoe.layouts.sebulba.devices import check_devices, count_updates
+from mukoe.layouts.sebulba.devices import check_devices
 from mukoe.system import check_fits
 from mukoe.types import EnvironmentSpec
 
@@ -39,8 +39,8 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
             f"run.envs_per_actor ({num_envs}) must be a multiple of the number of "
             f"sebulba.learner_devices ({learners}), over which it is split evenly"
         )
-    elif isinstance(builder, FollowsNumUpdates):
-        builder.for_updates(count_updates(experiment))
+    elif isinstance(builder, FollowsRunLength):
+        builder.for_agent_steps(experiment.run.max_actor_steps)
     spec = check_experiment(experiment)
     _check_memory(experiment, spec)
     return spec
