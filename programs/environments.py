@@ -1,6 +1,6 @@
 """Lists the environments of all families by the names that --env takes."""
 
-from mukoe.commands.environments import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("environments")

@@ -1,6 +1,6 @@
 """Evaluates the agent of a run on episodes without exploration."""
 
-from mukoe.commands.evaluate import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("evaluate")

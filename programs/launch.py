@@ -1,6 +1,6 @@
 """Trains an agent in one process, on the devices of one machine, or as a distributed program."""
 
-from mukoe.commands.train import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("train")

@@ -1,6 +1,6 @@
 """Trains an agent on an Atari game, as a distributed program or on the devices of one machine."""
 
-from mukoe.commands.train_atari import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("train_atari")

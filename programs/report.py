@@ -1,6 +1,6 @@
 """Generates an HTML report that compares runs."""
 
-from mukoe.commands.report import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("report")

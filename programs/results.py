@@ -1,6 +1,6 @@
 """Generates docs/results.md and its figures from the records in docs/evidence."""
 
-from mukoe.commands.results import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("results")

@@ -1,6 +1,6 @@
 """Runs one node of a distributed program, such as in a container."""
 
-from mukoe.commands.run_node import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("run_node")

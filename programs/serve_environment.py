@@ -1,6 +1,6 @@
 """Serves an environment over dm_env_rpc to several clients."""
 
-from mukoe.commands.serve_environment import run
+from mukoe.commands.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("serve_environment")

@@ -11,6 +11,7 @@ from absl import flags
 from mukoe.configuration import run_main
 from mukoe.environments.registry import list_environments
 from mukoe.errors import UserError
+from mukoe.terminal.progress_line import erase_line
 
 FILTER = flags.DEFINE_string(
     "filter", None, "Word in the name, the family or the note, in any case, such as atari or chess."
@@ -26,6 +27,7 @@ def main() -> None:
         raise UserError(f"no environment has {FILTER.value!r} in its name, family or note")
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"{name:{widths[0]}}  {family:{widths[1]}}  {note}" for name, family, note in rows]
+    erase_line()
     print("\n".join(line.rstrip() for line in lines))
 
 

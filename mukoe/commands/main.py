@@ -5,10 +5,12 @@ import difflib
 import importlib
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import mukoe
 from mukoe.configuration.cli import COMMAND, HELP, fail
 from mukoe.errors import UserError
+from mukoe.terminal.progress_line import ProgressLine
 
 _FLAGS_OF = {"play": ("watch", "--play=browser")}
 """Command and flag that a shorter name stands for."""
@@ -31,7 +33,14 @@ def main() -> None:
         hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(commands)}"
         sys.exit(fail(UserError(f"there is no command {sys.argv[1]!r}; {hint}")))
     sys.argv = [COMMAND, module, *flags, *sys.argv[2:]]
+    run_command(module)
+
+
+def run_command(module: str) -> NoReturn:
+    """Runs a command as the program; its progress line appears before its imports."""
+    ProgressLine(phase="loading")
     importlib.import_module(f"mukoe.commands.{module}").run()
+    raise SystemExit(0)
 
 
 def summaries() -> dict[str, str]:

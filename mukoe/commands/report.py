@@ -13,6 +13,7 @@ from mukoe.errors import UserError
 from mukoe.observability.report.run_page import make_page
 from mukoe.observability.report.runs import load_run
 from mukoe.system import write_atomically
+from mukoe.terminal.progress_line import erase_line
 
 WORKDIRS = flags.DEFINE_multi_string("workdir", [], "Workdir of a run; repeatable.")
 OUTPUT = flags.DEFINE_string("output", "report.html", "File of the report.")
@@ -32,6 +33,7 @@ def main() -> None:
         write_atomically(output, make_page(runs, SMOOTH.value))
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror}") from error
+    erase_line()
     print(output)
 
 

@@ -20,6 +20,7 @@ from mukoe.observability.report.evidence import collect, read_all, write_evidenc
 from mukoe.observability.report.results_page import make_results
 from mukoe.observability.report.runs import Run, find_workdirs, load_run
 from mukoe.system import write_atomically
+from mukoe.terminal.progress_line import erase_line
 
 COLLECT = flags.DEFINE_multi_string(
     "collect", [], "Workdir of a finished run, or folder of workdirs, to record; repeatable."
@@ -93,6 +94,7 @@ def main() -> None:
         write_atomically(output, page)
     except OSError as error:
         raise UserError(f"cannot write {output} or {figures}: {error}") from error
+    erase_line()
     print(output)
 
 

@@ -21,6 +21,7 @@ from mukoe.configuration import DEFINE_config, prepare_workdir
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ACCELERATED_GROUPS
 from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.progress_line import erase_line
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
@@ -28,6 +29,7 @@ NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or acto
 
 def main() -> int:
     """Replaces this process by the node."""
+    erase_line()
     group, _, index = (NODE.value or "").partition("/")
     if not group or not index.isdecimal():
         raise UserError(f"--node is GROUP/INDEX, such as --node=actor/0, not {NODE.value!r}")

@@ -23,6 +23,7 @@ from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, collected_signals
 from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.progress_line import erase_line
 
 CONFIG = DEFINE_config(None)
 ENV = flags.DEFINE_string(
@@ -74,6 +75,7 @@ def main() -> int:
         server = Server(
             make_environment, HOST.value, PORT.value, MAX_CLIENTS.value, type(config).__name__
         )
+        erase_line()
         print(f"serving {config} at dm_env_rpc://{HOST.value}:{server.port}", flush=True)
         while not signals:
             time.sleep(_POLL_SECONDS)

@@ -17,6 +17,7 @@ from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_SEED
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.progress_line import erase_line
 
 PLAYER = flags.DEFINE_string("player", None, "Fixed player: random, greedy_score or greedy_empty.")
 GAMES = flags.DEFINE_integer("games", 100, "Number of games of the player.", lower_bound=1)
@@ -49,6 +50,7 @@ def main() -> None:
         "ci95_of": "mean",
         "reached": shares(games.highest_tiles),
     }
+    erase_line()
     print(json.dumps(found))
 
 

@@ -20,6 +20,7 @@ from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.progress_line import erase_line, show_phase
 
 T = TypeVar("T")
 
@@ -121,6 +122,7 @@ def train(config: TrainingConfig, config_filename: str, layout: str) -> int:
 
     from mukoe.layouts import local, sebulba
 
+    show_phase("building agent and environments")
     chosen = sebulba if layout == "sebulba" else local
     experiment = config.make_experiment()
     spec = chosen.check(experiment)
@@ -161,6 +163,7 @@ def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
         launcher.leave(_launch_on_ray(config, config_filename))
     if flags.FLAGS.lp_launch_type == "vertex_ai":
         launcher.leave(_launch_on_vertex(config, config_filename))
+    show_phase("building agent and environments")
     experiment = config.make_experiment()
     graph = make_graph(experiment)
     launcher.allow_connections(experiment)
@@ -219,6 +222,7 @@ def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
             GCP_PROJECT.value, GCP_SERVICE_ACCOUNT.value, GCP_LOCATION.value, os.environ
         )
         pools = launch.launch(experiment, cluster, files, workdir, found, RESUME.value)
+    erase_line()
     for pool in pools:
         print(pool.summary())
     return 0

@@ -16,6 +16,8 @@ from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.progress_line import erase_line, process_line, show_phase
+from mukoe.terminal.progress_text import Progress
 
 if TYPE_CHECKING:
     from mukoe.environments.vector import VectorEnvironment
@@ -158,10 +160,18 @@ def _episodes(
 ) -> Iterator["EpisodeStep"]:
     from mukoe.viewing.episodes import play_episode
 
+    show_phase("compiling the policy")
     for episode in range(count):
         seed = (SEED.value or 0) if episode == 0 else None
         opening_moves = 2 * OPENING_MOVES.value
         yield from play_episode(agent, environment, episode, MAX_STEPS.value, seed, opening_moves)
+
+
+def _counted(phase: str, steps: Iterator["EpisodeStep"]) -> Iterator["EpisodeStep"]:
+    """Yields the steps, and counts them on the progress line."""
+    for count, step in enumerate(steps, 1):
+        process_line().update(Progress(phase, count))
+        yield step
 
 
 def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
@@ -170,7 +180,10 @@ def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
 
     environment = _environment(run)
     names = action_names(environment, _game_of(run))
-    print_episode(_episodes(agent, environment, EPISODES.value), environment, names)
+    steps = _episodes(agent, environment, EPISODES.value)
+    first = next(steps)
+    erase_line()
+    print_episode(itertools.chain([first], steps), environment, names)
     return 0
 
 
@@ -183,12 +196,13 @@ def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
     environment = _environment(run, drawn=True)
     game = _game_of(run)
     panel = Panel(action_names(environment, game), _title(run))
-    steps = _episodes(agent, environment, EPISODES.value)
+    steps = _counted("drawing frame", _episodes(agent, environment, EPISODES.value))
     pictures = (panel.draw(step, render(environment)) for step in steps)
     fps = FPS.value or (1.0 if find_board(environment.spec, game) else 15.0)
     path = Path(str(VIDEO.value))
     count = write_video(path, pictures, fps)
     environment.close()
+    erase_line()
     print(f"{path}: {count} frames, {count / fps:.1f} s")
     return 0
 
@@ -199,7 +213,7 @@ def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.tree_svg import draw_tree
 
     environment = _environment(run)
-    steps = _episodes(agent, environment, 1)
+    steps = _counted("playing step", _episodes(agent, environment, 1))
     step = next(itertools.islice(steps, TREE_STEP.value, None), None)
     if step is None or step.decision is None:
         raise UserError(f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step")
@@ -207,6 +221,7 @@ def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     names = action_names(environment, _game_of(run))
     path = Path(str(TREE.value))
     write_atomically(path, draw_tree(step.decision, names, title, TREE_NODES.value))
+    erase_line()
     print(path)
     return 0
 
@@ -227,6 +242,7 @@ def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
         moves = 2 * OPENING_MOVES.value
         return BoardGame(agent, factory(seed, 1, False), board, seat, seed, moves)
 
+    erase_line()
     if PLAY.value == "terminal":
         from mukoe.viewing.terminal import choose_seat, play_in_terminal
 

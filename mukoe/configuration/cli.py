@@ -20,6 +20,7 @@ import mukoe
 from mukoe.configuration.help import config_help
 from mukoe.configuration.overrides import apply_overrides
 from mukoe.errors import UserError
+from mukoe.terminal.progress_line import erase_line
 
 _FAILURE = 2
 # A flag of `DEFINE_config` is a key flag of the module that calls it, so `--help` lists it.
@@ -238,6 +239,8 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
         return main()
     except UserError as error:
         return fail(error)
+    finally:
+        erase_line()
 
 
 def _parse_flags(
@@ -263,6 +266,7 @@ def _parse_flags(
 
 
 def _print_help(module: ModuleType, configs: Mapping[str, Callable[[], Any]]) -> None:
+    erase_line()
     print(module.__doc__, "\nflags:", flags.FLAGS.module_help(module), sep="\n")
     for name, load in configs.items():
         try:
@@ -276,5 +280,6 @@ def _print_help(module: ModuleType, configs: Mapping[str, Callable[[], Any]]) ->
 
 def fail(error: Exception) -> int:
     """Prints an error as one line, and returns the exit status."""
+    erase_line()
     print("error:", " ".join(str(error).split()), file=sys.stderr, flush=True)
     return _FAILURE

@@ -108,7 +108,7 @@ def line_parts(
             parts.append((4, f"best {_format_return(best)}"))
     if progress.loss is not None:
         parts.append((7, f"loss {number(progress.loss)}"))
-    if progress.updates is not None:
+    if progress.updates:
         parts.append((8, f"{number(progress.updates)} updates"))
         add_rate(9, "updates")
     if progress.replay_fill is not None:

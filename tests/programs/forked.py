@@ -48,7 +48,7 @@ def run_program(
 
 def command_of(program: str) -> str:
     """Returns the name of the module in `mukoe.commands` that a program runs."""
-    (name,) = re.findall(r"from mukoe\.commands\.(\w+) import", (PROGRAMS / program).read_text())
+    (name,) = re.findall(r"run_command\(\"(\w+)\"\)", (PROGRAMS / program).read_text())
     return name
 
 

@@ -96,3 +96,20 @@ def test_a_missing_config_gets_near_names(tmp_path):
         find_config_file("none.py")
     with pytest.raises(UserError, match="does not exist"):
         find_config_file(str(Path(tmp_path)))
+
+
+def test_a_program_shows_its_line_before_its_imports():
+    """Libraries take seconds to import; a program would show nothing meanwhile."""
+    for path in PROGRAMS.glob("*.py"):
+        imports = re.findall(r"^ *(?:from|import) (\S+)", path.read_text(), re.MULTILINE)
+        assert imports == ["mukoe.commands.main"], path
+    code = (
+        "import sys; import mukoe.commands.main; from mukoe.terminal import progress_line;"
+        "heavy = {'jax', 'numpy', 'gymnasium', 'haiku', 'launchpad'} & set(sys.modules);"
+        "assert not heavy, heavy;"
+        "mukoe.commands.main.importlib.import_module = lambda name:"
+        " print(name, progress_line.active_line()._progress.phase) or sys.exit(0);"
+        "mukoe.commands.main.run_command('evaluate')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout == "mukoe.commands.evaluate loading\n", result.stderr

@@ -12,6 +12,7 @@ from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.terminal.progress_line import show_phase
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
 
 
@@ -68,10 +69,12 @@ def open_run(
     if not isinstance(config, TrainingConfig):
         raise UserError(f"the config file of {workdir} gives no TrainingConfig")
     config = apply_overrides(config, overrides or {})
+    show_phase("building agent and environment")
     experiment = config.make_experiment()
     spec = check_experiment(experiment)
     if overrides:
         RequiredMemory(experiment, spec).check_acting(1, "lower the simulations")
+    show_phase("restoring the checkpoint")
     params, counts = _read_params(workdir, experiment, spec, best, step)
     return StoredRun(Path(workdir), config, experiment, spec, params, counts)
 
