@@ -2,8 +2,8 @@
 
 Sources: [1] MuZero, arXiv:1911.08265, appendices E, F, G, H; [2] its published pseudo-code;
 [3] MuZero Unplugged, arXiv:2104.06294. `silent` marks values that the papers do not give.
-Reanalysis itself (new targets for old data) is not part of this agent: these are the
-settings of its learner, with 2 samples per state. Needs accelerators and many actors.
+80 % of each batch gets new search statistics inside the update, with 2 samples per state.
+Needs accelerators and many actors.
 """
 
 from mukoe.agents.muzero.config import MuZeroConfig
@@ -12,6 +12,7 @@ from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.search.config import SearchConfig
@@ -78,7 +79,8 @@ def get_config() -> TrainingConfig:
                 weight_decay=1e-4,  # [2]
                 max_gradient_norm=0.0,  # silent
             ),
-            target_update=TargetUpdateConfig(period=100),  # unused with bootstrap='search'
+            target_update=TargetUpdateConfig(period=100),  # silent; reanalysis reads them
+            reanalyse=ReanalyseConfig(mode="learner", fraction=0.8),  # [1] H
         ),
         run=RunConfig(
             max_actor_steps=50_000_000,  # [1] H: 200M frames

@@ -1,5 +1,6 @@
 """The learner: one class for every agent."""
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -141,6 +142,7 @@ class Learner:
         self._samples: Iterator[_PlacedSample]
         self._timings = Timings()
         self._has_stepped = False
+        self._measured: set[str] = set()
         if prefetch_size:
             self._prefetcher = Prefetcher(dataset, self._place, prefetch_size)
             self._samples = self._prefetcher
@@ -194,9 +196,22 @@ class Learner:
         """Fractions of the learning time after the first step, which compiles.
 
         `data` is the wait for replay, `transfer` the wait for transfers to the devices, and
-        `update` the rest. A prefetched sample costs nothing.
+        `update` the rest, without the parts of `measure`. A prefetched sample costs nothing.
         """
         return self._timings.shares()
+
+    @contextlib.contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Waits for the last update, and then measures work between two updates as a part.
+
+        The first measurement of a part is discarded, since it includes compilation.
+        """
+        jax.block_until_ready(self._state)
+        self._lap("update")
+        yield
+        if part in self._measured:
+            self._timings.lap(part)
+        self._measured.add(part)
 
     def get_variables(self, names: Sequence[str] = ("policy",)) -> list[PolicyParams]:
         """Returns NumPy `PolicyParams` for each name; `policy` is the only name.

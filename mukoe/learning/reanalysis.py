@@ -12,7 +12,7 @@ import chex
 import jax.numpy as jnp
 from msgspec import Meta
 
-from mukoe.configuration.bounds import LARGEST_COUNT
+from mukoe.configuration.bounds import LARGEST_COUNT, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.learning.masking import masked_mean
 from mukoe.types import Array, PolicyParams, Row
@@ -25,10 +25,13 @@ _SMALLEST_PROBABILITY = 1e-3
 class ReanalyseConfig(Validated):
     """Reanalysis of stored rows with newer parameters."""
 
-    # 'none', or 'replay': after each update the statistics of the next rows in replay, oldest
-    # first, are rewritten with the newest parameters (ReZero, arXiv:2404.16364). Not for a program
-    # graph, because the items of Reverb are immutable.
-    mode: Literal["none", "replay"] = "none"
+    # 'none'; 'learner': the update computes the statistics of a part of its batch with the target
+    # parameters, which it does not store; 'replay': after each update the statistics of the next
+    # rows in replay, oldest first, are rewritten with the newest parameters (ReZero,
+    # arXiv:2404.16364). 'replay' is not for a program graph: Reverb's items are immutable.
+    mode: Literal["none", "learner", "replay"] = "none"
+    # Mode 'learner': fraction of each batch. MuZero Reanalyse: 0.8.
+    fraction: UnitInterval = 0.8
     # Mode 'replay': rows per update, a final observation included. A pass over replay takes
     # capacity / rows_per_update updates.
     rows_per_update: Annotated[int, Meta(ge=2, le=LARGEST_COUNT)] = 64

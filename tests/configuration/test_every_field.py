@@ -72,6 +72,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
     "PgxConfig.random_opening_moves",
+    "ReanalyseConfig.fraction",
     "RunConfig.checkpoint_period",
     "RunConfig.checkpoint_seconds",
     "RunConfig.evaluation_period",

@@ -275,6 +275,16 @@ def test_waiting_for_slow_data_is_told_from_updating(prefetch_size):
     assert shares["data"] > 0.5 > shares["transfer"] + shares["update"]
 
 
+def test_work_between_updates_has_a_share_of_the_time():
+    learner = make_learner(map(make_sample, range(10)))
+    for measured in range(3):
+        learner.step()
+        with learner.measure("reanalysis"):
+            time.sleep(0.1)
+        assert ("reanalysis" in learner.time_shares()) == (measured > 0)  # It compiled.
+    assert learner.time_shares()["reanalysis"] > 0.5
+
+
 def test_updates_are_told_from_data_that_is_ready():
     def slow_loss(params, target_params, sample, key):
         def sleep(x):

@@ -58,8 +58,8 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        del environment_spec
-        return make_loss(networks, self._config, self._game.mirrored_actions)
+        loss = make_loss(networks, self._config, self._game.mirrored_actions)
+        return self.with_reanalysis(loss, networks, environment_spec)
 
 
 def _check_same_game(rules: Rules, environment_spec: EnvironmentSpec) -> None:

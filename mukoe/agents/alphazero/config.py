@@ -83,7 +83,7 @@ class AlphaZeroConfig(Validated):
 
     @property
     def target_update(self) -> TargetUpdateConfig:
-        """Schedule of the target network, which the loss does not read."""
+        """Schedule of the target network, which reanalysis in the learner reads."""
         return TargetUpdateConfig()
 
     @property

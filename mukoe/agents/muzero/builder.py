@@ -33,8 +33,8 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     def make_loss(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        del environment_spec
-        return make_loss(networks, self._config)
+        loss = make_loss(networks, self._config)
+        return self.with_reanalysis(loss, networks, environment_spec)
 
     def _search_params(self, params: Params) -> Params:
         return without_representation(params)

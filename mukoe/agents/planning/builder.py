@@ -10,7 +10,7 @@ from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import MemoryUse, NetworkCalls
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
-from mukoe.agents.planning.reanalyse import make_reanalyse
+from mukoe.agents.planning.reanalyse import make_reanalyse, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig
@@ -21,6 +21,7 @@ from mukoe.search.inspection import Inspector
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
     EnvironmentSpec,
+    LossFunction,
     Params,
     Policy,
     Row,
@@ -78,6 +79,15 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         """Makes the function that computes the search statistics of stored rows."""
         return make_reanalyse(networks, self.make_model(networks, environment_spec), self._config)
 
+    def with_reanalysis(
+        self, loss: LossFunction, networks: Networks, environment_spec: EnvironmentSpec
+    ) -> LossFunction:
+        """Returns the loss of reanalysed samples in mode 'learner'; else the loss itself."""
+        if self._config.reanalyse.mode != "learner":
+            return loss
+        reanalyse = self.make_reanalyse(networks, environment_spec)
+        return with_reanalysis(loss, reanalyse, self._config)
+
     def memory_use(
         self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
     ) -> MemoryUse:
@@ -104,9 +114,10 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
 
     @property
     def _observed_rows(self) -> int | None:
-        if self._config.targets.bootstrap == "target":
+        config = self._config
+        if config.targets.bootstrap == "target" or config.reanalyse.mode == "learner":
             return None
-        return self._config.history.frames - 1 + self._observed_states
+        return config.history.frames - 1 + self._observed_states
 
     @property
     def replay(self) -> ReplayDeclaration:

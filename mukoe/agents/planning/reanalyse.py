@@ -1,14 +1,31 @@
 """Search statistics of stored rows with other parameters (arXiv:1911.08265, appendix H)."""
 
 import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import network_inputs
-from mukoe.learning.reanalysis import Reanalyse
+from mukoe.agents.planning.targets import network_inputs, windows_at
+from mukoe.learning.reanalysis import Reanalyse, change_metrics
 from mukoe.search.base import SearchModel
 from mukoe.search.plan import plan
-from mukoe.types import Array, PolicyParams, Row, SearchStatistics, split_legal_actions
+from mukoe.types import (
+    Array,
+    LossExtra,
+    LossFunction,
+    Nest,
+    Params,
+    PolicyParams,
+    Row,
+    Sample,
+    SearchStatistics,
+    split_legal_actions,
+)
+
+# Number that is folded into the key of the loss to get the key of the search.
+_REANALYSIS = 2
 
 
 def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningConfig) -> Reanalyse:
@@ -40,3 +57,85 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
         return SearchStatistics(output.search_policy, output.search_value).to_extras()
 
     return reanalyse
+
+
+def with_reanalysis(
+    loss: LossFunction, reanalyse: Reanalyse, config: PlanningConfig
+) -> LossFunction:
+    """Returns a loss whose samples have new statistics of the target parameters.
+
+    Args:
+      loss: loss of stored statistics.
+      reanalyse: function of the new statistics.
+      config: configuration of the agent; `reanalyse.fraction` selects the samples.
+    """
+
+    def renewed_loss(
+        params: Params, target_params: Params, sample: Sample, key: chex.PRNGKey, *state: Nest
+    ) -> tuple[Array, LossExtra]:
+        policy_params = PolicyParams(target_params, jnp.int32(0))
+        search_key = jax.random.fold_in(key, _REANALYSIS)
+        sample, metrics = renew(reanalyse, config, policy_params, sample, search_key)
+        total, extra = loss(params, target_params, sample, key, *state)
+        return total, extra._replace(metrics={**extra.metrics, **metrics})
+
+    return renewed_loss
+
+
+def renew(
+    reanalyse: Reanalyse,
+    config: PlanningConfig,
+    params: PolicyParams,
+    sample: Sample,
+    key: chex.PRNGKey,
+) -> tuple[Sample, dict[str, Array]]:
+    """Replaces the statistics of the first samples of a batch, in one batched search.
+
+    Args:
+      reanalyse: function of the new statistics.
+      config: configuration of the agent.
+      params: parameters of the search.
+      sample: batch of rows with history and all observations.
+      key: random key of the search.
+
+    Returns:
+      The sample with the statistics of all states whose policy or value the targets read, and
+      metrics of their change; `reanalysed_per_step`, the searches per stored step, if the number
+      of samples per step is set.
+    """
+    batch_size, history = len(sample.probabilities), config.history.frames - 1
+    count = round(config.reanalyse.fraction * batch_size)
+    if count == 0:
+        return sample, {}
+    rows = jax.tree.map(lambda array: array[:count], sample.rows)
+    states = _read_states(config, rows.mask[:, history:])
+    windows = windows_at(rows, states, config.history.frames)
+    statistics = jax.lax.stop_gradient(reanalyse(params, key, windows))
+    samples = np.arange(count)[:, None]
+
+    def write(stored: Array, new: Array) -> Array:
+        values = new.reshape((*states.shape, *new.shape[1:]))
+        return jnp.asarray(stored).at[samples, history + states].set(values)
+
+    extras = {name: write(sample.rows.extras[name], new) for name, new in statistics.items()}
+    metrics = change_metrics(windows, statistics)
+    if config.replay.samples_per_insert is not None:
+        searches = config.replay.samples_per_insert * states.size / batch_size
+        metrics["reanalysed_per_step"] = jnp.float32(searches)
+    rows = sample.rows._replace(extras={**sample.rows.extras, **extras})
+    return sample._replace(rows=rows), metrics
+
+
+def _read_states(config: PlanningConfig, mask: Array) -> Array:
+    """Returns the indices `[B, M]` of the states whose statistics the targets read.
+
+    These are the `K + 1` states of the unroll and, unless the target network's values are the
+    bootstraps, the states that are bootstrapped from; all states where these are as many.
+    """
+    batch_size, length = mask.shape
+    every = jnp.broadcast_to(jnp.arange(length), (batch_size, length))
+    unrolled = every[:, : config.targets.unroll_steps + 1]
+    if config.targets.bootstrap == "target":
+        return unrolled
+    states = jnp.concatenate([unrolled, config.targets.bootstrap_states(mask)], axis=1)
+    return states if states.shape[1] < length else every

@@ -66,8 +66,8 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
     def make_loss(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        del environment_spec
-        return make_loss(networks, self._config)
+        loss = make_loss(networks, self._config)
+        return self.with_reanalysis(loss, networks, environment_spec)
 
     def _search_params(self, params: Params) -> Params:
         return search_params(params)

@@ -14,7 +14,6 @@ from mukoe.layouts.common.run_state import NamedArrays
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.learning.learner import Learner
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
-from mukoe.observability.timings import Timings, time_columns
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import Array, EnvironmentSpec, PolicyParams, Row
 
@@ -78,8 +77,6 @@ class ReplayReanalyser:
         self._rows = rows_per_update
         self._next_key = 0
         self._rewritten = 0
-        self._timings = Timings()
-        self._has_stepped = False
 
         def compute(
             params: PolicyParams, key: chex.PRNGKey, windows: Row
@@ -91,33 +88,28 @@ class ReplayReanalyser:
         self._compute = jax.jit(compute)
 
     def step(self) -> dict[str, Any]:
-        """Rewrites the next rows, after an update; returns metrics.
+        """Rewrites the next rows, after an update.
 
         Returns:
-          The change of the statistics, `reanalysed_per_step`, the rewritten rows per stored step,
-          and `time_reanalysis`, the share of the time since the first step.
+          The change of the statistics, and `reanalysed_per_step`, the rewritten rows per stored
+          step.
         """
-        params = jax.block_until_ready(self._learner.device_variables())
-        self._timings.lap("learning")
-        sharding = self._learner.batch_sharding
-        stretch = self._replay.stretch(self._next_key, self._rows)
-        padding = -self._rows % sharding.mesh.size
-        windows = jax.tree.map(lambda rows: _pad(rows, padding), stretch.rows)
-        statistics, metrics = self._compute(params, self._key, jax.device_put(windows, sharding))
-        self._replay.rewrite(
-            stretch, jax.tree.map(lambda x: np.asarray(x)[: self._rows], statistics)
-        )
-        if not self._has_stepped:
-            self._timings, self._has_stepped = Timings(), True  # The first step compiles.
+        with self._learner.measure("reanalysis"):
+            stretch = self._replay.stretch(self._next_key, self._rows)
+            statistics, metrics = self._compute(
+                self._learner.device_variables(), self._key, self._place(stretch.rows)
+            )
+            extras = jax.tree.map(lambda x: np.asarray(x)[: self._rows], statistics)
+            self._replay.rewrite(stretch, extras)
         self._next_key = stretch.next_key
         self._rewritten += stretch.num_rows
-        self._timings.lap("reanalysis")
-        share = self._timings.shares()["reanalysis"]
-        return {
-            **metrics,
-            "reanalysed_per_step": self._rewritten / self._replay.inserted,
-            **time_columns({"reanalysis": share}),
-        }
+        return {**metrics, "reanalysed_per_step": self._rewritten / self._replay.inserted}
+
+    def _place(self, windows: Row) -> Row:
+        """Returns windows on the learner's devices, with padding so that they share evenly."""
+        sharding = self._learner.batch_sharding
+        padding = -self._rows % sharding.mesh.size
+        return jax.device_put(jax.tree.map(lambda rows: _pad(rows, padding), windows), sharding)
 
     def state(self) -> NamedArrays:
         """Returns the position in the pass and the number of rewritten rows."""
