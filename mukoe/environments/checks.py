@@ -9,8 +9,18 @@ import numpy as np
 import tree
 from dm_env import specs
 
+from mukoe.environments.spec_checks import (
+    check_spec,
+    field_names,
+    find_too_wide,
+    has_no_legal_action,
+    narrow,
+    narrow_type,
+)
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, Nest
+
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class EnvironmentFailedError(RuntimeError):
@@ -27,15 +37,17 @@ def call(where: str, environment: dm_env.Environment, method: str, *arguments: A
       *arguments: arguments of the method.
 
     Raises:
+      UserError: the environment violates the contract of its adapter.
       EnvironmentFailedError: the method raised an error or did not return a `dm_env.TimeStep`.
     """
     try:
         timestep = getattr(environment, method)(*arguments)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     except Exception as error:  # any error of the user's environment
         text = " ".join(str(error).split())
         raise EnvironmentFailedError(
-            f"{where}: {method}() must return a dm_env.TimeStep; it raised "
-            f"{type(error).__name__}: {text}"
+            f"{where}: {method}() raised {type(error).__name__}: {text}"
         ) from error
     if not isinstance(timestep, dm_env.TimeStep):
         raise EnvironmentFailedError(
@@ -68,18 +80,15 @@ class SpecChecker:
           name: environment name for error messages.
 
         Raises:
-          UserError: the actions are neither discrete nor vectors of float32.
+          UserError: the specs are not supported; see `check_spec`.
         """
-        if not _is_supported(spec.actions):
-            raise UserError(
-                f"{name}: actions must be a dm_env.specs.DiscreteArray, or a BoundedArray of one "
-                f"axis and dtype float32; got {spec.actions!r}"
-            )
+        check_spec(spec, name)
         self._spec = spec
         self._num_envs = num_envs
         self._name = name
-        self._fields = _field_names(spec.observations)
+        self._fields = field_names(spec.observations)
         self._leaf_specs = tree.flatten(spec.observations)
+        self._discount_bounds = _bounds(spec.discounts)
 
     def where(self, index: int) -> str:
         """Returns the name of one environment for error messages."""
@@ -115,24 +124,43 @@ class SpecChecker:
             self._fail(index, f"reset() must return a FIRST step; got {timestep.step_type!r}")
         self._check_arrays(index, timestep.observation)
         self._check_values(index, timestep.observation)
+        self._check_mask(index, timestep.observation)
 
     def check_step(self, index: int, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
         """Checks the result of `step`, and returns it with reward and discount as floats."""
         if timestep.first():
             self._fail(index, "step() must end an episode with LAST before it returns FIRST")
+        if timestep.step_type not in (dm_env.StepType.MID, dm_env.StepType.LAST):
+            self._fail(index, f"step_type must be MID or LAST; got {timestep.step_type!r}")
         self._check_arrays(index, timestep.observation)
-        return timestep._replace(
-            reward=self._check_scalar(index, "reward", timestep.reward),
-            discount=self._check_scalar(index, "discount", timestep.discount),
-        )
+        if not timestep.last():
+            self._check_mask(index, timestep.observation)
+        reward = self._check_scalar(index, "reward", timestep.reward)
+        discount = self._check_scalar(index, "discount", timestep.discount)
+        low, high = self._discount_bounds
+        if not low <= discount <= high:
+            self._fail(index, f"discount must be from {low:g} to {high:g}; got {discount:g}")
+        return timestep._replace(reward=reward, discount=discount)
 
-    def check_finite(self, observation: Nest) -> None:
-        """Checks that the floats of a batched observation `[B, ...]` are finite."""
+    def narrow(self, observation: Nest) -> Nest:
+        """Returns a batched observation `[B, ...]` with at most 32 bits per number.
+
+        Raises:
+          UserError: a number is not finite or does not fit.
+        """
         leaves = tree.flatten(observation)
-        for field, spec, leaf in zip(self._fields, self._leaf_specs, leaves, strict=True):
-            if spec.dtype.kind == "f" and (found := find_not_finite(leaf)):
-                index, value = found
-                self._fail(index, f"observation field '{field}' must be finite; got {value}")
+        fields = zip(self._fields, leaves, strict=True)
+        return tree.unflatten_as(observation, [self._narrow(*field) for field in fields])
+
+    def _narrow(self, field: str, batch: np.ndarray) -> np.ndarray:
+        if batch.dtype.kind == "f" and (found := find_not_finite(batch)):
+            index, value = found
+            self._fail(index, f"observation field '{field}' must be finite; got {value}")
+        if too_wide := find_too_wide(batch):
+            index, value = too_wide
+            dtype = narrow_type(batch.dtype)
+            self._fail(index, f"observation field '{field}' must fit {dtype}; got {value}")
+        return narrow(batch)
 
     def _check_discrete(self, actions: np.ndarray, ignored: Sequence[bool]) -> np.ndarray:
         count = self._spec.actions.num_values
@@ -172,7 +200,7 @@ class SpecChecker:
                 )
 
     def _check_values(self, index: int, observation: Nest) -> None:
-        fields = _field_names(observation)
+        fields = field_names(observation)
         if fields != self._fields:
             self._fail(index, f"the observation must have the fields {self._fields}; got {fields}")
         leaves = tree.flatten(observation)
@@ -182,23 +210,27 @@ class SpecChecker:
             except ValueError as error:
                 self._fail(index, f"observation field '{field}': {' '.join(str(error).split())}")
 
+    def _check_mask(self, index: int, observation: Nest) -> None:
+        if has_no_legal_action(observation):
+            self._fail(index, "no action is legal, and the episode has not ended")
+
     def _check_scalar(self, index: int, field: str, value: object) -> float:
         array = np.asarray(value)
         if array.shape != () or array.dtype.kind not in "fiub" or not math.isfinite(array):
             self._fail(index, f"{field} must be one finite number; got {value!r}")
+        if abs(array) > _MAX_FLOAT32:
+            self._fail(index, f"{field} must fit float32; got {value!r}")
         return float(array)
 
     def _fail(self, index: int, message: str) -> NoReturn:
         raise UserError(f"{self.where(index)}: {message}")
 
 
-def _is_supported(spec: specs.Array) -> bool:
-    """Returns True if actions are discrete or vectors of float32."""
-    if isinstance(spec, specs.DiscreteArray):
-        return True
-    return (
-        isinstance(spec, specs.BoundedArray) and spec.dtype == np.float32 and len(spec.shape) == 1
-    )
+def _bounds(spec: specs.Array) -> tuple[float, float]:
+    """Returns the least and the greatest value of a scalar."""
+    if not isinstance(spec, specs.BoundedArray):
+        return -math.inf, math.inf
+    return float(np.min(spec.minimum)), float(np.max(spec.maximum))
 
 
 def _same_array(left: specs.Array, right: specs.Array) -> bool:
@@ -207,7 +239,3 @@ def _same_array(left: specs.Array, right: specs.Array) -> bool:
         and left.dtype == right.dtype
         and getattr(left, "num_values", None) == getattr(right, "num_values", None)
     )
-
-
-def _field_names(nest: Nest) -> list[str]:
-    return ["/".join(map(str, path)) or "observation" for path, _ in tree.flatten_with_path(nest)]

@@ -8,6 +8,7 @@ import numpy as np
 import tree
 
 from mukoe.environments.checks import SpecChecker, call
+from mukoe.environments.spec_checks import narrow_spec
 from mukoe.environments.vector import (
     ReportsEpisodes,
     VectorEnvironment,
@@ -22,7 +23,7 @@ class SyncVectorEnvironment:
     """Vector of dm_env environments, a `VectorEnvironment`.
 
     Time steps are checked against the specs: in full at a reset, by shape, dtype and finiteness
-    at every step.
+    at every step. Numbers of 64 bits become numbers of 32 bits.
 
     environments: environments in the order of the streams.
     """
@@ -42,8 +43,9 @@ class SyncVectorEnvironment:
             raise UserError(f"{name}: a vector needs at least 1 environment; got 0")
         self.environments = tuple(environments)
         self._name = name
-        self._spec = environment_spec(environments[0])
-        self._checker = SpecChecker(self._spec, self.num_envs, name)
+        spec = environment_spec(environments[0])
+        self._checker = SpecChecker(spec, self.num_envs, name)
+        self._spec = narrow_spec(spec)
         for index, environment in enumerate(self.environments):
             self._checker.check_same_spec(index, environment_spec(environment))
         self._restart = [True] * self.num_envs
@@ -58,7 +60,7 @@ class SyncVectorEnvironment:
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """Specs of one environment."""
+        """Specs of one environment, with observations of at most 32 bits per number."""
         return self._spec
 
     @property
@@ -142,12 +144,11 @@ class SyncVectorEnvironment:
         observation = tree.map_structure(
             lambda *leaves: np.stack(leaves), *[t.observation for t in timesteps]
         )
-        self._checker.check_finite(observation)
         return dm_env.TimeStep(
             step_type=np.array([t.step_type for t in timesteps], np.int32),
             reward=np.array([t.reward for t in timesteps], np.float32),
             discount=np.array([t.discount for t in timesteps], np.float32),
-            observation=observation,
+            observation=self._checker.narrow(observation),
         )
 
 

@@ -195,6 +195,12 @@ class Vectors(Counter):
         super().__init__()
         self.spec = spec or specs.BoundedArray((2,), np.float32, [0, -1], [1, 2])
 
+    def observation_spec(self):
+        return super().observation_spec().features
+
+    def observe(self):
+        return super().observe().features
+
     def action_spec(self):
         return self.spec
 

@@ -8,7 +8,7 @@ import numpy as np
 from dm_env import specs
 from dm_env_rpc.v1 import dm_env_rpc_pb2, tensor_spec_utils, tensor_utils
 
-from mukoe.environments.gymnasium.spaces import MAX_ACTIONS
+from mukoe.environments.spec_checks import MAX_ACTIONS
 from mukoe.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -25,12 +25,17 @@ class GymnasiumConfig:
     env: str
     # Further arguments of `gymnasium.make`.
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Legal-action mask: 'none', `info['action_mask']` ('info'), or the part `action_mask` of a Dict
+    # observation ('observation'), with an entry for each action of a Discrete space.
+    action_mask: Literal["none", "info", "observation"] = "none"
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         from mukoe.environments.gymnasium.factory import make_gymnasium
 
-        return make_gymnasium(self.env, **self.arguments)
+        return make_gymnasium(
+            self.env, lambda environment: environment, self.action_mask, **self.arguments
+        )
 
     def with_rendering(self) -> "GymnasiumConfig":
         """Returns a copy of the configuration with `render_mode='rgb_array'`."""
@@ -53,6 +58,8 @@ class GymnasiumPixelsConfig(Validated):
     grayscale: bool = True
     # Environment steps per action and per observation.
     action_repeat: PositiveInt = 1
+    # Legal-action mask: 'none', or `info['action_mask']` ('info').
+    action_mask: Literal["none", "info"] = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,6 +73,7 @@ class GymnasiumPixelsConfig(Validated):
         return make_gymnasium(
             self.env,
             self._wrap,
+            self.action_mask,
             render_mode="rgb_array",
             **self.arguments,
         )

@@ -7,7 +7,18 @@ import gymnasium
 import numpy as np
 from dm_env import specs
 
-from mukoe.environments.gymnasium.spaces import make_action_decoder, make_observation_encoder
+from mukoe.environments.gymnasium.action_masks import (
+    MaskSource,
+    check_discrete,
+    read_mask,
+    split_mask,
+    warn_unused,
+    without_mask,
+)
+from mukoe.environments.gymnasium.actions import make_action_decoder
+from mukoe.environments.gymnasium.observations import make_observation_encoder
+from mukoe.errors import UserError
+from mukoe.types import MaskedObservation, Nest
 
 
 class GymnasiumEnvironment(dm_env.Environment):
@@ -24,34 +35,55 @@ class GymnasiumEnvironment(dm_env.Environment):
       - `Box` of uint8: unchanged, uint8 in 0..255. Other `Box`, and `MultiBinary`: float32 of the
         same shape.
       - `Discrete`: one-hot float32 `[n]`. `MultiDiscrete`: concatenated one-hots.
+      - A scalar has shape [1].
       - `Tuple` and `Dict`, also nested, of parts with at most one axis: concatenated parts in the
         order of the space, float32 (uint8 is not rescaled).
+
+    With an action mask, observations are `MaskedObservation`s of the encoded observation without
+    the mask.
 
     Episode ends: terminated is discount 0, truncated is discount 1, both is terminated.
     """
 
-    def __init__(self, environment: gymnasium.Env, seed: int | None = None):
+    def __init__(
+        self,
+        environment: gymnasium.Env,
+        seed: int | None = None,
+        action_mask: MaskSource = "none",
+    ):
         """Takes ownership of an environment.
 
         Args:
             environment: environment, including its wrappers such as TimeLimit.
             seed: seed of the first reset; later episodes continue its random sequence.
+            action_mask: place of the legal-action mask.
 
         Raises:
-            UserError: an action or observation space is not supported.
+            UserError: an action or observation space is not supported, or has no mask.
         """
         self._environment = environment
         self._seed = seed
-        name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+        self._mask_source = action_mask
+        self._name = name = _name_of(environment)
         self._action_spec, self._decode = make_action_decoder(environment.action_space, name)
-        self._observation_spec, self._encode = make_observation_encoder(
-            environment.observation_space, name
-        )
+        if action_mask == "none":
+            parts = getattr(environment.observation_space, "spaces", None)
+            warn_unused(parts, "observation", name)
+        else:
+            check_discrete(environment.action_space, name)
+        self._feature_space = split_mask(environment.observation_space, action_mask, name)
+        self._feature_spec, self._encode = make_observation_encoder(self._feature_space, name)
         self._restart = True
 
-    def observation_spec(self) -> specs.Array:
-        """Returns the spec of the encoded observation, one float32 or uint8 array."""
-        return self._observation_spec
+    def observation_spec(self) -> Nest:
+        """Returns the spec of the encoded observation, one float32 or uint8 array.
+
+        With an action mask it is the features of a `MaskedObservation`.
+        """
+        if self._mask_source == "none":
+            return self._feature_spec
+        size = self._action_spec.num_values
+        return MaskedObservation(self._feature_spec, specs.Array((size,), bool, "legal_actions"))
 
     def action_spec(self) -> specs.BoundedArray:
         """Returns the spec of the action: int32 in 0..A-1, or float32 `[D]` in [-1, 1]."""
@@ -67,19 +99,36 @@ class GymnasiumEnvironment(dm_env.Environment):
         return specs.Array((), np.float32, name="reward")
 
     def reset(self) -> dm_env.TimeStep:
-        """Starts an episode."""
-        observation, _ = self._environment.reset(seed=self._seed)
+        """Starts an episode.
+
+        Raises:
+            UserError: `reset` does not return an observation of the space and info.
+        """
+        result: Any = self._environment.reset(seed=self._seed)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise UserError(f"reset() must return (observation, info); got {_describe(result)}")
         self._seed = None
         self._restart = False
-        return dm_env.restart(self._encode(observation))
+        return dm_env.restart(self._observe(*result, is_last=False))
 
     def step(self, action: int | np.ndarray) -> dm_env.TimeStep:
-        """Applies an action; after LAST, starts an episode instead."""
+        """Applies an action; after LAST, starts an episode instead.
+
+        Raises:
+            UserError: `step` does not return Gymnasium's five values, or the observation does not
+                belong to the space.
+        """
         if self._restart:
             return self.reset()
-        observation, reward, terminated, truncated, _ = self._environment.step(self._decode(action))
-        encoded, reward = self._encode(observation), float(reward)
+        result: Any = self._environment.step(self._decode(action))
+        if not (isinstance(result, tuple) and len(result) == 5):
+            raise UserError(
+                "step() must return (observation, reward, terminated, truncated, info); got "
+                f"{_describe(result)}"
+            )
+        observation, reward, terminated, truncated, info = result
         self._restart = bool(terminated or truncated)
+        encoded, reward = self._observe(observation, info, self._restart), np.squeeze(reward)
         if terminated:
             return dm_env.termination(reward, encoded)
         if truncated:
@@ -93,3 +142,24 @@ class GymnasiumEnvironment(dm_env.Environment):
     def close(self) -> None:
         """Closes the environment."""
         self._environment.close()
+
+    def _observe(self, observation: Any, info: Any, is_last: bool) -> Nest:
+        """Returns the encoded observation, a `MaskedObservation` with an action mask."""
+        if self._mask_source == "none":
+            warn_unused(info, "info", self._name)
+            return self._encode(observation)
+        holder = info if self._mask_source == "info" else observation
+        size = self._action_spec.num_values
+        mask = read_mask(holder, size, self._mask_source, is_last)
+        if self._mask_source == "observation":
+            observation = without_mask(observation, self._feature_space)
+        return MaskedObservation(self._encode(observation), mask)
+
+
+def _name_of(environment: gymnasium.Env) -> str:
+    return environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+
+
+def _describe(result: Any) -> str:
+    kind = type(result).__name__
+    return f"a tuple of {len(result)}" if isinstance(result, tuple) else f"one {kind}"

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 
 from mukoe.configuration.registry import describe_error, import_module
+from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.names import gymnasium_names, registering_module
 from mukoe.environments.similar_names import similar_names
@@ -17,6 +18,7 @@ from mukoe.errors import UserError
 def make_gymnasium(
     name: str,
     wrapper: Callable[[gymnasium.Env], gymnasium.Env] = lambda environment: environment,
+    action_mask: MaskSource = "none",
     /,
     **kwargs: Any,
 ) -> EnvironmentFactory:
@@ -27,6 +29,7 @@ def make_gymnasium(
     Args:
         name: registered name, such as CartPole-v1, or module:Name-v0 to import a module first.
         wrapper: function that wraps each environment.
+        action_mask: place of the legal-action mask.
         **kwargs: arguments of `gymnasium.make`, such as `render_mode='rgb_array'`.
 
     Raises:
@@ -37,7 +40,7 @@ def make_gymnasium(
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
         del evaluation  # Gymnasium environments are the same in training and evaluation.
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
-        return GymnasiumEnvironment(wrapper(environment), seed)
+        return GymnasiumEnvironment(wrapper(environment), seed, action_mask)
 
     module, is_qualified, _ = name.rpartition(":")
     if is_qualified:

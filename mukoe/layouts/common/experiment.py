@@ -16,6 +16,7 @@ from mukoe.configuration.bounds import (
     Seed,
 )
 from mukoe.configuration.fields import Validated
+from mukoe.environments.spec_checks import check_spec
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.observability.loggers.factory import DEFAULT_LOGGERS, LOGGERS
@@ -202,11 +203,13 @@ def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
     """Builds an environment and the networks once, and returns the environment's spec.
 
     Raises:
-      UserError: the environment cannot be made, or the agent does not fit it.
+      UserError: the environment cannot be made, its specs are not supported, or the agent does
+        not fit it.
     """
     environment = experiment.environment_factory(experiment.run.seed, 1, False)
     spec = environment.spec
     environment.close()
+    check_spec(spec, type(environment).__name__)
     builder = experiment.builder
     builder.make_policy(builder.make_networks(spec), spec)
     return spec

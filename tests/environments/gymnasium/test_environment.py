@@ -7,6 +7,7 @@ from gymnasium import spaces
 
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.factory import make_gymnasium
+from mukoe.environments.sync_vector import vectorize
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult
 
@@ -15,7 +16,9 @@ class Fake(gymnasium.Env):
     """Any spaces; observations are drawn, and the last action is kept."""
 
     def __init__(self, observation_space=None, action_space=None, ends=(False, False)):
-        self.observation_space = observation_space or spaces.Discrete(2)
+        self.observation_space = observation_space
+        if observation_space is None:
+            self.observation_space = spaces.Discrete(2)
         self.action_space = action_space or spaces.Discrete(2)
         self.ends = ends
         self.seeds = []
@@ -214,9 +217,110 @@ def test_tuples_and_dicts_become_one_vector():
     assert encoded.tolist() == sum([parts[key] for key in order], [])
 
 
+PLACE = spaces.Dict({"x": spaces.Discrete(2, start=1), "y": spaces.Box(-1, 1, (2,))})
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "message"),
+    [
+        (spaces.Discrete(3, start=5), 4, r"observation must be in 5..7; got 4"),
+        (spaces.Discrete(3, start=5), np.int64(8), r"observation must be in 5..7; got 8"),
+        (spaces.Discrete(3), 1.0, "observation must be integers of shape .*; got 1.0"),
+        (spaces.Discrete(3), None, "observation must be integers"),
+        (spaces.Discrete(3), [0, 1], "observation must be integers"),
+        (spaces.MultiDiscrete([2, 3], start=[3, 7]), [3, 6], r"must be in 7..9; got 6"),
+        (spaces.MultiDiscrete([2, 3]), [0, 1, 0], r"must be integers of shape \(2,\); got \[0"),
+        (spaces.Box(0, 255, (2,), np.uint8), np.array([0, 256]), r"in 0..255; got 256"),
+        (spaces.Box(0, 255, (2,), np.uint8), np.array([-1.0, 0]), r"in 0..255; got -1.0"),
+        (spaces.Box(0, 255, (2,), np.uint8), np.array([0.5, 0]), r"in 0..255; got 0.5"),
+        (spaces.Box(0, 255, (2,), np.uint8), np.zeros(3, np.uint8), r"shape \(2,\); got .*\(3,\)"),
+        (spaces.Box(-1, 1, (2,)), np.zeros((1, 2)), r"shape \(2,\); got shape \(1, 2\)"),
+        (spaces.Box(-1, 1, (2,)), [0.0, None], "numbers of shape .*dtype object"),
+        (spaces.Box(-1, 1, (2,)), "left", "numbers of shape .*dtype <U4"),
+        (spaces.Box(-1, 1, (2, 2)), [[0.0], [0.0, 1.0]], "observation must be"),
+        (spaces.Box(-1e300, 1e300, (2,), np.float64), [0, 1e300], "must fit float32; got "),
+        (PLACE, {"x": 0, "y": np.zeros(2)}, r"observation\['x'\] must be in 1..2; got 0"),
+        (PLACE, {"x": 1}, "observation must have the parts 'x', 'y'; got {'x': 1}"),
+        (PLACE, np.zeros(3), "observation must have the parts 'x', 'y'; got array"),
+        (spaces.Tuple([PLACE]), ({"x": 1, "y": [0, 0, 0]},), r"observation\[0\]\['y'\] must be"),
+        (spaces.Tuple([PLACE]), (), r"observation must have the parts 0; got \(\)"),
+    ],
+)
+def test_an_observation_outside_its_space_gets_one_line(space, observation, message):
+    with pytest.raises(UserError, match=message) as error:
+        observe(space, observation)
+    assert "\n" not in str(error.value)
+
+
+def test_edges_of_the_spaces():
+    for space in (spaces.Box(0, 9, (), np.float32), spaces.Box(0, 9, (), np.uint8)):
+        assert observe(space, 7).tolist() == [7]
+    greatest = np.finfo(np.float32).max
+    assert observe(spaces.Box(-np.inf, np.inf, (2,)), [greatest, -greatest])[0] == greatest
+    assert observe(spaces.Box(0, 255, (2,), np.uint8), np.array([0, 255])).tolist() == [0, 255]
+    assert observe(spaces.Discrete(1), 0).tolist() == [1.0]
+    assert observe(spaces.Discrete(3, start=-9), np.array([-7])).tolist() == [0, 0, 1]
+    negative = spaces.MultiDiscrete([2, 2], start=[-1, -5])
+    assert observe(negative, np.array([-1, -4])).tolist() == [1, 0, 0, 1]
+    assert observe(spaces.Tuple([spaces.Box(0, 1, (0,)), spaces.Discrete(2)]), ([], 1))[1] == 1
+
+
+class Returning(Fake):
+    """Returns `first` from reset and `result` from step."""
+
+    def __init__(self, first=(0, {}), result=(0, 0.0, False, False, {})):
+        super().__init__()
+        self.first, self.result = first, result
+
+    def reset(self, *, seed=None, options=None):
+        return self.first
+
+    def step(self, action):
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({"first": 0}, r"reset\(\) must return \(observation, info\); got one int"),
+        ({"first": (0, {}, 1)}, r"reset\(\) must return .*; got a tuple of 3"),
+        (
+            {"result": (0, 0.0, False, {})},
+            r"step\(\) must return \(observation, reward, terminated, truncated, info\); got a "
+            "tuple of 4",
+        ),
+        ({"result": None}, r"step\(\) must return .*; got one NoneType"),
+        ({"result": (0, None, False, False, {})}, "reward must be one finite number; got .*None"),
+        ({"result": (0, [1, 2], False, False, {})}, "reward must be one finite number"),
+        ({"result": (5, 0.0, False, False, {})}, r"observation must be in 0..1; got 5"),
+    ],
+)
+def test_a_wrong_method_is_described_in_the_terms_of_gymnasium(results, message):
+    vector = vectorize(lambda seed, evaluation: GymnasiumEnvironment(Returning(**results)), "Cart")
+    with pytest.raises(UserError, match="^Cart, environment 0 of the vector: " + message) as error:
+        environment = vector(0, 1, False)
+        environment.reset()
+        environment.step(np.array([0]))
+    assert "dm_env" not in str(error.value)
+
+
+def test_a_reward_of_one_entry_is_a_number():
+    environment = GymnasiumEnvironment(Returning(result=(0, np.array([2.5]), False, False, {})))
+    environment.reset()
+    assert environment.step(0).reward == 2.5
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
+        ({"action_space": spaces.Box(-1, 1, (0,))}, "actions Box.*at least one entry"),
+        (
+            {"action_space": spaces.Box(-1e308, 1e308, (2,), np.float64)},
+            "actions Box.*finite bounds",
+        ),
+        ({"observation_space": spaces.Box(-1, 1, (0,))}, "empty observations Box"),
+        ({"observation_space": spaces.Dict({})}, "empty observations Dict"),
+        ({"observation_space": spaces.Discrete(10**12)}, f"has {10**12} choices .*at most 1000000"),
         ({"action_space": spaces.MultiBinary(2)}, "actions MultiBinary.*supported are Discrete"),
         ({"action_space": spaces.Box(-1, 1, (2,), int)}, "actions Box.*Box of floats"),
         ({"action_space": spaces.Box(-np.inf, 1, (2,))}, "actions Box.*finite bounds"),

@@ -1,0 +1,74 @@
+"""Conversion of Gymnasium action spaces to dm_env specs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from dm_env import specs
+from gymnasium import spaces
+
+from mukoe.environments.spec_checks import MAX_ACTIONS
+from mukoe.errors import UserError
+
+
+def make_action_decoder(
+    space: spaces.Space, name: str
+) -> tuple[specs.BoundedArray, Callable[[Any], Any]]:
+    """Returns the action spec of a space, and the function to the space's native actions.
+
+    Args:
+        space: action space of the environment.
+        name: environment name for error messages.
+
+    Raises:
+        UserError: the space is not supported, see `GymnasiumEnvironment`.
+    """
+    decode: Callable[[Any], Any]
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return _box_decoder(space, name)
+    if isinstance(space, spaces.Discrete):
+        start = int(space.start)
+        count, decode = int(space.n), lambda action: start + int(action)
+    elif isinstance(space, spaces.MultiDiscrete):
+        count, decode = _multi_discrete_decoder(space)
+    else:
+        raise UserError(
+            f"Gymnasium environment '{name}' has actions {space}; "
+            "supported are Discrete, MultiDiscrete, and Box of floats"
+        )
+    if count > MAX_ACTIONS:
+        raise UserError(
+            f"Gymnasium environment '{name}' has {count} actions ({space}); "
+            f"supported are at most {MAX_ACTIONS}"
+        )
+    return specs.DiscreteArray(count, np.int32, name="action"), decode
+
+
+def _box_decoder(
+    space: spaces.Box, name: str
+) -> tuple[specs.BoundedArray, Callable[[np.ndarray], np.ndarray]]:
+    low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(high - low).all()
+    if not (finite and (low < high).all() and low.size):
+        raise UserError(
+            f"Gymnasium environment '{name}' has actions {space}; supported are those with finite "
+            "bounds, each low below its high, and at least one entry"
+        )
+
+    def decode(action: np.ndarray) -> np.ndarray:
+        share = (np.clip(action, -1.0, 1.0).astype(np.float64) + 1.0) / 2.0
+        scaled = (low + share * (high - low)).astype(space.dtype)
+        return np.clip(scaled, space.low.ravel(), space.high.ravel()).reshape(space.shape)
+
+    return specs.BoundedArray(low.shape, np.float32, -1.0, 1.0, name="action"), decode
+
+
+def _multi_discrete_decoder(space: spaces.MultiDiscrete) -> tuple[int, Callable[[Any], Any]]:
+    sizes = tuple(int(n) for n in space.nvec.flat)
+
+    def decode(action: int) -> np.ndarray:
+        choices = np.array(np.unravel_index(int(action), sizes), space.dtype)
+        return space.start + choices.reshape(space.nvec.shape)
+
+    return int(np.prod(sizes, dtype=object)), decode
