@@ -26,8 +26,11 @@ setup:
 setup-core:
 	@requirements/install.sh .venv-core 3.12 requirements/lock-core-py312.txt
 
+# The layout 'sebulba' is one process.
+LAUNCH_TYPE = $(if $(findstring --layout=sebulba,$(ARGS)),,--lp_launch_type=local_mp)
+
 train: setup
-	$(BIN)/python programs/launch_atari.py --lp_launch_type=local_mp --workdir=$(WORKDIR) $(ARGS)
+	$(BIN)/python programs/launch_atari.py $(LAUNCH_TYPE) --workdir=$(WORKDIR) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

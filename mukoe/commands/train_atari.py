@@ -49,7 +49,7 @@ def make_config() -> TrainingConfig:
 def main() -> int:
     """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/pacman")
-    return training.train(make_config(), CONFIG.filename, LAYOUT.value)
+    return training.train(make_config(), CONFIG, LAYOUT.value)
 
 
 def run() -> NoReturn:

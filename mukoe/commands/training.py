@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
+from mukoe.commands.layout_flags import check_layout_flags
 from mukoe.configuration import (
     DEFINE_config,
     apply_overrides,
@@ -102,20 +103,16 @@ def require_workdir(example: str) -> None:
         raise UserError(f"--workdir is missing; give a directory, such as --workdir={example}")
 
 
-def train(config: TrainingConfig, config_filename: str, layout: str) -> int:
+def train(config: TrainingConfig, config_file: Any, layout: str) -> int:
     """Trains and returns the exit status; the distributed layout exits the process.
 
     Args:
       config: configuration of the run.
-      config_filename: file that the configuration comes from; the workdir keeps a copy.
+      config_file: flag of `DEFINE_config`; the workdir keeps a copy of the file.
       layout: 'local', 'sebulba' or 'distributed'.
     """
-    if LAUNCHER.value == "ray" and layout != "distributed":
-        raise UserError(f"--launcher=ray is for --layout=distributed, not {layout}")
-    if RAY_ADDRESS.value and LAUNCHER.value != "ray":
-        raise UserError("--ray_address is for --launcher=ray")
-    if DRY_RUN.value and (layout, flags.FLAGS.lp_launch_type) != ("distributed", "vertex_ai"):
-        raise UserError("--dry_run is for --layout=distributed --lp_launch_type=vertex_ai")
+    check_layout_flags(flags.FLAGS, layout, config_file.overrides)
+    config_filename = config_file.filename
     set_process_environment(process_environment())
     if layout == "distributed":
         _launch(config, config_filename)
@@ -140,6 +137,9 @@ def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> N
         import launchpad  # noqa: F401  defines --lp_launch_type
     except ImportError:
         flags.DEFINE_string("lp_launch_type", None, "Needs the extra 'distributed'.")
+    # `--help` lists the key flags of the program's module.
+    launch_type = flags.FLAGS["lp_launch_type"]
+    flags.FLAGS.register_key_flag_for_module(main.__module__, launch_type)
     run_main(
         main,
         {

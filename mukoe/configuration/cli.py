@@ -4,9 +4,11 @@
 `--config.FIELD=VALUE` replaces its fields. The syntax is that of ml_collections' `config_flags`.
 """
 
+import contextlib
 import difflib
 import importlib.util
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -226,17 +228,32 @@ def run_main(
     """
     module = sys.modules[main.__module__]
     skipped = 2 if sys.argv[0] == COMMAND else 1
-    app.run(
-        lambda _: _guarded(main),
-        argv=[sys.argv[0], *sys.argv[skipped:]],
-        flags_parser=lambda argv: _parse_flags(argv, module, configs or {}),
-    )
+    try:
+        app.run(
+            lambda _: _guarded(main),
+            argv=[sys.argv[0], *sys.argv[skipped:]],
+            flags_parser=lambda argv: _parse_flags(argv, module, configs or {}),
+        )
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        # As with `--help | head`. Python flushes the output once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(0)
+
+
+def _reader_has_left() -> bool:
+    """Returns whether the standard output is a pipe without a reader."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _guarded(main: Callable[[], int | None]) -> int | None:
     try:
-        return main()
+        status = main()
+        sys.stdout.flush()
+        return status
     except UserError as error:
         return fail(error)
     finally:
@@ -250,12 +267,14 @@ def _parse_flags(
     for name, fields in overrides.items():
         _config_flags[name].overrides = fields
     wants_help = not HELP.isdisjoint(rest)
+    _accept_scientific_integers()
     try:
         positional = flags.FLAGS([argument for argument in rest if argument not in HELP])
     except (flags.Error, UserError) as error:
         sys.exit(fail(error))
     if wants_help:
         _print_help(module, configs)
+        sys.stdout.flush()
         sys.exit(0)
     if len(positional) > 1:
         sys.exit(fail(UserError(f"unexpected argument {positional[1]!r}; flags start with --")))
@@ -263,6 +282,25 @@ def _parse_flags(
         flags.FLAGS["verbosity"].value = logging.WARNING
         flags.FLAGS["verbosity"].using_default_value = False
     return positional
+
+
+class _IntegerParser(flags.IntegerParser):
+    """Parser of integers that accepts `1e6`."""
+
+    def convert(self, argument: Any) -> int:
+        if isinstance(argument, str) and "e" in argument.lower():
+            with contextlib.suppress(ValueError):
+                number = float(argument)
+                argument = int(number) if number.is_integer() else argument
+        return super().convert(argument)
+
+
+def _accept_scientific_integers() -> None:
+    """Makes every flag of an integer accept `1e6`."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if type(flag.parser) is flags.IntegerParser:
+            flag.parser = _IntegerParser(flag.parser.lower_bound, flag.parser.upper_bound)
 
 
 def _print_help(module: ModuleType, configs: Mapping[str, Callable[[], Any]]) -> None:

@@ -37,6 +37,7 @@ from mukoe.errors import UserError
 
 CONFIG = DEFINE_config(default="a.py")
 GAME = flags.DEFINE_enum("game", "Pong", ["Pong", "MsPacman"], "A game.")
+STATUS = flags.DEFINE_integer("status", 3, "The exit status.", upper_bound=100)
 
 def main():
     logging.info("not to be seen")
@@ -44,7 +45,7 @@ def main():
     if GAME.value == "MsPacman":
         raise UserError("first line\\nsecond line")
     print(config.search.num_simulations, config.search.limit, config.dueling)
-    return 3
+    return STATUS.value
 
 if __name__ == "__main__":
     run_main(main)
@@ -102,9 +103,34 @@ def test_main_runs_and_its_status_is_kept(directory, arguments, output):
     assert (result.stdout, result.stderr, result.returncode) == (output, "", 3)
 
 
+@pytest.mark.parametrize("text", ["4", "0.4e1", "40E-1"])
+def test_integers_may_be_scientific(directory, text):
+    assert run(directory, f"--status={text}").returncode == 4
+
+
+def test_output_may_be_cut_off(directory):
+    """`--help | head` closes the pipe early."""
+    command = f"{sys.executable} program.py --help; echo $? >&2"
+    environment = {**os.environ, "PYTHONPATH": str(Path(mukoe.__file__).parents[1])}
+    result = subprocess.run(
+        ["sh", "-c", f"({command}) | true"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+    )
+    assert result.stderr == "0\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--status=1.5",), "flag --status=1.5"),
+        (("--status=1.5e0",), "flag --status=1.5e0"),
+        (("--status=1e3",), "flag --status=1e3"),
+        (("--status=1e400",), "flag --status=1e400"),
+        (("--status=one",), "flag --status=one"),
         (("--config.serch.x=1",), "unknown config field 'serch': did you mean search?"),
         (("--config.dueling=maybe",), "dueling must be true or false, not 'maybe'"),
         (("--config=none.py",), "config file 'none.py' does not exist"),

@@ -26,6 +26,12 @@ def test_flags_are_listed(program):
     [
         (
             "launch.py",
+            [],
+            ["--config: Config file; --config.FIELD=VALUE", "--lp_launch_type: <", "local_mp"],
+        ),
+        ("launch_atari.py", [], ["--config.FIELD=VALUE", "--lp_launch_type: <", "--config.run."]),
+        (
+            "launch.py",
             ["--config=configs/ppo_cartpole.py", "--config.agent.discount=0.5", "--seed=3"],
             [
                 "agent.loss (PPOLossConfig): ",

@@ -1,0 +1,57 @@
+"""Checks that the flags of a command fit its layout and runtime."""
+
+from collections.abc import Iterable
+
+from absl import flags
+
+from mukoe.errors import UserError
+
+_DISTRIBUTED = ("lp_launch_type", "num_actors", "inference", "launcher")
+_RAY = ("ray_address",)
+_VERTEX = ("dry_run", "gcp_project", "gcp_service_account", "gcp_location")
+_RAY_OR_VERTEX = ("cluster",)
+
+
+def check_layout_flags(values: flags.FlagValues, layout: str, overrides: Iterable[str]) -> None:
+    """Checks that each given flag has an effect in the layout and runtime.
+
+    Args:
+      values: flags of a program that trains.
+      layout: 'local', 'sebulba' or 'distributed'.
+      overrides: dotted fields given as `--config.FIELD`.
+
+    Raises:
+      UserError: a flag has no effect; the message names the missing flag.
+    """
+    for group in ("sebulba", "distributed"):
+        if layout != group:
+            fields = [f"config.{field}" for field in overrides if field.startswith(f"{group}.")]
+            _refuse(fields, f"--layout={group}", layout)
+    if layout != "distributed":
+        given = _given(values, (*_DISTRIBUTED, *_RAY, *_VERTEX, *_RAY_OR_VERTEX))
+        _refuse(given, "--layout=distributed", layout)
+        return
+    on_ray = values.launcher == "ray"
+    on_vertex = not on_ray and values.lp_launch_type == "vertex_ai"
+    ray, vertex = "--launcher=ray", "--lp_launch_type=vertex_ai"
+    if not on_ray:
+        _refuse(_given(values, _RAY), ray)
+    if not on_vertex:
+        _refuse(_given(values, _VERTEX), vertex)
+    if not on_ray and not on_vertex:
+        _refuse(_given(values, _RAY_OR_VERTEX), f"{ray} or {vertex}")
+
+
+def _given(values: flags.FlagValues, names: Iterable[str]) -> list[str]:
+    return [name for name in names if not values[name].using_default_value]
+
+
+def _refuse(names: list[str], missing: str, layout: str | None = None) -> None:
+    if names:
+        given = " and ".join(f"--{name}" for name in names)
+        verb = "is" if len(names) == 1 else "are"
+        other = "" if layout is None else f", not --layout={layout}"
+        pronoun = "it" if len(names) == 1 else "them"
+        raise UserError(
+            f"{given} {verb} for {missing}{other}: add {missing}, or leave {pronoun} out"
+        )

@@ -1,0 +1,85 @@
+"""Flags of another layout or runtime."""
+
+import pytest
+from absl import flags
+
+from mukoe.commands.layout_flags import check_layout_flags
+from mukoe.errors import UserError
+from tests.programs.forked import run_program
+
+OF_DISTRIBUTED = (
+    "--num_actors=2",
+    "--inference=server",
+    "--launcher=launchpad",
+    "--ray_address=localhost:1",
+    "--cluster=configs/cluster_ray.py",
+    "--dry_run=folder",
+    "--gcp_project=project",
+)
+
+
+def check(layout, *arguments, overrides=()):
+    values = flags.FlagValues()
+    names = {flag[2:].partition("=")[0] for flag in (*OF_DISTRIBUTED, "--gcp_service_account=x")}
+    for name in {*names, "lp_launch_type", "gcp_location"}:
+        flags.DEFINE_string(name, None, "As the program's.", flag_values=values)
+    values(["program", *arguments])
+    check_layout_flags(values, layout, overrides)
+
+
+@pytest.mark.parametrize("layout", ["local", "sebulba"])
+@pytest.mark.parametrize("flag", OF_DISTRIBUTED)
+def test_flags_of_the_distributed_layout_name_it(layout, flag):
+    with pytest.raises(UserError, match=f"{flag.partition('=')[0]} is for --layout=distributed"):
+        check(layout, flag)
+    check(layout)
+
+
+@pytest.mark.parametrize(
+    "arguments, missing",
+    [
+        (["--ray_address=local"], "--launcher=ray"),
+        (["--cluster=configs/cluster_ray.py"], "--launcher=ray or --lp_launch_type=vertex_ai"),
+        (["--dry_run=folder", "--launcher=ray"], "--lp_launch_type=vertex_ai"),
+        (["--gcp_location=here", "--gcp_project=x"], "--lp_launch_type=vertex_ai"),
+    ],
+)
+def test_flags_of_another_runtime_name_it(arguments, missing):
+    with pytest.raises(UserError, match=f"(is|are) for {missing}: add {missing}"):
+        check("distributed", *arguments)
+
+
+def test_flags_of_the_layout_and_runtime_are_accepted():
+    check(
+        "distributed", "--num_actors=2", "--inference=local", overrides=["distributed.x", "run.x"]
+    )
+    check("distributed", "--launcher=ray", "--ray_address=local", "--cluster=x.py")
+    check("sebulba", overrides=["sebulba.staleness"])
+
+
+@pytest.mark.parametrize(
+    "layout, field",
+    [
+        ("local", "distributed.num_actors"),
+        ("local", "sebulba.staleness"),
+        ("sebulba", "distributed.server.batch_size"),
+        ("distributed", "sebulba.staleness"),
+    ],
+)
+def test_fields_of_another_layout_name_it(layout, field):
+    group = field.partition(".")[0]
+    with pytest.raises(
+        UserError, match=f"--config.{field} is for --layout={group}, not .*{layout}"
+    ):
+        check(layout, overrides=["agent.discount", field])
+
+
+def test_the_launch_type_of_the_default_layout_is_refused(tmp_path):
+    workdir = tmp_path / "run"
+    result = run_program("launch.py", "--lp_launch_type=local_mp", f"--workdir={workdir}")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: --lp_launch_type is for --layout=distributed, not --layout=local: add "
+        "--layout=distributed, or leave it out\n"
+    )
+    assert not workdir.exists()
