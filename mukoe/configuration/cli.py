@@ -20,6 +20,7 @@ from absl import app, flags, logging
 
 import mukoe
 from mukoe.configuration.help import config_help
+from mukoe.configuration.import_folders import add_import_folder
 from mukoe.configuration.overrides import apply_overrides
 from mukoe.errors import UserError
 from mukoe.terminal.progress_line import erase_line
@@ -79,15 +80,6 @@ def DEFINE_config(default: str | None, name: str = "config") -> ConfigFlag:  # n
     )
     _config_flags[name] = ConfigFlag(holder)
     return _config_flags[name]
-
-
-def add_import_folder(folder: Path) -> None:
-    """Makes the modules of a folder importable, in this process and in those that it starts."""
-    name = str(folder.resolve())
-    if name not in sys.path:
-        sys.path.insert(0, name)
-        inherited = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = name + (os.pathsep + inherited if inherited else "")
 
 
 def find_config_file(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from mukoe.configuration.import_folders import add_current_folder_with
 from mukoe.errors import UserError
 
 T = TypeVar("T")
@@ -87,6 +88,8 @@ def import_part(kind: str, name: str) -> Any:
 def import_module(module: str, part: str) -> ModuleType:
     """Returns a module of the user.
 
+    It may lie beside the config file, in the current directory or on PYTHONPATH.
+
     Args:
       module: name of the module.
       part: quoted name of the imported part for error messages.
@@ -94,12 +97,16 @@ def import_module(module: str, part: str) -> ModuleType:
     Raises:
       UserError: there is no such module, or its import fails; the message has the cause.
     """
+    add_current_folder_with(module)
     try:
         return importlib.import_module(module)
     except Exception as error:  # any error of the user's module
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module}.".startswith(f"{missing}."):
-            cause = f"{error}; install it, or put it beside the config file or on PYTHONPATH"
+            cause = (
+                f"{error}; install it, or put it beside the config file, into the current "
+                "directory or on PYTHONPATH"
+            )
         else:
             cause = describe_error(error)
         raise UserError(f"cannot import {part}: {cause}") from error

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import mukoe
-from mukoe.configuration.cli import add_import_folder, load_config_file
+from mukoe.configuration.cli import load_config_file
+from mukoe.configuration.import_folders import add_import_folder
 from mukoe.configuration.plain import class_name, from_dict, is_importable, to_dict, with_values
 from mukoe.configuration.registry import import_part
 from mukoe.errors import UserError

@@ -30,7 +30,8 @@ class DmEnvRpcConfig(Validated):
     address: str
     # Names of the observations to use, in this order; empty for all, sorted by name.
     observations: tuple[str, ...] = ()
-    # Several observations, of at most one axis each, form one float32 vector; else a dict.
+    # Several observations of at most one axis each, or one scalar, form one float32 vector; else
+    # several form a dict.
     concatenate: bool = True
     # Name of the world setting for the environment seed; None without such a setting.
     seed_setting: str | None = "seed"

@@ -87,7 +87,8 @@ class Decoder:
         self.reports_results = EPISODE_RESULT in self._observations.names()
         self.action_repeat = self._read_action_repeat()
         self._observed = self._choose(wanted)
-        self._concatenated = concatenate and len(self._observed) > 1
+        is_vector = len(self._observed) > 1 or self._is_scalar(self._observed[0])
+        self._concatenated = concatenate and is_vector
         self.spec = EnvironmentSpec(
             observations=self._observation_spec(),
             actions=self._actions.spec,
@@ -188,6 +189,9 @@ class Decoder:
 
     def _size(self, tensor: str) -> int:
         return math.prod(self._observations.name_to_spec(tensor).shape)
+
+    def _is_scalar(self, tensor: str) -> bool:
+        return not self._observations.name_to_spec(tensor).shape
 
     def _read_action_repeat(self) -> int:
         if not self._offers(ACTION_REPEAT):

@@ -107,6 +107,12 @@ def test_continuous_actions_are_scaled_to_their_bounds():
     assert got[1].tolist() == [tiny, -1.0]
 
 
+def test_a_scalar_is_a_vector_of_one_number():
+    height = tensor("height", np.int64)
+    observations = make_decoder(observations=[REWARD, height]).spec.observations
+    assert (observations.shape, observations.dtype) == ((1,), np.float32)
+
+
 def answer(state, **values):
     uids = {"reward": 5, "sight": 6, "discount": 7}
     packed = {uids[name]: tensor_utils.pack_tensor(value) for name, value in values.items()}

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mukoe.configuration.import_folders import prepend_import_folder
 from mukoe.layouts.distributed.supervision.process import LocalProcess
 from mukoe.system import process_environment
 
@@ -44,6 +45,7 @@ class Job:
     cpu_only: argument of `process_environment`.
     log_path: file of the output.
     working_directory: directory of the launcher; used if the machine has it too.
+    import_folder: folder of the user's modules, shared by all machines.
     """
 
     functions: bytes
@@ -52,6 +54,7 @@ class Job:
     cpu_only: bool
     log_path: Path
     working_directory: str
+    import_folder: str
 
 
 class Host:
@@ -104,7 +107,11 @@ class Host:
             self._process = LocalProcess(
                 # Launchpad in the node never kills it.
                 [*command, "--lp_task_id=0", "--lp_termination_notice_secs=-1"],
-                {**process_environment(job.threads, job.cpu_only), **job.environment},
+                {
+                    **process_environment(job.threads, job.cpu_only),
+                    **job.environment,
+                    "PYTHONPATH": prepend_import_folder(job.import_folder),
+                },
                 job.log_path,
                 [descriptor],
                 job.working_directory if os.path.isdir(job.working_directory) else None,

@@ -28,6 +28,7 @@ from launchpad.launch import serialization  # noqa: E402
 from ray.exceptions import GetTimeoutError, RayError  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
+from mukoe.configuration.import_folders import copy_imported_files  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import ExperimentConfig  # noqa: E402
 from mukoe.layouts.distributed.placement import group_sizes  # noqa: E402
@@ -47,6 +48,8 @@ from mukoe.layouts.distributed.supervision.node import label_of  # noqa: E402
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor  # noqa: E402
 from mukoe.terminal.progress_line import ProgressLine  # noqa: E402
 
+# Folder of the workdir with the user's modules, which other machines may not have.
+_MODULES = "modules"
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 180.0
 # Wait for a machine after which a node is reported.
@@ -75,7 +78,9 @@ def launch(
       UserError: a machine of the cluster lacks the workdir or mukoe.
     """
     _check_workdir(workdir, [m for m in _machines() if _is_of_use(m, program, cluster)])
-    nodes = make_nodes(program, experiment, cluster)
+    modules = workdir / _MODULES
+    copy_imported_files(modules)
+    nodes = make_nodes(program, experiment, cluster, modules)
     start = functools.partial(_RayRun, workdir, nodes, experiment, cluster)
     return run_to_end(start, counter, experiment, workdir)
 
@@ -127,9 +132,16 @@ def connected(ray_address: str | None) -> Iterator[None]:
 
 
 def make_nodes(
-    program: lp.Program, experiment: ExperimentConfig, cluster: RayClusterConfig
+    program: lp.Program, experiment: ExperimentConfig, cluster: RayClusterConfig, modules: Path
 ) -> list[RayNode]:
-    """Pickles the nodes of a program; binds the program to Ray."""
+    """Pickles the nodes of a program; binds the program to Ray.
+
+    Args:
+      program: program of `make_program`.
+      experiment: agent, environment and settings.
+      cluster: resources of each group.
+      modules: shared folder with the user's modules.
+    """
     names = ray_addresses.bind(program)
     for node in program.get_all_nodes():
         launch_type = lp_context.LaunchType.LOCAL_MULTI_PROCESSING
@@ -146,6 +158,7 @@ def make_nodes(
                 needed_addresses=ray_addresses.needed_by(node),
                 resources=cluster.of(group),
                 threads=experiment.distributed.threads_of(group),
+                import_folder=str(modules),
             )
         )
     return nodes

@@ -34,6 +34,7 @@ class RayNode:
     needed_addresses: names of its own addresses and those of its peers.
     resources: resources that it reserves.
     threads: number of XLA's threads on the CPU; 0 for all cores.
+    import_folder: folder of the user's modules, shared by all machines.
     place: placement of its newest process; None before the first.
     """
 
@@ -43,6 +44,7 @@ class RayNode:
     needed_addresses: list[str]
     resources: GroupResources
     threads: int
+    import_folder: str
     place: Place | None = None
 
 
@@ -170,6 +172,7 @@ class RayProcess:
             cpu_only=not self._node.resources.has_accelerator,
             log_path=self._log_path,
             working_directory=os.getcwd(),
+            import_folder=self._node.import_folder,
         )
         self._answer = self._host.start.remote(job)
 

@@ -96,7 +96,8 @@ class VertexClusterConfig:
     actor: Machine = Machine()
     # Plays the evaluation's episodes.
     evaluator: Machine = Machine()
-    # Folders of Python packages, beside mukoe, that the nodes import.
+    # Folders of Python packages that the nodes import, beside mukoe and the imported modules in the
+    # folder of the config file.
     packages: tuple[str, ...] = ()
 
 

@@ -15,6 +15,7 @@ import attr
 from xmanager import xm
 
 import mukoe
+from mukoe.configuration.import_folders import copy_imported_files
 from mukoe.errors import UserError
 from mukoe.layouts.distributed.vertex.cluster import VertexClusterConfig
 from mukoe.system import process_environment
@@ -52,7 +53,10 @@ def locks_folder() -> Path:
 
 @contextlib.contextmanager
 def code_folder(cluster: VertexClusterConfig) -> Iterator[Path]:
-    """Collects the files of the images beside the installed packages."""
+    """Collects the files of the images beside the installed packages.
+
+    They include the modules that were imported from the folder of the config file.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(locks_folder() / _BOOTSTRAP, folder)
@@ -61,6 +65,7 @@ def code_folder(cluster: VertexClusterConfig) -> Iterator[Path]:
                 raise UserError(f"cluster.packages: there is no folder {str(package)!r}")
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
             shutil.copytree(package, folder / package.resolve().name, ignore=ignored)
+        copy_imported_files(folder)
         yield folder
 
 

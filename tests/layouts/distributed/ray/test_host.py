@@ -16,6 +16,7 @@ ENTRY = """
 import os, sys, threading, time
 path = sys.argv[1].partition("=")[2]
 print(open(path).read(), os.environ["NAME"], os.environ["JAX_PLATFORMS"], os.getcwd(), flush=True)
+print(os.environ["PYTHONPATH"], flush=True)
 os.write(int(os.environ["MUKOE_HEARTBEAT"]), b"..s")
 time.sleep(1000)
 """
@@ -28,17 +29,20 @@ def entry(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_host, "_process_entry", lambda: str(path))
 
 
-def test_a_job_runs_as_told_and_ends_as_told(entry, tmp_path):
+def test_a_job_runs_as_told_and_ends_as_told(entry, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/of/the/machine")
     host, log = Host(), tmp_path / "logs" / "actor" / "0"
     descriptors = os.listdir("/proc/self/fd")
-    status, heard = host.start(Job(b"pickled", {"NAME": "ann"}, 1, True, log, str(tmp_path)))
+    job = Job(b"pickled", {"NAME": "ann"}, 1, True, log, str(tmp_path), "/shared/modules")
+    status, heard = host.start(job)
     end = time.monotonic() + 60
     while b"s" not in heard:
         assert status is None and time.monotonic() < end
         time.sleep(0.02)
         status, more = host.status()
         heard += more
-    assert log.read_text() == f"pickled ann cpu {tmp_path}\n"
+    variables = f"/shared/modules{os.pathsep}/of/the/machine"
+    assert log.read_text() == f"pickled ann cpu {tmp_path}\n{variables}\n"
     assert heard == b"..s"
     host.send_signal(signal.SIGTERM)
     while host.status()[0] is None:

@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("xmanager")
 
-from mukoe.configuration import load_config_file  # noqa: E402
+from mukoe.configuration import import_folders, load_config_file  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
-from mukoe.layouts.distributed.vertex import account, launch, pools  # noqa: E402
+from mukoe.layouts.distributed.vertex import account, images, launch, pools  # noqa: E402
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
 
 ROOT = Path(__file__).parents[4]
@@ -114,6 +114,22 @@ def test_a_build_context_has_what_its_dockerfile_copies(gpu, pool):
     assert not any("apt-get" in line or "libpython" in line for line in lines)
     (command,) = re.findall("^exec .*$", (folder / "entrypoint.sh").read_text(), re.MULTILINE)
     assert "-m process_entry --data_file=job.pkl --lp_termination_notice_secs=-1" in command
+
+
+def test_images_have_the_modules_beside_the_config_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(import_folders, "_folders", [])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    (tmp_path / "own_module_of_an_image.py").write_text("")
+    (tmp_path / "config.py").write_text(
+        "import own_module_of_an_image\n"
+        "from mukoe.layouts.distributed.vertex.cluster import VertexClusterConfig\n"
+        "def get_config():\n    return VertexClusterConfig()\n"
+    )
+    cluster = load_config_file(str(tmp_path / "config.py"))
+    with images.code_folder(cluster) as folder:
+        assert (folder / "own_module_of_an_image.py").is_file()
+        assert not (folder / "config.py").exists()
 
 
 def test_a_folder_with_something_in_it_is_refused(cpu):
