@@ -49,7 +49,14 @@ def main() -> int:
     workdir = Path(training.WORKDIR.value or "").expanduser().resolve()
     if group == "counter":
         exists = (workdir / "config.json").exists()
-        prepare_workdir(workdir, config, CONFIG.filename, exists, training.MAY_DIFFER)
+        prepare_workdir(
+            workdir,
+            config,
+            CONFIG.filename,
+            exists,
+            training.MAY_DIFFER,
+            {"layout": "distributed"},
+        )
     cluster_spec.become_node(config.make_experiment(), workdir, spec, group, int(index))
 
 

@@ -37,7 +37,8 @@ def make_config() -> TrainingConfig:
 def main() -> int:
     """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/cartpole")
-    return training.train(make_config(), CONFIG, LAYOUT.value)
+    config = make_config()
+    return training.train(config, CONFIG, LAYOUT.value)
 
 
 def run() -> NoReturn:

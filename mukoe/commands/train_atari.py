@@ -42,6 +42,7 @@ def make_config() -> TrainingConfig:
         if not flags.FLAGS["config"].using_default_value:
             raise UserError("--agent selects a config file: give either --agent or --config")
         flags.FLAGS["config"].parse(AGENT.value.value)
+        flags.FLAGS["config"].using_default_value = False
     config = training.load_config(CONFIG)
     return training.replace_given(config, {"environment": {"game": GAME.value}})
 
@@ -49,7 +50,8 @@ def make_config() -> TrainingConfig:
 def main() -> int:
     """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/pacman")
-    return training.train(make_config(), CONFIG, LAYOUT.value)
+    config = make_config()
+    return training.train(config, CONFIG, LAYOUT.value)
 
 
 def run() -> NoReturn:

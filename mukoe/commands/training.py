@@ -14,7 +14,9 @@ from mukoe.configuration import (
     apply_overrides,
     load_config_file,
     prepare_workdir,
+    resumed_config,
     run_main,
+    stored_launch,
     with_values,
 )
 from mukoe.environments.registry import named_environment
@@ -64,15 +66,26 @@ GCP_LOCATION = flags.DEFINE_string("gcp_location", "us-central1", "Region of Ver
 # Fields and groups that may change when a run is resumed.
 MAY_DIFFER = ("run", "distributed", "sebulba", "environment.address")
 
+# Flags of layout and runtime, kept in the workdir for `--resume`.
+_LAUNCH_FLAGS = ("layout", "lp_launch_type", "launcher", "ray_address", "cluster")
+
 
 def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     """Returns the configuration of the file, the overrides and the flags of this module.
+
+    With --resume, it is that of the workdir, and the flags change the fields that they name. Flags
+    of layout and runtime that are not given are set to those of the run.
 
     Args:
       config_file: flag of `DEFINE_config`.
       env: name of an environment that replaces the file's before the overrides are applied.
     """
-    config = load_config_file(config_file.filename)
+    if _resumes_here():
+        workdir = Path(WORKDIR.value or "").expanduser()
+        config = resumed_config(workdir, config_file.given)
+        _restore_launch_flags(workdir)
+    else:
+        config = load_config_file(config_file.filename)
     if env is not None and hasattr(config, "environment"):
         environment = named_environment(env, config.environment)
         config = dataclasses.replace(config, environment=environment)
@@ -86,6 +99,42 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
             "distributed": {"num_actors": NUM_ACTORS.value, "inference": INFERENCE.value},
         },
     )
+
+
+def _resumes_here() -> bool:
+    """Returns whether a run is resumed whose workdir this machine can read."""
+    return RESUME.value and not (WORKDIR.value or "").startswith("gs://")
+
+
+def _restore_launch_flags(workdir: Path) -> None:
+    """Sets the flags of layout and runtime that are missing to those of a run.
+
+    The flags of its runtime are left out if the command chooses another layout.
+
+    Raises:
+      UserError: this program does not have the run's layout.
+    """
+    stored, known = stored_launch(workdir), flags.FLAGS
+    changes_layout = "layout" in known and not known["layout"].using_default_value
+    if changes_layout and known["layout"].value != stored.get("layout"):
+        return
+    if known["cluster"].using_default_value:
+        CLUSTER.overrides = {**stored.get("cluster_overrides", {}), **CLUSTER.overrides}
+    for name in _LAUNCH_FLAGS:
+        if name in stored and name in known and known[name].using_default_value:
+            try:
+                known[name].parse(stored[name])
+            except flags.Error as error:
+                raise UserError(f"cannot resume {workdir} with this program: {error}") from error
+
+
+def _launch_flags() -> dict[str, Any]:
+    """Returns the flags of layout and runtime that have a value."""
+    values = {name: flags.FLAGS[name].value for name in _LAUNCH_FLAGS if name in flags.FLAGS}
+    if values["cluster"]:
+        values["cluster"] = str(Path(values["cluster"]).resolve())
+    given = {name: value for name, value in values.items() if value is not None}
+    return {**given, "cluster_overrides": CLUSTER.overrides} if CLUSTER.overrides else given
 
 
 def replace_given(config: T, values: Mapping[str, Mapping[str, Any]]) -> T:
@@ -112,10 +161,9 @@ def train(config: TrainingConfig, config_file: Any, layout: str) -> int:
       layout: 'local', 'sebulba' or 'distributed'.
     """
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
-    config_filename = config_file.filename
     set_process_environment(process_environment())
     if layout == "distributed":
-        _launch(config, config_filename)
+        _launch(config, config_file)
 
     from mukoe.layouts import local, sebulba
 
@@ -123,7 +171,7 @@ def train(config: TrainingConfig, config_file: Any, layout: str) -> int:
     chosen = sebulba if layout == "sebulba" else local
     experiment = config.make_experiment()
     spec = chosen.check(experiment)
-    return chosen.train(experiment, spec, _prepare(config, config_filename), RESUME.value)
+    return chosen.train(experiment, spec, _prepare(config, config_file), RESUME.value)
 
 
 def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> NoReturn:
@@ -149,7 +197,7 @@ def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> N
     )
 
 
-def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
+def _launch(config: TrainingConfig, config_file: Any) -> NoReturn:
     try:
         from mukoe.layouts.distributed.graph import make_graph
         from mukoe.layouts.distributed.runtimes.launchpad import launcher
@@ -160,20 +208,20 @@ def _launch(config: TrainingConfig, config_filename: str) -> NoReturn:
             f"pip install 'mukoe[distributed]' ({error})"
         ) from error
     if LAUNCHER.value == "ray":
-        launcher.leave(_launch_on_ray(config, config_filename))
+        launcher.leave(_launch_on_ray(config, config_file))
     if flags.FLAGS.lp_launch_type == "vertex_ai":
-        launcher.leave(_launch_on_vertex(config, config_filename))
+        launcher.leave(_launch_on_vertex(config, config_file))
     show_phase("building agent and environments")
     experiment = config.make_experiment()
     graph = make_graph(experiment)
     launcher.allow_connections(experiment)
-    workdir = _prepare(config, config_filename)
+    workdir = _prepare(config, config_file)
     program, counter = make_program(graph, workdir, RESUME.value)
     status = launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
     launcher.leave(status)
 
 
-def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
+def _launch_on_ray(config: TrainingConfig, config_file: Any) -> int:
     from mukoe.layouts.distributed.graph import make_graph
     from mukoe.layouts.distributed.placement import place_inference
     from mukoe.layouts.distributed.ray.cluster import RayClusterConfig
@@ -193,12 +241,12 @@ def _launch_on_ray(config: TrainingConfig, config_filename: str) -> int:
     graph = make_graph(experiment, cluster.memory_of)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
-        workdir = _prepare(config, config_filename)
+        workdir = _prepare(config, config_file)
         program, counter = make_program(graph, workdir, RESUME.value)
         return ray_launcher.launch(program, counter, experiment, workdir, cluster)
 
 
-def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
+def _launch_on_vertex(config: TrainingConfig, config_file: Any) -> int:
     try:
         from mukoe.layouts.distributed.vertex import account, launch
         from mukoe.layouts.distributed.vertex.cluster import VertexClusterConfig
@@ -213,7 +261,7 @@ def _launch_on_vertex(config: TrainingConfig, config_filename: str) -> int:
             "--cluster=configs/cluster_vertex_cpu.py or configs/cluster_vertex_gpu.py"
         )
     cluster = _load(CLUSTER, VertexClusterConfig)
-    files = launch.run_files(config, config_filename)
+    files = launch.run_files(config, config_file.filename)
     experiment, workdir = config.make_experiment(), WORKDIR.value or ""
     if DRY_RUN.value:
         pools = launch.write_dry_run(experiment, cluster, files, workdir, Path(DRY_RUN.value))
@@ -235,6 +283,7 @@ def _load(config_file: Any, kind: type) -> Any:
     return config
 
 
-def _prepare(config: TrainingConfig, config_filename: str) -> Path:
+def _prepare(config: TrainingConfig, config_file: Any) -> Path:
     workdir = Path(WORKDIR.value or "")
-    return prepare_workdir(workdir, config, config_filename, RESUME.value, MAY_DIFFER)
+    file = config_file.given if RESUME.value else config_file.filename
+    return prepare_workdir(workdir, config, file, RESUME.value, MAY_DIFFER, _launch_flags())

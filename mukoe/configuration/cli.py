@@ -55,6 +55,11 @@ class ConfigFlag:
             )
         return find_config_file(name)
 
+    @property
+    def given(self) -> str | None:
+        """Config file that the command names, None if it names none."""
+        return None if flags.FLAGS[self._holder.name].using_default_value else self.filename
+
     def load(self, *arguments: Any) -> Any:
         """Returns the configuration: `get_config(*arguments)` with the overrides applied.
 

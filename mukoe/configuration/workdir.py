@@ -1,15 +1,21 @@
 """Workdirs: the directory of a run, with config.json, a copy of the config file and command.json.
 
-config.json is `{"version": 2, "class": "module:name", "config": {...}}`; without `class` if the
-config file defines a class of the configuration, so that its copy is needed to load it. Files
-without a version were written by mukoe 0.1, whose configuration had other fields.
+config.json is `{"version": 2, "class": "module:name", "config": {...}, "launch": {...}}`; without
+`class` if the config file defines a class of the configuration, so that its copy is needed to load
+it. `launch` holds the flags that choose layout and runtime. Files without a version were written by
+mukoe 0.1, whose configuration had other fields.
+
+command.json describes the newest command that worked in the workdir, with the earlier ones as
+`previous`, oldest first.
 """
 
+import datetime
 import importlib.metadata
 import json
 import os
 import platform
 import sys
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +32,14 @@ VERSION = 2
 """Version of config.json, raised when a stored configuration can no longer be read."""
 
 _LAST_UNVERSIONED = "0.1.0"
-_CONFIG_FILE = "config.json"
-_CONFIG_COPY = "config.py"
+CONFIG_FILE = "config.json"
+"""Stored configuration."""
+
+CONFIG_COPY = "config.py"
+"""Copy of the config file in the workdir."""
+
 _COMMAND_FILE = "command.json"
+_PREVIOUS = "previous"
 _DEPENDENCIES = ("jax", "dm-haiku", "mctx", "numpy")
 
 
@@ -50,17 +61,24 @@ def load_config(workdir: str | os.PathLike[str]) -> Any:
         add_import_folder(folder)
     if "class" in stored:
         return from_dict(import_part("configuration class", stored["class"]), stored["config"])
-    config = load_config_file(str(workdir / _CONFIG_COPY), importable=False)
+    config = load_config_file(str(workdir / CONFIG_COPY), importable=False)
     return with_values(config, stored["config"])
 
 
 def _config_folder(workdir: Path) -> Path | None:
     """Returns the folder of the config file that the run was started with, if it still exists."""
+    name = _read_command(workdir).get("config_file")
+    folder = Path(name).parent if isinstance(name, str) else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _read_command(workdir: Path) -> dict[str, Any]:
+    """Returns the content of command.json; empty if it is missing or damaged."""
     try:
-        folder = Path(json.loads((workdir / _COMMAND_FILE).read_text())["config_file"]).parent
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return folder if folder.is_dir() else None
+        command = json.loads((workdir / _COMMAND_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return command if isinstance(command, dict) else {}
 
 
 def stored_config(workdir: Path) -> dict[str, Any]:
@@ -72,8 +90,18 @@ def stored_config(workdir: Path) -> dict[str, Any]:
     return _read(workdir)["config"]
 
 
+def stored_launch(workdir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the flags of layout and runtime that a run was started with.
+
+    Raises:
+      UserError: the workdir holds no run, or its config.json cannot be read.
+    """
+    launch = _read(Path(workdir)).get("launch", {})
+    return launch if isinstance(launch, dict) else {}
+
+
 def _read(workdir: Path) -> dict[str, Any]:
-    path = workdir / _CONFIG_FILE
+    path = workdir / CONFIG_FILE
     try:
         stored = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -101,21 +129,24 @@ def _read(workdir: Path) -> dict[str, Any]:
 def prepare_workdir(
     workdir: str | os.PathLike[str],
     config: Any,
-    config_file: str | os.PathLike[str],
+    config_file: str | os.PathLike[str] | None,
     resume: bool,
     may_differ: Sequence[str] = (),
+    launch: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> Path:
     """Makes the workdir of a new or a resumed run, and describes the run in it.
 
     Writes config.json, a copy of the config file as config.py, and command.json with the command
-    line, the path of the config file, the versions and the number of CPU cores.
+    line, the time, the path of the config file, the versions and the number of CPU cores, and the
+    earlier commands.
 
     Args:
       workdir: directory, created if missing.
       config: configuration of the run.
-      config_file: file that the configuration comes from.
+      config_file: file that the configuration comes from; None for the copy in the workdir.
       resume: resume the run in the workdir.
       may_differ: dotted fields, or groups of fields, that may change when resuming.
+      launch: flags of layout and runtime, for `stored_launch`.
 
     Raises:
       UserError: the workdir cannot be written; it holds a run and `resume` is False; there is
@@ -124,7 +155,7 @@ def prepare_workdir(
     """
     workdir = Path(workdir).expanduser().resolve()
     try:
-        exists = (workdir / _CONFIG_FILE).exists()
+        exists = (workdir / CONFIG_FILE).exists()
     except OSError as error:
         raise UserError(f"cannot use workdir {workdir}: {error.strerror}") from error
     if exists and not resume:
@@ -137,12 +168,14 @@ def prepare_workdir(
     if resume:
         _check_same_experiment(workdir, config, may_differ)
     kind = {"class": class_name(type(config))} if is_importable(config) else {}
-    stored = {"version": VERSION, **kind, "config": to_dict(config)}
+    stored = {"version": VERSION, **kind, "config": to_dict(config), "launch": dict(launch)}
+    command = _command(_read_command(workdir) if resume else {}, config_file)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_atomically(workdir / _CONFIG_COPY, Path(config_file).read_text())
-        write_atomically(workdir / _COMMAND_FILE, _json(_command(config_file)))
-        write_atomically(workdir / _CONFIG_FILE, _json(stored))
+        if config_file is not None:
+            write_atomically(workdir / CONFIG_COPY, Path(config_file).read_text())
+        write_atomically(workdir / _COMMAND_FILE, _json(command))
+        write_atomically(workdir / CONFIG_FILE, _json(stored))
     except OSError as error:
         raise UserError(f"cannot write to workdir {workdir}: {error.strerror}") from error
     return workdir
@@ -152,10 +185,16 @@ def _json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=2) + "\n"
 
 
-def _command(config_file: str | os.PathLike[str]) -> dict[str, Any]:
+def _command(
+    newest: Mapping[str, Any], config_file: str | os.PathLike[str] | None
+) -> dict[str, Any]:
+    """Returns the content of command.json, given its content before."""
+    earlier = {name: value for name, value in newest.items() if name != _PREVIOUS}
+    path = earlier.get("config_file") if config_file is None else str(Path(config_file).resolve())
     return {
         "argv": sys.argv,
-        "config_file": str(Path(config_file).resolve()),
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "config_file": path,
         "python": platform.python_version(),
         "versions": {
             "mukoe": mukoe.__version__,
@@ -164,6 +203,7 @@ def _command(config_file: str | os.PathLike[str]) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
+        _PREVIOUS: [*newest.get(_PREVIOUS, ()), *([earlier] if earlier else [])],
     }
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 import mukoe
-from mukoe.configuration import load_config, load_config_file, prepare_workdir, to_dict
+from mukoe.configuration import (
+    load_config,
+    load_config_file,
+    prepare_workdir,
+    resumed_config,
+    stored_launch,
+    to_dict,
+)
 from mukoe.errors import UserError
 
 CONFIG_FILE = Path(__file__).with_name("example_config.py")
@@ -68,6 +75,43 @@ def test_resume_may_change_what_is_allowed(tmp_path):
         )
 
 
+def test_each_command_is_kept(tmp_path, monkeypatch):
+    other_file = tmp_path / "other.py"
+    other_file.write_text(CONFIG_FILE.read_text() + "# Another version.\n")
+    for index, file in enumerate([CONFIG_FILE, None, other_file, None]):
+        monkeypatch.setattr(sys, "argv", ["launch.py", str(index)])
+        prepare_workdir(tmp_path / "run", Config(), file, resume=index > 0)
+        text = (tmp_path / "run" / "config.py").read_text()
+        assert text == (other_file if index > 1 else CONFIG_FILE).read_text()
+    command = json.loads((tmp_path / "run" / "command.json").read_text())
+    commands = [*command["previous"], command]
+    assert [c["argv"][1] for c in commands] == ["0", "1", "2", "3"]
+    assert [c["config_file"] for c in commands] == [str(CONFIG_FILE)] * 2 + [str(other_file)] * 2
+    assert not any("previous" in c for c in commands[:-1])
+
+
+def test_flags_of_layout_and_runtime_are_kept(tmp_path):
+    launch = {"layout": "sebulba", "cluster_overrides": {"actor.cpus": "2"}}
+    prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False, launch=launch)
+    assert stored_launch(tmp_path) == launch
+
+
+def test_a_resumed_run_has_the_stored_config_with_the_changes_of_its_file(tmp_path):
+    workdir = tmp_path / "run"
+    stored = Config(Run(num_actors=7), "Pong", options={"a": 1})
+    prepare_workdir(workdir, stored, CONFIG_FILE, resume=False)
+    same_file = tmp_path / "same.py"
+    same_file.write_text(CONFIG_FILE.read_text())
+    for file in (None, str(CONFIG_FILE), str(same_file)):
+        assert resumed_config(workdir, file) == same(stored)
+    same_file.write_text(
+        CONFIG_FILE.read_text().replace("return Config()", "return Config(Run(90), options={})")
+    )
+    changed = Config(Run(90, num_actors=7), "Pong", options={"a": 1})
+    assert "Run(90)" in same_file.read_text()
+    assert resumed_config(workdir, str(same_file)) == same(changed)
+
+
 def test_fields_that_came_or_went_are_differences(tmp_path):
     prepare_workdir(tmp_path, Config(options={"a": 1}), CONFIG_FILE, resume=False)
     with pytest.raises(UserError, match=r"options.a was 1, is absent; options was absent, is {}"):
@@ -75,6 +119,8 @@ def test_fields_that_came_or_went_are_differences(tmp_path):
 
 
 def test_nothing_to_resume(tmp_path):
+    with pytest.raises(UserError, match="nothing to resume in"):
+        resumed_config(tmp_path / "none", None)
     with pytest.raises(UserError, match="nothing to resume in"):
         prepare_workdir(tmp_path / "none", Config(), CONFIG_FILE, resume=True)
     assert not (tmp_path / "none").exists()

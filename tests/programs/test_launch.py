@@ -1,6 +1,8 @@
 """programs/launch.py from the command line."""
 
 import csv
+import dataclasses
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mukoe.configuration import load_config
 from mukoe.layouts.common.checkpointing import stored_counts
+from mukoe.learning.checkpoint import Checkpointer
 from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +29,10 @@ TINY = (
 
 
 def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
-    flags = (f"--workdir={tmp_path}", "--env=Acrobot-v1", *TINY)
+    flags = (
+        *(f"--workdir={tmp_path}", "--env=Acrobot-v1", "--seed=5"),
+        *("--config.run.keep_checkpoints=7", "--config.run.checkpoint_period=20", *TINY),
+    )
     process = subprocess.Popen(
         [sys.executable, "programs/launch.py", *flags],
         cwd=ROOT,
@@ -34,7 +41,7 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
         text=True,
     )
     log = tmp_path / "logs" / "learner.csv"
-    end = time.monotonic() + 90
+    end = time.monotonic() + 120
     while not (log.exists() and len(log.read_text().splitlines()) > 1):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.2)
@@ -45,10 +52,18 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     assert time.monotonic() - started < 15
     assert "--resume" in output and "Traceback" not in output
     steps = stored_counts(tmp_path)["actor_steps"]
+    checkpoints = Checkpointer(tmp_path / "checkpoints").steps()
+    config = load_config(tmp_path)
 
     limit = f"--max_actor_steps={steps + 200}"
-    result = run_program("launch.py", *flags, "--resume", limit)
+    (hint,) = re.findall(r"resume with: +python\S* programs/launch.py (.*)", output)
+    assert hint.split() == ["--resume", f"--workdir={tmp_path}"]
+    result = run_program("launch.py", *hint.split(), limit, "--config.run.checkpoint_period=0")
     assert result.returncode == 0, result.stderr
+    assert set(checkpoints[1:]) < set(Checkpointer(tmp_path / "checkpoints").steps())
+    run = dataclasses.replace(config.run, max_actor_steps=steps + 200, checkpoint_period=0)
+    assert load_config(tmp_path) == dataclasses.replace(config, run=run)
+    assert config.run.seed == 5
     assert stored_counts(tmp_path)["actor_steps"] >= steps + 200
     rows = list(csv.DictReader(log.read_text().splitlines()))
     counted = [int(row["actor_steps"]) for row in rows]

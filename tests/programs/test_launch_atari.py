@@ -1,10 +1,15 @@
 """Errors of programs/launch_atari.py; nothing is launched."""
 
+from pathlib import Path
+
 import pytest
 
+from mukoe.configuration import apply_overrides, load_config_file, prepare_workdir
 from tests.programs.forked import run_program
 
 pytest.importorskip("launchpad")
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(workdir, *flags):
@@ -37,11 +42,24 @@ def test_bad_input_gets_one_line(tmp_path, flags, expected):
 
 
 def test_another_experiment_in_the_workdir_is_refused(tmp_path):
-    workdir = tmp_path / "run"
-    workdir.mkdir()
-    (workdir / "config.json").write_text(
-        '{"version": 2, "config": {"environment": {"game": "Pong"}}}'
+    config_file = ROOT / "configs" / "atari.py"
+    config = apply_overrides(load_config_file(str(config_file)), {"environment.game": "Pong"})
+    workdir = prepare_workdir(
+        tmp_path / "run", config, config_file, resume=False, launch={"layout": "distributed"}
     )
-    for flags, expected in (([], "already holds"), (["--resume"], "another experiment")):
+    another = "another experiment: environment.game was Pong, is Breakout"
+    for flags, expected in (
+        ([], "already holds"),
+        (["--resume", "--game=Breakout"], another),
+        (["--resume", "--agent=muesli"], "another experiment"),
+    ):
         status, output = run(workdir, *flags)
         assert status == 2 and expected in output, output
+
+
+def test_a_run_of_another_layout_is_refused(tmp_path):
+    config_file = ROOT / "configs" / "cartpole.py"
+    config = load_config_file(str(config_file))
+    workdir = prepare_workdir(tmp_path, config, config_file, False, launch={"layout": "local"})
+    status, output = run(workdir, "--resume")
+    assert status == 2 and "with this program: flag --layout=local" in output, output

@@ -1,5 +1,7 @@
 """Layout sebulba from the command line."""
 
+import re
+
 from mukoe.layouts.common.checkpointing import stored_counts
 from tests.programs.forked import run_program
 
@@ -24,8 +26,10 @@ def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
     result = run_program("launch.py", *flags, "--max_actor_steps=200", **environment)
     assert result.returncode == 0, result.stderr
     steps = stored_counts(tmp_path)["actor_steps"]
-    assert steps >= 200 and "--resume" in result.stdout
-    result = run_program("launch.py", *flags, "--max_actor_steps=400", "--resume", **environment)
+    assert steps >= 200
+    (hint,) = re.findall(r"resume with: +python\S* \S*launch.py (.*)", result.stdout)
+    assert hint.split() == ["--resume", f"--workdir={tmp_path}", "--max_actor_steps=400"]
+    result = run_program("launch.py", *hint.split(), **environment)
     assert result.returncode == 0, result.stderr
     assert stored_counts(tmp_path)["actor_steps"] >= 400
 

@@ -1,5 +1,6 @@
 """Lines on the terminal: progress, shares of time, next commands."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from mukoe.agents.extensions import rollout_of
 from mukoe.layouts.common.checkpointing import open_checkpointer
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
 from mukoe.terminal.progress_text import LEARNING, Progress
 
 EVALUATING = "evaluating"
@@ -112,14 +113,31 @@ def _phase(
     return (LEARNING, None, None)
 
 
-def next_commands(workdir: Path) -> str:
-    """Returns lines that name the newest checkpoint and the commands to resume and inspect it."""
+def next_commands(workdir: Path, run: RunConfig, actor_steps: int) -> str:
+    """Returns lines that name the newest checkpoint and the commands to resume and inspect it.
+
+    A run that has reached its step limit is resumed with twice the limit.
+
+    Args:
+      workdir: directory of the run.
+      run: settings of the run.
+      actor_steps: agent steps of the run so far.
+    """
     checkpointer = open_checkpointer(workdir)
     step = checkpointer.latest_step()
     if step is None:
         return f"ended before the first checkpoint; logs are in {workdir}"
+    resume = f"{_program()} --resume --workdir={workdir}"
+    if actor_steps >= run.max_actor_steps:
+        resume += f" --max_actor_steps={2 * run.max_actor_steps}"
     return (
         f"checkpoint of learner step {step}: {workdir / 'checkpoints' / 'latest' / str(step)}\n"
-        f"resume with:   --resume --workdir={workdir} and a larger --max_actor_steps\n"
+        f"resume with:   {resume}\n"
         f"inspect with:  tensorboard --logdir {workdir / 'tensorboard'}"
     )
+
+
+def _program() -> str:
+    """Returns the words that start this program."""
+    name = sys.argv[0]
+    return f"{Path(sys.executable).name} {name}" if name.endswith(".py") else name

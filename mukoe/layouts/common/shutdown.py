@@ -67,18 +67,26 @@ def end_reason(
     return "SIGTERM"
 
 
-def print_summary(reason: str, time_line: str | None, workdir: Path) -> None:
+def print_summary(
+    reason: str,
+    time_line: str | None,
+    workdir: Path,
+    run: RunConfig,
+    counts: Mapping[str, int],
+) -> None:
     """Prints the summary of a run that has ended.
 
     Args:
       reason: reason of the end, see `end_reason`.
       time_line: shares of the run's time, see `reporting.time_line`.
       workdir: directory of the run.
+      run: settings of the run.
+      counts: counts of the run.
     """
     print(f"ended: {reason}")
     if time_line:
         print(time_line)
-    print(next_commands(workdir))
+    print(next_commands(workdir, run, counts.get("actor_steps", 0)))
 
 
 def exit_status(signals: Sequence[int]) -> int:

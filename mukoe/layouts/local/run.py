@@ -78,8 +78,9 @@ def train(
         while not signals and not run.ended:
             run.step()
         run.close()
-    reason = end_reason(experiment.run, *run.counter.snapshot(), signals)
-    print_summary(reason, run.time_line(), workdir)
+    settings, (counts, reports) = experiment.run, run.counter.snapshot()
+    reason = end_reason(settings, counts, reports, signals)
+    print_summary(reason, run.time_line(), workdir, settings, counts)
     return exit_status(signals)
 
 

@@ -89,8 +89,9 @@ def train(
         while not signals and not run.wait(_POLL_SECONDS):
             pass
         run.close()
-    reason = end_reason(run.experiment.run, *run.counter.snapshot(), signals)
-    print_summary(reason, run.time_line(), workdir)
+    settings, (counts, reports) = run.experiment.run, run.counter.snapshot()
+    reason = end_reason(settings, counts, reports, signals)
+    print_summary(reason, run.time_line(), workdir, settings, counts)
     return exit_status(signals)
 
 

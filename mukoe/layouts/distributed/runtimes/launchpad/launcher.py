@@ -115,7 +115,8 @@ def run_to_end(
     if status in (0, STATUS_INTERRUPTED):
         signals = (signal.SIGINT,) if status == STATUS_INTERRUPTED else ()
         reason = end_reason(experiment.run, watcher.counts, watcher.reports, signals)
-        print_summary(reason, reported_time_line(watcher.reports), workdir)
+        time_line = reported_time_line(watcher.reports)
+        print_summary(reason, time_line, workdir, experiment.run, watcher.counts)
     return status
 
 
