@@ -23,6 +23,17 @@ class LoopProgress(NamedTuple):
     frames: int
 
 
+class PlayedEpisodes(NamedTuple):
+    """Episodes of `EnvironmentLoop.run_episodes`.
+
+    results: results, in the order of the ends of the episodes.
+    cut_off: number of results of episodes that were cut off.
+    """
+
+    results: list[EpisodeResult]
+    cut_off: int
+
+
 class LoopMetrics(Protocol):
     """Progress, time and statistics of a loop, as a log shows them."""
 
@@ -108,7 +119,8 @@ class EnvironmentLoop:
         num_episodes: int,
         should_stop: Callable[[], bool] = lambda: False,
         on_result: Callable[[EpisodeResult], None] = lambda _: None,
-    ) -> list[EpisodeResult]:
+        max_steps: int | None = None,
+    ) -> PlayedEpisodes:
         """Resets the environments, plays whole episodes and returns their results.
 
         Each environment contributes the same number of episodes (or one more), so that
@@ -118,19 +130,36 @@ class EnvironmentLoop:
           num_episodes: number of results.
           should_stop: called before every step; True ends the loop with fewer results.
           on_result: called with each result.
+          max_steps: agent steps after which an episode is cut off. It contributes the sum of its
+            rewards so far, and its environment no further episodes.
         """
         self._timestep = None
         num_envs = self._environment.num_envs
         wanted = np.full(num_envs, num_episodes // num_envs)
         wanted[: num_episodes % num_envs] += 1
-        results: list[EpisodeResult] = []
+        lengths, returns = np.zeros(num_envs, int), np.zeros(num_envs)
+        played = PlayedEpisodes([], 0)
         while wanted.sum() > 0 and not should_stop():
-            for result in self.step():
-                if wanted[result.environment] > 0:
-                    wanted[result.environment] -= 1
-                    results.append(result)
-                    on_result(result)
-        return results
+            results = [result for result in self.step() if wanted[result.environment] > 0]
+            for result in results:
+                wanted[result.environment] -= 1
+            assert self._timestep is not None
+            running = ~self._timestep.first()
+            lengths = np.where(running, lengths + 1, 0)
+            returns = np.where(running, returns + self._timestep.reward, 0.0)
+            if max_steps is not None:
+                cut = (wanted > 0) & (lengths >= max_steps) & ~self._timestep.last()
+                results += [self._cut_off(i, returns[i], lengths[i]) for i in np.flatnonzero(cut)]
+                wanted[cut] = 0
+                played = played._replace(cut_off=played.cut_off + int(cut.sum()))
+            for result in results:
+                played.results.append(result)
+                on_result(result)
+        return played
+
+    def _cut_off(self, index: int, episode_return: float, length: int) -> EpisodeResult:
+        frames = int(length) * self._environment.action_repeat
+        return EpisodeResult(float(episode_return), int(length), frames, environment=int(index))
 
     def resume(self, timestep: dm_env.TimeStep) -> None:
         """Continues from the last time step of a restored vector and a restored actor."""

@@ -44,6 +44,11 @@ OPENING_MOVES = flags.DEFINE_integer(
     "Random moves of each side at the start; by default 1 against a run, whose agent is "
     "deterministic, and 0 against other opponents.",
 )
+MAX_STEPS = flags.DEFINE_integer(
+    "max_steps",
+    None,
+    "Agent steps after which an episode is cut off instead of the run's evaluation_max_steps.",
+)
 NUM_ENVS = flags.DEFINE_integer("num_envs", 32, "Environments stepped as one batch.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of environments, opponents and bootstrap.")
 OUTPUT = flags.DEFINE_string(
@@ -65,6 +70,7 @@ def main() -> None:
     config = EvaluationConfig(
         episodes=EPISODES.value,
         num_envs=NUM_ENVS.value,
+        max_steps=MAX_STEPS.value,
         seed=SEED.value,
         opponent=OPPONENT.value,
         opponent_simulations=OPPONENT_SIMULATIONS.value,

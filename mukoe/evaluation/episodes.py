@@ -28,6 +28,7 @@ from mukoe.evaluation.players import (
     two_player_game,
 )
 from mukoe.evaluation.scores import ScoreStatistics, score_statistics
+from mukoe.layouts.common.evaluator import warn_of_cut_off
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.types import EpisodeResult, PolicyParams
@@ -44,6 +45,9 @@ class EvaluationConfig(Validated):
     episodes: PositiveInt = 100
     # Number of environments stepped together.
     num_envs: PositiveInt = 32
+    # Agent steps after which an episode is cut off, its return so far counts, and its environment
+    # plays no further episode; None for `run.evaluation_max_steps` of the run.
+    max_steps: PositiveInt | None = None
     # Seed of environments, opponents and bootstrap.
     seed: Seed = 0
     # Opponent of two-player games: 'random', 'exact', 'rollout' or a run; None for the
@@ -77,6 +81,7 @@ class Evaluation:
     opening_moves: random opening moves of each side; None without an opponent.
     human_normalised: mean return on the scale of random play (0) and a human (1); None
         without a known human score.
+    cut_off: number of episodes that were cut off at the step limit.
     """
 
     run: StoredRun
@@ -86,6 +91,7 @@ class Evaluation:
     opponent: Player | None = None
     opening_moves: int | None = None
     human_normalised: float | None = None
+    cut_off: int = 0
 
     def record(self, seat: int | None = None) -> Record:
         """Returns wins, draws and losses of all games, or of the games in one seat."""
@@ -118,8 +124,12 @@ def evaluate(
     runner = LocalRunner(policy, variables, key, environment.num_envs)
     actor = run.experiment.builder.make_actor(policy, runner)
     loop = EnvironmentLoop(environment, actor)
-    results = loop.run_episodes(config.episodes, on_result=on_result)
+    max_steps = config.max_steps or run.config.run.evaluation_max_steps
+    played = loop.run_episodes(config.episodes, on_result=on_result, max_steps=max_steps)
     environment.close()
+    results = played.results
+    if played.cut_off:
+        warn_of_cut_off(played, "--max_steps", max_steps)
     returns = [result.episode_return for result in results]
     seats = [result.seat for result in results]
     statistics = score_statistics(returns, np.random.default_rng(config.seed), seats)
@@ -131,6 +141,7 @@ def evaluate(
         opponent=opponent,
         opening_moves=opening_moves,
         human_normalised=_human_normalised(run.config.environment, statistics.mean),
+        cut_off=played.cut_off,
     )
 
 
@@ -199,6 +210,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "simulations": simulations_of(run),
         "opponent": None if evaluation.opponent is None else evaluation.opponent.name,
         "episodes": len(evaluation.results),
+        "cut_off_episodes": evaluation.cut_off,
         "seed": evaluation.seed,
         **statistics,
         "ci95_of": "mean",

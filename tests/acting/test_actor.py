@@ -135,9 +135,24 @@ def test_loop_counts_steps_and_not_resets():
 @pytest.mark.parametrize("episodes, shares", [(6, [2, 2, 2]), (4, [2, 1, 1])])
 def test_run_episodes_gives_every_environment_its_share(episodes, shares):
     loop, _, _ = make_loop([1, 2, 9], record=False)
-    results = loop.run_episodes(episodes)
+    results, cut_off = loop.run_episodes(episodes)
     assert [sum(r.environment == i for r in results) for i in range(3)] == shares
-    assert len(loop.run_episodes(3, should_stop=lambda: True)) == 0
+    assert cut_off == 0
+    assert len(loop.run_episodes(3, should_stop=lambda: True).results) == 0
+
+
+def test_run_episodes_cuts_off_episodes_at_the_step_limit():
+    loop, _, _ = make_loop([2, 3, 10**9], record=False)
+    reported = []
+    results, cut_off = loop.run_episodes(6, on_result=reported.append, max_steps=3)
+    assert cut_off == 1 and reported == results
+    assert [(r.environment, r.length, r.episode_return) for r in results] == [
+        (0, 2, 30.0),
+        (1, 3, 60.0),
+        (2, 3, 60.0),
+        (0, 2, 30.0),
+        (1, 3, 60.0),
+    ]
 
 
 class Source:

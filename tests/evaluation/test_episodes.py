@@ -43,6 +43,13 @@ def test_records_add_up(run):
         }
 
 
+def test_episodes_are_cut_off_at_the_step_limit(run):
+    evaluation = evaluate(run, EvaluationConfig(episodes=8, num_envs=4, max_steps=1))
+    assert len(evaluation.results) == evaluation.cut_off == 4
+    assert summary(evaluation)["cut_off_episodes"] == 4
+    assert {r.length for r in evaluation.results} == {1}
+
+
 def test_perfect_opponents_are_not_beaten(run):
     evaluation = evaluate(run, EvaluationConfig(episodes=20, opponent="exact"))
     assert evaluation.record().wins == 0

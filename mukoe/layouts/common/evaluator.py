@@ -1,6 +1,7 @@
 """Evaluation during a run, the same in every layout."""
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.loop import EnvironmentLoop, PlayedEpisodes
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
@@ -19,6 +20,11 @@ from mukoe.layouts.common.shutdown import target_return_reached
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.types import EnvironmentSpec, EpisodeResult
+
+_LOGGER = logging.getLogger(__name__)
+
+# Name of the array that marks the state before an interrupted evaluation.
+_INTERRUPTED = "interrupted"
 
 
 class _ActingParts(NamedTuple):
@@ -68,6 +74,8 @@ class Evaluator:
         self._exact_resume_steps = exact_resume_steps
         self._blocks_run = blocks_run
         self._lazy_parts: _ActingParts | None = None
+        # State at the start of an interrupted evaluation, which a resumed run repeats.
+        self._interrupted: NamedArrays | None = None
         self._report_best()
 
     def evaluate(
@@ -83,6 +91,7 @@ class Evaluator:
           Whether the target return was reached.
         """
         run = self._experiment.run
+        before = self.state() if self._interrupted is None else self._interrupted
         loop = self._parts().loop
         finished = itertools.count(1)
 
@@ -91,11 +100,18 @@ class Evaluator:
             self._report_episodes((next(finished), run.evaluation_episodes))
 
         self._report_episodes((0, run.evaluation_episodes))
-        episodes = loop.run_episodes(run.evaluation_episodes, should_stop, report)
+        played = loop.run_episodes(
+            run.evaluation_episodes, should_stop, report, run.evaluation_max_steps
+        )
         self._report_episodes(None)
-        if len(episodes) < run.evaluation_episodes:
+        if len(played.results) < run.evaluation_episodes:
+            self._interrupted = before
             return False
-        summary = summarize(episodes)
+        self._interrupted = None
+        summary = summarize(played.results)
+        if played.cut_off:
+            warn_of_cut_off(played, "run.evaluation_max_steps", run.evaluation_max_steps)
+            summary["cut_off_episodes"] = played.cut_off
         mean_return = summary["episode_return"]
         params = self._variables.params
         steps = int(params.learner_steps)
@@ -107,12 +123,22 @@ class Evaluator:
             self._counter.report(reached_return=mean_return)
         return reached
 
+    @property
+    def is_interrupted(self) -> bool:
+        """True if the last evaluation was stopped, possibly in an earlier process."""
+        return self._interrupted is not None
+
     def close(self) -> None:
         """Closes the log."""
         self._logger.close()
 
     def state(self) -> NamedArrays:
-        """Returns the state of environments and policy; empty before the first evaluation."""
+        """Returns the state of environments and policy; empty before the first evaluation.
+
+        After an interrupted evaluation, it is the state before that evaluation.
+        """
+        if self._interrupted is not None:
+            return {**self._interrupted, _INTERRUPTED: np.array(True)}
         if self._lazy_parts is None:
             return {}
         environment, runner, _ = self._lazy_parts
@@ -120,6 +146,8 @@ class Evaluator:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Restores a `state`; an evaluator whose environments diverge starts anew."""
+        if _INTERRUPTED in state:
+            self._interrupted = {n: array for n, array in state.items() if n != _INTERRUPTED}
         environment_state = unpack(state, "environment")
         if not environment_state:
             return
@@ -153,3 +181,11 @@ class Evaluator:
     def _report_best(self) -> None:
         if (best := self._checkpointer.best_score()) is not None:
             self._counter.report(best_return=best)
+
+
+def warn_of_cut_off(played: PlayedEpisodes, field: str, max_steps: int) -> None:
+    """Warns of episodes of an evaluation that were cut off at the field's number of steps."""
+    _LOGGER.warning(
+        f"{played.cut_off} of {len(played.results)} episodes of an evaluation did not end within "
+        f"{field}={max_steps} steps: their returns so far are counted"
+    )

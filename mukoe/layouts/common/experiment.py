@@ -35,6 +35,8 @@ class RunConfig(Validated):
     envs_per_actor: PositiveInt = 4
     # Episodes of an evaluation, each in an environment of its own.
     evaluation_episodes: PositiveInt = 4
+    # Agent steps after which an episode of an evaluation is cut off; its return so far counts.
+    evaluation_max_steps: PositiveInt = 50_000
     # Agent steps of all actors between two evaluations; 0 for none.
     evaluation_period: NonNegativeInt = 20_000
     # Seconds between two checkpoints.

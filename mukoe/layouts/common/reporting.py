@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mukoe.agents.extensions import rollout_of
+from mukoe.configuration.cli import COMMAND
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
 from mukoe.terminal.progress_text import LEARNING, Progress
@@ -140,4 +141,6 @@ def next_commands(workdir: Path, run: RunConfig, actor_steps: int) -> str:
 def _program() -> str:
     """Returns the words that start this program."""
     name = sys.argv[0]
+    if name == COMMAND:
+        return f"{name} {sys.argv[1]}"
     return f"{Path(sys.executable).name} {name}" if name.endswith(".py") else name

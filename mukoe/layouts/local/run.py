@@ -6,7 +6,7 @@ same run, bit for bit.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def train(
     """
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")
-        run = make_run(experiment, environment_spec, workdir, resume)
+        run = make_run(experiment, environment_spec, workdir, resume, lambda: bool(signals))
         line.follow(run.progress)
         while not signals and not run.ended:
             run.step()
@@ -89,6 +89,7 @@ def make_run(
     environment_spec: EnvironmentSpec,
     workdir: Path,
     resume: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> "LocalRun":
     """Builds the parts of a run, and restores them from the newest checkpoint.
 
@@ -97,6 +98,7 @@ def make_run(
       environment_spec: spec of one environment, from `check`.
       workdir: existing directory of the run.
       resume: True to continue from the newest checkpoint, if there is one.
+      should_stop: called before every step of an evaluation; True interrupts it.
     """
     builder, settings = experiment.builder, experiment.run
     num_envs = settings.envs_per_actor
@@ -175,6 +177,7 @@ def make_run(
         logger=logger,
         checkpointer=checkpointer,
         checkpoints=checkpoints,
+        should_stop=should_stop,
     )
 
 
@@ -192,6 +195,7 @@ class LocalRun:
     logger: logs of actor and learner.
     checkpointer: stored checkpoints.
     checkpoints: writer of the checkpoints that are due.
+    should_stop: called before every step of an evaluation; True interrupts it.
     reached_target: True once an evaluation has reached the target return.
     """
 
@@ -205,6 +209,7 @@ class LocalRun:
     logger: RunLogger
     checkpointer: Checkpointer
     checkpoints: RunCheckpointer
+    should_stop: Callable[[], bool]
     reached_target: bool = False
 
     @property
@@ -216,8 +221,12 @@ class LocalRun:
     def step(self) -> None:
         """Makes one step in every environment, and then the updates that replay allows.
 
-        Writes logs, evaluates and saves where the step completes their period.
+        Writes logs, evaluates and saves where the step completes their period. An evaluation that
+        was interrupted before the run was resumed comes first.
         """
+        if self.evaluator.is_interrupted:
+            self._evaluate()
+            return
         settings, loop = self.experiment.run, self.acting.loop
         before = loop.progress
         episodes = loop.step()
@@ -237,8 +246,12 @@ class LocalRun:
         if period_reached(settings.log_period, counts["actor_steps"], added):
             self.write_logs()
         if period_reached(settings.evaluation_period, counts["actor_steps"], added):
-            self.reached_target = self.evaluator.evaluate(counts)
+            self._evaluate()
         self.checkpoints.save_if_due(counts["actor_steps"], added)
+
+    def _evaluate(self) -> None:
+        counts = self.counter.get_counts()
+        self.reached_target = self.evaluator.evaluate(counts, self.should_stop)
 
     def write_logs(self) -> None:
         """Writes a row of each log."""

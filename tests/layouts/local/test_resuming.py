@@ -71,6 +71,24 @@ def interrupt(workdir, steps, **settings):
     return run
 
 
+def interrupt_evaluation(workdir, steps, **settings):
+    """Returns a run that was stopped `steps` steps after the start of its second evaluation."""
+    workdir.mkdir(exist_ok=True)
+    experiment = longer(**settings).make_experiment()
+    polls = []
+
+    def should_stop():
+        polls.append(run.counter.get_counts()["actor_steps"])
+        return polls[-1] >= 100 and polls.count(polls[-1]) > steps
+
+    run = local.make_run(experiment, local.check(experiment), workdir, should_stop=should_stop)
+    while not run.evaluator.is_interrupted:
+        run.step()
+    run.close()
+    assert len(logged(workdir)["evaluator"]) == 1 and len(set(polls)) == 2
+    return run
+
+
 def everything(workdir):
     leaves, arrays, metadata = Checkpointer(workdir / "checkpoints")._runs.read(None)
     return {leaf.path: array for leaf, array in zip(leaves, arrays, strict=True)}, metadata
@@ -97,6 +115,14 @@ def uninterrupted(tmp_path_factory):
 def test_a_resumed_run_equals_the_uninterrupted_one(uninterrupted, tmp_path, steps):
     workdir = tmp_path / "run"
     interrupt(workdir, steps)
+    train(workdir, resume=True)
+    assert_same_run(workdir, uninterrupted)
+
+
+@pytest.mark.parametrize("steps", [0, pytest.param(7, marks=pytest.mark.slow)])
+def test_a_run_resumed_from_an_interrupted_evaluation_repeats_it(uninterrupted, tmp_path, steps):
+    workdir = tmp_path / "run"
+    interrupt_evaluation(workdir, steps)
     train(workdir, resume=True)
     assert_same_run(workdir, uninterrupted)
 

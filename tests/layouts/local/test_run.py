@@ -7,13 +7,17 @@ import signal
 import threading
 import time
 
+import dm_env
+import numpy as np
 import pytest
+from dm_env import specs
 
+from mukoe.environments.sync_vector import vectorize
 from mukoe.errors import UserError
 from mukoe.layouts import local
 from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.learning.checkpoint import Checkpointer
-from tests.layouts.finished import assert_same_state, logged
+from tests.layouts.finished import assert_same_state, logged, rows_of
 from tests.layouts.tiny import tiny
 from tests.layouts.tiny import train as train_config
 from tests.observability.loggers.recorder import RECORDERS, make_recorder
@@ -90,6 +94,65 @@ def test_signals_end_the_run_with_a_checkpoint(tmp_path, number, status):
     assert train(tmp_path, max_actor_steps=10_000_000) == status
     assert Checkpointer(tmp_path / "checkpoints").latest_step() > 0
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@dataclasses.dataclass(frozen=True)
+class EndlessConfig:
+    """Environment whose episodes never end."""
+
+    def make_factory(self):
+        return vectorize(lambda seed, evaluation: Endless(evaluation))
+
+
+class Endless(dm_env.Environment):
+    evaluated = 0
+
+    def __init__(self, evaluation):
+        self._evaluation = evaluation
+
+    def reset(self):
+        return dm_env.restart(np.float32([0]))
+
+    def step(self, action):
+        Endless.evaluated += self._evaluation
+        return dm_env.transition(0.5, np.float32([0]))
+
+    def observation_spec(self):
+        return specs.Array((1,), np.float32)
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+
+def train_endless(workdir, resume=False, **run):
+    settings = {"max_actor_steps": 16, "evaluation_period": 8, **run}
+    return train_config(tiny(EndlessConfig(), **settings), workdir, resume)
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_an_evaluation_that_would_not_end(tmp_path, number, status):
+    evaluated, sent = Endless.evaluated, []
+
+    def send_when_evaluating():
+        while Endless.evaluated < evaluated + 20:
+            time.sleep(0.05)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send_when_evaluating, daemon=True).start()
+    assert train_endless(tmp_path) == status
+    assert time.monotonic() - sent[0] < 20
+    assert stored_counts(tmp_path)["actor_steps"] == 8
+    assert Checkpointer(tmp_path / "checkpoints").best_score() is None
+
+
+def test_an_evaluation_ends_at_its_step_limit_and_says_so(tmp_path, capsys):
+    assert train_endless(tmp_path, evaluation_max_steps=30) == 0
+    rows = rows_of(tmp_path, "evaluator")
+    assert [float(row["episode_return"]) for row in rows] == [15.0, 15.0]
+    assert [row["cut_off_episodes"] for row in rows] == ["2", "2"]
+    error = capsys.readouterr().err
+    assert "2 of 2 episodes" in error and "run.evaluation_max_steps=30" in error
 
 
 def test_a_target_return_ends_the_run(tmp_path, capsys):
