@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import mukoe
-from mukoe.configuration.cli import COMMAND, HELP, fail
 from mukoe.errors import UserError
+from mukoe.terminal.interruption import exit_on_interrupt
 from mukoe.terminal.progress_line import ProgressLine
 
 _FLAGS_OF = {"play": ("watch", "--play=browser")}
@@ -18,6 +18,9 @@ _FLAGS_OF = {"play": ("watch", "--play=browser")}
 
 def main() -> None:
     """Runs the command that the first argument names, or lists the commands."""
+    exit_on_interrupt()
+    from mukoe.configuration.cli import COMMAND, HELP, fail
+
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in HELP:
         print(_usage())
@@ -37,7 +40,11 @@ def main() -> None:
 
 
 def run_command(module: str) -> NoReturn:
-    """Runs a command as the program; its progress line appears before its imports."""
+    """Runs a command as the program; its progress line appears before its imports.
+
+    Ctrl-C exits at once, also within the imports.
+    """
+    exit_on_interrupt()
     ProgressLine(phase="loading")
     importlib.import_module(f"mukoe.commands.{module}").run()
     raise SystemExit(0)

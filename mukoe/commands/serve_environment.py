@@ -21,8 +21,8 @@ from mukoe.configuration import DEFINE_config, apply_overrides, load_config_file
 from mukoe.environments.dm_env_rpc.config import require_dm_env_rpc
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
-from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, collected_signals
 from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.interruption import STATUS_INTERRUPTED, collected_signals
 from mukoe.terminal.progress_line import erase_line
 
 CONFIG = DEFINE_config(None)

@@ -257,8 +257,6 @@ def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
     print(f"open {server.url} (Ctrl-C ends)", flush=True)
     try:
         server.serve()
-    except KeyboardInterrupt:
-        print()
     finally:
         server.close()
     return 0

@@ -63,6 +63,11 @@ class ProgressLine:
         global _active
         _active = self
 
+    @property
+    def phase(self) -> str:
+        """Phase that the line shows."""
+        return self._progress.phase
+
     def update(self, progress: Progress) -> None:
         """Sets the content, and redraws the line if the interval has passed."""
         with self._lock:

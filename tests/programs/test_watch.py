@@ -130,7 +130,7 @@ def test_the_browser_ends_on_interrupt(tic_tac_toe):
                 assert game["moves"] == [] and not np.any(game["stones"])
             assert games[0]["seed"] != games[1]["seed"]
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            assert process.wait(60) == 130
         finally:
             process.kill()
 

@@ -1,15 +1,13 @@
-"""The end of a run: step limit, target return, SIGINT and SIGTERM."""
+"""The end of a run: step limit, target return, signals, summary."""
 
-import contextlib
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mukoe.layouts.common.experiment import RunConfig
 from mukoe.layouts.common.reporting import next_commands
-
-STATUS_INTERRUPTED = 130
+from mukoe.terminal.interruption import STATUS_INTERRUPTED
 
 
 def step_limit_reached(run: RunConfig, counts: Mapping[str, int]) -> bool:
@@ -20,24 +18,6 @@ def step_limit_reached(run: RunConfig, counts: Mapping[str, int]) -> bool:
 def target_return_reached(run: RunConfig, mean_return: float) -> bool:
     """Returns whether the mean return of an evaluation reaches `run.target_return`."""
     return run.target_return is not None and mean_return >= run.target_return
-
-
-@contextlib.contextmanager
-def collected_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; after the first, Ctrl-C raises KeyboardInterrupt."""
-    received: list[int] = []
-
-    def receive(number: int, frame: Any) -> None:
-        del frame
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    old = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def end_reason(

@@ -34,7 +34,6 @@ from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.common.shutdown import (
-    collected_signals,
     end_reason,
     exit_status,
     print_summary,
@@ -45,6 +44,7 @@ from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.terminal.interruption import collected_signals
 from mukoe.terminal.progress_line import process_line, show_phase
 from mukoe.terminal.progress_text import Progress
 from mukoe.types import EnvironmentSpec
@@ -69,7 +69,7 @@ def train(
 
     Returns:
       0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
-      in each case. A second Ctrl-C raises KeyboardInterrupt.
+      in each case. A second Ctrl-C skips it.
     """
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")

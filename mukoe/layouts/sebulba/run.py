@@ -35,7 +35,6 @@ from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.common.shutdown import (
-    collected_signals,
     end_reason,
     exit_status,
     print_summary,
@@ -51,6 +50,7 @@ from mukoe.layouts.sebulba.updates import ReplayUpdates, RolloutDataset, Rollout
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.terminal.interruption import collected_signals
 from mukoe.terminal.progress_line import process_line, show_phase
 from mukoe.terminal.progress_text import Progress
 from mukoe.types import EnvironmentSpec

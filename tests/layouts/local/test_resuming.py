@@ -119,7 +119,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one(uninterrupted, tmp_path, ste
     assert_same_run(workdir, uninterrupted)
 
 
-@pytest.mark.parametrize("steps", [0, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [0, 7])
 def test_a_run_resumed_from_an_interrupted_evaluation_repeats_it(uninterrupted, tmp_path, steps):
     workdir = tmp_path / "run"
     interrupt_evaluation(workdir, steps)

@@ -144,6 +144,10 @@ def test_signals_end_an_evaluation_that_would_not_end(tmp_path, number, status):
     assert time.monotonic() - sent[0] < 20
     assert stored_counts(tmp_path)["actor_steps"] == 8
     assert Checkpointer(tmp_path / "checkpoints").best_score() is None
+    if status:
+        # The resumed run repeats the evaluation.
+        assert train_endless(tmp_path, resume=True, evaluation_max_steps=30) == 0
+        assert [row["actor_steps"] for row in rows_of(tmp_path, "evaluator")] == ["8", "16"]
 
 
 def test_an_evaluation_ends_at_its_step_limit_and_says_so(tmp_path, capsys):

@@ -21,13 +21,14 @@ from absl import flags
 
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.reporting import reported_time_line
-from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED, end_reason, print_summary
+from mukoe.layouts.common.shutdown import end_reason, print_summary
 from mukoe.layouts.distributed.runtimes.launchpad.local_processes import supervise_locally
 from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun, Run, ThreadRun
 from mukoe.layouts.distributed.runtimes.launchpad.watcher import CounterWatcher
 from mukoe.layouts.distributed.supervision.forking import ForkingStarter
 from mukoe.layouts.distributed.supervision.supervised import FAILURE_FILE
 from mukoe.system import allow_open_files
+from mukoe.terminal.interruption import STATUS_INTERRUPTED
 from mukoe.terminal.progress_line import ProgressLine, process_line, show_phase
 
 _POLL_SECONDS = 0.2

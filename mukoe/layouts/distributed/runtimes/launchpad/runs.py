@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mukoe.layouts.common.shutdown import STATUS_INTERRUPTED
 from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.supervised import FAILURE_FILE
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.system import write_atomically
+from mukoe.terminal.interruption import STATUS_INTERRUPTED
 from mukoe.terminal.progress_line import ProgressLine
 
 STATUS_CRASHED = 1

@@ -1,0 +1,147 @@
+"""Ctrl-C and SIGTERM in programs.
+
+Python calls signal handlers in the main thread between two bytecodes. A compilation delays them by
+minutes, and a KeyboardInterrupt within an import or a callback may become another error. A program
+therefore has a thread that receives the signals' numbers through a pipe (`signal.set_wakeup_fd`).
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from mukoe.terminal.progress_line import active_line
+
+STATUS_INTERRUPTED = 130
+
+_ANNOUNCE_SECONDS = 1.0
+
+
+class _Listener:
+    """Thread that reacts to signals while the main thread may be busy in a library.
+
+    collected: signals that a part of the program collects; None where Ctrl-C exits.
+    """
+
+    def __init__(self) -> None:
+        self.collected: _Collection | None = None
+        self._reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+
+    def _listen(self) -> None:
+        while number := os.read(self._reader, 1):
+            if self.collected is not None:
+                self.collected.notice(number[0])
+            elif number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _exit_handler:
+                exit_interrupted("interrupted")
+
+
+class _Collection:
+    """Signals that one part of the program collects, and their announcements."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self._interrupts = 0
+        self._timer: threading.Timer | None = None
+
+    def notice(self, number: int) -> None:
+        """Announces the end a little later; at the second Ctrl-C, exits at once."""
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
+            exit_interrupted("interrupted again: exits without a last checkpoint")
+        if self._timer is None and number in (signal.SIGINT, signal.SIGTERM):
+            self._timer = threading.Timer(_ANNOUNCE_SECONDS, self._announce, [number])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def close(self) -> None:
+        """Cancels an announcement that is no longer needed."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _announce(self, number: int) -> None:
+        line = active_line()
+        if line is None:
+            return
+        name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        line.message(
+            f"{name}: ends after the current step ({line.phase}) and a last checkpoint; "
+            "Ctrl-C again exits at once"
+        )
+
+
+_listener: _Listener | None = None
+_exiting = threading.Lock()
+
+
+def exit_on_interrupt() -> None:
+    """Makes Ctrl-C exit this process at once, with one line and status 130.
+
+    A program calls this before it imports anything that takes time. Parts of a program that handle
+    SIGINT themselves replace this behaviour.
+    """
+    global _listener
+    if _listener is not None:
+        return
+    signal.signal(signal.SIGINT, _exit_handler)
+    _listener = _Listener()
+    os.register_at_fork(after_in_child=_forget)
+
+
+@contextlib.contextmanager
+def collected_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of ending the process.
+
+    A second Ctrl-C exits at once after `exit_on_interrupt`, and raises KeyboardInterrupt otherwise.
+    """
+    collection = _Collection()
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        del frame
+        collection.numbers.append(number)
+        if _listener is None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    old = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    if _listener is not None:
+        _listener.collected = collection
+    try:
+        yield collection.numbers
+    finally:
+        if _listener is not None:
+            _listener.collected = None
+        collection.close()
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def exit_interrupted(line: str) -> None:
+    """Exits with a line on the standard error, which replaces an unfinished line of a terminal."""
+    if not _exiting.acquire(blocking=False):
+        return  # The other thread exits.
+    clear = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{clear}{line}\n".encode())
+    os._exit(STATUS_INTERRUPTED)
+
+
+def _exit_handler(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    exit_interrupted("interrupted")
+
+
+def _forget() -> None:
+    """Gives a forked process the default behaviour, since the pipe belongs to its parent."""
+    global _listener
+    if _listener is None:
+        return
+    _listener = None
+    with contextlib.suppress(ValueError):  # another thread than the main one has forked
+        signal.set_wakeup_fd(-1)
+        if signal.getsignal(signal.SIGINT) is _exit_handler:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,124 @@
+"""Ctrl-C ends a program with one line and status 130, whatever its main thread does."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+START = """
+import hashlib, os, signal, sys, time
+from mukoe.terminal import interruption
+interruption.exit_on_interrupt()
+def compute():
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # Minutes between two bytecodes.
+def ready():
+    print("ready", flush=True)
+"""
+WORK = {
+    "waits": "ready(); time.sleep(60)",
+    "computes in a library": "ready(); compute()",
+    "turns interrupts into another error": """
+ready()
+try:
+    time.sleep(60)
+except BaseException:
+    raise ImportError("a library cannot be imported")
+""",
+    "ignores errors": """
+ready()
+while True:
+    try:
+        time.sleep(0.1)
+    except BaseException:
+        pass
+""",
+    "runs before the interpreter ends": """
+import atexit, threading
+threading.Timer(60, print).start()
+ready()
+""",
+}
+
+
+def start(source):
+    process = subprocess.Popen(
+        [sys.executable, "-c", START + source],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    return process
+
+
+def interrupted(process):
+    """Sends Ctrl-C and returns the output of the process, which ends within two seconds."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    try:
+        output, error = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, error
+    assert time.monotonic() - began < 2.0
+    return output, error
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_ctrl_c_ends_a_program_that(work):
+    assert interrupted(start(WORK[work])) == ("", "interrupted\n")
+
+
+def test_collected_signals_are_announced_and_a_second_ctrl_c_ends_the_program():
+    process = start("""
+from mukoe.terminal.progress_line import ProgressLine
+line = ProgressLine(phase="compiling")
+with interruption.collected_signals() as numbers:
+    ready()
+    compute()
+""")
+    process.send_signal(signal.SIGTERM)
+    announcement = process.stderr.readline()
+    assert announcement.startswith("SIGTERM: ends after the current step (compiling)")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None
+    _, error = interrupted(process)
+    assert error == "interrupted again: exits without a last checkpoint\n"
+
+
+def test_collected_signals_do_not_end_the_program():
+    process = start("""
+with interruption.collected_signals() as numbers:
+    ready()
+    while not numbers:
+        time.sleep(0.01)
+    assert numbers == [signal.SIGINT]
+ready()
+time.sleep(60)
+""")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "ready\n"
+    assert interrupted(process) == ("", "interrupted\n")
+
+
+def test_a_forked_process_does_not_interrupt_its_parent():
+    process = start(
+        """
+child = os.fork()
+if child == 0:
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        os._exit(7)
+time.sleep(0.2)
+os.kill(child, signal.SIGINT)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+ready()
+time.sleep(60)
+""".replace("ready()", "ready()", 1).replace("child = ", "ready()\nchild = ")
+    )
+    assert process.stdout.readline() == "ready\n"
+    assert interrupted(process) == ("", "interrupted\n")
