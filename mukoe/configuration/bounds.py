@@ -28,6 +28,9 @@ MOST_COMPILED = 1_000
 Compile time grows linearly and reaches minutes at this size.
 """
 
+WIDEST_LAYER = 2**16
+"""Upper bound for layers whose memory depends on other fields."""
+
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]

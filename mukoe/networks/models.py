@@ -24,6 +24,7 @@ from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.torsos import check_input
 from mukoe.networks.value_encoding import ValueEncoding
+from mukoe.networks.value_prefix import ValuePrefix
 from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
 
 REPRESENTATION = "representation"
@@ -44,6 +45,7 @@ class MuZeroNetworks:
     reward_encoding: decoder of `reward_logits`.
     action_space: policies of `policy_logits`, and the encoding of actions in the dynamics.
     projection: projector and predictor of a consistency loss; None without.
+    value_prefix: sums of rewards, which replace those of `dynamics`; None without.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -54,6 +56,7 @@ class MuZeroNetworks:
     reward_encoding: ValueEncoding
     action_space: DiscreteSpace | BoxSpace
     projection: Projection | None = None
+    value_prefix: ValuePrefix | None = None
 
     @property
     def num_actions(self) -> int:

@@ -32,10 +32,13 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "AlphaZeroNetworkConfig.blocks",
     "AtariConfig.noop_max",
     "AtariConfig.sticky_actions",
+    "AugmentationConfig.intensity",
+    "AugmentationConfig.shift",
     "ChanceConfig.afterstate_value_weight",
     "ChanceConfig.chance_weight",
     "ChanceConfig.commitment_weight",
     "CoinFlipConfig.heads_probability",
+    "ConsistencyConfig.weight",
     "DistributedConfig.actor_threads",
     "DistributedConfig.learner_threads",
     "DistributedConfig.max_restarts",
@@ -72,6 +75,8 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
     "PgxConfig.random_opening_moves",
+    "QNormalizationConfig.maxvisit_init",
+    "QNormalizationConfig.value_scale",
     "ReanalyseConfig.fraction",
     "RunConfig.checkpoint_period",
     "RunConfig.checkpoint_seconds",
@@ -88,6 +93,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "SebulbaConfig.actor_devices",
     "SebulbaConfig.learner_devices",
     "SebulbaConfig.staleness",
+    "ValuePrefixConfig.lstm_size",
 }
 
 

@@ -24,6 +24,7 @@ from tests.networks.tiny import ACTIONS, observation_for, parameter_shapes, tiny
         ("large", (96, 96, 3), np.uint8, (6, 6, 8)),
         ("impala", (40, 33, 1), np.uint8, (8,)),
         ("nature", (36, 40, 1), np.uint8, (8,)),
+        ("nature_norm", (36, 40, 1), np.uint8, (8,)),
         ("tanh_mlp", (3, 2), np.float32, (8,)),
     ],
 )

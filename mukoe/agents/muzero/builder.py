@@ -2,12 +2,14 @@
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
-from mukoe.agents.muzero.model import muzero_model
+from mukoe.agents.muzero.model import muzero_model, prefix_model
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
+from mukoe.networks.history import input_spec
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
+from mukoe.networks.value_prefix import with_value_prefix
 from mukoe.search.base import SearchModel
-from mukoe.types import EnvironmentSpec, LossFunction, Params
+from mukoe.types import EnvironmentSpec, LossFunction, Params, split_legal_actions
 
 
 class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
@@ -16,10 +18,18 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     _config: MuZeroConfig
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        networks = make_muzero_networks(
-            environment_spec, self._config.history, self._config.network
-        )
-        return add_projection(networks, environment_spec, self._config)
+        config = self._config
+        networks = make_muzero_networks(environment_spec, config.history, config.network)
+        if config.value_prefix.lstm_size:
+            features, _ = split_legal_actions(environment_spec.observations)
+            networks = with_value_prefix(
+                networks,
+                input_spec(features, config.history),
+                config.network.reward_support.num_bins,
+                config.network.head_sizes,
+                config.value_prefix,
+            )
+        return add_projection(networks, environment_spec, config)
 
     @property
     def _observed_states(self) -> int:
@@ -28,7 +38,8 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     def make_model(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
-        return muzero_model(networks, environment_spec, self._config.discount)
+        make_model = prefix_model if networks.value_prefix else muzero_model
+        return make_model(networks, environment_spec, self._config.discount)
 
     def make_loss(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec

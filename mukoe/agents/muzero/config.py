@@ -4,6 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mukoe.agents.planning.config import LearnedModelConfig
+from mukoe.networks.value_prefix import ValuePrefixConfig
 
 if TYPE_CHECKING:
     from mukoe.agents.muzero.builder import MuZeroBuilder
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True)
 class MuZeroConfig(LearnedModelConfig):
     """MuZero and Gumbel MuZero (`search.algorithm`)."""
+
+    value_prefix: ValuePrefixConfig = ValuePrefixConfig()
 
     def make_builder(self) -> "MuZeroBuilder":
         """Returns the agent's builder."""

@@ -53,6 +53,44 @@ def _loss(
     return total_loss(config.replay, loss_weights(config), sample, targets, unrolled)
 
 
+class RewardPredictions:
+    """Rewards, or value prefixes, along one unroll of a model."""
+
+    def __init__(self, networks: MuZeroNetworks, params: Params, batch_size: int):
+        """Begins at the root.
+
+        Args:
+          networks: networks of the model.
+          params: parameters of the model.
+          batch_size: `B`.
+        """
+        self._networks, self._params, self._batch_size = networks, params, batch_size
+        self._num_actions = 0
+        if networks.value_prefix is not None:
+            self._memory = networks.value_prefix.initial_memory(batch_size)
+
+    def targets(self, rewards: Array) -> Array:
+        """Returns the targets `[B, K+1]` of rewards `[B, K+1]`: themselves, or their sums."""
+        prefix = self._networks.value_prefix
+        if prefix is None:
+            return rewards
+        starts = range(0, rewards.shape[1], prefix.period)
+        return jnp.concatenate(
+            [jnp.cumsum(rewards[:, start : start + prefix.period], axis=1) for start in starts], 1
+        )
+
+    def step(self, state: Array, action: Array) -> tuple[Array, Array]:
+        """Maps states `[B, ...]` and actions `[B]` to next states and logits `[B, bins]`."""
+        prefix = self._networks.value_prefix
+        state, logits = self._networks.dynamics(self._params, state, action)
+        if prefix is not None:
+            if self._num_actions % prefix.period == 0:
+                self._memory = prefix.initial_memory(self._batch_size)
+            self._memory, logits = prefix.step(self._params, self._memory, state)
+        self._num_actions += 1
+        return state, logits
+
+
 def _unroll_losses(
     networks: MuZeroNetworks,
     config: MuZeroConfig,
@@ -65,7 +103,8 @@ def _unroll_losses(
     The weight of the root is 1, that of each of the K states after it 1/K (appendix G).
     """
     value_probs = networks.value_encoding.to_probs(targets.values)
-    reward_probs = networks.reward_encoding.to_probs(targets.rewards)
+    rewards = RewardPredictions(networks, params, root.shape[0])
+    reward_probs = networks.reward_encoding.to_probs(rewards.targets(targets.rewards))
     acted, known = targets.masks.acted, targets.masks.known
 
     state = networks.representation(params, root)
@@ -89,7 +128,7 @@ def _unroll_losses(
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
     states = []
     for k in range(1, steps + 1):
-        state, reward_logits = networks.dynamics(params, state, targets.actions[:, k - 1])
+        state, reward_logits = rewards.step(state, targets.actions[:, k - 1])
         states.append(state)
         prediction = networks.prediction(params, state)
         check_prediction(networks, prediction, root.shape[0])

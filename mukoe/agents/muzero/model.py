@@ -1,6 +1,9 @@
 """MuZero's networks as the model of a search."""
 
+import dataclasses
+
 import chex
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import mctx
@@ -8,7 +11,55 @@ import mctx
 from mukoe.agents.planning.root import make_root
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.search.base import SearchModel
-from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
+from mukoe.types import Array, EnvironmentSpec, Nest, Params, plays_in_turns
+
+
+def prefix_model(
+    networks: MuZeroNetworks, environment_spec: EnvironmentSpec, discount: float
+) -> SearchModel:
+    """Returns the learned model of `networks` with a value prefix.
+
+    The reward of an edge is the prefix of the child less that of the parent, which is 0 where
+    sum and memory begin anew after `value_prefix.period` actions from the root. An embedding
+    holds the state, and memory, prefix and number of actions since the last reset.
+
+    Args:
+      networks: networks of the model, with a value prefix.
+      environment_spec: spec of one environment; see `muzero_model`.
+      discount: discount per step.
+    """
+    model, prefix = muzero_model(networks, environment_spec, discount), networks.value_prefix
+    assert prefix is not None
+
+    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
+        output = model.root(params, observation)
+        batch_size = output.value.shape[0]
+        embedding = {
+            "state": output.embedding,
+            "memory": prefix.initial_memory(batch_size)._asdict(),
+            "prefix": jnp.zeros(batch_size),
+            "num_actions": jnp.zeros(batch_size, jnp.int32),
+        }
+        return dataclasses.replace(output, embedding=embedding)
+
+    def recurrent(
+        params: Params, key: chex.PRNGKey, action: Array, embedding: Nest
+    ) -> tuple[mctx.RecurrentFnOutput, Nest]:
+        output, state = model.recurrent(params, key, action, embedding["state"])
+        memory, logits = prefix.step(params, hk.LSTMState(**embedding["memory"]), state)
+        total = networks.reward_encoding.to_scalar(logits)
+        num_actions = (embedding["num_actions"] + 1) % prefix.period
+        goes_on = num_actions > 0
+        kept = jax.tree.map(lambda x: x * goes_on[:, None], memory._asdict())
+        output = dataclasses.replace(output, reward=total - embedding["prefix"])
+        return output, {
+            "state": state,
+            "memory": kept,
+            "prefix": total * goes_on,
+            "num_actions": num_actions,
+        }
+
+    return SearchModel(root, recurrent)
 
 
 def muzero_model(

@@ -12,14 +12,15 @@ because the final observation is stored.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
+from msgspec import Meta
 
-from mukoe.configuration.bounds import NonNegativeFloat, PositiveInt, UnrolledCount
+from mukoe.configuration.bounds import WIDEST_LAYER, NonNegativeFloat, UnrolledCount
 from mukoe.configuration.fields import Validated
 from mukoe.networks.history import HistoryConfig, input_spec
 from mukoe.networks.projection import Networks, ProjectedNetworks, with_projection
@@ -36,9 +37,9 @@ class ConsistencyConfig(Validated):
     # costs a representation. EfficientZero: all.
     num_steps: UnrolledCount | None = None
     # P, length of a projection. EfficientZero: 1024.
-    projection_size: PositiveInt = 256
+    projection_size: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 256
     # Width of the predictor's hidden layer. EfficientZero: 512.
-    predictor_size: PositiveInt = 128
+    predictor_size: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 128
 
 
 class ConsistencySettings(Protocol):

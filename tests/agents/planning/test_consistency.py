@@ -109,8 +109,10 @@ def agent(name, weight):
     config = dataclasses.replace(CONFIG, consistency=consistency)
     builder_type = MuZeroBuilder
     if name == "stochastic":
-        fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-        config, builder_type = StochasticMuZeroConfig(**fields), StochasticMuZeroBuilder
+        builder_type = StochasticMuZeroBuilder
+        config = StochasticMuZeroConfig(
+            network=CONFIG.network, loss=CONFIG.loss, consistency=consistency
+        )
     builder = builder_type(config)
     networks = builder.make_networks(SPEC)
     params = jax.jit(networks.init)(KEY)
