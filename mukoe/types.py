@@ -179,11 +179,13 @@ class Sample(NamedTuple):
     keys: `[B]` uint64, the names of the items, for `update_priorities`. Stay on the host.
     probabilities: `[B]` float32, with which each item was drawn.
     rows: `Row` of arrays `[B, T, ...]`.
+    learner_steps: `[]` int32, updates before this one; set by the learner.
     """
 
     keys: Array
     probabilities: Array
     rows: Row
+    learner_steps: Array = ()
 
 
 class LossExtra(NamedTuple):

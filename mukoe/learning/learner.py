@@ -327,6 +327,7 @@ def _update(
 ) -> tuple[LearnerState, Mapping[str, Array], Array | None, Array]:
     """Makes an update of one gradient step."""
     key = jax.random.fold_in(state.key, state.steps)
+    sample = sample._replace(learner_steps=state.steps)
     made, total, metrics, priorities = gradient_step(loss, optimizer, state, sample, key)
     finite = jnp.isfinite(total + metrics["gradient_norm"] + metrics["parameter_norm"])
     return finish_update(target_update, state, made, finite), metrics, priorities, finite

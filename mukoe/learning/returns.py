@@ -66,19 +66,23 @@ def n_step_returns(
     return total + weight * bootstrap
 
 
-def n_step_states(mask: Array, n: int) -> Array:
+def n_step_states(mask: Array, n: int, steps: Array | None = None) -> Array:
     """Returns the indices `[..., S - n]` of the states that bootstrap `n_step_returns`.
 
     That of row `t` is `min(t + n, L)` with the final observation at `L`; after it, `t` itself.
 
     Args:
       mask: mask `[..., S]`, 1 for rows with an action.
-      n: number of rewards.
+      n: largest number of rewards.
+      steps: number of rewards `[...]` int32, from 1 to `n`; None for `n`.
     """
     length = mask.shape[-1] - n
     ones = jnp.asarray(mask, jnp.int32)
     taken = jnp.cumsum(ones, axis=-1) - ones  # Actions before each row.
-    return jnp.arange(length) + taken[..., n:] - taken[..., :length]
+    after = taken[..., n:]
+    if steps is not None:
+        after = jnp.take_along_axis(taken, jnp.arange(length) + steps[..., None], axis=-1)
+    return jnp.arange(length) + after - taken[..., :length]
 
 
 def td_lambda_returns(

@@ -275,6 +275,23 @@ def test_waiting_for_slow_data_is_told_from_updating(prefetch_size):
     assert shares["data"] > 0.5 > shares["transfer"] + shares["update"]
 
 
+def test_the_loss_receives_the_number_of_updates():
+    def loss_with_steps(params, target_params, sample, key):
+        total, extra = loss(params, target_params, sample, key)
+        return total, extra._replace(metrics={"loss": total, "steps": sample.learner_steps})
+
+    learner = Learner(
+        loss_with_steps,
+        optax.sgd(0.1),
+        {"w": jnp.float32(1.0)},
+        map(make_sample, range(3)),
+        jax.random.PRNGKey(0),
+        target_update=TargetUpdateConfig(),
+        devices=jax.devices()[:1],
+    )
+    assert [int(learner.step()["steps"]) for _ in range(3)] == [0, 1, 2]
+
+
 def test_work_between_updates_has_a_share_of_the_time():
     learner = make_learner(map(make_sample, range(10)))
     for measured in range(3):

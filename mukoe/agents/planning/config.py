@@ -70,6 +70,9 @@ class UnrollLossConfig(Validated):
     # Bootstrap of the n-step return: the stored value of the 'search', or the 'target'
     # network's. Paper: search.
     bootstrap: Literal["search", "target"] = "search"
+    # Off-policy correction (EfficientZero, arXiv:2111.00210, section 4.3): updates since the first
+    # action of a sequence at which n has fallen from `td_steps` to 1, evenly; None for none.
+    max_age: PositiveInt | None = None
     # Weight of the policy loss. Paper: 1.
     policy_weight: NonNegativeFloat = 1.0
     # Weight of the value loss. Paper: 1; Reanalyse: 0.25.
@@ -92,6 +95,7 @@ class TargetSettings:
     discount: discount per step, `γ`.
     estimator: estimator of the value targets, a name of `RETURN_ESTIMATORS`.
     bootstrap: source of the bootstrap values, `search` or `target`.
+    max_age: age of a sequence at which `n` is 1; None for `td_steps` at every age.
     """
 
     unroll_steps: int
@@ -100,39 +104,58 @@ class TargetSettings:
     td_lambda: float = 1.0
     estimator: str = "td_lambda"
     bootstrap: Literal["search", "target"] = "search"
+    max_age: int | None = None
 
-    def returns(self, rows: Row, values: Array) -> Array:
+    def steps_at(self, ages: Array | None) -> Array | None:
+        """Returns the number of rewards `[B]` int32 of returns, by the age of their sequence.
+
+        `n - ⌊(n - 1) age / max_age⌋`, at least 1; None where it is `n` at every age.
+
+        Args:
+          ages: updates `[B]` since the first action of each sequence; None if unknown.
+        """
+        if self.max_age is None:
+            return None
+        assert ages is not None
+        age = jnp.clip(ages, 0, self.max_age).astype(jnp.float32)
+        fewer = jnp.floor((self.td_steps - 1) * (age / self.max_age))
+        return self.td_steps - fewer.astype(jnp.int32)
+
+    def returns(self, rows: Row, values: Array, steps: Array | None = None) -> Array:
         """Estimates the returns of rows.
 
         Args:
           rows: rows `[..., S, ...]`.
           values: bootstrap values `[..., S]`.
+          steps: number of rewards `[...]`, from 1 to `n`; None for `n`.
 
         Returns:
           Returns `[..., S - n]` of the first rows.
         """
+        if steps is None:
+            return self._estimate(rows, values, self.td_steps)
+        length, numbers = values.shape[-1] - self.td_steps, range(1, self.td_steps + 1)
+        estimates = [self._estimate(rows, values, n)[..., :length] for n in numbers]
+        return jnp.select([steps[..., None] == n for n in numbers], estimates)
+
+    def _estimate(self, rows: Row, values: Array, n: int) -> Array:
         return RETURN_ESTIMATORS[self.estimator](
-            rows.reward,
-            rows.discount,
-            rows.mask,
-            values,
-            self.td_steps,
-            self.discount,
-            self.td_lambda,
+            rows.reward, rows.discount, rows.mask, values, n, self.discount, self.td_lambda
         )
 
-    def bootstrap_states(self, mask: Array) -> Array:
+    def bootstrap_states(self, mask: Array, steps: Array | None = None) -> Array:
         """Returns the indices of the states whose values `returns` reads.
 
         Args:
           mask: mask `[B, S]` of rows.
+          steps: number of rewards `[B]` of the returns; None for `n`.
 
         Returns:
           `[B, S - n]` for n-step returns, which read one value each; all states `[B, S]` for any
           other estimator.
         """
         if self.estimator == "n_step" or (self.estimator == "td_lambda" and self.td_lambda == 1):
-            return n_step_states(mask, self.td_steps)
+            return n_step_states(mask, self.td_steps, steps)
         return jnp.broadcast_to(jnp.arange(mask.shape[-1]), mask.shape)
 
 
@@ -156,6 +179,11 @@ class PlanningConfig(Protocol):
     @property
     def num_target_bins(self) -> int:
         """Number of bins of one state's categorical targets."""
+
+
+def stores_learner_steps(config: PlanningConfig) -> bool:
+    """Returns whether rows hold the learner steps of the parameters that acted."""
+    return config.targets.max_age is not None or config.reanalyse.mode != "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +222,7 @@ class LearnedModelConfig(Validated):
             td_lambda=self.loss.td_lambda,
             estimator=self.loss.value_target,
             bootstrap=self.loss.bootstrap,
+            max_age=self.loss.max_age,
         )
 
     @property

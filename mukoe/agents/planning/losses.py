@@ -90,6 +90,8 @@ def total_loss(
         "value_error": jnp.mean(error),
         "importance_weight": jnp.mean(importance),
     }
+    if targets.ages is not None:
+        metrics["sample_age"] = jnp.mean(targets.ages)
     priorities = jax.lax.stop_gradient(error) + config.priority_epsilon
     return total, LossExtra(metrics, priorities)
 

@@ -11,7 +11,7 @@ import mctx
 import numpy as np
 from dm_env import specs
 
-from mukoe.agents.planning.config import PlanningConfig
+from mukoe.agents.planning.config import PlanningConfig, stores_learner_steps
 from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.search.base import SearchModel
 from mukoe.search.inspection import Inspector
@@ -38,8 +38,8 @@ def make_search_policy(
 ) -> Policy:
     """Makes the policy that searches at every step.
 
-    Its memory is the history of frames and actions. It stores `search_policy` `[A]` and
-    `search_value` `[]`.
+    Its memory is the history of frames and actions. It stores `search_policy` `[A]`,
+    `search_value` `[]` and, where the age of a row counts, `learner_steps` `[]`.
 
     Args:
       model: model of the search, whose root takes the network input.
@@ -63,12 +63,19 @@ def make_search_policy(
     return Policy(
         apply=apply,
         initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
-        extras_spec=SearchStatistics(
-            search_policy=specs.Array((num_actions,), np.float32, "search_policy"),
-            search_value=specs.Array((), np.float32, "search_value"),
-        ).to_extras(),
+        extras_spec=_extras_spec(num_actions, config),
         split=split,
     )
+
+
+def _extras_spec(num_actions: int, config: PlanningConfig) -> dict[str, specs.Array]:
+    extras = SearchStatistics(
+        search_policy=specs.Array((num_actions,), np.float32, "search_policy"),
+        search_value=specs.Array((), np.float32, "search_value"),
+    ).to_extras()
+    if stores_learner_steps(config):
+        extras["learner_steps"] = specs.Array((), np.int32, "learner_steps")
+    return extras
 
 
 def _split(
@@ -102,8 +109,10 @@ def _split(
             params.learner_steps,
             evaluation=evaluation,
         )
-        stored = SearchStatistics(output.search_policy, output.search_value)
-        return output.action, {**stored.to_extras(), **output.statistics}
+        stored = SearchStatistics(output.search_policy, output.search_value).to_extras()
+        if stores_learner_steps(config):
+            stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, output.action.shape)
+        return output.action, {**stored, **output.statistics}
 
     return SplitPolicy(
         represent=represent,

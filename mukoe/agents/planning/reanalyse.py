@@ -7,7 +7,7 @@ import numpy as np
 
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import network_inputs, windows_at
+from mukoe.agents.planning.targets import network_inputs, sample_ages, windows_at
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
 from mukoe.search.base import SearchModel
 from mukoe.search.plan import plan
@@ -108,7 +108,9 @@ def renew(
     if count == 0:
         return sample, {}
     rows = jax.tree.map(lambda array: array[:count], sample.rows)
-    states = _read_states(config, rows.mask[:, history:])
+    ages = sample_ages(config, sample)
+    steps = config.targets.steps_at(None if ages is None else ages[:count])
+    states = _read_states(config, rows.mask[:, history:], steps)
     windows = windows_at(rows, states, config.history.frames)
     statistics = jax.lax.stop_gradient(reanalyse(params, key, windows))
     samples = np.arange(count)[:, None]
@@ -126,7 +128,7 @@ def renew(
     return sample._replace(rows=rows), metrics
 
 
-def _read_states(config: PlanningConfig, mask: Array) -> Array:
+def _read_states(config: PlanningConfig, mask: Array, steps: Array | None) -> Array:
     """Returns the indices `[B, M]` of the states whose statistics the targets read.
 
     These are the `K + 1` states of the unroll and, unless the target network's values are the
@@ -137,5 +139,5 @@ def _read_states(config: PlanningConfig, mask: Array) -> Array:
     unrolled = every[:, : config.targets.unroll_steps + 1]
     if config.targets.bootstrap == "target":
         return unrolled
-    states = jnp.concatenate([unrolled, config.targets.bootstrap_states(mask)], axis=1)
+    states = jnp.concatenate([unrolled, config.targets.bootstrap_states(mask, steps)], axis=1)
     return states if states.shape[1] < length else every

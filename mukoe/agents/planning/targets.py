@@ -31,6 +31,7 @@ class UnrollTargets(NamedTuple):
     rewards: `[B, K+1]` reward of the action taken at each state; 0 in absorbing states.
     actions: `[B, K+1]` actions; random in absorbing states.
     masks: masks of known targets, `[B, K+1]` each.
+    ages: `[B]` updates since the first action of each sequence; None if rows do not store them.
     """
 
     policies: Array
@@ -38,10 +39,16 @@ class UnrollTargets(NamedTuple):
     rewards: Array
     actions: Array
     masks: UnrollMasks
+    ages: Array | None = None
 
 
 def make_targets(
-    rows: Row, values: Array, key: chex.PRNGKey, num_actions: int, settings: TargetSettings
+    rows: Row,
+    values: Array,
+    key: chex.PRNGKey,
+    num_actions: int,
+    settings: TargetSettings,
+    ages: Array | None = None,
 ) -> UnrollTargets:
     """Computes the targets of an unroll.
 
@@ -51,6 +58,7 @@ def make_targets(
       key: random key of the actions in absorbing states, where every action has the same effect.
       num_actions: `A`.
       settings: settings of the returns.
+      ages: ages `[B]` of the sequences, in updates; None if unknown.
 
     Returns:
       The targets of `K + 1` states.
@@ -58,7 +66,7 @@ def make_targets(
     chex.assert_rank(rows.reward, 2)
     chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, rows.action, values])
     chex.assert_shape(rows.extras["search_policy"], (*rows.reward.shape, num_actions))
-    returns = settings.returns(rows, values)
+    returns = settings.returns(rows, values, settings.steps_at(ages))
     states = returns.shape[1]
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
     random_actions = jax.random.randint(key, returns.shape, 0, num_actions)
@@ -69,6 +77,7 @@ def make_targets(
         rewards=rows.reward[:, :states] * acted,
         actions=jnp.where(acted > 0, rows.action[:, :states], random_actions),
         masks=masks,
+        ages=ages,
     )
 
 
@@ -83,10 +92,22 @@ def sample_targets(
     history = config.history.frames - 1
     rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
     if config.targets.bootstrap == "target":
-        values = _target_network_values(networks, config, target_params, sample.rows)
+        values = _target_network_values(networks, config, target_params, sample)
     else:
         values = rows.extras["search_value"]
-    return make_targets(rows, values, key, networks.num_actions, config.targets)
+    ages = sample_ages(config, sample)
+    return make_targets(rows, values, key, networks.num_actions, config.targets, ages)
+
+
+def sample_ages(config: PlanningConfig, sample: Sample) -> Array | None:
+    """Returns the updates `[B]` since the parameters that chose the first action of each sequence.
+
+    None if rows do not store their learner steps.
+    """
+    stored = sample.rows.extras.get("learner_steps")
+    if stored is None:
+        return None
+    return jnp.maximum(sample.learner_steps - stored[:, config.history.frames - 1], 0)
 
 
 def network_inputs(
@@ -121,15 +142,16 @@ def windows_at(rows: Row, states: Array, frames: int) -> Row:
 
 
 def _target_network_values(
-    networks: RootNetworks, config: PlanningConfig, target_params: Params, rows: Row
+    networks: RootNetworks, config: PlanningConfig, target_params: Params, sample: Sample
 ) -> Array:
     """Returns the target network's values `[B, K+n+1]` of the states that bootstrap a return.
 
     The values of the other states, which no return reads, are 0.
     """
-    history, mask = config.history, rows.mask[:, config.history.frames - 1 :]
-    states = config.targets.bootstrap_states(mask)
-    windows = windows_at(rows, states, history.frames)
+    history, mask = config.history, sample.rows.mask[:, config.history.frames - 1 :]
+    steps = config.targets.steps_at(sample_ages(config, sample))
+    states = config.targets.bootstrap_states(mask, steps)
+    windows = windows_at(sample.rows, states, history.frames)
     inputs = network_inputs(networks, history, windows, steps=1)[:, 0]
     state = networks.representation(target_params, inputs)
     logits = networks.prediction(target_params, state).value_logits

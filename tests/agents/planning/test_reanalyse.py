@@ -161,7 +161,7 @@ def test_with_the_parameters_that_acted_the_targets_are_the_stored_ones():
         networks = types.SimpleNamespace(num_actions=2)
         return tuple(sample_targets(networks, config, (), one, KEY) for one in (new, sample))
 
-    sample = sample._replace(keys=())
+    sample = sample._replace(keys=(), learner_steps=np.int32(3))
     new, stored = both(params, sample)
     for name in ("values", "policies"):
         known = np.asarray(stored.masks.acted if name == "policies" else stored.masks.known) > 0
@@ -191,8 +191,9 @@ def test_every_planning_agent_reanalyses_in_its_loss(config):
     sample = Sample((), jax.ShapeDtypeStruct((4,), np.float32), batch)
     params = jax.eval_shape(networks.init, KEY)
     loss = builder.make_loss(networks, spec)
+    sample = sample._replace(learner_steps=jax.ShapeDtypeStruct((), np.int32))
     _, extra = jax.eval_shape(loss, params, params, sample, KEY)
-    assert extra.metrics["reanalyse_policy_kl"].shape == ()
+    assert extra.metrics["reanalyse_policy_kl"].shape == extra.metrics["sample_age"].shape == ()
 
 
 def rules_spec():

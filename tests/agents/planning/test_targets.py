@@ -166,6 +166,46 @@ def test_target_network_evaluates_the_states_that_are_bootstrapped_from(
     jax.tree.map(np.testing.assert_array_equal, targets, stored)
 
 
+def test_n_falls_evenly_to_1_with_the_age_of_a_sequence():
+    settings = dataclasses.replace(CONFIG.targets, td_steps=5, max_age=100)
+    ages = np.array([0, 24, 25, 50, 75, 99, 100, 500])
+    np.testing.assert_array_equal(settings.steps_at(ages), [5, 5, 4, 3, 2, 2, 1, 1])
+    assert CONFIG.targets.steps_at(ages) is None
+
+
+@pytest.mark.parametrize("bootstrap", ["search", "target"])
+@pytest.mark.parametrize(("td_lambda", "evaluated"), [(1.0, 4), (0.5, 6)])
+def test_old_sequences_are_bootstrapped_earlier(bootstrap, td_lambda, evaluated):
+    batch_sizes = []
+    networks = types.SimpleNamespace(
+        representation=lambda params, inputs: batch_sizes.append(inputs.shape[0]) or inputs,
+        prediction=lambda params, state: Prediction((), 10 * state),
+        value_encoding=types.SimpleNamespace(to_scalar=lambda logits: logits[:, -1]),
+        num_actions=NUM_ACTIONS,
+    )
+    # Items 0 and 2 are 100 updates old, items 1 and 3 are new.
+    rows = items_by_start(truncated=True)
+    acted_at = np.array([[20], [120], [20], [120]]) + 0 * rows.action
+    rows = rows._replace(extras={**rows.extras, "learner_steps": acted_at})
+    sample = Sample((), np.ones(4, np.float32), rows, learner_steps=np.int32(120))
+    loss = dataclasses.replace(CONFIG.loss, bootstrap=bootstrap, td_lambda=td_lambda, max_age=100)
+    config = dataclasses.replace(CONFIG, loss=loss)
+    targets = sample_targets(networks, config, (), sample, jax.random.PRNGKey(0))
+    np.testing.assert_array_equal(targets.ages, [100, 0, 100, 0])
+    assert batch_sizes == [4 * evaluated] * (bootstrap == "target")
+    # n = 1: 1 + 20 / 2, 2 + 30 / 2, 3 + 40 / 2, 4 + 50 / 2, whatever λ is.
+    one_step = [11, 17, 23, 29]
+    # n = 2, as above; λ halves it with the 1-step returns, except for the last action.
+    two_steps = [9.5, 13.5, 17.5, 29]
+    new = [two_steps[1], two_steps[2], 29]
+    if td_lambda == 0.5:
+        new = [(17 + 13.5) / 2, (23 + 17.5) / 2, 29]
+    np.testing.assert_array_equal(targets.values[0], one_step)
+    np.testing.assert_array_equal(targets.values[1, :3], new)
+    np.testing.assert_array_equal(targets.values[2, :2], one_step[2:])
+    np.testing.assert_array_equal(targets.values[3, 0], 29)
+
+
 def test_actions_in_absorbing_states_are_random_and_legal_numbers():
     rows = items_by_start(truncated=False)
     values = rows.extras["search_value"]

@@ -115,6 +115,7 @@ def test_with_the_parameters_that_acted_the_statistics_are_the_stored_ones(
     before = stored(replay)
     # Truncations, terminations, and first steps of episodes are among the rows.
     assert len(set(before.discount[before.mask[:, -1] > 0][:, -1].tolist())) == 2
+    np.testing.assert_array_equal(before.extras["learner_steps"][before.mask > 0], 3)
     metrics = rewrite_all(make_reanalyser(settings, replay, Parameters(params)), replay)
     for name, values in stored(replay).extras.items():
         np.testing.assert_allclose(values, before.extras[name], atol=1e-5, err_msg=name)
