@@ -27,7 +27,7 @@ def apply_overrides(config: T, overrides: Mapping[str, str]) -> T:
     Args:
       config: frozen dataclass.
       overrides: text by dotted field name, such as `agent.search.num_simulations`. Tuples are
-        written `1,2,3`, None is written `none`.
+        written `1,2,3`, None is written `none`, mappings `{'name': 1}`.
 
     Raises:
       UserError: a field is unknown (the message lists the nearest names and all fields), its text
@@ -51,17 +51,27 @@ def _override(config: Any, path: Sequence[str], text: str, prefix: str) -> Any:
         new = _override(value, rest, text, where + ".")
     elif rest:
         raise UserError(f"config field {where!r} is a value and has no field {'.'.join(rest)!r}")
-    elif dataclasses.is_dataclass(value) or isinstance(value, Mapping):
-        fields = value if isinstance(value, Mapping) else field_types(type(value))
-        raise UserError(
-            f"config field {where!r} is a group; set one of its fields: {', '.join(fields)}"
-        )
+    elif isinstance(value, Mapping):
+        new = _mapping_from_text(hint, text, where)
+    elif dataclasses.is_dataclass(value):
+        fields = ", ".join(field_types(type(value)))
+        raise UserError(f"config field {where!r} is a group; set one of its fields: {fields}")
     else:
         new = _from_text(hint, text, where)
     try:
         return dataclasses.replace(config, **{name: new})
     except UserError as error:
         raise UserError(_name_in_full(".".join([where, *rest]), str(error))) from error
+
+
+def _mapping_from_text(hint: Any, text: str, where: str) -> Any:
+    literal = _literal(text.strip())
+    if not isinstance(literal, dict):
+        raise UserError(
+            f"config field {where!r} is a mapping: give a dict, such as {{'name': 1}}, or one "
+            f"entry as {where}.NAME=VALUE, not {text!r}"
+        )
+    return convert(hint, literal, where, True)
 
 
 def _name_in_full(name: str, message: str) -> str:

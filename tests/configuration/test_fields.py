@@ -141,6 +141,8 @@ def test_left_out_fields_keep_their_defaults():
         ("dueling", "true", True),
         ("dueling", "False", False),
         ("dueling", "1", True),
+        ("options", "{'mode': 'easy', 'sizes': (1, 2)}", {"mode": "easy", "sizes": (1, 2)}),
+        ("options", "{}", {}),
         ("options.mode", "easy", "easy"),
         ("options.frameskip", "(2, 5)", (2, 5)),
         ("options.sticky", "false", False),
@@ -190,6 +192,14 @@ def test_overrides_leave_the_rest_alone():
             "agent.size must be a tuple of 2 (an integer, an integer), not (1, 2, 3)",
         ),
         ("agent.search", "3", "is a group; set one of its fields: num_simulations, noise"),
+        (
+            "options",
+            "{..}",
+            "config field 'options' is a mapping: give a dict, such as {'name': 1}, or one entry "
+            "as options.NAME=VALUE, not '{..}'",
+        ),
+        ("options", "3", "config field 'options' is a mapping: give a dict"),
+        ("options", "{1: 2}", "options must be"),
         ("steps.more", "3", "config field 'steps' is a value and has no field 'more'"),
         (
             "options.mode.deep",

@@ -123,4 +123,4 @@ class _ActorCritic(hk.Module):
         return TORSOS[self._config.torso](self._config, name)(x)
 
     def _convolutions(self, x: jax.Array) -> jax.Array:
-        return jax.nn.relu(TORSOS[self._config.torso](self._config)(x))
+        return hk.Flatten()(jax.nn.relu(TORSOS[self._config.torso](self._config)(x)))
