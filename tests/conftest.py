@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 _ALONE = ("tests/integration", "tests/layouts/distributed/vertex")
 _PROGRAMS = "programs"
-_TRAINED = ("evaluation", "viewing", "test_evaluate", "test_ladder", "test_watch")
+_TRAINED = ("evaluation", "viewing", "tests/api", "test_evaluate", "test_ladder", "test_watch")
 
 
 def _part(item: pytest.Item) -> str:

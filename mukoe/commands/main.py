@@ -12,6 +12,9 @@ from mukoe.errors import UserError
 from mukoe.terminal.interruption import exit_on_interrupt
 from mukoe.terminal.progress_line import ProgressLine
 
+_FIRST = ("train", "evaluate", "watch", "play", "report", "ladder", "environments")
+"""Commands of most users, listed before the others."""
+
 _FLAGS_OF = {"play": ("watch", "--play=browser")}
 """Command and flag that a shorter name stands for."""
 
@@ -65,14 +68,9 @@ def summaries() -> dict[str, str]:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<18} {summary}" for name, summary in summaries().items()]
-    lines += [f"  {name:<18} Runs {' '.join(flags)}." for name, flags in _FLAGS_OF.items()]
-    return "\n".join(
-        [
-            "mukoe COMMAND --FLAG=VALUE ...",
-            "",
-            *sorted(lines),
-            "",
-            "mukoe COMMAND --help lists the flags of a command.",
-        ]
-    )
+    texts = summaries()
+    texts |= {name: f"Runs {' '.join(flags)}." for name, flags in _FLAGS_OF.items()}
+    names = [*_FIRST, *sorted(texts.keys() - set(_FIRST))]
+    lines = [f"  {name:<18} {texts[name]}" for name in names]
+    end = "mukoe COMMAND --help lists the flags of a command."
+    return "\n".join(["mukoe COMMAND --FLAG=VALUE ...", "", *lines, "", end])

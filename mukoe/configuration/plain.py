@@ -57,8 +57,10 @@ def is_importable(config: Any) -> bool:
 def class_name(kind: type) -> str | None:
     """Returns the import path `module:name` of a class, or None if it cannot be imported.
 
-    Classes that a config file defines cannot.
+    Classes of a config file, a script or a notebook cannot.
     """
+    if kind.__module__ == "__main__":
+        return None
     found = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None)
     return f"{kind.__module__}:{kind.__qualname__}" if found is kind else None
 

@@ -113,3 +113,10 @@ def test_a_program_shows_its_line_before_its_imports():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert result.stdout == "mukoe.commands.evaluate loading\n", result.stderr
+
+
+def test_commands_on_the_pages_exist():
+    found = []
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        found += re.findall(r"^mukoe (\w+) --", page.read_text(), re.MULTILINE)
+    assert found and set(found) <= {*summaries(), "play"}

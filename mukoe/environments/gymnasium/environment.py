@@ -75,6 +75,23 @@ class GymnasiumEnvironment(dm_env.Environment):
         self._feature_spec, self._encode = make_observation_encoder(self._feature_space, name)
         self._restart = True
 
+    @property
+    def native(self) -> gymnasium.Env:
+        """Adapted environment."""
+        return self._environment
+
+    def encode_observation(self, observation: Any, info: Any) -> Nest:
+        """Returns a native observation as the agent observes it.
+
+        Raises:
+            UserError: the observation does not belong to the space, or has no mask.
+        """
+        return self._observe(observation, info, is_last=False)
+
+    def decode_action(self, action: int | np.ndarray) -> Any:
+        """Returns an action of the agent as the native environment takes it."""
+        return self._decode(action)
+
     def observation_spec(self) -> Nest:
         """Returns the spec of the encoded observation, one float32 or uint8 array.
 

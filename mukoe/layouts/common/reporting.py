@@ -139,8 +139,10 @@ def next_commands(workdir: Path, run: RunConfig, actor_steps: int) -> str:
 
 
 def _program() -> str:
-    """Returns the words that start this program."""
+    """Returns the words that start this program; those of the command for other scripts."""
     name = sys.argv[0]
     if name == COMMAND:
         return f"{name} {sys.argv[1]}"
-    return f"{Path(sys.executable).name} {name}" if name.endswith(".py") else name
+    if Path(name).parent.name == "programs":
+        return f"{Path(sys.executable).name} {name}"
+    return f"{COMMAND} train"

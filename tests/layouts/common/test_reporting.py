@@ -1,11 +1,18 @@
 """Lines about a run: its phase, and the shares of its time."""
 
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
 from mukoe.layouts.common.experiment import RunConfig
-from mukoe.layouts.common.reporting import make_progress, reported_time_line, time_line
+from mukoe.layouts.common.reporting import (
+    make_progress,
+    next_commands,
+    reported_time_line,
+    time_line,
+)
 from mukoe.layouts.common.shutdown import end_reason
 from tests.layouts.tiny import tiny
 
@@ -70,3 +77,19 @@ def test_the_phase_follows_from_the_counts_since_the_start(counts, reports, phas
 def test_reason_of_the_end(steps, reports, signals, expected):
     run = RunConfig(max_actor_steps=100, target_return=9.0)
     assert end_reason(run, {"actor_steps": steps}, reports, signals) == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "program"),
+    [
+        (["mukoe", "train_atari", "--resume"], "mukoe train_atari"),
+        (["programs/launch.py"], f"{Path(sys.executable).name} programs/launch.py"),
+        (["/lib/ipykernel_launcher.py", "-f", "kernel.json"], "mukoe train"),
+        (["-c"], "mukoe train"),
+    ],
+)
+def test_the_command_to_resume_runs_from_a_terminal(argv, program, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", argv)
+    (tmp_path / "checkpoints" / "latest" / "7").mkdir(parents=True)
+    lines = next_commands(tmp_path, RunConfig(max_actor_steps=100), actor_steps=10)
+    assert f"resume with:   {program} --resume --workdir={tmp_path}\n" in lines
