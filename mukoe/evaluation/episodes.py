@@ -18,6 +18,7 @@ from mukoe.environments.atari.scores import ATARI_57, human_normalised_score
 from mukoe.environments.pgx.environment import MatchEnvironment
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.environments.pgx.match import match
+from mukoe.environments.repetition import RepetitionDetector
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
@@ -74,7 +75,7 @@ class Evaluation:
     """Episodes of an evaluation with their statistics.
 
     run: evaluated run.
-    results: results of the episodes.
+    results: results of the episodes; one per seat if all episodes of each seat are equal.
     statistics: statistics of the returns; intervals are stratified over the seats.
     seed: seed of the evaluation.
     opponent: opponent in two-player games, else None.
@@ -117,7 +118,7 @@ def evaluate(
       UserError: the opponent does not fit the game.
     """
     opponent, opening_moves = _find_opponent(run, config)
-    environment = _make_environment(run, config, opponent, opening_moves)
+    environment = RepetitionDetector(_make_environment(run, config, opponent, opening_moves))
     policy = run.make_policy()
     variables = VariableClient(_Stored(run.params), period_updates=0)
     key = jax.random.PRNGKey(config.seed)
@@ -127,7 +128,7 @@ def evaluate(
     max_steps = config.max_steps or run.config.run.evaluation_max_steps
     played = loop.run_episodes(config.episodes, on_result=on_result, max_steps=max_steps)
     environment.close()
-    results = played.results
+    results = environment.without_repetitions(played.results)
     if played.cut_off:
         warn_of_cut_off(played, "--max_steps", max_steps)
     returns = [result.episode_return for result in results]

@@ -12,14 +12,15 @@ from mukoe.evaluation.tables import rows_csv, text_table, write_files
 def evaluation_table(evaluation: Evaluation) -> str:
     """Returns the evaluation as a table for the terminal."""
     found, statistics = summary(evaluation), evaluation.statistics
+    has_interval = len(evaluation.results) > len({r.seat for r in evaluation.results})
     rows = [
         ("environment", environment_name(evaluation.run)),
         ("checkpoint", f"learner step {found['checkpoint']}"),
         ("simulations", found["simulations"]),
         ("opponent", _opponent(found)),
         ("episodes", f"{found['episodes']} (seed {found['seed']})"),
-        ("mean", f"{_number(statistics.mean)}  95 % interval {_interval(statistics.ci95)}"),
-        ("iqm", f"{_number(statistics.iqm)}  95 % interval {_interval(statistics.iqm_ci95)}"),
+        ("mean", _number(statistics.mean) + has_interval * _interval(statistics.ci95)),
+        ("iqm", _number(statistics.iqm) + has_interval * _interval(statistics.iqm_ci95)),
         ("median", _number(statistics.median)),
         ("std", _number(statistics.std)),
     ]
@@ -50,7 +51,7 @@ def _number(value: float) -> str:
 
 
 def _interval(interval: tuple[float, float]) -> str:
-    return f"[{_number(interval[0])}, {_number(interval[1])}]"
+    return f"  95 % interval [{_number(interval[0])}, {_number(interval[1])}]"
 
 
 def episodes_csv(evaluation: Evaluation) -> str:

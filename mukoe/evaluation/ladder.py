@@ -15,6 +15,7 @@ from mukoe.configuration.bounds import NonNegativeInt, PositiveInt, Seed
 from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.environments.pgx.opponents import OPPONENTS
+from mukoe.environments.repetition import warn_of_repetitions
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo
 from mukoe.evaluation.matches import Matches
@@ -157,16 +158,26 @@ def play_ladder(
       config: settings of the ladder.
       on_pair: callback after the match of each pair.
     """
-    play = Matches(rules_with_opening(game, config.opening_moves), config.games // 2)
+    matches = Matches(rules_with_opening(game, config.opening_moves), config.games // 2)
     results = np.zeros((len(players), len(players), 3), np.int64)
     key = jax.random.PRNGKey(config.seed)
-    for index, (i, j) in enumerate(schedule(players, config)):
-        first, second = play(players[j], players[i], jax.random.fold_in(key, index))
+    pairs, repeated = schedule(players, config), 0
+    for index, (i, j) in enumerate(pairs):
+        games = matches.play(players[j], players[i], jax.random.fold_in(key, index))
+        first, second = map(_distinct_scores, games.scores, games.checksums)
         results[j, i] += _tally(first)
         results[i, j] += _tally(-second)
+        repeated += len(first) + len(second) < config.games
         on_pair()
+    if repeated:
+        warn_of_repetitions(f"the games in a seat of {repeated} of {len(pairs)} matches")
     ratings = bootstrap_elo(results, np.random.default_rng(config.seed))
     return Ladder(game, players, results, ratings, config)
+
+
+def _distinct_scores(scores: np.ndarray, checksums: np.ndarray) -> np.ndarray:
+    """Returns the scores that count: one if all games are the same, as checksums tell."""
+    return scores[:1] if np.all(checksums == checksums[0]) else scores
 
 
 def _tally(scores: np.ndarray) -> list[int]:

@@ -11,7 +11,7 @@ At every ply each side moves in one of the halves, so no evaluation of a policy 
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -21,7 +21,18 @@ import numpy as np
 from mukoe.environments.pgx.opponents import Opponent
 from mukoe.environments.pgx.rules import GameState, Rules
 from mukoe.evaluation.players import Player
-from mukoe.types import Nest
+from mukoe.types import Array, Nest
+
+
+class Games(NamedTuple):
+    """Games of a match, `[2, num_games]`: those that the player began, and the others.
+
+    scores: the player's scores (1, 0, -1).
+    checksums: uint32 checksums of the positions from the opening to the end.
+    """
+
+    scores: Array
+    checksums: Array
 
 
 class Matches:
@@ -45,22 +56,23 @@ class Matches:
     def __call__(
         self, player: Player, opponent: Player, key: chex.PRNGKey
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Plays the games and returns the scores; see `play`."""
+        first, second = self.play(player, opponent, key).scores
+        return first, second
+
+    def play(self, player: Player, opponent: Player, key: chex.PRNGKey) -> Games:
         """Plays the games.
 
         Args:
           player: first participant.
           opponent: second participant.
           key: PRNG key.
-
-        Returns:
-          The player's scores (1, 0, -1), `[num_games]` each: of the games it began, and of the
-          others.
         """
         makers = (player.make, opponent.make)
         if makers not in self._compiled:
             self._compiled[makers] = jax.jit(functools.partial(self._play, *makers))
-        first, second = np.asarray(self._compiled[makers](player.params, opponent.params, key))
-        return first, second
+        games = self._compiled[makers](player.params, opponent.params, key)
+        return Games(*map(np.asarray, games))
 
     def _play(
         self,
@@ -69,11 +81,8 @@ class Matches:
         params: Any,
         opponent_params: Any,
         key: chex.PRNGKey,
-    ) -> jax.Array:
-        """Returns scores `[2, num_games]`: of the games the player began, and of the others.
-
-        Positions and memories have the same leading axes, `[2, num_games, ...]`.
-        """
+    ) -> Games:
+        """Plays the games; positions and memories have leading axes `[2, num_games]`."""
         sides = (make_player(params), make_opponent(opponent_params))
         init_key, key = jax.random.split(key)
         games = self._over_both(self._rules.init, jax.random.split(init_key, 2 * self._num_games))
@@ -83,7 +92,7 @@ class Matches:
         memories = [jax.tree.map(self._halves, side.initial_state(both)) for side in sides]
 
         def advance(carry: tuple) -> tuple:
-            ply, games, memories, scores = carry
+            ply, games, memories, scores, checksums = carry
             keys = jax.random.split(jax.random.fold_in(key, ply), 3)
             actions = jnp.zeros(number.shape, jnp.int32)
             moved: list[Nest] = []
@@ -95,13 +104,15 @@ class Matches:
             games = self._over_both(self._rules.step, games, actions, step_keys)
             # A terminal position does not change and has no further rewards.
             rewards = jnp.take_along_axis(games.rewards, number[..., None], axis=-1)[..., 0]
-            return ply + 1, games, moved, scores + rewards
+            return ply + 1, games, moved, scores + rewards, _add_positions(checksums, games)
 
         def running(carry: tuple) -> jax.Array:
             return ~jnp.all(carry[1].terminated | carry[1].truncated)
 
-        carry = (0, games, memories, jnp.zeros(number.shape))
-        return jax.lax.while_loop(running, advance, carry)[3]
+        checksums = _add_positions(jnp.uint32(0), games)
+        carry = (0, games, memories, jnp.zeros(number.shape), checksums)
+        *_, scores, checksums = jax.lax.while_loop(running, advance, carry)
+        return Games(scores, checksums)
 
     def _act(
         self,
@@ -134,3 +145,10 @@ class Matches:
 
         *batched, keys = arguments
         return jax.tree.map(self._halves, function(*jax.tree.map(flat, batched), keys))
+
+
+def _add_positions(checksums: jax.Array, games: GameState) -> jax.Array:
+    """Adds positions `[2, num_games]` to the checksums of their games."""
+    board = games.observation.reshape(*games.current_player.shape, -1).astype(jnp.uint32)
+    weights = jax.random.bits(jax.random.PRNGKey(0), board.shape[-1:])
+    return checksums * jnp.uint32(31) + jnp.sum(board * weights, axis=-1, dtype=jnp.uint32)

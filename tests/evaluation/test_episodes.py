@@ -7,6 +7,7 @@ import pytest
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, _human_normalised, evaluate, summary
+from mukoe.evaluation.evaluation_files import evaluation_table
 from mukoe.evaluation.players import Reference, open_agent
 from tests.configuration.fuzzed import HUGE
 from tests.evaluation.tiny_runs import train
@@ -57,14 +58,18 @@ def test_perfect_opponents_are_not_beaten(run):
     assert (evaluation.opponent.name, evaluation.opening_moves) == ("exact", 0)
 
 
-def test_agents_play_themselves_from_different_openings(run):
+def test_agents_play_themselves_from_different_openings(run, caplog):
     config = EvaluationConfig(episodes=32, opponent=str(run.workdir), opponent_simulations=0)
     opened = evaluate(run, config)
     assert opened.opening_moves == 1
     assert opened.opponent.learner_step == int(run.params.learner_steps)
+    assert not caplog.records
     plain = evaluate(run, dataclasses.replace(config, opening_moves=0))
-    outcomes = {(r.seat, r.episode_return, r.length) for r in plain.results}
     # Neither explores: one game for each seat, and the same moves in both.
+    assert "the 32 episodes of an evaluation are all the same" in caplog.text
+    assert summary(plain)["episodes"] == len(plain.results) == 2
+    assert "interval" not in evaluation_table(plain) and "interval" in evaluation_table(opened)
+    outcomes = {(r.seat, r.episode_return, r.length) for r in plain.results}
     assert len(outcomes) == 2
     (_, first, _), (_, second, _) = sorted(outcomes)
     assert first == -second

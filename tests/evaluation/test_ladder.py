@@ -4,9 +4,11 @@ import csv
 import io
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mukoe.environments.pgx.opponents import Opponent
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import fit_elo
 from mukoe.evaluation.ladder import LadderConfig, _spread, open_players, play_ladder, schedule
@@ -124,3 +126,24 @@ def test_runs_without_a_ladder(tmp_path, tmp_path_factory):
 def test_configs_that_cannot_be(fields, message):
     with pytest.raises(UserError, match=message):
         LadderConfig(**fields)
+
+
+def test_repeated_games_count_once_per_seat(caplog):
+    """Two deterministic players: without an opening, one game in each seat."""
+
+    def make(cells):
+        return lambda _: Opponent(
+            lambda size: jnp.zeros(size, jnp.int32),
+            lambda key, game, observation, memory, is_first: (
+                jnp.asarray(cells)[jnp.where(is_first, 0, memory)],
+                jnp.where(is_first, 0, memory) + 1,
+            ),
+        )
+
+    players = [Player("one", make([0, 1, 2])), Player("two", make([3, 4, 5]))]
+    config = LadderConfig(games=6, opening_moves=0)
+    ladder = play_ladder("tic_tac_toe", players, config)
+    np.testing.assert_array_equal(ladder.results[1, 0], [1, 0, 0])
+    np.testing.assert_array_equal(ladder.results[0, 1], [1, 0, 0])
+    (record,) = caplog.records
+    assert "1 of 1 matches are all the same and count as one" in record.message

@@ -13,6 +13,7 @@ from mukoe.acting.loop import EnvironmentLoop, PlayedEpisodes
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
+from mukoe.environments.repetition import RepetitionDetector
 from mukoe.layouts.common.actor_log import summarize
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
@@ -29,6 +30,7 @@ _INTERRUPTED = "interrupted"
 
 class _ActingParts(NamedTuple):
     environment: RecordedVector
+    detector: RepetitionDetector
     runner: LocalRunner
     loop: EnvironmentLoop
 
@@ -92,7 +94,8 @@ class Evaluator:
         """
         run = self._experiment.run
         before = self.state() if self._interrupted is None else self._interrupted
-        loop = self._parts().loop
+        parts = self._parts()
+        loop = parts.loop
         finished = itertools.count(1)
 
         def report(result: EpisodeResult) -> None:
@@ -108,7 +111,7 @@ class Evaluator:
             self._interrupted = before
             return False
         self._interrupted = None
-        summary = summarize(played.results)
+        summary = summarize(parts.detector.without_repetitions(played.results))
         if played.cut_off:
             warn_of_cut_off(played, "run.evaluation_max_steps", run.evaluation_max_steps)
             summary["cut_off_episodes"] = played.cut_off
@@ -141,7 +144,7 @@ class Evaluator:
             return {**self._interrupted, _INTERRUPTED: np.array(True)}
         if self._lazy_parts is None:
             return {}
-        environment, runner, _ = self._lazy_parts
+        environment, _, runner, _ = self._lazy_parts
         return pack(environment=environment.state(), runner=runner.state())
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -151,7 +154,7 @@ class Evaluator:
         environment_state = unpack(state, "environment")
         if not environment_state:
             return
-        environment, runner, _ = self._parts()
+        environment, _, runner, _ = self._parts()
         runner.restore(unpack(state, "runner"))
         if environment.replay(environment_state) is None:
             self._lazy_parts = None
@@ -164,13 +167,12 @@ class Evaluator:
             key = jax.random.PRNGKey(self._seed)
             runner = LocalRunner(policy, self._variables, key, num_envs)
             actor = builder.make_actor(policy, runner)
-            environment = RecordedVector(
-                self._experiment.environment_factory(self._seed, num_envs, True),
-                self._exact_resume_steps,
+            detector = RepetitionDetector(
+                self._experiment.environment_factory(self._seed, num_envs, True)
             )
-            self._lazy_parts = _ActingParts(
-                environment, runner, EnvironmentLoop(environment, actor)
-            )
+            environment = RecordedVector(detector, self._exact_resume_steps)
+            loop = EnvironmentLoop(environment, actor)
+            self._lazy_parts = _ActingParts(environment, detector, runner, loop)
         return self._lazy_parts
 
     def _report_episodes(self, evaluation: tuple[int, int] | None) -> None:
