@@ -24,8 +24,8 @@ class Actor:
 
     Method names are Acme's (`acme.core.Actor`), over batches: the fields of a time step are
     arrays `[B, ...]`, and after a LAST step the same stream continues with a FIRST one.
-    `select_action` is `request`, `receive` and `record`, which a loop calls separately to work
-    while the actions are chosen.
+    Acme's `select_action` is `request`, `receive` and `record`, which a loop calls separately to
+    work while the actions are chosen.
 
     A step is recorded once the policy has evaluated the next observation, so that the final
     observation of an episode is stored with its search value.
@@ -69,13 +69,6 @@ class Actor:
         self._ended[:] = False
         for index, adder in enumerate(self._adders):
             adder.add_first(_select(timestep, index))
-
-    def select_action(self, observation: Nest) -> np.ndarray:
-        """Returns actions `[B]` for observations `[B, ...]`."""
-        self.request(observation)
-        action = self.receive()
-        self.record()
-        return action
 
     def request(self, observation: Nest) -> None:
         """Starts to choose actions; observations `[B, ...]` must not change until `receive`."""

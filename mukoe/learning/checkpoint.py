@@ -77,10 +77,6 @@ class Checkpointer:
         """Returns the step of the newest checkpoint, None without one."""
         return max(self.steps(), default=None)
 
-    def best_step(self) -> int | None:
-        """Returns the step of the best checkpoint, None without one."""
-        return max(self._best.steps(), default=None)
-
     def best_score(self) -> float | None:
         """Returns the score of the best checkpoint, None without a readable one."""
         return self._best.score()

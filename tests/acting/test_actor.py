@@ -230,7 +230,9 @@ def test_batches_of_wrong_shapes_are_refused():
     actor.observe_first(first)
     with pytest.raises(AssertionError, match=r"shape prefix.*\(3,\)"):
         actor.request(np.zeros((3, 1)))
-    action = actor.select_action(first.observation)
+    actor.request(first.observation)
+    action = actor.receive()
+    actor.record()
     with pytest.raises(AssertionError, match=r"assert_shape failed.*\(2, 1\)"):
         actor.observe(action, first._replace(reward=np.zeros((2, 1))))
     with pytest.raises(AssertionError, match="3 adders for 2 environments"):

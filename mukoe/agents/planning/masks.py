@@ -11,18 +11,16 @@ class UnrollMasks(NamedTuple):
     """Masks of the predictions of an unroll by what is known of their targets; all `[..., S]`.
 
     acted: mask of taken actions, whose search policy is stored.
-    absorbing: mask of steps after a termination: reward and value are 0 for every action.
-    known: mask of known value and reward targets (acted or absorbing); after a truncation
-        none is known.
+    known: mask of known value and reward targets: of taken actions, and of absorbing states after
+        a termination, where both are 0 for every action. After a truncation none is known.
     """
 
     acted: Array
-    absorbing: Array
     known: Array
 
 
 def unroll_masks(discounts: Array, mask: Array) -> UnrollMasks:
-    """Computes the masks of taken steps, absorbing steps, and steps with known targets.
+    """Computes the masks of taken actions and of steps with known targets.
 
     Args:
       discounts: environment's discounts `[..., S]` of the actions.
@@ -31,4 +29,4 @@ def unroll_masks(discounts: Array, mask: Array) -> UnrollMasks:
     chex.assert_equal_shape([discounts, mask])
     terminates = mask * (discounts == 0)
     absorbing = terminates.cumsum(-1) - terminates
-    return UnrollMasks(acted=mask, absorbing=absorbing, known=mask + absorbing)
+    return UnrollMasks(acted=mask, known=mask + absorbing)

@@ -113,12 +113,6 @@ class InProcessReplay:
             return True
         return self._samples_ahead() + self.declaration.batch_size <= self.declaration.error_buffer
 
-    def can_insert(self) -> bool:
-        """Returns whether `samples_per_insert` allows another item."""
-        if self.declaration.samples_per_insert is None:
-            return True
-        return -self._samples_ahead() <= self.declaration.error_buffer
-
     def _samples_ahead(self) -> float:
         """Returns the samples in excess of `samples_per_insert` of the inserts after `min_size`."""
         ratio = self.declaration.samples_per_insert or 0.0

@@ -136,7 +136,9 @@ def play(runner, change_parameters):
             actor.observe_first(timestep)
         else:
             actor.observe(actions[-1], timestep)
-        actions.append(actor.select_action(timestep.observation))
+        actor.request(timestep.observation)
+        actions.append(actor.receive())
+        actor.record()
         steps.append(actor.learner_steps)
     return np.stack(actions), steps, [adder.seen for adder in adders]
 

@@ -12,7 +12,7 @@ def test_unroll_masks(numpy):
     masks = unroll_masks(discounts, mask)
     np.testing.assert_array_equal(masks.acted, mask)
     np.testing.assert_array_equal(
-        masks.absorbing, [[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+        masks.known - masks.acted, [[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     )
     np.testing.assert_array_equal(
         masks.known, [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]

@@ -102,7 +102,7 @@ def test_termination_gives_absorbing_states(history):
     # The policy has a target where an action was taken.
     acted = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]]
     np.testing.assert_array_equal(targets.masks.acted, acted)
-    np.testing.assert_array_equal(targets.masks.absorbing, 1 - np.array(acted))
+    np.testing.assert_array_equal(targets.masks.known - targets.masks.acted, 1 - np.array(acted))
     # Value and reward are known for ever after a termination.
     np.testing.assert_array_equal(targets.masks.known, np.ones((4, 4)))
 
@@ -122,7 +122,7 @@ def test_truncation_bootstraps_and_knows_nothing_behind_it(history):
         targets.rewards * acted, [[1, 2, 3, 4], [2, 3, 4, 0], [3, 4, 0, 0], [4, 0, 0, 0]]
     )
     np.testing.assert_array_equal(targets.masks.acted, acted)
-    np.testing.assert_array_equal(targets.masks.absorbing, np.zeros((4, 4)))
+    np.testing.assert_array_equal(targets.masks.known - targets.masks.acted, np.zeros((4, 4)))
     np.testing.assert_array_equal(targets.masks.known, acted)
 
 
