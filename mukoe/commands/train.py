@@ -1,7 +1,8 @@
 """Trains an agent in one process, on the devices of one machine, or as a distributed program.
 
 mukoe train --config=configs/cartpole.py --workdir=runs/cartpole
-mukoe train --config=configs/ppo_cartpole.py --layout=sebulba --workdir=runs/ppo
+mukoe train --config=configs/ppo_cartpole.py --workdir=runs/ppo
+mukoe train --env=LunarLander-v3 --workdir=runs/lunar_lander
 """
 
 from typing import NoReturn
@@ -17,20 +18,22 @@ flags.adopt_module_key_flags(training)
 CONFIG = DEFINE_config("configs/cartpole.py")
 LAYOUT = flags.DEFINE_enum(
     "layout",
-    "local",
+    None,
     ["local", "sebulba", "distributed"],
-    "One process and thread, the devices of this machine, or a distributed program.",
+    "One process and thread, the devices of this machine, or a distributed program. By default "
+    "'sebulba' for an agent that learns from rollouts, such as PPO, and 'local' for others.",
 )
 ENV = flags.DEFINE_string(
     "env",
     None,
     "Name of an environment, such as Acrobot-v1, 2048 or dm_env_rpc://HOST:PORT, instead of the "
-    "config's environment; programs/environments.py lists all names.",
+    "config's environment; programs/environments.py lists all names. Without --config, a "
+    "configuration is chosen for the environment.",
 )
 
 
 def make_config() -> TrainingConfig:
-    """Returns the configuration of the file, the overrides and the flags."""
+    """Returns the configuration of the file or of the environment, with overrides and flags."""
     return training.load_config(CONFIG, ENV.value)
 
 

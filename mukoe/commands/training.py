@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
+from mukoe.agents.extensions import rollout_of
 from mukoe.commands.layout_flags import check_layout_flags
 from mukoe.configuration import (
     DEFINE_config,
@@ -21,7 +22,10 @@ from mukoe.configuration import (
 )
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
+from mukoe.layouts.common import default_config
 from mukoe.layouts.common.experiment import TrainingConfig
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.value_encoding import SupportConfig
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line, show_phase
 
@@ -73,8 +77,9 @@ _LAUNCH_FLAGS = ("layout", "lp_launch_type", "launcher", "ray_address", "cluster
 def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     """Returns the configuration of the file, the overrides and the flags of this module.
 
-    With --resume, it is that of the workdir, and the flags change the fields that they name. Flags
-    of layout and runtime that are not given are set to those of the run.
+    With --env and without --config, it is chosen for the environment. With --resume, it is that of
+    the workdir, and the flags change the fields that they name. Flags of layout and runtime that
+    are not given are set to those of the run.
 
     Args:
       config_file: flag of `DEFINE_config`.
@@ -84,11 +89,12 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
         workdir = Path(WORKDIR.value or "").expanduser()
         config = resumed_config(workdir, config_file.given)
         _restore_launch_flags(workdir)
+    elif env is not None and _is_chosen():
+        config = default_config.default_config(named_environment(env))
     else:
         config = load_config_file(config_file.filename)
     if env is not None and hasattr(config, "environment"):
-        environment = named_environment(env, config.environment)
-        config = dataclasses.replace(config, environment=environment)
+        config = with_environment(config, named_environment(env, config.environment))
     config = apply_overrides(config, config_file.overrides)
     if not isinstance(config, TrainingConfig):
         raise UserError(f"get_config() in {config_file.filename!r} returns no TrainingConfig")
@@ -137,6 +143,52 @@ def _launch_flags() -> dict[str, Any]:
     return {**given, "cluster_overrides": CLUSTER.overrides} if CLUSTER.overrides else given
 
 
+def _is_chosen() -> bool:
+    """Returns whether the configuration is chosen for --env, without a file or a workdir."""
+    known = flags.FLAGS
+    return (
+        "env" in known
+        and known["env"].value is not None
+        and known["config"].using_default_value
+        and not RESUME.value
+    )
+
+
+def _source_file(config_file: Any) -> str:
+    """Returns the file that the configuration comes from."""
+    return default_config.__file__ if _is_chosen() else config_file.filename
+
+
+def with_environment(config: Any, environment: Any) -> Any:
+    """Returns a configuration for another environment.
+
+    The bins of values and rewards fit the scale of one environment: for another one they are
+    replaced by the default bins, which fit any scale. Outcomes of two-player games have one scale.
+    """
+    changed = dataclasses.replace(config, environment=environment)
+    network = getattr(getattr(config, "agent", None), "network", None)
+    both = (config.environment, environment)
+    is_scaled = not all(getattr(each, "two_players", False) for each in both)
+    if environment == config.environment or not isinstance(network, NetworkConfig) or not is_scaled:
+        return changed
+    fitting = dataclasses.replace(
+        network, value_support=SupportConfig(), reward_support=SupportConfig()
+    )
+    if fitting == network:
+        return changed
+    print(
+        "the bins of values and rewards in the config fit another environment: "
+        "agent.network.value_support and reward_support have their defaults, which fit any scale",
+        flush=True,
+    )
+    return dataclasses.replace(changed, agent=dataclasses.replace(config.agent, network=fitting))
+
+
+def default_layout(config: TrainingConfig) -> str:
+    """Returns the layout of an agent: 'sebulba' where it learns from rollouts, else 'local'."""
+    return "sebulba" if rollout_of(config.agent.make_builder()) else "local"
+
+
 def replace_given(config: T, values: Mapping[str, Mapping[str, Any]]) -> T:
     """Returns the configuration with the values other than None, by group and field."""
     given = {
@@ -152,14 +204,20 @@ def require_workdir(example: str) -> None:
         raise UserError(f"--workdir is missing; give a directory, such as --workdir={example}")
 
 
-def train(config: TrainingConfig, config_file: Any, layout: str) -> int:
+def train(config: TrainingConfig, config_file: Any, layout: str | None) -> int:
     """Trains and returns the exit status; the distributed layout exits the process.
 
     Args:
       config: configuration of the run.
       config_file: flag of `DEFINE_config`; the workdir keeps a copy of the file.
-      layout: 'local', 'sebulba' or 'distributed'.
+      layout: 'local', 'sebulba' or 'distributed'; None for that of the agent.
     """
+    if layout is None:
+        layout = default_layout(config)
+        # Kept in the workdir for --resume.
+        flags.FLAGS["layout"].value = layout
+    if _is_chosen():
+        print(default_config.describe(config), flush=True)
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
     set_process_environment(process_environment())
     if layout == "distributed":
@@ -261,7 +319,7 @@ def _launch_on_vertex(config: TrainingConfig, config_file: Any) -> int:
             "--cluster=configs/cluster_vertex_cpu.py or configs/cluster_vertex_gpu.py"
         )
     cluster = _load(CLUSTER, VertexClusterConfig)
-    files = launch.run_files(config, config_file.filename)
+    files = launch.run_files(config, _source_file(config_file))
     experiment, workdir = config.make_experiment(), WORKDIR.value or ""
     if DRY_RUN.value:
         pools = launch.write_dry_run(experiment, cluster, files, workdir, Path(DRY_RUN.value))
@@ -285,5 +343,5 @@ def _load(config_file: Any, kind: type) -> Any:
 
 def _prepare(config: TrainingConfig, config_file: Any) -> Path:
     workdir = Path(WORKDIR.value or "")
-    file = config_file.given if RESUME.value else config_file.filename
+    file = config_file.given if RESUME.value else _source_file(config_file)
     return prepare_workdir(workdir, config, file, RESUME.value, MAY_DIFFER, _launch_flags())

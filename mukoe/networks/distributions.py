@@ -18,7 +18,17 @@ _ILLEGAL = -1e9
 
 
 class Distribution(Protocol):
-    """Distributions `[...]` over actions."""
+    """Distributions `[...]` over actions.
+
+    A sample is a function of noise that does not depend on the parameters, so that noise can be
+    kept over several steps.
+    """
+
+    def noise(self, key: chex.PRNGKey) -> jax.Array:
+        """Draws the noise of one sample of each distribution, `[..., E]`."""
+
+    def perturb(self, noise: Array) -> jax.Array:
+        """Returns the samples of noise `[..., E]`; `sample(key)` is `perturb(noise(key))`."""
 
     def sample(self, key: chex.PRNGKey) -> jax.Array:
         """Draws one action of each distribution."""
@@ -40,6 +50,13 @@ class Categorical(NamedTuple):
     """
 
     logits: Array
+
+    def noise(self, key: chex.PRNGKey) -> jax.Array:
+        return jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
+
+    def perturb(self, noise: Array) -> jax.Array:
+        """Returns `argmax(logits + noise)`, a sample for Gumbel noise (the Gumbel-max trick)."""
+        return jnp.argmax(self.logits + noise, axis=-1).astype(jnp.int32)
 
     def sample(self, key: chex.PRNGKey) -> jax.Array:
         return jax.random.categorical(key, self.logits).astype(jnp.int32)
@@ -69,8 +86,14 @@ class Gaussian(NamedTuple):
     mean: Array
     std: Array
 
+    def noise(self, key: chex.PRNGKey) -> jax.Array:
+        return jax.random.normal(key, self.mean.shape)
+
+    def perturb(self, noise: Array) -> jax.Array:
+        return self.mean + self.std * noise
+
     def sample(self, key: chex.PRNGKey) -> jax.Array:
-        return self.mean + self.std * jax.random.normal(key, self.mean.shape)
+        return self.perturb(self.noise(key))
 
     def mode(self) -> jax.Array:
         return jnp.asarray(self.mean)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mukoe.errors import UserError
+from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.torsos import MLPTorso
+from mukoe.networks.torsos import IMAGE, TORSOS, MLPTorso
 from tests.networks.tiny import ACTIONS, observation_for, parameter_shapes, tiny
 
 
@@ -120,6 +121,18 @@ def test_misfits_are_refused_with_what_would_fit(torso, shape, message):
     with pytest.raises(UserError, match=message) as error:
         tiny(torso, shape)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "torso", [name for name in TORSOS.names if TORSOS[name].input_rank == IMAGE]
+)
+def test_different_images_of_the_least_size_have_different_features(torso):
+    config = NetworkConfig(torso=torso, hidden_sizes=(8, 8, 8), width=8)
+    model = hk.without_apply_rng(hk.transform(lambda x: TORSOS[torso](config)(x)))
+    size = TORSOS[torso].least_size
+    images = jax.random.uniform(jax.random.PRNGKey(0), (2, size, size, 1))
+    first, second = model.apply(model.init(jax.random.PRNGKey(1), images), images)
+    assert first.size and float(jnp.max(jnp.abs(first - second))) > 1e-3
 
 
 class SquaredTorso(MLPTorso):

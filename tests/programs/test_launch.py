@@ -17,6 +17,7 @@ from mukoe.learning.checkpoint import Checkpointer
 from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]
+CARTPOLE = "--config=configs/cartpole.py"
 TINY = (
     "--config.agent.network.width=8",
     "--config.agent.search.num_simulations=2",
@@ -30,7 +31,7 @@ TINY = (
 
 def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     flags = (
-        *(f"--workdir={tmp_path}", "--env=Acrobot-v1", "--seed=5"),
+        *(f"--workdir={tmp_path}", CARTPOLE, "--env=Acrobot-v1", "--seed=5"),
         *("--config.run.keep_checkpoints=7", "--config.run.checkpoint_period=20", *TINY),
     )
     process = subprocess.Popen(
@@ -74,8 +75,8 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
     "flags, expected",
     [
         (["--env=CartPole-v11"], "did you mean CartPole"),
-        (["--env=Pendulum-v1"], "Discrete"),
-        (["--env=2048"], "torso 'mlp' takes vectors"),
+        ([CARTPOLE, "--env=Pendulum-v1"], "Discrete"),
+        ([CARTPOLE, "--env=2048"], "torso 'mlp' takes vectors"),
         (["--config=configs/nothing.py"], "does not exist"),
         (["--layout=remote"], "layout"),
         (["--config.agent.replay.samples_per_insert=none"], "samples_per_insert"),

@@ -7,7 +7,9 @@ arXiv:2310.00036, whose settings for Atari are those of [2] where nothing else i
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
 
 from mukoe.configuration.bounds import (
     NonNegativeFloat,
@@ -80,6 +82,12 @@ class PPOConfig(Validated):
     # Discount per step, γ. [2], [3]: 0.99.
     discount: UnitInterval = 0.99
     loss: PPOLossConfig = PPOLossConfig()
+    # Probability to keep the noise of the last action, in the first environment of an actor; it
+    # falls evenly to 0 in the last one. Paper: 0. Correlated noise reaches rewards that are many
+    # equal actions away (Hollenstein et al. 2023, arXiv:2312.11091).
+    noise_persistence: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    # Updates over which `noise_persistence` falls linearly to 0: silent.
+    persistent_updates: PositiveInt = 100
     # Steps of a rollout, in each environment. [1] table 5, [2], [3]: 128.
     rollout_steps: PositiveInt = 128
     # Passes over a batch. [2], [3]: 4; [1] table 5: 3.

@@ -28,14 +28,18 @@ class GymnasiumConfig:
     # Legal-action mask: 'none', `info['action_mask']` ('info'), or the part `action_mask` of a Dict
     # observation ('observation'), with an entry for each action of a Discrete space.
     action_mask: Literal["none", "info", "observation"] = "none"
+    # Whether entries of the observation with bounds within (-1, 1) are scaled to bounds of 1.
+    amplify_observations: bool = False
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         from mukoe.environments.gymnasium.factory import make_gymnasium
+        from mukoe.environments.gymnasium.general import amplify
 
-        return make_gymnasium(
-            self.env, lambda environment: environment, self.action_mask, **self.arguments
-        )
+        def wrap(environment: "gymnasium.Env") -> "gymnasium.Env":
+            return amplify(environment) if self.amplify_observations else environment
+
+        return make_gymnasium(self.env, wrap, self.action_mask, **self.arguments)
 
     def with_rendering(self) -> "GymnasiumConfig":
         """Returns a copy of the configuration with `render_mode='rgb_array'`."""

@@ -217,3 +217,12 @@ def test_weights_begin_orthogonal_and_the_policy_nearly_uniform():
     inputs = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     outputs, _ = networks.apply(params, inputs)
     assert np.abs(jax.nn.softmax(outputs) - 1 / ACTIONS).max() < 0.02
+
+
+@pytest.mark.parametrize("torso, size", [("nature", 35), ("impala", 31), ("small", 31)])
+def test_images_below_the_least_size_are_refused(torso, size):
+    images = specs.BoundedArray((size, 64, 3), np.uint8, 0, 255)
+    with pytest.raises(UserError, match=f"at least {size + 1}x{size + 1}, not {size}x64"):
+        make_ppo_networks(
+            make_spec()._replace(observations=images), HistoryConfig(), PPONetworkConfig(torso)
+        )

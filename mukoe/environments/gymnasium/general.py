@@ -1,0 +1,62 @@
+"""Settings of a Gymnasium environment for an agent that was not made for it."""
+
+import dataclasses
+
+import gymnasium
+import numpy as np
+
+from mukoe.environments.gymnasium.action_masks import MASK, MaskSource
+from mukoe.environments.gymnasium.config import GymnasiumConfig
+
+_TIME_LIMIT = 1_000
+
+
+def with_general_settings(config: GymnasiumConfig) -> GymnasiumConfig:
+    """Returns a config with the legal-action mask, amplified observations and a time limit.
+
+    The mask is used where the environment has one. Without a time limit of its own, an
+    environment gets one: an agent that never reaches the goal would play one episode forever.
+
+    Args:
+        config: environment that can be made.
+    """
+    environment = gymnasium.make(config.env, disable_env_checker=True, **config.arguments)
+    mask = _find_mask(environment)
+    arguments = dict(config.arguments)
+    if environment.spec is not None and environment.spec.max_episode_steps is None:
+        arguments["max_episode_steps"] = _TIME_LIMIT
+    environment.close()
+    return dataclasses.replace(
+        config, arguments=arguments, action_mask=mask, amplify_observations=True
+    )
+
+
+def _find_mask(environment: gymnasium.Env) -> MaskSource:
+    if not isinstance(environment.action_space, gymnasium.spaces.Discrete):
+        return "none"
+    observation, info = environment.reset(seed=0)
+    if isinstance(observation, dict) and MASK in observation and len(observation) > 1:
+        return "observation"
+    return "info" if MASK in info else "none"
+
+
+def amplify(environment: gymnasium.Env) -> gymnasium.Env:
+    """Wraps an environment so that entries with bounds within (-1, 1) have magnitudes up to 1.
+
+    A network that begins with weights of order 1 hardly sees smaller numbers, such as the
+    velocities of MountainCar, which are at most 0.07. Observations other than floats, and larger
+    or unbounded entries, are unchanged.
+    """
+    space = environment.observation_space
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype.kind != "f":
+        return environment
+    largest = np.maximum(np.abs(space.low), np.abs(space.high))
+    factors = np.where((largest > 0) & (largest < 1), 1 / np.maximum(largest, 1e-30), 1.0)
+    factors = factors.astype(space.dtype)
+    if (factors == 1).all():
+        return environment
+    return gymnasium.wrappers.TransformObservation(
+        environment,
+        lambda observation: observation * factors,
+        gymnasium.spaces.Box(space.low * factors, space.high * factors, dtype=space.dtype),
+    )

@@ -1,0 +1,81 @@
+"""Configurations that are chosen for an environment."""
+
+import numpy as np
+import pytest
+
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.ppo.config import PPOConfig
+from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.environments.pgx.config import PgxConfig
+from mukoe.layouts.common.default_config import (
+    RewardStatistics,
+    default_config,
+    describe,
+    random_rewards,
+)
+from mukoe.layouts.common.experiment import check_experiment
+
+
+@pytest.mark.parametrize(
+    "environment, torso",
+    [
+        (GymnasiumConfig("MountainCar-v0"), "tanh_mlp"),
+        (GymnasiumConfig("Blackjack-v1"), "tanh_mlp"),
+        (GymnasiumConfig("Pendulum-v1"), "tanh_mlp"),
+        (PgxConfig("2048"), "tanh_mlp"),
+        (AtariConfig("Pong"), "impala"),
+    ],
+)
+def test_agent_fits_the_environment(environment, torso):
+    config = default_config(environment)
+    assert isinstance(config.agent, PPOConfig)
+    assert config.agent.network.torso == torso
+    assert torso in describe(config)
+    check_experiment(config.make_experiment())
+
+
+@pytest.mark.parametrize("game", ["connect_four", "backgammon"])
+def test_two_players_learn_by_self_play(game):
+    config = default_config(PgxConfig(game))
+    assert isinstance(config.agent, MuZeroConfig)
+    check_experiment(config.make_experiment())
+
+
+def test_environment_without_a_time_limit_gets_one():
+    limited = default_config(GymnasiumConfig("CliffWalking-v1")).environment
+    assert limited.arguments == {"max_episode_steps": 1000}
+    assert limited.action_mask == "none"
+
+
+def test_mask_is_used_where_there_is_one():
+    taxi = default_config(GymnasiumConfig("Taxi-v4")).environment
+    assert (taxi.arguments, taxi.action_mask) == ({}, "info")
+
+
+@pytest.mark.parametrize(
+    "mean, largest, scale",
+    [
+        (0.0, 0.0, 1.0),  # No reward was found.
+        (1.0, 1.0, 0.3),  # A reward of -1 per step.
+        (0.002, 1.0, 1.0),  # A rare reward of 1.
+        (5.0, 10.0, 0.06),
+        (2_000.0, 50_000.0, 2e-5),
+    ],
+)
+def test_rewards_are_scaled_by_their_magnitude(mean, largest, scale):
+    assert RewardStatistics(mean, largest).scale == scale
+
+
+def test_rewards_of_random_actions_are_measured():
+    vector = GymnasiumConfig("MountainCar-v0").make_factory()(0, 8, False)
+    rewards = random_rewards(vector, seed=0)
+    vector.close()
+    # The step that restarts an episode has no reward.
+    assert rewards.largest == 1 and 0.99 < rewards.mean <= 1
+
+
+def test_random_actions_are_legal():
+    vector = PgxConfig("2048").make_factory()(0, 8, False)
+    assert np.isfinite(random_rewards(vector, seed=0).mean)
+    vector.close()
