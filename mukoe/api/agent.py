@@ -19,7 +19,7 @@ from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.observability.loggers.csv_logger import read_rows
 from mukoe.system import process_environment, set_process_environment
 from mukoe.types import Array, Nest
-from mukoe.viewing.board import action_names
+from mukoe.viewing.action_names import action_names
 from mukoe.viewing.inspected_agent import InspectedAgent, format_action
 from mukoe.viewing.tree_svg import draw_tree
 
@@ -169,7 +169,7 @@ class TrainedAgent:
     def _action_names(self) -> Sequence[str]:
         config = self.run.config.environment
         environment = config.make_factory()(self.run.config.run.seed, 1, True)
-        names = action_names(environment, str(getattr(config, "game", "")))
+        names = action_names(environment)
         environment.close()
         return names
 

@@ -175,30 +175,35 @@ def _counted(phase: str, steps: Iterator["EpisodeStep"]) -> Iterator["EpisodeSte
 
 
 def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
-    from mukoe.viewing.board import action_names
+    from mukoe.viewing.action_names import action_names
     from mukoe.viewing.terminal import print_episode
 
     environment = _environment(run)
-    names = action_names(environment, _game_of(run))
+    names = action_names(environment)
     steps = _episodes(agent, environment, EPISODES.value)
     first = next(steps)
     erase_line()
     print_episode(itertools.chain([first], steps), environment, names)
+    environment.close()
     return 0
 
 
 def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
-    from mukoe.viewing.board import action_names, find_board
-    from mukoe.viewing.episodes import render
+    from mukoe.types import plays_in_turns
+    from mukoe.viewing.action_names import action_names
+    from mukoe.viewing.episode_pictures import draw_episode
     from mukoe.viewing.panel import Panel
     from mukoe.viewing.video import write_video
 
+    _check_rendering(run)
     environment = _environment(run, drawn=True)
-    game = _game_of(run)
-    panel = Panel(action_names(environment, game), _title(run))
+    panel = Panel(action_names(environment), _title(run))
     steps = _counted("drawing frame", _episodes(agent, environment, EPISODES.value))
-    pictures = (panel.draw(step, render(environment)) for step in steps)
-    fps = FPS.value or (1.0 if find_board(environment.spec, game) else 15.0)
+    episodes = itertools.groupby(steps, key=lambda step: step.episode)
+    pictures = itertools.chain.from_iterable(
+        draw_episode(panel, episode, environment) for _, episode in episodes
+    )
+    fps = FPS.value or (1.0 if plays_in_turns(run.environment_spec) else 15.0)
     path = Path(str(VIDEO.value))
     count = write_video(path, pictures, fps)
     environment.close()
@@ -207,9 +212,22 @@ def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
     return 0
 
 
+def _check_rendering(run: "StoredRun") -> None:
+    """Raises a UserError if the environment cannot be drawn, before the first search."""
+    from mukoe.viewing.episodes import render
+
+    try:
+        environment = _environment(run, drawn=True)
+        environment.reset()
+        render(environment)
+        environment.close()
+    except UserError as error:
+        raise UserError(f"--video needs pictures of the environment: {error}") from error
+
+
 def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.system import write_atomically
-    from mukoe.viewing.board import action_names
+    from mukoe.viewing.action_names import action_names
     from mukoe.viewing.tree_svg import draw_tree
 
     environment = _environment(run)
@@ -217,8 +235,10 @@ def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     step = next(itertools.islice(steps, TREE_STEP.value, None), None)
     if step is None or step.decision is None:
         raise UserError(f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step")
+    if step.decision.tree is None:
+        raise UserError(f"step {TREE_STEP.value} is in the opening; give a higher --tree_step")
     title = f"{_title(run)}: the search at step {TREE_STEP.value}"
-    names = action_names(environment, _game_of(run))
+    names = action_names(environment)
     path = Path(str(TREE.value))
     write_atomically(path, draw_tree(step.decision, names, title, TREE_NODES.value))
     erase_line()
@@ -227,12 +247,14 @@ def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
 
 
 def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
+    from mukoe.evaluation.players import two_player_game
     from mukoe.viewing.board import find_board
     from mukoe.viewing.board_game import BoardGame
 
-    board = find_board(run.environment_spec, _game_of(run))
-    if board is None:
+    game = two_player_game(run)
+    if game is None:
         raise UserError("--play needs a run of a two-player board game")
+    board = find_board(run.environment_spec, game)
     environment: Any = run.config.environment
     factory = environment.without_openings().make_factory()
     seeds = itertools.count(secrets.randbelow(10**6) if SEED.value is None else SEED.value)

@@ -102,6 +102,11 @@ class SyncVectorEnvironment:
             raise UserError(f"{self._name} has no render() method, so it cannot be drawn")
         return render()
 
+    def action_names(self) -> list[str] | None:
+        """Returns the names of the actions; None if the environments have no `action_names()`."""
+        names = getattr(self.environments[0], "action_names", None)
+        return None if names is None else names()
+
     def close(self) -> None:
         """Closes all environments."""
         for environment in self.environments:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ImageDraw
 
 from mukoe.viewing.inspected_agent import Decision
-from mukoe.viewing.search_tree import SearchTree
+from mukoe.viewing.numbers import format_number
 from mukoe.viewing.style import (
     CHOSEN,
     FAINT,
@@ -26,10 +26,11 @@ MAX_ROWS = 18
 """Maximum number of actions in the table; the most probable ones of the search policy."""
 
 _NAME_WIDTH = 158
-BARS = (LEFT + _NAME_WIDTH, RIGHT - 226)
+BARS = (LEFT + _NAME_WIDTH, RIGHT - 250)
 """Left and right end of the longest bar in pixels."""
 
-_COLUMNS = tuple(RIGHT - offset for offset in (152, 84, 8))
+_COLUMNS = tuple(RIGHT - offset for offset in (172, 104, 4))
+"""Right ends of the columns of policy, visit count and Q-value in pixels."""
 
 
 class _Row(NamedTuple):
@@ -40,6 +41,19 @@ class _Row(NamedTuple):
     policy: float
     visits: int
     qvalue: float
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """Policy, visit count and Q-value as text; completed Q-values are in parentheses."""
+        qvalue = "-" if np.isnan(self.qvalue) else format_number(self.qvalue)
+        if self.completed:
+            qvalue = f"({qvalue})"
+        return f"{self.policy:.1%}", str(self.visits), qvalue
+
+    @property
+    def completed(self) -> bool:
+        """True if the Q-value is a completed one."""
+        return self.visits == 0 and not np.isnan(self.qvalue)
 
 
 def draw_action_table(draw: ImageDraw.ImageDraw, decision: Decision, names: Sequence[str]) -> None:
@@ -54,9 +68,12 @@ def draw_action_table(draw: ImageDraw.ImageDraw, decision: Decision, names: Sequ
     scale = max(1e-9, max(max(row.policy, row.prior) for row in shown))
     for index, row in enumerate(shown):
         _draw_row(draw, row, names[row.action], top + index * pitch, pitch, scale, decision)
+    notes = []
     if len(shown) < len(rows):
-        note = f"and {len(rows) - len(shown)} more legal actions"
-        draw.text((LEFT, LINE_TOP - 24), note, FAINT, load_font(14))
+        notes.append(f"and {len(rows) - len(shown)} more legal actions")
+    if any(row.completed for row in shown):
+        notes.append("(Q): completed value of an action without visits")
+    draw.text((LEFT, LINE_TOP - 24), "; ".join(notes), FAINT, load_font(14))
 
 
 def _draw_row(
@@ -81,10 +98,7 @@ def _draw_row(
     if decision.tree is not None:
         end = left + (right - left) * row.prior / scale
         draw.rectangle((left, middle + 1, end, middle + thick * 0.75), PRIOR)
-    texts = [f"{row.policy:.1%}"]
-    if decision.tree is not None:
-        qvalue = "-" if np.isnan(row.qvalue) else f"{row.qvalue:.3f}"
-        texts += [str(row.visits), qvalue]
+    texts = row.texts[: 1 if decision.tree is None else 3]
     for x, text in zip(_COLUMNS, texts, strict=False):
         draw.text((x, middle), text, colour, font, anchor="rm")
 
@@ -94,20 +108,21 @@ def _rows(decision: Decision) -> list[_Row]:
     tree, policy = decision.tree, decision.policy
     if policy is None:
         return []
-    legal: np.ndarray = policy > 0 if tree is None else tree.legal_actions
-    return [_row(tree, policy, int(action)) for action in np.flatnonzero(legal)]
-
-
-def _row(tree: SearchTree | None, policy: np.ndarray, action: int) -> _Row:
     if tree is None:
-        return _Row(action, 0.0, float(policy[action]), 0, float("nan"))
-    return _Row(
-        action,
-        float(tree.priors[0, action]),
-        float(policy[action]),
-        int(tree.child_visits[0, action]),
-        float(tree.qvalues[0, action]),
-    )
+        nan = float("nan")
+        legal = np.flatnonzero(policy > 0)
+        return [_Row(int(action), 0.0, float(policy[action]), 0, nan) for action in legal]
+    qvalues = decision.qvalues
+    return [
+        _Row(
+            int(action),
+            float(tree.priors[0, action]),
+            float(policy[action]),
+            int(tree.child_visits[0, action]),
+            float(qvalues[action]),
+        )
+        for action in np.flatnonzero(tree.legal_actions)
+    ]
 
 
 def _most_searched(rows: list[_Row], chosen: int) -> list[_Row]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mukoe.environments.pgx.alternation import PASS
 from mukoe.environments.pgx.environment import SelfPlayEnvironment
 from mukoe.errors import UserError
 from mukoe.viewing.board import Board
@@ -12,7 +13,11 @@ from mukoe.viewing.inspected_agent import Decision, InspectedAgent
 class BoardGame:
     """Game in progress in a self-play environment, where `step` makes the moves of both sides.
 
-    board: board of the game.
+    Passes of a player that waits for the other one to finish a turn (Backgammon) are played
+    automatically and are not listed.
+
+    board: board of the game; None for a game without stones on cells.
+    names: names of the actions.
     seat: seat of the user; seat 0 moves first.
     seat_to_move: seat of the player to move.
     seed: seed of the game.
@@ -28,7 +33,7 @@ class BoardGame:
         self,
         agent: InspectedAgent,
         environment: SelfPlayEnvironment,
-        board: Board,
+        board: Board | None,
         seat: int,
         seed: int,
         opening_moves: int = 0,
@@ -38,7 +43,7 @@ class BoardGame:
         Args:
           agent: agent of the other seat.
           environment: self-play vector of one environment, without random openings.
-          board: board of the game.
+          board: board of the game; None for a game without stones on cells.
           seat: seat of the user, 0 or 1.
           seed: seed of the agent's random choices.
           opening_moves: number of random moves of both players before the first own move.
@@ -51,16 +56,17 @@ class BoardGame:
         self.board, self.seat, self.seed = board, seat, seed
         self._agent, self._environment = agent.fresh_copy(), environment
         self._agent.start(seed)
+        self.names = environment.action_names()
         self._timestep = environment.reset()
         self.seat_to_move = 0
         self.moves: list[tuple[int, int]] = []
         self.over = False
         self.score = 0.0
         self.agent_decision: Decision | None = None
-        opening = environment.draw_opening(opening_moves)
-        self.opening_moves = len(opening)
-        for action in opening:
+        for action in environment.draw_opening(opening_moves):
             self._apply(action)
+        self._pass_while_waiting()
+        self.opening_moves = len(self.moves)
         self.decision: Decision | None = self._agent.decide(self._timestep.observation)
 
     @property
@@ -75,15 +81,28 @@ class BoardGame:
 
     @property
     def legal_actions(self) -> list[int]:
-        """Legal actions; empty at the end of the game."""
+        """Legal actions, one for each name; empty at the end of the game."""
         if self.over:
             return []
-        return [int(a) for a in np.flatnonzero(self._timestep.observation.legal_actions[0])]
+        legal = np.flatnonzero(self._timestep.observation.legal_actions[0])
+        by_name = {self.names[action]: int(action) for action in reversed(legal)}
+        return sorted(by_name.values())
 
     @property
     def stones(self) -> np.ndarray:
-        """Stones `[R, C]` int, see `Board.stones`."""
-        return self.board.stones(self._timestep.observation, self.seat_to_move)
+        """Stones `[R, C]` int of a game with a board, see `Board.stones`."""
+        assert self.board is not None, "the game has no stones on cells"
+        return self.board.stones(self._environment.view())
+
+    @property
+    def text(self) -> str:
+        """Position as text."""
+        return self._environment.render_text()
+
+    @property
+    def picture(self) -> np.ndarray:
+        """Picture `[H, W, 3]` uint8 of the position."""
+        return self._environment.render()
 
     @property
     def result(self) -> str:
@@ -103,8 +122,8 @@ class BoardGame:
         if not self.user_to_move:
             raise UserError("it is the agent's turn")
         if action not in self.legal_actions:
-            known = 0 <= action < len(self.board.names)
-            name = self.board.names[action] if known else f"action {action}"
+            known = 0 <= action < len(self.names)
+            name = self.names[action] if known else f"action {action}"
             raise UserError(f"{name} is not legal here")
         self._move(action)
 
@@ -116,14 +135,20 @@ class BoardGame:
         return decision
 
     def _apply(self, action: int) -> None:
+        if not self._environment.waits():
+            self.moves.append((self.seat_to_move, action))
         self._timestep = apply_action(self._agent, self._environment, self._timestep, action)
-        self.moves.append((self.seat_to_move, action))
+        self.over = bool(self._timestep.last()[0])
         self.seat_to_move = 1 - self.seat_to_move
+
+    def _pass_while_waiting(self) -> None:
+        while not self.over and self._environment.waits():
+            self._apply(PASS)
 
     def _move(self, action: int) -> None:
         mover = self.seat_to_move
         self._apply(action)
-        self.over = bool(self._timestep.last()[0])
+        self._pass_while_waiting()
         if self.over:
             reward = float(self._timestep.reward[0])
             self.score = reward if mover == self.seat else -reward

@@ -23,6 +23,7 @@ class EpisodeStep(NamedTuple):
     reward: reward of the previous action.
     score: sum of rewards so far; in two-player games, of the player who moved first.
     side: 1, or -1 if the second of two players is to move.
+    result: result at the end of the episode, such as 'X won' or 'terminated'; empty before.
     """
 
     episode: int
@@ -31,6 +32,7 @@ class EpisodeStep(NamedTuple):
     reward: float
     score: float
     side: int
+    result: str = ""
 
     @property
     def value(self) -> float | None:
@@ -71,12 +73,21 @@ def play_episode(
             decision = Decision(opening[index], None, None, None)
         else:
             decision = agent.decide(timestep.observation)
-        yield EpisodeStep(episode, index, decision, float(timestep.reward[0]), score, side)
+        step = EpisodeStep(episode, index, decision, float(timestep.reward[0]), score, side)
         if decision is None:
+            yield step._replace(result=_describe_result(environment, timestep, index))
             return
+        yield step
         timestep = apply_action(agent, environment, timestep, decision.action)
         score += side * float(timestep.reward[0])
         side = -side if timestep.discount[0] < 0 else side
+
+
+def _describe_result(environment: VectorEnvironment, timestep: dm_env.TimeStep, length: int) -> str:
+    if not timestep.last()[0]:
+        return f"stopped after {length} steps"
+    text = environment.result_text(0) if hasattr(environment, "result_text") else ""
+    return text or ("terminated" if timestep.discount[0] == 0 else "truncated")
 
 
 def _draw_opening(environment: VectorEnvironment, moves: int) -> list[int]:
@@ -102,12 +113,19 @@ def render(environment: VectorEnvironment) -> np.ndarray:
     """Returns a picture `[H, W, 3]` uint8 of the environment.
 
     Raises:
-      UserError: the environment cannot be rendered.
+      UserError: the environment has no `render`, or it fails or returns no picture.
     """
-    frame = environment.render(0) if hasattr(environment, "render") else None
-    if frame is None or getattr(frame, "ndim", 0) != 3:
+    try:
+        frame = np.asarray(environment.render(0) if hasattr(environment, "render") else None)
+    except UserError:
+        raise
+    except Exception as error:  # any error of the environment's own method
         raise UserError(
-            "the environment cannot be rendered: it needs a render() that returns an array "
-            "[H, W, 3] (a Gymnasium environment: render_mode='rgb_array')"
+            f"render() of the environment failed: {type(error).__name__}: {error}"
+        ) from error
+    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
+        raise UserError(
+            "the environment cannot be drawn: it needs a render() that returns an array "
+            "[H, W, 3] uint8 (a Gymnasium environment: render_mode='rgb_array')"
         )
     return frame

@@ -1,10 +1,12 @@
 """Games and decisions as JSON for the page of the browser."""
 
+import base64
+from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
-from mukoe.viewing.board import Board
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.inspected_agent import Decision
 
@@ -12,21 +14,18 @@ from mukoe.viewing.inspected_agent import Decision
 def describe_game(name: str, game: BoardGame) -> dict[str, Any]:
     """Returns a game as a dict of the types of JSON.
 
-    `stones` are rows of 0 (empty), 1 (first player) and 2 (second player). The first `opening` of
-    the `moves` are random. `view` is the agent's decision for the player to move, `agent` its
-    decision at its own last move. Each is None, or has the entries `value`, `line` (names of the
-    actions) and `actions`, whose entries are `action`, `name`, `prior`, `policy`, `visits` and
-    `q` (None for unvisited actions).
+    A game with a board has `stones`, rows of 0 (empty), 1 (first player) and 2 (second player),
+    and `rows`, `columns`, `by_column` and `skewed` of `Board`; other games have `picture`, the URL
+    of a picture. The first `opening` of the `moves` are random. `view` is the agent's decision
+    for the player to move, `agent` its decision at its own last move. Each is None, or has the
+    entries `value`, `line` (names of the actions) and `actions`, whose entries are `action`,
+    `name`, `prior`, `policy`, `visits` and `q` (see `Decision.qvalues`; None if it
+    is not available).
     """
-    board = game.board
     return {
         "game": name,
-        "rows": board.rows,
-        "columns": board.columns,
-        "by_column": board.by_column,
-        "skewed": board.skewed,
-        "names": list(board.names),
-        "stones": game.stones.tolist(),
+        **_describe_position(game),
+        "names": game.names,
         "seat": game.seat,
         "seat_to_move": game.seat_to_move,
         "legal": game.legal_actions,
@@ -34,13 +33,28 @@ def describe_game(name: str, game: BoardGame) -> dict[str, Any]:
         "result": game.result,
         "seed": game.seed,
         "opening": game.opening_moves,
-        "moves": [{"seat": seat, "name": board.names[action]} for seat, action in game.moves],
-        "view": _describe_decision(game.decision, board),
-        "agent": _describe_decision(game.agent_decision, board),
+        "moves": [{"seat": seat, "name": game.names[action]} for seat, action in game.moves],
+        "view": _describe_decision(game.decision, game.names),
+        "agent": _describe_decision(game.agent_decision, game.names),
     }
 
 
-def _describe_decision(decision: Decision | None, board: Board) -> dict[str, Any] | None:
+def _describe_position(game: BoardGame) -> dict[str, Any]:
+    board = game.board
+    if board is None:
+        done, picture = cv2.imencode(".png", game.picture[..., ::-1])
+        assert done, "a picture of uint8 can be encoded"
+        return {"picture": f"data:image/png;base64,{base64.b64encode(picture.tobytes()).decode()}"}
+    return {
+        "rows": board.rows,
+        "columns": board.columns,
+        "by_column": board.by_column,
+        "skewed": board.skewed,
+        "stones": game.stones.tolist(),
+    }
+
+
+def _describe_decision(decision: Decision | None, names: Sequence[str]) -> dict[str, Any] | None:
     if decision is None:
         return None
     tree, policy = decision.tree, decision.policy
@@ -49,16 +63,16 @@ def _describe_decision(decision: Decision | None, board: Board) -> dict[str, Any
         actions = [
             {
                 "action": int(action),
-                "name": board.names[action],
+                "name": names[action],
                 "prior": float(tree.priors[0, action]),
                 "policy": float(policy[action]),
                 "visits": int(tree.child_visits[0, action]),
-                "q": None if np.isnan(q := tree.qvalues[0, action]) else float(q),
+                "q": None if np.isnan(q := decision.qvalues[action]) else float(q),
             }
             for action in np.flatnonzero(tree.legal_actions)
         ]
     return {
         "value": decision.value,
-        "line": [board.names[action] for action in decision.line],
+        "line": [names[action] for action in decision.line],
         "actions": actions,
     }

@@ -12,6 +12,7 @@ from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import Inspectable
 from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams
+from mukoe.viewing.numbers import format_fixed
 from mukoe.viewing.search_tree import SearchTree, from_mctx
 
 
@@ -35,6 +36,18 @@ class Decision(NamedTuple):
         return " ".join([*(format_action(action, names) for action in self.line[:limit]), *rest])
 
     @property
+    def qvalues(self) -> np.ndarray:
+        """Q-values `[A]` of the search; NaN where an action has none.
+
+        An unvisited action of positive policy has the completed value that the policy was made
+        with, see `SearchTree.completed_qvalues`.
+        """
+        assert self.tree is not None, "a decision without a search has no Q-values"
+        visited = self.tree.child_visits[0] > 0
+        known = visited if self.policy is None else visited | (self.policy > 0)
+        return np.where(known, self.tree.completed_qvalues, np.nan)
+
+    @property
     def line(self) -> Sequence[Array]:
         """Principal variation of the search; without search, the selected action."""
         if self.tree is None:
@@ -45,7 +58,7 @@ class Decision(NamedTuple):
 def format_action(action: Array, names: Sequence[str]) -> str:
     """Returns the name of a discrete action or the numbers of a continuous action."""
     if isinstance(action, np.ndarray):
-        return "[" + " ".join(f"{x:.2f}" for x in action) + "]"
+        return "[" + " ".join(format_fixed(x, 2) for x in action) + "]"
     return names[action]
 
 

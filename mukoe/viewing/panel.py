@@ -1,5 +1,6 @@
 """Pictures of an episode: the environment, and the search of the agent beside it."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image, ImageDraw
 from mukoe.viewing.action_table import draw_action_table
 from mukoe.viewing.episodes import EpisodeStep
 from mukoe.viewing.inspected_agent import Decision, format_action
+from mukoe.viewing.numbers import format_number
 from mukoe.viewing.style import (
     BACKGROUND,
     CHOSEN,
@@ -33,43 +35,33 @@ _MIN_RANGE = 0.02
 
 
 class Panel:
-    """Draws the steps of an episode, in order, as pictures `[720, 1280, 3]` uint8.
+    """Draws the steps of an episode as pictures `[720, 1280, 3]` uint8."""
 
-    The panel stores the values of the episode for their curve.
-    """
-
-    def __init__(self, names: Sequence[str], title: str, horizon: int = 50):
+    def __init__(self, names: Sequence[str], title: str):
         """Initialises the panel.
 
         Args:
           names: names of the actions.
           title: title below the picture of the environment.
-          horizon: initial number of steps of the curve, which grows with the episode.
         """
         self._names = list(names)
         self._title = title
-        self._horizon = horizon
-        self._values: list[float] = []
 
     def draw(self, step: EpisodeStep, frame: np.ndarray) -> np.ndarray:
-        """Returns the picture of a step.
+        """Returns the picture of a step, without the curve of values, see `draw_curve`.
 
         Args:
-          step: step of the episode; step 0 starts a new curve.
+          step: step of the episode.
           frame: picture `[H, W, 3]` uint8 of the environment.
         """
-        if step.step_index == 0:
-            self._values = []
-        if step.value is not None:
-            self._values.append(step.value)
         image = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
         draw = ImageDraw.Draw(image)
         _paste_frame(image, frame)
         self._draw_status(draw, step)
         self._draw_value(draw, step)
-        self._draw_curve(draw)
         if step.decision is None:
-            draw.text((LEFT, TABLE_TOP + 40), "the episode is over", FAINT, load_font(22))
+            draw.text((LEFT, TABLE_TOP + 24), "the episode is over", FAINT, load_font(22))
+            draw.text((LEFT, TABLE_TOP + 60), step.result, CHOSEN, load_font(44))
         else:
             draw_action_table(draw, step.decision, self._names)
             self._draw_line(draw, step.decision)
@@ -95,11 +87,11 @@ class Panel:
         if decision is None or decision.value is None:
             return
         draw.text((LEFT, MARGIN - 2), "root value", FAINT, load_font(16))
-        draw.text((LEFT, MARGIN + 18), f"{decision.value:.3f}", TEXT, load_font(36))
+        draw.text((LEFT, MARGIN + 18), format_number(decision.value), TEXT, load_font(36))
         if decision.tree is None:
             return
         facts = (
-            ("network's value", f"{decision.tree.raw_values[0]:.3f}"),
+            ("network's value", format_number(decision.tree.raw_values[0])),
             ("simulations", str(decision.tree.num_simulations)),
             ("depth", str(decision.tree.depths.max())),
         )
@@ -108,26 +100,6 @@ class Panel:
             draw.text((x, MARGIN - 2), label, FAINT, load_font(16))
             draw.text((x, MARGIN + 24), text, TEXT, load_font(24))
 
-    def _draw_curve(self, draw: ImageDraw.ImageDraw) -> None:
-        left, top, right, bottom = _CURVE
-        draw.rounded_rectangle(_CURVE, 6, RAISED)
-        if not self._values:
-            return
-        values = np.array(self._values)
-        while self._horizon < len(values):
-            self._horizon *= 2
-        low, high = float(values.min()), float(values.max())
-        if (missing := _MIN_RANGE * max(1.0, abs(high)) - (high - low)) > 0:
-            low, high = low - missing / 2, high + missing / 2
-        xs = left + 60 + np.arange(len(values)) * ((right - left - 76) / (self._horizon - 1))
-        ys = bottom - 14 - (values - low) / (high - low) * (bottom - top - 28)
-        font = load_font(14)
-        draw.text((left + 10, top + 6), f"{high:.3g}", FAINT, font)
-        draw.text((left + 10, bottom - 22), f"{low:.3g}", FAINT, font)
-        draw.text((right - 10, bottom - 22), f"step {self._horizon}", FAINT, font, anchor="ra")
-        draw.line(list(zip(xs, ys, strict=True)) * (1 + (len(xs) == 1)), POLICY, 2, "curve")
-        draw.ellipse((xs[-1] - 4, ys[-1] - 4, xs[-1] + 4, ys[-1] + 4), CHOSEN)
-
     def _draw_line(self, draw: ImageDraw.ImageDraw, decision: Decision) -> None:
         draw.text((LEFT, LINE_TOP), "expected line", FAINT, load_font(16))
         font = load_font(20)
@@ -135,16 +107,68 @@ class Panel:
         draw.text((LEFT, LINE_TOP + 22), shorten(line, RIGHT - LEFT, font), CHOSEN, font)
 
 
+def draw_curve(picture: np.ndarray, shown: int, values: Sequence[float | None]) -> np.ndarray:
+    """Returns the picture of a step with the curve of the values up to it.
+
+    Args:
+      picture: picture `[720, 1280, 3]` uint8 of `Panel.draw`.
+      shown: index of the step.
+      values: values of all steps of the episode, on whose axes the curve is drawn.
+    """
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle(_CURVE, 6, RAISED)
+    points = [(step, value) for step, value in enumerate(values) if value is not None]
+    if points:
+        _draw_points(draw, shown, points, max(1, len(values) - 1))
+    return np.asarray(image)
+
+
+def _draw_points(
+    draw: ImageDraw.ImageDraw, shown: int, points: Sequence[tuple[int, float]], length: int
+) -> None:
+    """Draws the points `(step, value)` up to step `shown` on an axis of `length` steps."""
+    left, top, right, bottom = _CURVE
+    steps, values = np.array(points, np.float64).T
+    low, high = float(values.min()), float(values.max())
+    if (missing := _MIN_RANGE * max(1.0, abs(high)) - (high - low)) > 0:
+        low, high = low - missing / 2, high + missing / 2
+    font = load_font(14)
+    draw.text((left + 10, top + 6), _short(high), FAINT, font)
+    draw.text((left + 10, bottom - 22), _short(low), FAINT, font)
+    draw.text((right - 10, bottom - 22), f"step {length}", FAINT, font, anchor="ra")
+    xs = left + 60 + steps * ((right - left - 76) / length)
+    ys = bottom - 14 - (values - low) / (high - low) * (bottom - top - 28)
+    curve = [(x, y) for x, y, step in zip(xs, ys, steps, strict=True) if step <= shown]
+    if curve:
+        draw.line(curve * (1 + (len(curve) == 1)), POLICY, 2, "curve")
+        x, y = curve[-1]
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), CHOSEN)
+
+
 def _paste_frame(image: Image.Image, frame: np.ndarray) -> None:
-    """Scales the frame into its box; small frames are enlarged without interpolation."""
+    """Scales the frame into its box.
+
+    A small frame is enlarged by a whole factor without interpolation and then shrunk, so that its
+    pixels stay sharp and of equal size.
+    """
     left, top, right, bottom = _FRAME
     height, width = frame.shape[:2]
     scale = min((right - left) / width, (bottom - top) / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
-    picture = Image.fromarray(np.ascontiguousarray(frame)).resize(size, resample)
+    picture = Image.fromarray(np.ascontiguousarray(frame))
+    if scale > 1:
+        factor = math.ceil(scale)
+        picture = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
+    resample = Image.Resampling.BOX if scale > 1 else Image.Resampling.LANCZOS
+    picture = picture.resize(size, resample)
     corner = (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2)
     image.paste(picture, corner)
+
+
+def _short(number: float) -> str:
+    """Returns a label of an axis with 3 digits, and without the sign of a zero."""
+    return f"{round(number, 6) + 0.0:.3g}"
 
 
 def _signed(number: float) -> str:

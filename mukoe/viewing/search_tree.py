@@ -59,6 +59,20 @@ class SearchTree:
             depths[node] = depths[self.parents[node]] + 1
         return depths
 
+    @property
+    def completed_qvalues(self) -> np.ndarray:
+        """Completed Q-values `[A]` of the root: the mixed value where an action is unvisited.
+
+        Gumbel MuZero (Danihelka et al. 2022), appendix D.
+        """
+        visited, qvalues = self.child_visits[0] > 0, self.qvalues[0]
+        mixed = self.raw_values[0]
+        if visited.any():
+            weights = np.maximum(self.priors[0], np.finfo(np.float32).tiny)[visited]
+            mean = np.average(qvalues[visited], weights=weights)
+            mixed = (mixed + self.num_simulations * mean) / (1 + self.num_simulations)
+        return np.where(visited, qvalues, mixed)
+
     def principal_nodes(self, first_action: int) -> list[int]:
         """Returns the nodes of the principal variation, without the root.
 

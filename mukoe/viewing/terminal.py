@@ -10,6 +10,7 @@ from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.episodes import EpisodeStep
 from mukoe.viewing.inspected_agent import Decision, format_action
+from mukoe.viewing.numbers import format_number
 
 MAX_LISTED = 6
 """Maximum number of actions of a policy in the output, most probable first."""
@@ -29,7 +30,7 @@ def describe(step: EpisodeStep, names: Sequence[str]) -> str:
     """Returns one line about a step."""
     start = f"episode {step.episode + 1}  step {step.step_index}  reward {step.reward:g}"
     if step.decision is None:
-        return f"{start}  return {step.score:g}  (end)\n"
+        return f"{start}  return {step.score:g}  (end)  {step.result}\n"
     action = format_action(step.decision.action, names)
     return f"{start}  action {action}  {_describe_decision(step.decision, names)}"
 
@@ -37,7 +38,7 @@ def describe(step: EpisodeStep, names: Sequence[str]) -> str:
 def _describe_decision(decision: Decision, names: Sequence[str]) -> str:
     parts = []
     if decision.value is not None:
-        parts.append(f"value {decision.value:.3f}")
+        parts.append(f"value {format_number(decision.value)}")
     if decision.policy is not None:
         best = [int(a) for a in np.argsort(-decision.policy, kind="stable")[:MAX_LISTED]]
         listed = [f"{names[a]} {decision.policy[a]:.2f}" for a in best if decision.policy[a] > 0]
@@ -66,18 +67,18 @@ def play_in_terminal(game: BoardGame) -> None:
     if game.opening_moves:
         print(f"random opening: {_format_moves(game, game.opening_moves)}\n")
     while not game.over:
-        print(game.board.write(game.stones))
+        print(game.text)
         if game.agent_to_move:
             _agent_moves(game)
         elif not _user_moves(game):
             print("game left")
             return
-    print(game.board.write(game.stones))
+    print(game.text)
     print(game.result)
 
 
 def _agent_moves(game: BoardGame) -> None:
-    names = game.board.names
+    names = game.names
     decision = game.play_agent_move()
     action = format_action(decision.action, names)
     print(f"\nagent plays {action}: {_describe_decision(decision, names)}\n", flush=True)
@@ -85,7 +86,7 @@ def _agent_moves(game: BoardGame) -> None:
 
 def _user_moves(game: BoardGame) -> bool:
     """Reads moves until one is legal; returns False if the user quits."""
-    names = game.board.names
+    names = game.names
     assert game.decision is not None
     print(f"\nagent's view of your side: {_describe_decision(game.decision, names)}")
     print(f"legal moves: {' '.join(names[a] for a in game.legal_actions)}")
@@ -94,7 +95,7 @@ def _user_moves(game: BoardGame) -> bool:
         if answer in (None, "q"):
             return False
         try:
-            game.play(_parse_move(answer, names))
+            game.play(_parse_move(answer, names, game.legal_actions))
         except UserError as error:
             print(error)
         else:
@@ -105,7 +106,7 @@ def _user_moves(game: BoardGame) -> bool:
 def _format_moves(game: BoardGame, count: int) -> str:
     """Returns the first `count` moves of a game as text, such as 'X b2, O a1'."""
     moves = game.moves[:count]
-    return ", ".join(f"{_symbol(seat)} {game.board.names[action]}" for seat, action in moves)
+    return ", ".join(f"{_symbol(seat)} {game.names[action]}" for seat, action in moves)
 
 
 def _symbol(seat: int) -> str:
@@ -121,7 +122,9 @@ def _read(prompt: str) -> str | None:
         return None
 
 
-def _parse_move(answer: str, names: Sequence[str]) -> int:
-    if answer not in names:
+def _parse_move(answer: str, names: Sequence[str], legal_actions: Sequence[int]) -> int:
+    """Returns the action of a name, a legal one if several actions have that name."""
+    actions = [action for action, name in enumerate(names) if name == answer]
+    if not actions:
         raise UserError(f"there is no move {answer!r}; enter one of the legal moves, or q")
-    return list(names).index(answer)
+    return next((action for action in actions if action in legal_actions), actions[0])

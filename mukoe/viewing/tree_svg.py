@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from mukoe.viewing.inspected_agent import Decision
+from mukoe.viewing.numbers import format_number
 from mukoe.viewing.search_tree import SearchTree
 
 _NODE_WIDTH, _NODE_HEIGHT = 92, 34
@@ -123,7 +124,7 @@ def _node(tree: SearchTree, node: int, place: _Place, principal: bool) -> list[s
         f'data-value="{tree.values[node]:.6g}">',
         f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{_NODE_WIDTH}" '
         f'height="{_NODE_HEIGHT}" rx="7" fill="hsl(212,85%,{shade}%)"/>',
-        f'<text x="{x:.1f}" y="{place.y + 15:.1f}">v {tree.values[node]:.3f}</text>',
+        f'<text x="{x:.1f}" y="{place.y + 15:.1f}">v {format_number(tree.values[node])}</text>',
         f'<text class="visits" x="{x:.1f}" y="{place.y + 28:.1f}">n {visits}</text>',
         "</g>",
     ]

@@ -1,12 +1,18 @@
 """Games between the user and the agent of a trained run."""
 
+import json
+
 import numpy as np
 import pytest
 
 pytest.importorskip("pgx")
 
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
+from mukoe.viewing.board_game import BoardGame
+from mukoe.viewing.game_json import describe_game
 from tests.viewing.games import check_end, new_game
+from tests.viewing.stub_agent import StubAgent
 
 
 @pytest.mark.parametrize("seat", [0, 1])
@@ -45,6 +51,31 @@ def test_an_opening_is_a_list_of_moves():
     # No move of an opening ends the game, so that it may be shorter than asked for.
     game = new_game(0, opening_moves=9)
     assert not game.over and 4 < game.opening_moves < 9
+
+
+def test_backgammon_lists_no_passes_of_a_waiting_player():
+    environment = PgxConfig("backgammon").make_factory()(0, 1, False)
+    agent = StubAgent(int(environment.spec.actions.num_values))
+    game = BoardGame(agent, environment, None, 1, seed=3, opening_moves=5)
+    assert 0 < game.opening_moves == len(game.moves) < 5
+    for _ in range(30):
+        assert not environment.waits()
+        text = game.text.splitlines()[-1]
+        assert text.startswith(f"{'XO'[game.seat_to_move]} to move: ")
+        names = [game.names[action] for action in game.legal_actions]
+        assert len(names) == len(set(names))
+        if game.agent_to_move:
+            game.play_agent_move()
+        else:
+            game.play(game.legal_actions[0])
+    dice = [action % 6 + 1 for _, action in game.moves]
+    assert len(dice) == game.opening_moves + 30 and set(dice) <= set(range(1, 7))
+    turns = [seat for seat, _ in game.moves]
+    assert any(a == b for a, b in zip(turns, turns[1:], strict=False))
+    page = describe_game("1", game)
+    assert json.loads(json.dumps(page)) == page
+    assert page["picture"].startswith("data:image/png;base64,") and "stones" not in page
+    assert [move["name"] for move in page["moves"]] == [game.names[a] for _, a in game.moves]
 
 
 def test_illegal_moves_change_nothing():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mukoe.environments.pgx.board_drawing import draw
+from mukoe.environments.pgx.boards import BoardView
 from mukoe.errors import UserError
 from mukoe.viewing import action_table, panel, style
 from mukoe.viewing.episodes import EpisodeStep
@@ -59,13 +61,19 @@ def test_the_curve_follows_the_values_and_starts_anew():
     def dot(picture):
         return np.argwhere(np.all(picture[top:bottom, left:right] == style.CHOSEN, -1)).mean(axis=0)
 
-    for step, value in enumerate([0.0, 4.0, 2.0]):
+    values = [0.0, 4.0, 2.0]
+    pictures = []
+    for step, value in enumerate(values):
         picture = drawer.draw(make_step(step, value), FRAME)
-    y, x = dot(picture)
+        pictures.append(panel.draw_curve(picture, step, values))
+    y, x = dot(pictures[-1])
     assert y == pytest.approx((bottom - top) / 2, abs=2)
     assert x > 60
-    again = dot(drawer.draw(make_step(0, 2.0), FRAME))
+    again = dot(panel.draw_curve(pictures[0], 0, [2.0]))
     assert again[1] < x
+    # The axes are those of the whole episode: the last value is at the right end.
+    assert x == pytest.approx(right - left - 16, abs=2)
+    assert dot(pictures[1]) == pytest.approx([14, (60 + right - left - 16) / 2], abs=2)
 
 
 def test_many_actions_are_cut_to_the_most_searched():
@@ -81,9 +89,50 @@ def test_many_actions_are_cut_to_the_most_searched():
     assert longest_run(shown, style.CHOSEN) > 0
 
 
+def test_completed_values_are_marked():
+    policy = np.array([0.02, 0.95, 0.03], np.float32)
+    _, _, tree = search_mdp("gumbel", num_simulations=1)
+    one = Decision(0, 1.0, policy, from_mctx(tree))
+    texts = {row.completed: row.texts[2] for row in action_table._rows(one)}
+    assert texts[True].startswith("(") and not texts[False].startswith("(")
+    one = Decision(0, 1.0, np.array([1.0, 0.0, 0.0]), from_mctx(tree))
+    assert {row.texts[2] for row in action_table._rows(one) if not row.visits} == {"-"}
+
+
+@pytest.mark.parametrize("visits, qvalue", [(0, -99.1234), (123_456, -9_999.94), (99, 1e7)])
+def test_columns_do_not_touch(visits, qvalue):
+    font = style.load_font(17)
+    texts = action_table._Row(0, 1.0, 1.0, visits, qvalue).texts
+    ends = action_table._COLUMNS
+    lefts = [end - font.getlength(text) for end, text in zip(ends, texts, strict=True)]
+    assert lefts[0] > action_table.BARS[1] + 6
+    assert lefts[1] > ends[0] + 6 and lefts[2] > ends[1] + 6
+
+
+def test_cells_of_an_enlarged_board_are_equal():
+    board = BoardView("tic_tac_toe", np.zeros((3, 3, 2), bool), 0, 0.0, False)
+    picture = panel.Panel(["a", "b", "c"], "t").draw(make_step(), draw(board))
+    left, top, right, bottom = panel._FRAME
+    paper = (picture[(top + bottom) // 2 + 80, left:right] > 200).all(-1)
+    edges = np.flatnonzero(np.diff(np.pad(paper, 1).astype(int)))
+    widths = np.diff(edges)[::2]
+    assert len(widths) == 3 and widths.max() - widths.min() <= 1 and widths.min() > 150
+
+
 def test_the_last_picture_has_no_decision():
-    picture = panel.Panel(["a"], "t").draw(EpisodeStep(0, 3, None, 1.0, 3.0, 1), FRAME)
+    last = EpisodeStep(0, 3, None, 1.0, 3.0, 1)
+    picture = panel.Panel(["a"], "t").draw(last, FRAME)
     assert longest_run(picture, style.CHOSEN) == 0
+
+
+def test_the_last_picture_states_the_result():
+    last = EpisodeStep(0, 3, None, 1.0, 3.0, 1)
+    pictures = [
+        panel.Panel(["a"], "t").draw(last._replace(result=result), FRAME)
+        for result in ("X won", "O won", "draw")
+    ]
+    assert len({picture.tobytes() for picture in pictures}) == 3
+    assert np.all(pictures[0][style.TABLE_TOP :] == style.CHOSEN, axis=-1).sum() > 100
 
 
 @pytest.mark.parametrize("suffix, size", [(".gif", (40, 30)), (".mp4", (80, 60))])

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import completed_qvalues
+from mukoe.viewing.inspected_agent import Decision
 from mukoe.viewing.search_tree import from_mctx
 from tests.search.problems import (
     NUM_STATES,
@@ -95,6 +97,22 @@ def test_the_most_visited_nodes_are_a_tree():
             left_out = set(range(41)) - set(nodes)
             least = min(read.visits[node] for node in nodes)
             assert all(read.visits[node] <= least for node in left_out)
+
+
+@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+def test_completed_qvalues_are_those_of_the_search(algorithm):
+    _, output, tree = search_mdp(algorithm, num_simulations=2)
+    expected = jax.vmap(completed_qvalues, in_axes=(0, None))(tree, tree.ROOT_INDEX)
+    for index in range(NUM_STATES):
+        read = from_mctx(tree, index)
+        np.testing.assert_allclose(read.completed_qvalues, expected[index], rtol=1e-5, atol=1e-6)
+        policy = np.asarray(output.search_policy[index])
+        decision = Decision(int(output.action[index]), 0.0, policy, read)
+        visited = read.child_visits[0] > 0
+        assert not visited.all()
+        np.testing.assert_array_equal(np.isnan(decision.qvalues), ~visited & (policy == 0))
+        # Only the policy of Gumbel MuZero gives weight to unvisited actions.
+        assert np.isnan(decision.qvalues).any() == (algorithm == "muzero")
 
 
 def test_unused_nodes_of_a_flat_search_are_left_out():

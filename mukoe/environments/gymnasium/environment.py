@@ -15,6 +15,7 @@ from mukoe.environments.gymnasium.action_masks import (
     warn_unused,
     without_mask,
 )
+from mukoe.environments.gymnasium.action_names import action_names
 from mukoe.environments.gymnasium.actions import make_action_decoder
 from mukoe.environments.gymnasium.observations import make_observation_encoder
 from mukoe.errors import UserError
@@ -151,6 +152,10 @@ class GymnasiumEnvironment(dm_env.Environment):
         if truncated:
             return dm_env.truncation(reward, encoded, discount=1.0)
         return dm_env.transition(reward, encoded, discount=1.0)
+
+    def action_names(self) -> list[str]:
+        """Returns the names of discrete actions."""
+        return action_names(self._environment)
 
     def render(self) -> Any:
         """Returns the environment's rendering, `[H, W, 3]` uint8 with `render_mode='rgb_array'`."""

@@ -5,13 +5,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mukoe.environments.pgx.boards import FIRST, BoardView, find_stones, tile_values
-
-CELL = 48
-"""Side of a cell in pixels."""
+from mukoe.environments.pgx.backgammon_drawing import draw_backgammon
+from mukoe.environments.pgx.boards import FIRST, BoardView, find_checkers, find_stones, tile_values
+from mukoe.environments.pgx.canvas import (
+    CELL,
+    INK,
+    blank_canvas,
+    blend,
+    cell_centers,
+    cross,
+    disc,
+    finish,
+    grid,
+    ring,
+    write_number,
+)
 
 _PAPER = (244, 241, 234)
-_INK = (52, 58, 64)
 _RED = (214, 68, 62)
 _LIGHT_BLUE = (44, 98, 176)
 _BLACK = (28, 28, 30)
@@ -32,21 +42,6 @@ _CHANNELS = (
     (163, 163, 163),
     (161, 98, 7),
 )
-# Digits of 3 by 5 dots: rows of three bits from top to bottom.
-_DIGITS = (
-    (7, 5, 5, 5, 7),
-    (2, 6, 2, 2, 7),
-    (7, 1, 7, 4, 7),
-    (7, 1, 7, 1, 7),
-    (5, 5, 7, 1, 1),
-    (7, 4, 7, 1, 7),
-    (7, 4, 7, 5, 7),
-    (7, 1, 1, 1, 1),
-    (7, 5, 7, 5, 7),
-    (7, 5, 7, 1, 7),
-)
-
-Color = tuple[int, int, int]
 
 
 def draw(view: BoardView) -> np.ndarray:
@@ -56,105 +51,53 @@ def draw(view: BoardView) -> np.ndarray:
     if view.game == "2048":
         return _draw_2048(tile_values(view.features))
     if view.game == "backgammon":
-        return _draw_backgammon(view)
+        return draw_backgammon(find_checkers(view.features, view.seat_to_move))
     return _draw_channels(view.features)
 
 
-def _canvas(board: np.ndarray, color: Color) -> np.ndarray:
-    height, width = board.shape
-    return np.full((height * CELL, width * CELL, 3), color, np.float64)
-
-
-def _centers(board: np.ndarray) -> np.ndarray:
-    """Returns the pixel positions `[H, W, 2]` of the cell centres."""
-    return (np.moveaxis(np.indices(board.shape), 0, -1) + 0.5) * CELL
-
-
-def _blend(image: np.ndarray, inside: np.ndarray, color: Color) -> None:
-    """Paints pixels with a positive distance `inside` `[H, W]` to the edge, anti-aliased."""
-    alpha = np.clip(inside + 0.5, 0.0, 1.0)[..., None]
-    image[...] = image * (1 - alpha) + np.array(color) * alpha
-
-
-def _offsets(image: np.ndarray, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
-    return y + 0.5 - center[0], x + 0.5 - center[1]
-
-
-def _disc(image: np.ndarray, center: np.ndarray, radius: float, color: Color) -> None:
-    _blend(image, radius - np.hypot(*_offsets(image, center)), color)
-
-
-def _ring(image: np.ndarray, center: np.ndarray, radius: float, width: float, color: Color) -> None:
-    _blend(image, width / 2 - np.abs(np.hypot(*_offsets(image, center)) - radius), color)
-
-
-def _cross(
-    image: np.ndarray, center: np.ndarray, radius: float, width: float, color: Color
-) -> None:
-    dy, dx = _offsets(image, center)
-    stroke = width / 2 - np.minimum(np.abs(dx - dy), np.abs(dx + dy)) / np.sqrt(2)
-    _blend(image, np.minimum(stroke, radius - np.maximum(np.abs(dx), np.abs(dy))), color)
-
-
-def _grid(image: np.ndarray, color: Color) -> None:
-    """Draws the lines between the cells."""
-    for edge in range(CELL, image.shape[0], CELL):
-        image[edge - 1 : edge + 1] = color
-    for edge in range(CELL, image.shape[1], CELL):
-        image[:, edge - 1 : edge + 1] = color
-
-
-def _finish(image: np.ndarray) -> np.ndarray:
-    """Pads to even height and width, which video codecs require, and rounds."""
-    height, width = image.shape[:2]
-    image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.round(image).astype(np.uint8)
-
-
 def _draw_tic_tac_toe(board: np.ndarray) -> np.ndarray:
-    image = _canvas(board, _PAPER)
-    _grid(image, _INK)
-    centers = _centers(board)
+    image = blank_canvas(board, _PAPER)
+    grid(image, INK)
+    centers = cell_centers(board)
     for cell in map(tuple, np.argwhere(board)):
         if board[cell] == FIRST:
-            _cross(image, centers[cell], 0.28 * CELL, 0.14 * CELL, _RED)
+            cross(image, centers[cell], 0.28 * CELL, 0.14 * CELL, _RED)
         else:
-            _ring(image, centers[cell], 0.27 * CELL, 0.13 * CELL, _LIGHT_BLUE)
-    return _finish(np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="edge"))
+            ring(image, centers[cell], 0.27 * CELL, 0.13 * CELL, _LIGHT_BLUE)
+    return finish(image)
 
 
 def _draw_connect_four(board: np.ndarray) -> np.ndarray:
-    image = _canvas(board, _BLUE)
+    image = blank_canvas(board, _BLUE)
     colors = (_PAPER, _RED, (250, 204, 21))
-    centers = _centers(board)
+    centers = cell_centers(board)
     for cell in np.ndindex(board.shape):
-        _disc(image, centers[cell], 0.4 * CELL, colors[board[cell]])
-    return _finish(image)
+        disc(image, centers[cell], 0.4 * CELL, colors[board[cell]])
+    return finish(image)
 
 
 def _draw_othello(board: np.ndarray) -> np.ndarray:
-    image = _canvas(board, _GRASS)
-    _grid(image, (24, 84, 54))
-    return _finish(_with_stones(image, board))
+    image = blank_canvas(board, _GRASS)
+    grid(image, (24, 84, 54))
+    return finish(_with_stones(image, board))
 
 
 def _draw_go(board: np.ndarray) -> np.ndarray:
-    image = _canvas(board, _WOOD)
-    centers = _centers(board)
+    image = blank_canvas(board, _WOOD)
+    centers = cell_centers(board)
     low, high = CELL // 2, [side * CELL - CELL // 2 for side in board.shape]
     for y in centers[:, 0, 0].astype(int):
-        image[y - 1 : y + 1, low : high[1]] = _INK
+        image[y - 1 : y + 1, low : high[1]] = INK
     for x in centers[0, :, 1].astype(int):
-        image[low : high[0], x - 1 : x + 1] = _INK
-    return _finish(_with_stones(image, board))
+        image[low : high[0], x - 1 : x + 1] = INK
+    return finish(_with_stones(image, board))
 
 
 def _with_stones(image: np.ndarray, board: np.ndarray) -> np.ndarray:
-    centers = _centers(board)
+    centers = cell_centers(board)
     for cell in map(tuple, np.argwhere(board)):
-        _disc(image, centers[cell], 0.43 * CELL, _INK)
-        _disc(image, centers[cell], 0.41 * CELL, _BLACK if board[cell] == FIRST else _WHITE)
+        disc(image, centers[cell], 0.43 * CELL, INK)
+        disc(image, centers[cell], 0.41 * CELL, _BLACK if board[cell] == FIRST else _WHITE)
     return image
 
 
@@ -195,51 +138,28 @@ def _draw_hex(board: np.ndarray) -> np.ndarray:
     palette = np.concatenate([colors, edges])
     image = palette[nearest]
     on_board = nearest < board.size
-    _blend(image, np.where(on_board, 1.0 - inside, -1.0), _INK)
-    return _finish(image)
+    blend(image, np.where(on_board, 1.0 - inside, -1.0), INK)
+    return finish(image)
 
 
 def _draw_channels(features: np.ndarray) -> np.ndarray:
     """Draws MinAtar: a cell has the colour of its first active channel."""
     colors = np.array([_CHANNELS[c % len(_CHANNELS)] for c in range(features.shape[-1])])
     image = np.where(features.any(-1)[..., None], colors[features.argmax(-1)], 18)
-    return _finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
-
-
-def _draw_backgammon(view: BoardView) -> np.ndarray:
-    """Draws Backgammon: a column per point, bar and off, numbered for the player to move."""
-    checkers = view.features[:28].astype(int)
-    own, other = (_RED, _LIGHT_BLUE) if view.seat_to_move == 0 else (_LIGHT_BLUE, _RED)
-    heights = np.arange(15, 0, -1)[:, None]
-    image = np.full((15, len(checkers), 3), _PAPER, np.float64)
-    image[heights <= checkers] = own
-    image[heights <= -checkers] = other
-    return _finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
+    return finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
 
 
 def _draw_2048(tiles: np.ndarray) -> np.ndarray:
-    image = _canvas(tiles, (238, 228, 218))
+    image = blank_canvas(tiles, (238, 228, 218))
     for row, column in np.ndindex(tiles.shape):
         tile = int(tiles[row, column])
         cell = image[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
         if tile:
             warmth = min(np.log2(tile) / 11, 1.0)
             cell[...] = np.array((237, 224, 200)) * (1 - warmth) + np.array((230, 90, 40)) * warmth
-            _write_number(cell, tile)
-    _grid(image, (187, 173, 160))
-    return _finish(image)
-
-
-def _write_number(cell: np.ndarray, number: int) -> None:
-    """Writes a number in the centre of a cell."""
-    shapes = [np.array(_DIGITS[int(digit)]) for digit in str(number)]
-    # Bit 3 is always 0: the gap after a digit.
-    digits = [shape[:, None] >> np.array([2, 1, 0, 3]) & 1 for shape in shapes]
-    dots = np.concatenate(digits, axis=1)[:, :-1]
-    scale = max(min(4, (CELL - 6) // dots.shape[1]), 1)
-    dots = np.kron(dots, np.ones((scale, scale))).astype(bool)
-    top, left = ((CELL - side) // 2 for side in dots.shape)
-    cell[top : top + dots.shape[0], left : left + dots.shape[1]][dots] = _INK
+            write_number(cell, tile)
+    grid(image, (187, 173, 160))
+    return finish(image)
 
 
 _DRAW: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mukoe.environments.pgx.games import PGX_GAMES
+
 EMPTY, FIRST, SECOND = 0, 1, 2
 """Contents of a cell: no stone, or a stone of the player in seat 0 or 1."""
 
@@ -63,6 +65,70 @@ def column_letter(column: int) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[column]
 
 
+class Checkers(NamedTuple):
+    """Position of Backgammon.
+
+    turn: seat of the player whose turn it is.
+    waits: True if the player to move is the other one, which passes between two moves of a turn.
+    points: `[24]` int, checkers of seat 0 positive, of seat 1 negative. Seat 0 moves from its
+        point 24, at index 0, to its point 1, at index 23.
+    bar: numbers of checkers on the bar of seat 0 and 1.
+    off: numbers of checkers borne off of seat 0 and 1.
+    dice: dice left in the turn.
+    """
+
+    turn: int
+    waits: bool
+    points: np.ndarray
+    bar: tuple[int, int]
+    off: tuple[int, int]
+    dice: list[int]
+
+    @property
+    def point_numbers(self) -> np.ndarray:
+        """Numbers `[24]` int of the points for the player whose turn it is."""
+        numbers = np.arange(24, 0, -1)
+        return numbers if self.turn == 0 else numbers[::-1]
+
+
+def find_checkers(features: np.ndarray, seat_to_move: int) -> Checkers:
+    """Returns a position of Backgammon.
+
+    Args:
+      features: `[34]` int, see `mukoe.environments.pgx.alternation`.
+      seat_to_move: seat of the player to move.
+    """
+    points, bar, off, dice = np.split(features.astype(int), [24, 26, 28])
+    waits = bool((dice < 0).any())
+    turn = 1 - seat_to_move if waits else seat_to_move
+    order = slice(None) if turn == 0 else slice(None, None, -1)
+    return Checkers(
+        turn=turn,
+        waits=waits,
+        points=points if turn == 0 else -points[::-1],
+        bar=tuple(np.abs(bar)[order].tolist()),
+        off=tuple(np.abs(off)[order].tolist()),
+        dice=[number for number, count in enumerate(np.abs(dice), 1) for _ in range(count)],
+    )
+
+
+def write_checkers(checkers: Checkers) -> list[str]:
+    """Returns a position of Backgammon as text: 5X are five checkers of seat 0."""
+    names = [f"{abs(n)}{_symbol(int(n < 0))}" if n else "." for n in checkers.points]
+    numbers = checkers.point_numbers
+    # Points 13 to 24 of seat 0 are at the top, 12 to 1 at the bottom.
+    rows = (numbers[11::-1], names[11::-1], names[12:], numbers[12:])
+    lines = [
+        " ".join(f"{entry:>3}" for entry in row[:6])
+        + "  | "
+        + " ".join(f"{entry:>3}" for entry in row[6:])
+        for row in rows
+    ]
+    (bar_x, bar_o), (off_x, off_o) = checkers.bar, checkers.off
+    note = f"bar X {bar_x} O {bar_o}  off X {off_x} O {off_o}"
+    return [*lines, f"{note}  (points as numbered for {_symbol(checkers.turn)})"]
+
+
 def tile_values(features: np.ndarray) -> np.ndarray:
     """Returns the tiles `[4, 4]` int of 2048, 0 for an empty cell."""
     exponents = features.argmax(-1)
@@ -77,20 +143,44 @@ def write_position(view: BoardView) -> str:
     elif view.game == "2048":
         rows = ["".join(f"{tile or '.':>7}" for tile in row) for row in tile_values(view.features)]
     elif view.game == "backgammon":
-        rows = _write_backgammon(view.features)
+        rows = write_checkers(find_checkers(view.features, view.seat_to_move))
     else:
         rows = [" ".join(_write_channel(cell) for cell in row) for row in view.features]
     return "\n".join([*rows, _write_status(view)])
 
 
-def _write_status(view: BoardView) -> str:
-    if view.game not in STONE_GAMES:
-        return f"score {view.score:g}{', over' if view.ended else ''}"
-    if not view.ended:
-        return f"{SYMBOLS[FIRST + view.seat_to_move]} to move"
+def write_result(view: BoardView, players: tuple[str, str] = ("", "")) -> str:
+    """Returns the result of a finished game, such as 'X won'; empty for a single player.
+
+    Args:
+      view: final position.
+      players: names of the players in seat 0 and 1, written after the winner's symbol.
+    """
+    if PGX_GAMES[view.game].players == 1:
+        return ""
     if view.score == 0:
         return "draw"
-    return f"{SYMBOLS[FIRST if view.score > 0 else SECOND]} won"
+    winner = 0 if view.score > 0 else 1
+    # Backgammon: a gammon counts twice, a backgammon three times.
+    points = {2: " a gammon", 3: " a backgammon"}.get(int(abs(view.score)), "")
+    return f"{_symbol(winner)} won{points}" + f" ({players[winner]})" * bool(players[winner])
+
+
+def _write_status(view: BoardView) -> str:
+    if PGX_GAMES[view.game].players == 1:
+        return f"score {view.score:g}{', over' if view.ended else ''}"
+    if view.ended:
+        return write_result(view)
+    if view.game == "backgammon":
+        return _write_dice(find_checkers(view.features, view.seat_to_move))
+    return f"{_symbol(view.seat_to_move)} to move"
+
+
+def _write_dice(checkers: Checkers) -> str:
+    turn, dice = _symbol(checkers.turn), " ".join(map(str, checkers.dice))
+    if checkers.waits:
+        return f"{_symbol(1 - checkers.turn)} passes: {turn} has {dice} left"
+    return f"{turn} to move: {dice}"
 
 
 def _write_channel(cell: np.ndarray) -> str:
@@ -98,13 +188,5 @@ def _write_channel(cell: np.ndarray) -> str:
     return str(cell.argmax()) if cell.any() else "."
 
 
-def _write_backgammon(features: np.ndarray) -> list[str]:
-    parts = {
-        "points": slice(0, 24),
-        "bar": slice(24, 26),
-        "off": slice(26, 28),
-        "dice": slice(28, 34),
-    }
-    return [
-        f"{name:<7}" + " ".join(f"{n:>3}" for n in features[part]) for name, part in parts.items()
-    ]
+def _symbol(seat: int) -> str:
+    return SYMBOLS[FIRST + seat]

@@ -6,8 +6,9 @@ import dm_env
 import jax
 import numpy as np
 
+from mukoe.environments.pgx.action_names import action_names
 from mukoe.environments.pgx.board_drawing import draw
-from mukoe.environments.pgx.boards import BoardView, write_position
+from mukoe.environments.pgx.boards import BoardView, find_checkers, write_position, write_result
 from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams, seat_to_move
 from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
@@ -90,11 +91,26 @@ class _GameEnvironment:
 
     def render(self, index: int = 0) -> np.ndarray:
         """Returns a picture `[H, W, 3]` uint8 of one environment."""
-        return draw(self._view(index))
+        return draw(self.view(index))
 
     def render_text(self, index: int = 0) -> str:
         """Returns the position of one environment as text."""
-        return write_position(self._view(index))
+        return write_position(self.view(index))
+
+    def result_text(self, index: int = 0) -> str:
+        """Returns the result of a finished game as text; empty for a single player."""
+        return write_result(self.view(index))
+
+    def action_names(self) -> list[str]:
+        """Returns the names of the actions."""
+        return list(action_names(self.functions.rules.name, self.spec))
+
+    def waits(self, index: int = 0) -> bool:
+        """Returns whether the player to move waits for the other one to finish a turn."""
+        view = self.view(index)
+        if view.game != "backgammon":
+            return False
+        return not view.ended and find_checkers(view.features, view.seat_to_move).waits
 
     def close(self) -> None:
         """Releases the games."""
@@ -150,7 +166,12 @@ class _GameEnvironment:
             )
         return safe
 
-    def _view(self, index: int) -> BoardView:
+    def view(self, index: int = 0) -> BoardView:
+        """Returns the position of one environment.
+
+        Raises:
+            UserError: there is no position before the first reset.
+        """
         if self._streams is None:
             raise UserError(f"{self.functions.rules.name}: nothing to draw before reset()")
         streams: Any = jax.tree.map(lambda leaf: leaf[index : index + 1], self._streams)
@@ -206,3 +227,10 @@ class MatchEnvironment(_GameEnvironment):
     The return of an episode is 1 for a win of the agent, 0 for a draw, -1 for a loss. `seat` is
     the agent's seat.
     """
+
+    def result_text(self, index: int = 0) -> str:
+        """Returns the result of a finished game as text, such as 'X won (the agent)'."""
+        assert self._streams is not None
+        players = ("the agent", "the opponent")
+        agent_moves_first = int(self._streams.seat[index]) == 0
+        return write_result(self.view(index), players if agent_moves_first else players[::-1])

@@ -19,7 +19,7 @@ from mukoe.networks.history import HistoryConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import PolicyParams
-from mukoe.viewing.board import action_names
+from mukoe.viewing.action_names import action_names
 from mukoe.viewing.episodes import play_episode
 from mukoe.viewing.inspected_agent import InspectedAgent
 from mukoe.viewing.terminal import describe
@@ -101,4 +101,4 @@ def test_continuous_actions_can_be_watched():
     steps = list(play_episode(agent, environment, 0, 3))
     assert [s.step_index for s in steps] == [0, 1, 2, 3]
     np.testing.assert_array_equal(steps[0].decision.action, [0.0])
-    assert "action [0.00]" in describe(steps[0], action_names(environment, ""))
+    assert "action [0.00]" in describe(steps[0], action_names(environment))

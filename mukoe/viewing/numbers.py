@@ -1,0 +1,13 @@
+"""Numbers as text."""
+
+
+def format_number(value: float) -> str:
+    """Returns a value with 3 decimals, fewer if it is large, and without the sign of a zero."""
+    decimals = 3 if abs(value) < 100 else 1 if abs(value) < 10_000 else 0
+    return format_fixed(value, decimals)
+
+
+def format_fixed(value: float, decimals: int) -> str:
+    """Returns a number with a fixed number of decimals, and without the sign of a zero."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
