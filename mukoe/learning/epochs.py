@@ -64,7 +64,6 @@ def update_in_epochs(
     """
     batch = prepare(state.params, sample)
     batch_size, length = jax.tree.leaves(batch)[0].shape[:2]
-    _check_divides(config, length)
     steps = config.epochs * config.minibatches
 
     def step(
@@ -101,6 +100,9 @@ def minibatch_indices(
 
     In every epoch each of the `B` entries has its `length` steps in an order of its own, and
     each of them in one minibatch.
+
+    Raises:
+      UserError: the steps cannot be divided evenly into minibatches.
     """
 
     def one_epoch(key: chex.PRNGKey) -> jax.Array:
@@ -108,6 +110,10 @@ def minibatch_indices(
         order = jnp.argsort(noise, axis=1)
         return order.reshape(batch_size, config.minibatches, -1).swapaxes(0, 1)
 
+    if length % config.minibatches:
+        raise UserError(
+            f"{length} steps cannot be divided evenly into {config.minibatches} minibatches"
+        )
     epochs = jax.vmap(one_epoch)(jax.random.split(key, config.epochs))
     return epochs.reshape(-1, *epochs.shape[2:])
 
@@ -120,10 +126,3 @@ def _take(array: Array, indices: Array) -> jax.Array:
 def _divide(count: Array, parts: int) -> jax.Array:
     """Divides a count `[]` int32 into `parts` whole numbers `[parts]` that differ by 1 at most."""
     return count // parts + (jnp.arange(parts) < count % parts)
-
-
-def _check_divides(config: EpochsConfig, length: int) -> None:
-    if length % config.minibatches:
-        raise UserError(
-            f"{length} steps cannot be divided evenly into {config.minibatches} minibatches"
-        )

@@ -53,6 +53,12 @@ class ReplayDeclaration:
     table: str = "replay"
 
     def __post_init__(self) -> None:
+        self._check_items()
+        self._check_sampling()
+        self._check_fresh_items()
+        _check(bool(self.table), "table", self.table, "a name")
+
+    def _check_items(self) -> None:
         _check(self.sequence_length >= 2, "sequence_length", self.sequence_length, "at least 2")
         _check(self.history >= 0, "history", self.history, "0 or more")
         _check(
@@ -67,6 +73,8 @@ class ReplayDeclaration:
             self.observed_rows,
             f"from 1 to the rows of an item ({self.item_length}), or None for all",
         )
+
+    def _check_sampling(self) -> None:
         _check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _check(self.min_size >= 1, "min_size", self.min_size, "at least 1")
         _check(
@@ -100,6 +108,8 @@ class ReplayDeclaration:
             "a function",
             "None when the sampler is 'uniform'",
         )
+
+    def _check_fresh_items(self) -> None:
         _check(
             self.online_fraction >= 0 and self.fresh_items < self.batch_size,
             "online_fraction",
@@ -120,7 +130,6 @@ class ReplayDeclaration:
             self.min_size,
             f"at least the fresh items of a batch ({self.fresh_items})",
         )
-        _check(bool(self.table), "table", self.table, "a name")
 
     @property
     def item_length(self) -> int:

@@ -42,12 +42,8 @@ def gumbel_search(
     del learner_steps  # The Gumbel noise already makes the action a sample of the policy.
     search_key, gumbel_key = jax.random.split(key)
     logits = root.prior_logits
-
-    # Gumbel noise at the root.
     scale = 0.0 if evaluation else config.gumbel_scale
     gumbel = scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
-
-    # The search.
     qtransform = functools.partial(scaled_completed_qvalues, config=config.q_normalization)
     tree = model.search(
         params,
@@ -69,8 +65,23 @@ def gumbel_search(
         invalid_actions=invalid_actions(legal_actions),
         extra_data=make_extra_data(config.q_normalization, gumbel),
     )
+    return _decide(config, logits, gumbel, legal_actions, tree), tree
 
+
+def _decide(
+    config: SearchConfig, logits: Array, gumbel: Array, legal_actions: Array, tree: mctx.Tree
+) -> SearchOutput:
+    """Returns the improved policy of a finished tree, its action and its value.
+
+    Args:
+      config: search settings.
+      logits: `[B, A]` prior of the roots.
+      gumbel: `[B, A]` Gumbel noise of the roots.
+      legal_actions: `[B, A]` bool.
+      tree: finished tree, batched over `B`.
+    """
     # The improved policy softmax(logits + σ(completed q)) (equation 11).
+    qtransform = functools.partial(scaled_completed_qvalues, config=config.q_normalization)
     scaled_qvalues = jax.vmap(qtransform, in_axes=(0, None))(tree, tree.ROOT_INDEX)
     improved_logits = mask_logits(logits + scaled_qvalues, legal_actions)
     search_policy = jax.nn.softmax(improved_logits)
@@ -86,10 +97,9 @@ def gumbel_search(
     search_value = jnp.sum(search_policy * qvalues, axis=-1)
 
     prior = jax.nn.softmax(logits)
-    output = SearchOutput(
+    return SearchOutput(
         action=action.astype(jnp.int32),
         search_policy=search_policy,
         search_value=search_value,
         statistics=policy_statistics(search_policy, prior) | tree_statistics(tree),
     )
-    return output, tree

@@ -39,16 +39,12 @@ def puct_search(
     """
     noise_key, search_key, action_key = jax.random.split(key, 3)
     prior = jax.nn.softmax(root.prior_logits)
-
-    # Dirichlet noise in the prior of the root.
     if not evaluation:
         noisy = add_dirichlet_noise(
             noise_key, prior, legal_actions, config.dirichlet_alpha, config.dirichlet_fraction
         )
         noisy_logits = mask_logits(safe_log(noisy), legal_actions)
         root = dataclasses.replace(root, prior_logits=noisy_logits)
-
-    # The search.
     select = functools.partial(
         mctx.muzero_action_selection,
         pb_c_init=config.pb_c_init,
@@ -69,17 +65,11 @@ def puct_search(
         extra_data=make_extra_data(config.q_normalization),
     )
     summary = tree.summary()
-
-    # In evaluation the most visited action, the one with the highest Q-value if several are;
-    # otherwise a sample of the visit counts at the scheduled temperature.
     if evaluation:
-        most_visits = jnp.max(summary.visit_counts, axis=-1, keepdims=True)
-        candidates = (summary.visit_counts == most_visits) & legal_actions
-        action = jnp.argmax(jnp.where(candidates, summary.qvalues, -jnp.inf), axis=-1)
+        action = _best_action(summary.visit_counts, summary.qvalues, legal_actions)
     else:
         temperature = scheduled_temperature(config.temperature_schedule, learner_steps)
         action = sample_action(action_key, summary.visit_probs, temperature)
-
     output = SearchOutput(
         action=action.astype(jnp.int32),
         search_policy=summary.visit_probs,
@@ -87,3 +77,9 @@ def puct_search(
         statistics=policy_statistics(summary.visit_probs, prior) | tree_statistics(tree),
     )
     return output, tree
+
+
+def _best_action(visits: Array, qvalues: Array, legal_actions: Array) -> jax.Array:
+    """Returns the most visited actions `[B]`; of several, that of the highest Q-value."""
+    candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal_actions
+    return jnp.argmax(jnp.where(candidates, qvalues, -jnp.inf), axis=-1)

@@ -72,6 +72,24 @@ class _Walk(NamedTuple):
     path: Array
 
 
+class _Settings(NamedTuple):
+    """Settings of a search, the same for all simulations; see `search`.
+
+    depth_limit: largest number of actions of a walk.
+    always_new: True without a limit that matters: every walk ends at a new node.
+    """
+
+    params: Params
+    recurrent_fn: mctx.RecurrentFn
+    root_action_selection_fn: mctx.RootActionSelectionFn
+    interior_action_selection_fn: mctx.InteriorActionSelectionFn
+    invalid_actions: Array
+    extra_data: Any
+    num_actions: int
+    depth_limit: int
+    always_new: bool
+
+
 def search(
     params: Params,
     rng_key: chex.PRNGKey,
@@ -109,12 +127,10 @@ def search(
     Raises:
       UserError: an output of `recurrent_fn` has the wrong shape.
     """
-    # No walk is longer than there are simulations.
-    depth_limit = min(num_simulations, max_depth or num_simulations)
-    batch_size, num_edges = root.prior_logits.shape
     recurrent_fn = _with_checked_shapes(recurrent_fn, root)
     if invalid_actions is None:
         invalid_actions = jnp.zeros_like(root.prior_logits)
+    batch_size, num_edges = root.prior_logits.shape
     if batch_size == 1 and num_simulations < _MANY_SIMULATIONS:
         return mctx.search(
             params,
@@ -128,37 +144,20 @@ def search(
             invalid_actions=invalid_actions,
             extra_data=extra_data,
         )
-    # Without a limit that matters a walk always ends at a new node.
-    always_new = depth_limit >= num_simulations
-
-    def extra_data_of(nodes: _Nodes) -> Any:
-        if not isinstance(extra_data, SearchExtraData):
-            return extra_data
-        return dataclasses.replace(extra_data, q_range=_q_range(nodes, num_actions or num_edges))
-
-    def view(nodes: _Nodes, extra_data: Any, node: Array) -> mctx.Tree:
-        return jax.vmap(_view)(nodes._replace(embeddings=()), node, invalid_actions, extra_data)
-
-    def simulate(simulation: Array, carry: tuple[chex.PRNGKey, _Nodes]):
-        key, nodes = carry
-        key, walk_key, model_key = jax.random.split(key, 3)
-        walk = _walk(
-            jax.random.split(walk_key, batch_size),
-            functools.partial(view, nodes, extra_data_of(nodes)),
-            root_action_selection_fn,
-            interior_action_selection_fn,
-            depth_limit,
-        )
-        embedding = jax.tree.map(lambda whole: _take(whole, walk.node), nodes.embeddings)
-        step, embedding = recurrent_fn(params, model_key, walk.action, embedding)
-        new = jnp.full(batch_size, simulation + 1, jnp.int32)
-        leaf = new if always_new else jnp.where(walk.child == _NONE, new, walk.child)
-        put = functools.partial(_put_column, simulation + 1) if always_new else _put(leaf)
-        # At the depth limit a node is expanded again.
-        visits = 1.0 if always_new else _take(nodes.numbers, leaf)[:, _VISITS] + 1.0
-        nodes = _expand(nodes, walk, leaf, visits, step, embedding, put)
-        return key, _back_up(nodes, walk, leaf, jnp.asarray(step.value))
-
+    # No walk is longer than there are simulations.
+    depth_limit = min(num_simulations, max_depth or num_simulations)
+    settings = _Settings(
+        params=params,
+        recurrent_fn=recurrent_fn,
+        root_action_selection_fn=root_action_selection_fn,
+        interior_action_selection_fn=interior_action_selection_fn,
+        invalid_actions=invalid_actions,
+        extra_data=extra_data,
+        num_actions=num_actions or num_edges,
+        depth_limit=depth_limit,
+        always_new=depth_limit >= num_simulations,
+    )
+    simulate = functools.partial(_simulate, settings)
     nodes = _plant(root, num_simulations + 1)
     _, nodes = jax.lax.fori_loop(0, num_simulations, simulate, (rng_key, nodes))
     return _to_mctx(nodes, invalid_actions, extra_data)
@@ -198,6 +197,40 @@ def _with_checked_shapes(
         return step, embedding
 
     return checked
+
+
+def _simulate(
+    settings: _Settings, simulation: Array, carry: tuple[chex.PRNGKey, _Nodes]
+) -> tuple[chex.PRNGKey, _Nodes]:
+    """Selects, expands and backs up in `B` trees; `carry` holds the random key and the trees."""
+    key, nodes = carry
+    key, walk_key, model_key = jax.random.split(key, 3)
+    batch_size = nodes.links.shape[0]
+    walk = _walk(
+        jax.random.split(walk_key, batch_size),
+        _views(settings, nodes),
+        settings.root_action_selection_fn,
+        settings.interior_action_selection_fn,
+        settings.depth_limit,
+    )
+    embedding = jax.tree.map(lambda whole: _take(whole, walk.node), nodes.embeddings)
+    step, embedding = settings.recurrent_fn(settings.params, model_key, walk.action, embedding)
+    new = jnp.full(batch_size, simulation + 1, jnp.int32)
+    leaf = new if settings.always_new else jnp.where(walk.child == _NONE, new, walk.child)
+    put = functools.partial(_put_column, simulation + 1) if settings.always_new else _put(leaf)
+    # At the depth limit a node is expanded again.
+    visits = 1.0 if settings.always_new else _take(nodes.numbers, leaf)[:, _VISITS] + 1.0
+    nodes = _expand(nodes, walk, leaf, visits, step, embedding, put)
+    return key, _back_up(nodes, walk, leaf, jnp.asarray(step.value))
+
+
+def _views(settings: _Settings, nodes: _Nodes) -> Callable[[Array], mctx.Tree]:
+    """Returns the function from nodes `[B]` to their trees of one node each."""
+    extra_data, shown = settings.extra_data, nodes._replace(embeddings=())
+    if isinstance(extra_data, SearchExtraData):
+        q_range = _q_range(nodes, settings.num_actions)
+        extra_data = dataclasses.replace(extra_data, q_range=q_range)
+    return lambda node: jax.vmap(_view)(shown, node, settings.invalid_actions, extra_data)
 
 
 def _q_range(nodes: _Nodes, num_actions: int) -> jax.Array:

@@ -17,6 +17,7 @@ the final one included. In absorbing states code and action are random.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import chex
@@ -36,7 +37,11 @@ from mukoe.agents.planning.losses import (
 )
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
-from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks, straight_through
+from mukoe.agents.stochastic_muzero.networks import (
+    AfterstatePrediction,
+    StochasticMuZeroNetworks,
+    straight_through,
+)
 from mukoe.learning.masking import masked_mean
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
@@ -163,10 +168,6 @@ def _unroll_losses(
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(losses["policy_loss"]),
         "root_value_loss": jnp.mean(losses["value_loss"]),
-        "values_outside_bins": share_outside_bins(networks.value_encoding, targets.values, known),
-        "rewards_outside_bins": share_outside_bins(
-            networks.reward_encoding, targets.rewards[:, :steps], known[:, :steps]
-        ),
     }
     afterstates, states = [], []
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
@@ -192,12 +193,30 @@ def _unroll_losses(
         losses |= {name: losses[name] + term / steps for name, term in terms.items()}
         afterstates.append(chance)
         states.append(state)
+    metrics |= _afterstate_metrics(networks, afterstates, targets, codes)
+    return UnrollLosses(losses, root_value, metrics), states
+
+
+def _afterstate_metrics(
+    networks: StochasticMuZeroNetworks,
+    afterstates: Sequence[AfterstatePrediction],
+    targets: UnrollTargets,
+    codes: Codes,
+) -> dict[str, Array]:
+    """Returns the metrics of the predictions at the `K` afterstates, and of the bins."""
+    steps = len(afterstates)
+    acted, known = targets.masks.acted[:, :steps], targets.masks.known
     chance_logits = jnp.stack([chance.chance_logits for chance in afterstates], axis=1)
     value_logits = jnp.stack([chance.value_logits for chance in afterstates], axis=1)
     errors = jnp.abs(networks.value_encoding.to_scalar(value_logits) - targets.values[:, :steps])
-    metrics |= chance_metrics(chance_logits, codes.targets, acted[:, :steps])
-    metrics["afterstate_value_error"] = masked_mean(errors, known[:, :steps])
-    return UnrollLosses(losses, root_value, metrics), states
+    return {
+        **chance_metrics(chance_logits, codes.targets, acted),
+        "afterstate_value_error": masked_mean(errors, known[:, :steps]),
+        "values_outside_bins": share_outside_bins(networks.value_encoding, targets.values, known),
+        "rewards_outside_bins": share_outside_bins(
+            networks.reward_encoding, targets.rewards[:, :steps], known[:, :steps]
+        ),
+    }
 
 
 def chance_metrics(chance_logits: Array, codes: Array, acted: Array) -> dict[str, Array]:
