@@ -167,6 +167,14 @@ class Learner:
         """Number of updates so far."""
         return int(self._state.steps)
 
+    def compile(self, sample: Sample) -> None:
+        """Compiles the update; the state stays as it is.
+
+        Args:
+          sample: sample with the shapes and types of those of the dataset, which are not read.
+        """
+        jax.block_until_ready(self._update(self._state, self._place(sample).sample))
+
     def step(self) -> Mapping[str, Array]:
         """Makes one update and returns its metrics, still on the device.
 

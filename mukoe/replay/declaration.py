@@ -1,6 +1,7 @@
 """Declaration of a replay: the stored sequences, their sampling and its rate."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import EnvironmentSpec, Nest, Row, is_continuous
+from mukoe.types import EnvironmentSpec, Nest, Row, Sample, is_continuous
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,25 @@ def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, Nest])
 def zero_row(row_spec: Row) -> Row:
     """Returns the padding row: zeros everywhere, `mask` 0."""
     return jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), row_spec)
+
+
+def zero_sample(declaration: ReplayDeclaration, row_spec: Row) -> Sample:
+    """Returns a sample of zeros with the shapes and types of every sample.
+
+    Args:
+      declaration: declaration of the replay.
+      row_spec: specs of a row.
+    """
+    batch_size, length = declaration.batch_size, declaration.item_length
+
+    def zeros(rows: int, spec: specs.Array) -> np.ndarray:
+        return np.zeros((batch_size, rows, *spec.shape), spec.dtype)
+
+    observed = functools.partial(zeros, declaration.observed_rows or length)
+    rows = jax.tree.map(functools.partial(zeros, length), row_spec)
+    rows = rows._replace(observation=jax.tree.map(observed, row_spec.observation))
+    keys = np.zeros(batch_size, np.uint64)
+    return Sample(keys, np.full(batch_size, 1.0 / batch_size, np.float32), rows)
 
 
 def check_final_extras(extras: Mapping | None, discount: float, names: Iterable[str]) -> None:

@@ -53,6 +53,18 @@ def make_learner(dataset=None, **changes):
     )
 
 
+def test_compiling_ahead_changes_nothing_and_is_the_only_compilation():
+    learner, other = make_learner(), make_learner()
+    learner.compile(make_sample(50))
+    assert learner.steps == 0 and learner._update._cache_size() == 1
+    for _ in range(3):
+        learner.step()
+        other.step()
+    assert learner._update._cache_size() == 1
+    for own, expected in zip(*map(jax.tree.leaves, (learner.save(), other.save())), strict=True):
+        np.testing.assert_array_equal(own, expected)
+
+
 _DEVICES = """
 import sys; sys.path.insert(0, "tests/agents/muzero")
 import jax, numpy as np, itertools

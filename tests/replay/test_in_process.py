@@ -11,6 +11,7 @@ import pytest
 from mukoe import system as memory
 from mukoe.errors import UserError
 from mukoe.replay import in_process
+from mukoe.replay.declaration import zero_sample
 from mukoe.replay.in_process import InProcessReplay, ReplayTimeoutError, bytes_required
 from tests.replay.episodes import (
     ROW_SPEC,
@@ -280,11 +281,22 @@ def test_bad_priorities_are_refused(priority):
 def test_sample_types():
     replay = make(batch_size=5)
     record(replay.make_adder(), 0, 0, 3)
-    keys, probabilities, rows = replay.sample()
+    keys, probabilities, rows = replay.sample()[:3]
     assert (keys.dtype, keys.shape) == (np.uint64, (5,))
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (5,))
     assert rows.observation.shape == (5, 6, 3)
     assert (rows.action.dtype, rows.mask.dtype) == (np.int32, np.float32)
+
+
+@pytest.mark.parametrize("observed", [None, 2])
+def test_zero_sample_has_the_shapes_and_types_of_samples(observed):
+    replay = make(observed_rows=observed)
+    record(replay.make_adder(), 0, 0, 7)
+    zero = zero_sample(replay.declaration, replay.row_spec)
+    sample = replay.sample()
+    assert jax.tree.structure(zero) == jax.tree.structure(sample)
+    for own, real in zip(jax.tree.leaves(zero), jax.tree.leaves(sample), strict=True):
+        assert (own.shape, own.dtype) == (real.shape, real.dtype)
 
 
 def fill(replay, adder, calls):

@@ -4,6 +4,7 @@ import threading
 import time
 
 import dm_env
+import jax
 import numpy as np
 import pytest
 from dm_env import specs
@@ -12,7 +13,7 @@ reverb = pytest.importorskip("reverb")
 pytest.importorskip("acme")
 
 from mukoe.replay import reverb as reverb_replay  # noqa: E402
-from mukoe.replay.declaration import row_spec  # noqa: E402
+from mukoe.replay.declaration import row_spec, zero_sample  # noqa: E402
 from mukoe.types import Row  # noqa: E402
 from tests.replay.episodes import (  # noqa: E402
     ROW_SPEC,
@@ -117,12 +118,15 @@ def test_the_iterator_gives_samples_of_numpy_arrays(make):
     replay = make(batch_size=5, history=1, sequence_length=3)
     record(replay.make_adder(), 0, 0, 12)
     replay.send()
-    keys, probabilities, rows = next(replay.make_dataset())
+    keys, probabilities, rows = next(replay.make_dataset())[:3]
     assert (keys.dtype, keys.shape) == (np.uint64, (5,))
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (5,))
     np.testing.assert_allclose(probabilities, 1 / 12)
     assert isinstance(rows, Row)
     assert rows.observation.shape == (5, 4, 3)
+    zero = jax.tree.leaves(zero_sample(replay.declaration, replay.spec))
+    for own, real in zip(zero, jax.tree.leaves((keys, probabilities, rows)), strict=True):
+        assert (own.shape, own.dtype) == (real.shape, real.dtype)
     assert (rows.action.dtype, rows.reward.dtype) == (np.int32, np.float32)
     whole = {as_key(item) for item in expected_items(0, 0, 12, 1, 3)}
     assert {as_key(item) for item in items_of(rows)} <= whole

@@ -53,6 +53,27 @@ def _percentages(parts: Mapping[str, float]) -> str:
     return " ".join(f"{part} {100 * parts[part]:.0f}%" for part in shown)
 
 
+def expectation(experiment: ExperimentConfig, workdir: Path) -> str:
+    """Returns a line about the periods of a run, for its start.
+
+    Args:
+      experiment: agent, environment and settings.
+      workdir: directory of the run.
+    """
+    run, builder = experiment.run, experiment.builder
+    learns = ""
+    if not rollout_of(builder):
+        learns = f", updates after the first {builder.replay.min_size:,} items of replay"
+    evaluates = ", no evaluation"
+    if run.evaluation_period:
+        evaluates = f", {run.evaluation_episodes} evaluation episodes every"
+        evaluates += f" {run.evaluation_period:,} steps"
+    return (
+        f"{run.max_actor_steps:,} agent steps in {workdir}{learns}{evaluates}, a checkpoint every "
+        f"{run.checkpoint_seconds:g} s; Ctrl-C saves and ends"
+    )
+
+
 def make_progress(
     experiment: ExperimentConfig,
     counts: Mapping[str, int],

@@ -29,7 +29,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
 from mukoe.layouts.common.replay import make_replay
-from mukoe.layouts.common.reporting import make_progress, time_line
+from mukoe.layouts.common.reporting import expectation, make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
@@ -74,6 +74,7 @@ def train(
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume, lambda: bool(signals))
+        line.message(expectation(experiment, workdir))
         line.follow(run.progress)
         while not signals and not run.ended:
             run.step()

@@ -30,7 +30,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
 from mukoe.layouts.common.replay import make_replay
-from mukoe.layouts.common.reporting import make_progress, time_line
+from mukoe.layouts.common.reporting import expectation, make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
@@ -85,6 +85,7 @@ def train(
         show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume)
         run.start()
+        line.message(expectation(experiment, workdir))
         line.follow(run.progress)
         while not signals and not run.wait(_POLL_SECONDS):
             pass

@@ -9,9 +9,9 @@ import jax
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.distributed.nodes.runtime import ReplayService, Runtime
-from mukoe.replay.declaration import row_spec
+from mukoe.replay.declaration import row_spec, zero_sample
 from mukoe.replay.handle import Replay
-from mukoe.types import EnvironmentSpec, Policy
+from mukoe.types import EnvironmentSpec, Policy, Sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,11 @@ class NodeContext:
     def connect_replay(self, service: ReplayService, policy: Policy) -> Replay:
         """Returns the handle of the replay, with the rows of a policy."""
         return service.connect(row_spec(self.environment_spec, policy.extras_spec))
+
+    def zero_sample(self) -> Sample:
+        """Returns a sample of zeros with the shapes of those of the replay."""
+        spec = row_spec(self.environment_spec, self.make_policy().extras_spec)
+        return zero_sample(self.experiment.builder.replay, spec)
 
     def random_seed(self, part: SeededPart, *indices: int) -> int:
         """Returns the seed of a part of the run; it changes with each resume and restart."""

@@ -71,6 +71,8 @@ class LearnerNode:
             threading.Thread(target=self._close_at_stop, daemon=True).start()
             self._reset_counter()
             self._checkpoints.save(with_run_state=False)
+            # Actors compile their policy and fill the replay meanwhile.
+            self._learner.compile(self._context.zero_sample())
             self._train()
             self._checkpoints.save()
             self._checkpoints.close(_SAVE_SECONDS)

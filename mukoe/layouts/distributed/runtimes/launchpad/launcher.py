@@ -20,7 +20,7 @@ import launchpad as lp
 from absl import flags
 
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.common.reporting import reported_time_line
+from mukoe.layouts.common.reporting import expectation, reported_time_line
 from mukoe.layouts.common.shutdown import end_reason, print_summary
 from mukoe.layouts.distributed.runtimes.launchpad.local_processes import supervise_locally
 from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun, Run, ThreadRun
@@ -102,6 +102,7 @@ def run_to_end(
     (workdir / FAILURE_FILE).unlink(missing_ok=True)
     with process_line() as line:
         show_phase("starting nodes")
+        line.message(expectation(experiment, workdir))
         run = start(line)
         with _stop_signals(run):
             watcher = CounterWatcher(counter, experiment, line)
