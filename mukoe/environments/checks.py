@@ -10,17 +10,16 @@ import tree
 from dm_env import specs
 
 from mukoe.environments.spec_checks import (
+    LARGEST,
     check_spec,
     field_names,
-    find_too_wide,
+    find_too_large,
     has_no_legal_action,
+    limits_of,
     narrow,
-    narrow_type,
 )
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, Nest
-
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class EnvironmentFailedError(RuntimeError):
@@ -153,13 +152,16 @@ class SpecChecker:
         return tree.unflatten_as(observation, [self._narrow(*field) for field in fields])
 
     def _narrow(self, field: str, batch: np.ndarray) -> np.ndarray:
+        where = f"observation field '{field}'"
         if batch.dtype.kind == "f" and (found := find_not_finite(batch)):
             index, value = found
-            self._fail(index, f"observation field '{field}' must be finite; got {value}")
-        if too_wide := find_too_wide(batch):
-            index, value = too_wide
-            dtype = narrow_type(batch.dtype)
-            self._fail(index, f"observation field '{field}' must fit {dtype}; got {value}")
+            self._fail(index, f"{where} must be finite; got {value}")
+        if found := find_too_large(batch):
+            index, value = found
+            low, high = limits_of(batch.dtype)
+            self._fail(
+                index, f"{where} must be from {low:g} to {high:g}; got {value}; scale or clip it"
+            )
         return narrow(batch)
 
     def _check_discrete(self, actions: np.ndarray, ignored: Sequence[bool]) -> np.ndarray:
@@ -218,8 +220,10 @@ class SpecChecker:
         array = np.asarray(value)
         if array.shape != () or array.dtype.kind not in "fiub" or not math.isfinite(array):
             self._fail(index, f"{field} must be one finite number; got {value!r}")
-        if abs(array) > _MAX_FLOAT32:
-            self._fail(index, f"{field} must fit float32; got {value!r}")
+        if abs(array) > LARGEST:
+            self._fail(
+                index, f"{field} must be from {-LARGEST:g} to {LARGEST:g}; got {value!r}; scale it"
+            )
         return float(array)
 
     def _fail(self, index: int, message: str) -> NoReturn:

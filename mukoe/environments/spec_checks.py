@@ -13,6 +13,9 @@ from mukoe.types import EnvironmentSpec, MaskedObservation, Nest, split_legal_ac
 MAX_ACTIONS = 10_000
 """Maximum number of discrete actions: each action is an output of a network."""
 
+LARGEST = 1e18
+"""Greatest magnitude of a float: normalisation and losses square it in float32."""
+
 # JAX computes in 32 bits.
 _NARROW: dict[np.dtype, np.dtype] = {
     np.dtype(np.float64): np.dtype(np.float32),
@@ -49,21 +52,33 @@ def narrow_spec(spec: EnvironmentSpec) -> EnvironmentSpec:
 
 
 def narrow(batch: np.ndarray) -> np.ndarray:
-    """Returns an array with at most 32 bits per number; see `find_too_wide`."""
+    """Returns an array with at most 32 bits per number; see `find_too_large`."""
     return batch.astype(narrow_type(batch.dtype), copy=False)
 
 
-def find_too_wide(batch: np.ndarray) -> tuple[int, Any] | None:
-    """Returns the batch index and the value of the first number in `[B, ...]` beyond 32 bits."""
-    dtype = narrow_type(batch.dtype)
-    if dtype == batch.dtype:
+def find_too_large(batch: np.ndarray) -> tuple[int, Any] | None:
+    """Returns the batch index and the value of a number in `[B, ...]` that networks cannot take.
+
+    This is an integer beyond 32 bits, or a finite float beyond `LARGEST`. None without such a
+    number.
+    """
+    is_wide_float = batch.dtype.kind == "f" and batch.dtype.itemsize >= 4
+    if not is_wide_float and narrow_type(batch.dtype) == batch.dtype:
         return None
-    limits: Any = np.finfo(np.float32) if dtype.kind == "f" else np.iinfo(str(dtype))
-    outside = (batch < limits.min) | (batch > limits.max)
+    low, high = limits_of(batch.dtype)
+    outside = (batch < low) | (batch > high)
     if not outside.any():
         return None
     index = int(np.argwhere(outside)[0][0])
     return index, batch[index][outside[index]].flat[0]
+
+
+def limits_of(dtype: np.dtype) -> tuple[float, float]:
+    """Returns the least and the greatest number that networks take."""
+    if dtype.kind == "f":
+        return -LARGEST, LARGEST
+    limits = np.iinfo(str(narrow_type(dtype)))
+    return limits.min, limits.max
 
 
 def narrow_type(dtype: np.dtype) -> np.dtype:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import dm_env
 import numpy as np
 import tree
+from dm_env import specs
 
 from mukoe.environments.checks import SpecChecker, call
 from mukoe.environments.spec_checks import narrow_spec
@@ -16,7 +17,7 @@ from mukoe.environments.vector import (
     environment_spec,
 )
 from mukoe.errors import UserError
-from mukoe.types import EnvironmentSpec, EpisodeResult
+from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
 
 
 class SyncVectorEnvironment:
@@ -85,6 +86,21 @@ class SyncVectorEnvironment:
                 for index, action in enumerate(actions)
             ]
         )
+
+    def check_first_steps(self) -> None:
+        """Resets the environments and applies one legal action to each.
+
+        Raises:
+            UserError: an environment violates its spec.
+            EnvironmentFailedError: a method of an environment raised an error.
+        """
+        observation, spec = self.reset().observation, self._spec.actions
+        if isinstance(observation, MaskedObservation):
+            self.step(observation.legal_actions.argmax(-1))
+        elif isinstance(spec, specs.DiscreteArray):
+            self.step(np.zeros(self.num_envs, spec.dtype))
+        else:
+            self.step(np.zeros((self.num_envs, *spec.shape), spec.dtype))
 
     def finished_episodes(self) -> list[EpisodeResult]:
         """Returns the episodes that ended since the last call."""

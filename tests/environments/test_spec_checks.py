@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.environments.spec_checks import check_spec, find_too_wide, narrow
+from mukoe.environments.spec_checks import LARGEST, check_spec, find_too_large, narrow
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, MaskedObservation
 
@@ -72,15 +72,22 @@ def test_supported_specs(fields):
     check_spec(SPEC._replace(**fields), "cart")
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.uint64, np.float32, np.int8, bool])
+@pytest.mark.parametrize(
+    "dtype", [np.float64, np.float32, np.float16, np.int64, np.uint64, np.int32, np.uint8, bool]
+)
 def test_extremes_are_narrowed_without_change_or_found(dtype):
-    narrowed = narrow(np.zeros(1, dtype))
-    assert narrowed.dtype.itemsize <= 4 and narrowed.dtype.kind == np.dtype(dtype).kind
-    if narrowed.dtype == dtype:
-        return
-    limits = (np.finfo if narrowed.dtype.kind == "f" else np.iinfo)(str(narrowed.dtype))
-    extremes = np.array([limits.min, limits.max], dtype)
-    np.testing.assert_array_equal(narrow(extremes), extremes)
-    beyond = extremes[1] * 2 if narrowed.dtype.kind == "f" else extremes[1] + dtype(1)
-    assert find_too_wide(extremes) is None
-    assert find_too_wide(np.array([[0, 0], [0, beyond]], dtype)) == (1, beyond)
+    dtype = np.dtype(dtype)
+    narrowed = narrow(np.zeros(1, dtype)).dtype
+    assert narrowed.itemsize <= 4 and narrowed.kind == dtype.kind
+    if dtype.kind == "f":
+        extremes = [-LARGEST, LARGEST] if dtype.itemsize > 2 else [-65504, 65504]
+    elif dtype.kind == "b":
+        extremes = [False, True]
+    else:
+        extremes = [np.iinfo(str(narrowed)).min, np.iinfo(str(narrowed)).max]
+    array = np.array(extremes, dtype)
+    np.testing.assert_array_equal(narrow(array), array.astype(narrowed))
+    assert find_too_large(array) is None
+    if dtype.itemsize == 8 or dtype == np.float32:
+        beyond = dtype.type(int(array[1]) * 2)
+        assert find_too_large(np.array([[0, 0], [0, beyond]], dtype)) == (1, beyond)

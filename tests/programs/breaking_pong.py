@@ -1,4 +1,4 @@
-"""The tiny Pong of a program whose environment fails at its first step."""
+"""The tiny Pong of a program whose environment fails after the check of its first steps."""
 
 import dataclasses
 from pathlib import Path
@@ -12,8 +12,13 @@ CONFIG = Path(__file__).parents[2] / "configs" / "atari.py"
 
 
 class Breaks(AtariEnvironment):
+    steps = 0
+
     def step(self, action):
-        raise RuntimeError("the joystick came off")
+        self.steps += 1
+        if self.steps == 3:
+            raise RuntimeError("the joystick came off")
+        return super().step(action)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from dm_env import specs
 from gymnasium import spaces
 
+from mukoe.environments.spec_checks import LARGEST
 from mukoe.errors import UserError
 
 MAX_CHOICES = 1_000_000
@@ -70,14 +71,14 @@ def _bytes(observation: Any, expected: tuple[int, ...], shape: tuple[int, ...]) 
 
 def _floats(observation: Any, shape: tuple[int, ...], part: str) -> np.ndarray:
     array = _array(observation, shape, part)
-    if array.dtype == np.float32:
-        return array.copy()
-    with np.errstate(over="ignore"):
-        floats = array.astype(np.float32)
-    overflown = np.isinf(floats) & np.isfinite(array)
-    if overflown.any():
-        raise UserError(f"{part} must fit float32; got {array[overflown].flat[0]}")
-    return floats
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        beyond = np.isfinite(array) & (np.abs(array) > LARGEST)
+        if beyond.any():
+            raise UserError(
+                f"{part} must be from {-LARGEST:g} to {LARGEST:g}; got {array[beyond].flat[0]}; "
+                "scale or clip it"
+            )
+    return np.array(array, np.float32)
 
 
 def _array(observation: Any, shape: tuple[int, ...], part: str) -> np.ndarray:

@@ -67,8 +67,18 @@ class RenderedObservation(gymnasium.Wrapper):
         return self._picture(), total, terminated, truncated, info
 
     def _picture(self) -> np.ndarray:
-        """Returns the downscaled rendering, `[H, W, C]` uint8."""
+        """Returns the downscaled rendering, `[H, W, C]` uint8.
+
+        Raises:
+            UserError: the rendering is no picture.
+        """
         frame: Any = self.env.render()
+        shape: tuple[int, ...] = getattr(frame, "shape", ())
+        dtype = getattr(frame, "dtype", type(frame).__name__)
+        if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
+            raise UserError(
+                f"render() must return a picture [H, W, 3] uint8; got shape {shape}, dtype {dtype}"
+            )
         if self._grayscale:
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         resized = cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA)

@@ -1,5 +1,6 @@
 """Experiments: an agent, an environment and the settings of a run, for any layout."""
 
+import contextlib
 import dataclasses
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from mukoe.configuration.bounds import (
 )
 from mukoe.configuration.fields import Validated
 from mukoe.environments.spec_checks import check_spec
+from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.observability.loggers.factory import DEFAULT_LOGGERS, LOGGERS
@@ -204,14 +206,19 @@ class ExperimentConfig:
 def check_experiment(experiment: ExperimentConfig) -> EnvironmentSpec:
     """Builds an environment and the networks once, and returns the environment's spec.
 
+    The environment takes one step, so that its errors are raised before the agent is compiled.
+
     Raises:
-      UserError: the environment cannot be made, its specs are not supported, or the agent does
-        not fit it.
+      UserError: the environment cannot be made, its specs are not supported or violated, or the
+        agent does not fit it.
+      EnvironmentFailedError: a method of the environment raised an error.
     """
     environment = experiment.environment_factory(experiment.run.seed, 1, False)
-    spec = environment.spec
-    environment.close()
-    check_spec(spec, type(environment).__name__)
+    with contextlib.closing(environment):
+        spec = environment.spec
+        check_spec(spec, type(environment).__name__)
+        if isinstance(environment, SyncVectorEnvironment):
+            environment.check_first_steps()
     builder = experiment.builder
     builder.make_policy(builder.make_networks(spec), spec)
     return spec

@@ -238,7 +238,11 @@ PLACE = spaces.Dict({"x": spaces.Discrete(2, start=1), "y": spaces.Box(-1, 1, (2
         (spaces.Box(-1, 1, (2,)), [0.0, None], "numbers of shape .*dtype object"),
         (spaces.Box(-1, 1, (2,)), "left", "numbers of shape .*dtype <U4"),
         (spaces.Box(-1, 1, (2, 2)), [[0.0], [0.0, 1.0]], "observation must be"),
-        (spaces.Box(-1e300, 1e300, (2,), np.float64), [0, 1e300], "must fit float32; got "),
+        (
+            spaces.Box(-1e300, 1e300, (2,), np.float64),
+            [0, 1e300],
+            "must be from .*; scale or",
+        ),
         (PLACE, {"x": 0, "y": np.zeros(2)}, r"observation\['x'\] must be in 1..2; got 0"),
         (PLACE, {"x": 1}, "observation must have the parts 'x', 'y'; got {'x': 1}"),
         (PLACE, np.zeros(3), "observation must have the parts 'x', 'y'; got array"),
@@ -255,8 +259,7 @@ def test_an_observation_outside_its_space_gets_one_line(space, observation, mess
 def test_edges_of_the_spaces():
     for space in (spaces.Box(0, 9, (), np.float32), spaces.Box(0, 9, (), np.uint8)):
         assert observe(space, 7).tolist() == [7]
-    greatest = np.finfo(np.float32).max
-    assert observe(spaces.Box(-np.inf, np.inf, (2,)), [greatest, -greatest])[0] == greatest
+    assert observe(spaces.Box(-np.inf, np.inf, (1,), np.float64), [-1e18])[0] == np.float32(-1e18)
     assert observe(spaces.Box(0, 255, (2,), np.uint8), np.array([0, 255])).tolist() == [0, 255]
     assert observe(spaces.Discrete(1), 0).tolist() == [1.0]
     assert observe(spaces.Discrete(3, start=-9), np.array([-7])).tolist() == [0, 0, 1]

@@ -98,3 +98,19 @@ def test_frames_count_every_repetition():
     (result,) = vector.finished_episodes()
     assert result.frames == 2 * result.length
     assert result.frames - 1 <= result.episode_return <= result.frames
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (None, "dtype NoneType"),
+        (np.zeros((4, 4), np.uint8), r"got shape \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"got shape \(4, 4, 4\)"),
+        (np.zeros((4, 4, 3)), "dtype float64"),
+    ],
+)
+def test_a_rendering_that_is_no_picture_gets_one_line(frame, message):
+    painting = Painting()
+    painting.render = lambda: frame
+    with pytest.raises(UserError, match=r"render\(\) must return a picture .*" + message):
+        RenderedObservation(painting, 2, 2, grayscale=False).reset()
