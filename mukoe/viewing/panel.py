@@ -30,6 +30,8 @@ from mukoe.viewing.style import (
 
 _FRAME = (MARGIN, MARGIN, 576, 600)
 _CURVE = (LEFT, 96, RIGHT, 206)
+# Highest factor of an enlargement with interpolation.
+_SMOOTH_SCALE = 2.0
 # Minimum range of the curve relative to the values, so that noise is not magnified.
 _MIN_RANGE = 0.02
 
@@ -149,18 +151,19 @@ def _draw_points(
 def _paste_frame(image: Image.Image, frame: np.ndarray) -> None:
     """Scales the frame into its box.
 
-    A small frame is enlarged by a whole factor without interpolation and then shrunk, so that its
-    pixels stay sharp and of equal size.
+    A small frame, of game pixels, is enlarged by a whole factor without interpolation and then
+    shrunk, so that its pixels stay sharp and of equal size.
     """
     left, top, right, bottom = _FRAME
     height, width = frame.shape[:2]
     scale = min((right - left) / width, (bottom - top) / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(np.ascontiguousarray(frame))
-    if scale > 1:
+    small = scale > _SMOOTH_SCALE
+    if small:
         factor = math.ceil(scale)
         picture = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
-    resample = Image.Resampling.BOX if scale > 1 else Image.Resampling.LANCZOS
+    resample = Image.Resampling.BOX if small else Image.Resampling.LANCZOS
     picture = picture.resize(size, resample)
     corner = (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2)
     image.paste(picture, corner)

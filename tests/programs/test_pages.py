@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.programs.forked import run_program
 
@@ -86,6 +87,15 @@ def test_the_agent_of_the_page_is_a_program(tmp_path):
     result = run_program("launch.py", f"--config={config}", f"--workdir={workdir}", *layout, *SHORT)
     assert result.returncode == 0, result.stderr
     assert list((workdir / "checkpoints" / "latest").iterdir())
+
+
+def test_the_readme_has_a_moving_picture_and_its_command():
+    text = (ROOT / "README.md").read_text()
+    (name,) = re.findall(r"!\[[^]]*\]\((\S+\.gif)\)", text)
+    assert f"--self_play --video={name}\n" in text
+    assert (ROOT / name).stat().st_size < 500_000
+    with Image.open(ROOT / name) as picture:
+        assert picture.n_frames >= 6
 
 
 def test_the_environment_of_the_page_steps_in_python(tmp_path):

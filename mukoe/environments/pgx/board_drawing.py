@@ -10,6 +10,7 @@ from mukoe.environments.pgx.boards import FIRST, BoardView, find_checkers, find_
 from mukoe.environments.pgx.canvas import (
     CELL,
     INK,
+    SMALL_CELL,
     blank_canvas,
     blend,
     cell_centers,
@@ -87,9 +88,9 @@ def _draw_go(board: np.ndarray) -> np.ndarray:
     centers = cell_centers(board)
     low, high = CELL // 2, [side * CELL - CELL // 2 for side in board.shape]
     for y in centers[:, 0, 0].astype(int):
-        image[y - 1 : y + 1, low : high[1]] = INK
+        image[y - 2 : y + 2, low : high[1]] = INK
     for x in centers[0, :, 1].astype(int):
-        image[low : high[0], x - 1 : x + 1] = INK
+        image[low : high[0], x - 2 : x + 2] = INK
     return finish(_with_stones(image, board))
 
 
@@ -109,7 +110,7 @@ def _hexagons(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     surrounded by border cells: top and bottom have index `rows * columns`, left and right the
     next index, corners and background the one after.
     """
-    size = 0.8 * CELL
+    size = 0.8 * SMALL_CELL
     row, column = np.indices((rows + 2, columns + 2)).reshape(2, -1)
     y = (row * np.sqrt(3) / 2 + 0.5) * size
     x = (column + 0.5 * row + 0.5) * size
@@ -146,7 +147,7 @@ def _draw_channels(features: np.ndarray) -> np.ndarray:
     """Draws MinAtar: a cell has the colour of its first active channel."""
     colors = np.array([_CHANNELS[c % len(_CHANNELS)] for c in range(features.shape[-1])])
     image = np.where(features.any(-1)[..., None], colors[features.argmax(-1)], 18)
-    return finish(np.kron(image, np.ones((CELL // 2, CELL // 2, 1))))
+    return finish(np.kron(image, np.ones((SMALL_CELL // 2, SMALL_CELL // 2, 1))))
 
 
 def _draw_2048(tiles: np.ndarray) -> np.ndarray:

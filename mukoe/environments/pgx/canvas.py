@@ -2,8 +2,10 @@
 
 import numpy as np
 
-CELL = 48
+CELL = 96
 """Side of a cell in pixels."""
+SMALL_CELL = 48
+"""Side of a cell of a board with many cells (Hex, Backgammon, MinAtar) in pixels."""
 
 Color = tuple[int, int, int]
 
@@ -47,34 +49,43 @@ def blend(image: np.ndarray, inside: np.ndarray, color: Color) -> None:
     image[...] = image * (1 - alpha) + np.array(color) * alpha
 
 
-def _offsets(image: np.ndarray, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
-    return y + 0.5 - center[0], x + 0.5 - center[1]
+def _around(
+    image: np.ndarray, center: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the square around a shape, and the offsets of its pixels in y and x."""
+    (top, left), (bottom, right) = (
+        np.clip(np.round(center + reach), 0, image.shape[:2]).astype(int)
+        for reach in (-radius - 2, radius + 2)
+    )
+    y, x = np.ogrid[top:bottom, left:right]
+    return image[top:bottom, left:right], y + 0.5 - center[0], x + 0.5 - center[1]
 
 
 def disc(image: np.ndarray, center: np.ndarray, radius: float, color: Color) -> None:
     """Paints a disc with a centre `(y, x)` and a radius in pixels."""
-    blend(image, radius - np.hypot(*_offsets(image, center)), color)
+    area, dy, dx = _around(image, center, radius)
+    blend(area, radius - np.hypot(dy, dx), color)
 
 
 def ring(image: np.ndarray, center: np.ndarray, radius: float, width: float, color: Color) -> None:
     """Paints a ring with a centre `(y, x)`, and the radius of its middle and width in pixels."""
-    blend(image, width / 2 - np.abs(np.hypot(*_offsets(image, center)) - radius), color)
+    area, dy, dx = _around(image, center, radius + width)
+    blend(area, width / 2 - np.abs(np.hypot(dy, dx) - radius), color)
 
 
 def cross(image: np.ndarray, center: np.ndarray, radius: float, width: float, color: Color) -> None:
     """Paints a diagonal cross with a centre `(y, x)`; `radius` is half of its height."""
-    dy, dx = _offsets(image, center)
+    area, dy, dx = _around(image, center, radius)
     stroke = width / 2 - np.minimum(np.abs(dx - dy), np.abs(dx + dy)) / np.sqrt(2)
-    blend(image, np.minimum(stroke, radius - np.maximum(np.abs(dx), np.abs(dy))), color)
+    blend(area, np.minimum(stroke, radius - np.maximum(np.abs(dx), np.abs(dy))), color)
 
 
 def grid(image: np.ndarray, color: Color) -> None:
     """Draws the lines between the cells and half of a line around them, so that cells are equal."""
     for edge in range(0, image.shape[0] + 1, CELL):
-        image[max(edge - 1, 0) : edge + 1] = color
+        image[max(edge - 2, 0) : edge + 2] = color
     for edge in range(0, image.shape[1] + 1, CELL):
-        image[:, max(edge - 1, 0) : edge + 1] = color
+        image[:, max(edge - 2, 0) : edge + 2] = color
 
 
 def finish(image: np.ndarray) -> np.ndarray:
@@ -84,7 +95,7 @@ def finish(image: np.ndarray) -> np.ndarray:
     return np.round(image).astype(np.uint8)
 
 
-def write_number(area: np.ndarray, number: int, color: Color = INK, max_scale: int = 4) -> None:
+def write_number(area: np.ndarray, number: int, color: Color = INK, max_scale: int = 8) -> None:
     """Writes a number in the centre of an area of the picture.
 
     Args:
@@ -98,7 +109,8 @@ def write_number(area: np.ndarray, number: int, color: Color = INK, max_scale: i
     digits = [shape[:, None] >> np.array([2, 1, 0, 3]) & 1 for shape in shapes]
     dots = np.concatenate(digits, axis=1)[:, :-1]
     height, width = area.shape[:2]
-    scale = max(min(max_scale, (width - 6) // dots.shape[1]), 1)
+    # A margin separates the numbers of neighbouring cells.
+    scale = max(min(max_scale, 3 * width // 4 // dots.shape[1]), 1)
     dots = np.kron(dots, np.ones((scale, scale))).astype(bool)
     top, left = (height - dots.shape[0]) // 2, (width - dots.shape[1]) // 2
     area[top : top + dots.shape[0], left : left + dots.shape[1]][dots] = color
