@@ -9,8 +9,11 @@ from mukoe.api.agent import TrainedAgent, load
 from mukoe.configuration import load_config_file, prepare_workdir, with_values
 from mukoe.configuration.cli import find_config_file
 from mukoe.configuration.plain import is_importable
+from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts import local, sebulba
+from mukoe.layouts.common.config_choice import default_layout, with_environment
+from mukoe.layouts.common.default_config import default_config
 from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.interruption import STATUS_INTERRUPTED
@@ -19,18 +22,22 @@ _LAYOUTS = {"local": local, "sebulba": sebulba}
 
 
 def train(
-    config: str | os.PathLike[str] | TrainingConfig,
+    config: str | os.PathLike[str] | TrainingConfig | None,
     workdir: str | os.PathLike[str],
     *,
-    layout: Literal["local", "sebulba"] = "local",
+    env: str | None = None,
+    layout: Literal["local", "sebulba"] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> TrainedAgent:
     """Trains to the end of the run and returns the agent of the newest checkpoint.
 
     Args:
-      config: name of a shipped config, path of a config file, or a configuration.
+      config: name of a shipped config, path of a config file, a configuration, or None for the
+        configuration that is chosen for `env`.
       workdir: directory of logs and checkpoints, without a run.
-      layout: `local` for one process and thread, `sebulba` for the devices of this machine.
+      env: name of an environment, instead of that of `config`.
+      layout: `local` for one process and thread, `sebulba` for the devices of this machine; None
+        for that of the agent.
       overrides: values by dotted field name, such as `{"run.max_actor_steps": 2_000}`.
 
     Raises:
@@ -38,32 +45,39 @@ def train(
         thread, which alone receives Ctrl-C.
       KeyboardInterrupt: Ctrl-C ended the run; its newest checkpoint can be loaded.
     """
-    if layout not in _LAYOUTS:
+    if layout not in (*_LAYOUTS, None):
         raise UserError(f"layout is one of {', '.join(_LAYOUTS)}, not {layout!r}")
     if threading.current_thread() is not threading.main_thread():
         raise UserError("train() runs in the main thread, which alone receives Ctrl-C")
     set_process_environment(process_environment())
-    file = None
-    if not isinstance(config, TrainingConfig):
-        file = find_config_file(os.fspath(config))
-        config = _load(file)
-    config = with_values(config, _nested(overrides or {}))
+    file = find_config_file(os.fspath(config)) if isinstance(config, str | os.PathLike) else None
+    found = with_values(_make_config(file or config, env), _nested(overrides or {}))
     if file is None:
-        _require_importable(config)
-    chosen = _LAYOUTS[layout]
-    experiment = config.make_experiment()
+        _require_importable(found)
+    name = layout or default_layout(found)
+    chosen, experiment = _LAYOUTS[name], found.make_experiment()
     spec = chosen.check(experiment)
-    prepared = prepare_workdir(workdir, config, file, resume=False, launch={"layout": layout})
+    prepared = prepare_workdir(workdir, found, file, resume=False, launch={"layout": name})
     if chosen.train(experiment, spec, prepared) == STATUS_INTERRUPTED:
         raise KeyboardInterrupt
     return load(prepared)
 
 
-def _load(file: str) -> TrainingConfig:
-    config = load_config_file(file)
+def _make_config(config: Any, env: str | None) -> TrainingConfig:
+    """Returns the configuration of a file or of an environment, or one with the environment."""
+    if config is None:
+        if env is None:
+            raise UserError('give a config, such as "cartpole", or env, such as env="Acrobot-v1"')
+        return default_config(named_environment(env))
+    if isinstance(config, str):
+        config = load_config_file(config)
     if not isinstance(config, TrainingConfig):
-        raise UserError(f"get_config() in {file!r} returns no TrainingConfig")
-    return config
+        raise UserError(f"config is no TrainingConfig, but a {type(config).__name__}")
+    return (
+        config
+        if env is None
+        else with_environment(config, named_environment(env, config.environment))
+    )
 
 
 def _require_importable(config: TrainingConfig) -> None:

@@ -1,6 +1,5 @@
 """Flags and start of a run, shared by the programs that train."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
-from mukoe.agents.extensions import rollout_of
 from mukoe.commands.layout_flags import check_layout_flags
 from mukoe.configuration import (
     DEFINE_config,
@@ -23,9 +21,8 @@ from mukoe.configuration import (
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts.common import default_config
+from mukoe.layouts.common.config_choice import default_layout, with_environment
 from mukoe.layouts.common.experiment import TrainingConfig
-from mukoe.networks.config import NetworkConfig
-from mukoe.networks.value_encoding import SupportConfig
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line, show_phase
 
@@ -157,36 +154,6 @@ def _is_chosen() -> bool:
 def _source_file(config_file: Any) -> str:
     """Returns the file that the configuration comes from."""
     return default_config.__file__ if _is_chosen() else config_file.filename
-
-
-def with_environment(config: Any, environment: Any) -> Any:
-    """Returns a configuration for another environment.
-
-    The bins of values and rewards fit the scale of one environment: for another one they are
-    replaced by the default bins, which fit any scale. Outcomes of two-player games have one scale.
-    """
-    changed = dataclasses.replace(config, environment=environment)
-    network = getattr(getattr(config, "agent", None), "network", None)
-    both = (config.environment, environment)
-    is_scaled = not all(getattr(each, "two_players", False) for each in both)
-    if environment == config.environment or not isinstance(network, NetworkConfig) or not is_scaled:
-        return changed
-    fitting = dataclasses.replace(
-        network, value_support=SupportConfig(), reward_support=SupportConfig()
-    )
-    if fitting == network:
-        return changed
-    print(
-        "the bins of values and rewards in the config fit another environment: "
-        "agent.network.value_support and reward_support have their defaults, which fit any scale",
-        flush=True,
-    )
-    return dataclasses.replace(changed, agent=dataclasses.replace(config.agent, network=fitting))
-
-
-def default_layout(config: TrainingConfig) -> str:
-    """Returns the layout of an agent: 'sebulba' where it learns from rollouts, else 'local'."""
-    return "sebulba" if rollout_of(config.agent.make_builder()) else "local"
 
 
 def replace_given(config: T, values: Mapping[str, Mapping[str, Any]]) -> T:

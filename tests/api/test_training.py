@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mukoe
+from mukoe import layouts
 from mukoe.api import training
 from mukoe.errors import UserError
 from mukoe.layouts import local
@@ -71,6 +73,22 @@ def test_a_configuration_without_file_writes_a_run_that_the_programs_open(tmp_pa
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("config", "layout", "agent"),
+    [(None, "sebulba", "PPOConfig"), (CONFIG, "local", "MuZeroConfig")],
+)
+def test_an_environment_is_given_by_name(tmp_path, monkeypatch, config, layout, agent):
+    """Without a config, one is chosen for the environment, with the layout of its agent."""
+    chosen = getattr(layouts, layout)
+    monkeypatch.setattr(chosen, "train", lambda *_: 130)
+    with pytest.raises(KeyboardInterrupt):
+        mukoe.train(config, tmp_path / "run", env="Acrobot-v1")
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["config"]["environment"]["env"] == "Acrobot-v1"
+    assert stored["config"]["agent"]["class"].endswith(agent)
+    assert stored["launch"] == {"layout": layout}
+
+
 def test_a_run_is_not_overwritten():
     with pytest.raises(UserError, match="already holds an experiment"):
         mukoe.train(CONFIG, trained_run("cartpole"))
@@ -104,6 +122,12 @@ class Unknown:
     ("arguments", "message"),
     [
         ({"config": "cartpol"}, "'cartpol' does not exist; did you mean"),
+        ({"config": None}, 'give a config, such as "cartpole", or env, such as env="Acro'),
+        ({"config": None, "env": "Acrobat-v1"}, "did you mean Acrobot-v1"),
+        (
+            {"config": tiny_cartpole.get_config().run},
+            "config is no TrainingConfig, but a RunConfig",
+        ),
         ({"overrides": {"run.sed": 1}}, "run.sed"),
         ({"overrides": {"run.seed": -1}}, "run.seed must be from 0"),
         ({"layout": "distributed"}, "layout is one of local, sebulba, not 'distributed'"),

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from mukoe.commands.training import default_layout, with_environment
 from mukoe.configuration import load_config_file
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.pgx.config import PgxConfig
+from mukoe.layouts.common.config_choice import default_layout, with_environment
 from mukoe.networks.value_encoding import SupportConfig
 
 
