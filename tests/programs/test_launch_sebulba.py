@@ -14,11 +14,12 @@ TINY = (
 )
 
 
-def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
+def test_config_for_an_environment_trains_on_devices_of_its_own_and_resumes(tmp_path):
     flags = (
         f"--workdir={tmp_path}",
-        "--layout=sebulba",
-        *TINY,
+        "--env=Taxi-v4",
+        "--config.agent.minibatches=1",
+        *TINY[1:],
         "--config.sebulba.actor_devices=0",
         "--config.sebulba.learner_devices=1,2",
     )
@@ -27,6 +28,9 @@ def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
     assert result.returncode == 0, result.stderr
     steps = stored_counts(tmp_path)["actor_steps"]
     assert steps >= 200
+    (line,) = re.findall("default config: .*", result.stdout)
+    assert "PPO, layout sebulba, torso 'tanh_mlp'" in line
+    assert "batches of 128 steps, rewards times 0.05" in line
     (hint,) = re.findall(r"resume with: +python\S* \S*launch.py (.*)", result.stdout)
     assert hint.split() == ["--resume", f"--workdir={tmp_path}", "--max_actor_steps=400"]
     result = run_program("launch.py", *hint.split(), **environment)
@@ -36,7 +40,7 @@ def test_trains_on_devices_of_its_own_and_resumes(tmp_path):
 
 def test_what_does_not_fit_gets_one_line(tmp_path):
     for program, flags, expected in (
-        ("launch.py", TINY, "--layout=sebulba"),
+        ("launch.py", (*TINY, "--layout=local"), "--layout=sebulba"),
         (
             "launch.py",
             (*TINY, "--layout=sebulba", "--config.sebulba.learner_devices=9"),
