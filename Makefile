@@ -59,7 +59,7 @@ test-slow: setup
 test-faults: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m faults $(ARGS)
 
-BENCHMARKS := search replay learner inference actor shared_core end_to_end sebulba remote_environment
+BENCHMARKS := search replay learner reanalyse inference actor shared_core end_to_end sebulba remote_environment
 ROWS ?= runs/benchmarks.jsonl
 
 # Needs a machine without other load. MALLOC_ARENA_MAX as in the nodes of a program.

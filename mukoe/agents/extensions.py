@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mukoe.acting.rollouts import RolloutDeclaration
-from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig
+from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams
 
@@ -68,6 +68,9 @@ class Reanalyses(Protocol):
 
     def make_reanalyse(self, networks: Any, environment_spec: EnvironmentSpec) -> Reanalyse:
         """Makes the function that computes the search statistics of stored rows."""
+
+    def make_renew(self, networks: Any, environment_spec: EnvironmentSpec) -> Renew:
+        """Makes the function that computes the statistics of whole samples."""
 
 
 @runtime_checkable

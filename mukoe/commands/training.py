@@ -31,6 +31,11 @@ T = TypeVar("T")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of logs and checkpoints.")
 RESUME = flags.DEFINE_bool("resume", False, "Resume the run in --workdir.")
 NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Number of actor nodes (distributed).")
+NUM_REANALYSERS = flags.DEFINE_integer(
+    "num_reanalysers",
+    None,
+    "Number of reanalyser nodes (distributed), for --config.agent.reanalyse.mode=nodes.",
+)
 INFERENCE = flags.DEFINE_enum(
     "inference",
     None,
@@ -99,7 +104,11 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
         config,
         {
             "run": {"max_actor_steps": MAX_ACTOR_STEPS.value, "seed": SEED.value},
-            "distributed": {"num_actors": NUM_ACTORS.value, "inference": INFERENCE.value},
+            "distributed": {
+                "num_actors": NUM_ACTORS.value,
+                "num_reanalysers": NUM_REANALYSERS.value,
+                "inference": INFERENCE.value,
+            },
         },
     )
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 from mukoe.configuration.bounds import LARGEST_COUNT, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.learning.masking import masked_mean
-from mukoe.types import Array, PolicyParams, Row
+from mukoe.types import Array, PolicyParams, Row, Sample
 
 # Smallest stored probability in a KL divergence, since visit counts may be 0.
 _SMALLEST_PROBABILITY = 1e-3
@@ -28,9 +28,11 @@ class ReanalyseConfig(Validated):
     # 'none'; 'learner': the update computes the statistics of a part of its batch with the target
     # parameters, which it does not store; 'replay': after each update the statistics of the next
     # rows in replay, oldest first, are rewritten with the newest parameters (ReZero,
-    # arXiv:2404.16364). 'replay' is not for a program graph: Reverb's items are immutable.
-    mode: Literal["none", "learner", "replay"] = "none"
-    # Mode 'learner': fraction of each batch. MuZero Reanalyse: 0.8.
+    # arXiv:2404.16364); 'nodes': `distributed.num_reanalysers` nodes of a program graph search
+    # sampled sequences with the newest parameters for a part of each batch. 'replay' is not for a
+    # program graph, since Reverb's items are immutable.
+    mode: Literal["none", "learner", "replay", "nodes"] = "none"
+    # Modes 'learner' and 'nodes': fraction of each batch. MuZero Reanalyse: 0.8.
     fraction: UnitInterval = 0.8
     # Mode 'replay': rows per update, a final observation included. A pass over replay takes
     # capacity / rows_per_update updates.
@@ -46,6 +48,10 @@ Reanalyse = Callable[[PolicyParams, chex.PRNGKey, Row], Mapping[str, Array]]
 Windows are rows `[N, F, ...]`, each behind the `F - 1` rows of its history; statistics are the new
 extras `[N, ...]` of the rows, by name.
 """
+
+
+Renew = Callable[[PolicyParams, chex.PRNGKey, Sample], tuple[Sample, dict[str, Array]]]
+"""`(params, key, sample) -> (sample with new statistics, metrics of their change)`."""
 
 
 def change_metrics(windows: Row, statistics: Mapping[str, Array]) -> dict[str, Array]:

@@ -39,6 +39,9 @@ class ReplayDeclaration:
     # Fraction of fresh items in a sample: the newest items that were not fresh before. A sample
     # waits until there are enough of them.
     online_fraction: float = 0.0
+    # Fraction of reanalysed items in a sample, which nodes of a program read from the table, search
+    # again and write to a table of their own.
+    reanalysed_fraction: float = 0.0
     # Average number of samples of an item; None disables the rate limit.
     samples_per_insert: float | None = None
     # Tolerance of `samples_per_insert` in both directions, as a fraction of the first `min_size`
@@ -126,6 +129,12 @@ class ReplayDeclaration:
             f"{self.batch_size}, as each item is fresh once",
         )
         _check(
+            0 <= self.reanalysed_fraction <= 1 and not (self.fresh_items and self.reanalysed_items),
+            "reanalysed_fraction",
+            self.reanalysed_fraction,
+            "from 0 to 1, and 0 with fresh items",
+        )
+        _check(
             self.fresh_items <= self.min_size,
             "min_size",
             self.min_size,
@@ -141,6 +150,11 @@ class ReplayDeclaration:
     def fresh_items(self) -> int:
         """Number of fresh items in a sample."""
         return round(self.online_fraction * self.batch_size)
+
+    @property
+    def reanalysed_items(self) -> int:
+        """Number of reanalysed items in a sample."""
+        return round(self.reanalysed_fraction * self.batch_size)
 
     @property
     def fresh_capacity(self) -> int:

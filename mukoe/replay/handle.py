@@ -45,3 +45,36 @@ class Replay(Protocol):
 
     def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities `[B]` of the items with these keys `[B]`; skips removed items."""
+
+
+class ClosableDataset(Protocol):
+    """Iterator over samples."""
+
+    def __next__(self) -> Sample: ...
+
+    def close(self) -> None:
+        """Ends the iteration."""
+
+
+class SampleWriter(Protocol):
+    """Writer of reanalysed samples."""
+
+    def write(self, sample: Sample) -> None:
+        """Writes the items of a sample, with their keys and probabilities; waits for room."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+
+
+class SharedReplay(Replay, Protocol):
+    """Handle of a replay of several processes, which nodes may reanalyse."""
+
+    def make_reanalyser_dataset(self, batch_size: int) -> ClosableDataset:
+        """Makes an endless iterator over samples to reanalyse, of `batch_size` items."""
+
+    def make_reanalysed_writer(self, should_stop: Callable[[], bool] = never) -> SampleWriter:
+        """Makes the writer of reanalysed samples.
+
+        Args:
+          should_stop: predicate that ends the wait for room.
+        """

@@ -42,6 +42,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "DistributedConfig.actor_threads",
     "DistributedConfig.learner_threads",
     "DistributedConfig.max_restarts",
+    "DistributedConfig.num_reanalysers",
     "DistributedConfig.prefetch_size",
     "DistributedConfig.variable_seconds",
     "InferenceConfig.deadline_ms",

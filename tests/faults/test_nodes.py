@@ -52,6 +52,15 @@ def test_an_inference_server_that_dies_comes_back(tmp_path):
         assert program.stop() == 0, program.output
 
 
+def test_a_reanalyser_that_dies_or_hangs_comes_back(tmp_path):
+    flags = ("--num_reanalysers=1", "--config.agent.reanalyse.mode=nodes")
+    with Program(tmp_path / "run", *flags) as program:
+        program.wait_until_learning()
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            check_goes_on(program, "reanalyser_0", lambda n=number: program.hurt("reanalyser_0", n))
+        assert program.stop() == 0, program.output
+
+
 def test_too_many_deaths_end_the_program(tmp_path):
     with Program(tmp_path / "run", "--config.distributed.max_restarts=1") as program:
         program.hurt("actor_0", signal.SIGKILL)

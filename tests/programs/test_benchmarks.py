@@ -24,8 +24,8 @@ def run(name, *flags):
     return process.stdout
 
 
-def rows_of(name, path):
-    run(name, "--tiny", f"--output={path}")
+def rows_of(name, path, *flags):
+    run(name, "--tiny", f"--output={path}", *flags)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert rows
     for row in rows:
@@ -52,6 +52,13 @@ def test_the_whole_program_is_measured(tmp_path):
 def test_search_is_held_against_mctx(tmp_path):
     rows = rows_of("search", tmp_path / "rows.jsonl")
     assert all(row["against"] == "bare mctx" and row["ratio"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.launchpad
+def test_reanalysis_is_measured(tmp_path):
+    rows = rows_of("reanalyse", tmp_path / "rows.jsonl", "--config=configs/cartpole.py")
+    assert all(row["ratio"] > 0 for row in rows)
 
 
 def test_a_row_by_hand():

@@ -9,6 +9,7 @@ from tests.programs.forked import run_program
 
 OF_DISTRIBUTED = (
     "--num_actors=2",
+    "--num_reanalysers=2",
     "--inference=server",
     "--launcher=launchpad",
     "--ray_address=localhost:1",

@@ -3,6 +3,7 @@
 import abc
 from typing import TypeVar
 
+import chex
 import jax
 import numpy as np
 
@@ -10,21 +11,24 @@ from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import MemoryUse, NetworkCalls
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
-from mukoe.agents.planning.reanalyse import make_reanalyse, with_reanalysis
+from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.learning.optimizers import make_optimizer
-from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig
+from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.networks.history import input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
 from mukoe.search.inspection import Inspector
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
+    Array,
     EnvironmentSpec,
     LossFunction,
     Params,
     Policy,
+    PolicyParams,
     Row,
+    Sample,
     num_bytes,
     split_legal_actions,
 )
@@ -79,6 +83,17 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         """Makes the function that computes the search statistics of stored rows."""
         return make_reanalyse(networks, self.make_model(networks, environment_spec), self._config)
 
+    def make_renew(self, networks: Networks, environment_spec: EnvironmentSpec) -> Renew:
+        """Makes the function that computes the statistics of whole samples."""
+        reanalyse = self.make_reanalyse(networks, environment_spec)
+
+        def renew_all(
+            params: PolicyParams, key: chex.PRNGKey, sample: Sample
+        ) -> tuple[Sample, dict[str, Array]]:
+            return renew(reanalyse, self._config, 1.0, params, sample, key)
+
+        return renew_all
+
     def with_reanalysis(
         self, loss: LossFunction, networks: Networks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
@@ -115,9 +130,14 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     @property
     def _observed_rows(self) -> int | None:
         config = self._config
-        if config.targets.bootstrap == "target" or config.reanalyse.mode == "learner":
+        if config.targets.bootstrap == "target" or config.reanalyse.mode in ("learner", "nodes"):
             return None
         return config.history.frames - 1 + self._observed_states
+
+    @property
+    def _reanalysed_fraction(self) -> float:
+        reanalyse = self._config.reanalyse
+        return reanalyse.fraction if reanalyse.mode == "nodes" else 0.0
 
     @property
     def replay(self) -> ReplayDeclaration:
@@ -126,6 +146,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             sequence_length=targets.unroll_steps + targets.td_steps + 1,
             history=self._config.history.frames - 1,
             observed_rows=self._observed_rows,
+            reanalysed_fraction=self._reanalysed_fraction,
             capacity=config.capacity,
             min_size=config.min_size,
             batch_size=config.batch_size,

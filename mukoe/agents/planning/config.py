@@ -72,7 +72,7 @@ class UnrollLossConfig(Validated):
     bootstrap: Literal["search", "target"] = "search"
     # Off-policy correction (EfficientZero, arXiv:2111.00210, section 4.3): updates since the first
     # action of a sequence at which n has fallen from `td_steps` to 1, evenly; None for none.
-    max_age: PositiveInt | None = None
+    max_age: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] | None = None
     # Weight of the policy loss. Paper: 1.
     policy_weight: NonNegativeFloat = 1.0
     # Weight of the value loss. Paper: 1; Reanalyse: 0.25.

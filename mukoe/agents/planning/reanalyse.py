@@ -75,7 +75,8 @@ def with_reanalysis(
     ) -> tuple[Array, LossExtra]:
         policy_params = PolicyParams(target_params, jnp.int32(0))
         search_key = jax.random.fold_in(key, _REANALYSIS)
-        sample, metrics = renew(reanalyse, config, policy_params, sample, search_key)
+        fraction = config.reanalyse.fraction
+        sample, metrics = renew(reanalyse, config, fraction, policy_params, sample, search_key)
         total, extra = loss(params, target_params, sample, key, *state)
         return total, extra._replace(metrics={**extra.metrics, **metrics})
 
@@ -85,6 +86,7 @@ def with_reanalysis(
 def renew(
     reanalyse: Reanalyse,
     config: PlanningConfig,
+    fraction: float,
     params: PolicyParams,
     sample: Sample,
     key: chex.PRNGKey,
@@ -94,6 +96,7 @@ def renew(
     Args:
       reanalyse: function of the new statistics.
       config: configuration of the agent.
+      fraction: fraction of the batch.
       params: parameters of the search.
       sample: batch of rows with history and all observations.
       key: random key of the search.
@@ -104,7 +107,7 @@ def renew(
       of samples per step is set.
     """
     batch_size, history = len(sample.probabilities), config.history.frames - 1
-    count = round(config.reanalyse.fraction * batch_size)
+    count = round(fraction * batch_size)
     if count == 0:
         return sample, {}
     rows = jax.tree.map(lambda array: array[:count], sample.rows)

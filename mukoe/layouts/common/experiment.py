@@ -94,6 +94,8 @@ class DistributedConfig(Validated):
     inference: Literal["auto", "local", "server", "split"] = "auto"
     # Number of inference servers; actors are spread over them and move if a server is lost.
     num_inference_servers: PositiveInt = 1
+    # Number of reanalyser nodes, for agent.reanalyse.mode=nodes.
+    num_reanalysers: NonNegativeInt = 0
     # Step one half of an actor's environments while the other half waits for its actions; None
     # to do so if actions come from a server.
     double_buffering: bool | None = None

@@ -121,13 +121,44 @@ class ReplayReanalyser:
             self._next_key, self._rewritten = state["position"].tolist()
 
 
-def check_reanalysis(experiment: ExperimentConfig) -> None:
-    """Checks that the replay of a program graph is not to be rewritten.
+def check_reanalysis_in_process(experiment: ExperimentConfig) -> None:
+    """Checks the reanalysis of a run of one process.
 
     Raises:
-      UserError: `agent.reanalyse.mode` is 'replay'.
+      UserError: `agent.reanalyse.mode` is 'nodes', or an update rewrites more rows than there are.
     """
-    if reanalyse_mode(experiment.builder) == "replay":
+    builder = experiment.builder
+    if isinstance(builder, Reanalyses) and builder.reanalyse.mode == "replay":
+        rows, capacity = builder.reanalyse.rows_per_update, builder.replay.capacity
+        if rows > capacity:
+            raise UserError(
+                f"agent.reanalyse.rows_per_update {rows} must not be above agent.replay.capacity "
+                f"{capacity}: an update rewrites each row at most once"
+            )
+    if reanalyse_mode(builder) == "nodes":
+        raise UserError(
+            "agent.reanalyse.mode=nodes needs the nodes of a program: train with "
+            "--layout=distributed, or set agent.reanalyse.mode to learner or replay"
+        )
+
+
+def check_reanalysis_in_program(experiment: ExperimentConfig) -> None:
+    """Checks the reanalysis of a program graph.
+
+    Raises:
+      UserError: `agent.reanalyse.mode` is 'replay', or 'nodes' without reanalysers, or there are
+        reanalysers for another mode.
+    """
+    mode = reanalyse_mode(experiment.builder)
+    num_reanalysers = experiment.distributed.num_reanalysers
+    if mode == "nodes" and not num_reanalysers:
+        raise UserError("agent.reanalyse.mode=nodes needs reanalysers: set --num_reanalysers=1")
+    if num_reanalysers and mode != "nodes":
+        raise UserError(
+            f"{num_reanalysers} reanalysers have no work with agent.reanalyse.mode={mode}: set "
+            "--config.agent.reanalyse.mode=nodes, or leave --num_reanalysers out"
+        )
+    if mode == "replay":
         raise UserError(
             "agent.reanalyse.mode=replay rewrites the replay of a process, and the items of a "
             "replay service cannot be changed: train with --layout=local or --layout=sebulba"

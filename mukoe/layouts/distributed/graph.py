@@ -9,7 +9,7 @@ import numpy as np
 
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
-from mukoe.layouts.common.reanalysis import check_reanalysis
+from mukoe.layouts.common.reanalysis import check_reanalysis_in_program
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.placement import InferencePlacement, inference_placement
 from mukoe.system import check_fits, has_accelerator
@@ -61,7 +61,7 @@ def make_graph(
       UserError: the environment cannot be made, the agent does not fit it or the layout, memory
         does not suffice, or the placement does not suit the policy.
     """
-    check_reanalysis(experiment)
+    check_reanalysis_in_program(experiment)
     spec = check_experiment(experiment)
     inference = inference_placement(experiment.distributed, has_accelerator())
     replay_bytes = _check_memory(experiment, spec, inference, memory_of)
@@ -102,7 +102,8 @@ def _check_memory(
     is_local = memory_of is None
     bytes_of_node = _BYTES_OF_LOCAL_NODE if is_local else _BYTES_OF_REMOTE_NODE
     nodes = distributed.num_actors + distributed.num_inference_servers
-    remedy = "lower distributed.num_actors or distributed.num_inference_servers"
+    nodes += distributed.num_reanalysers
+    remedy = "lower distributed.num_actors, num_inference_servers or num_reanalysers"
     check_fits(nodes * bytes_of_node, f"a program of {nodes} nodes", remedy)
     memory = RequiredMemory(experiment, spec)
     replay_bytes = _replay_bytes(experiment, memory, spec)

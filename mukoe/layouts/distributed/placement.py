@@ -54,4 +54,6 @@ def group_sizes(experiment: ExperimentConfig) -> dict[str, int]:
     sizes["actor"] = distributed.num_actors
     if distributed.inference != "local":
         sizes["inference"] = distributed.num_inference_servers
+    if distributed.num_reanalysers:
+        sizes["reanalyser"] = distributed.num_reanalysers
     return sizes

@@ -2,6 +2,7 @@
 
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
+from mukoe.layouts.common.reanalysis import check_reanalysis_in_process
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.types import EnvironmentSpec
 
@@ -18,6 +19,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
             "the local layout alternates between actor and learner: set a number as "
             "agent.replay.samples_per_insert"
         )
+    check_reanalysis_in_process(experiment)
     spec = check_experiment(experiment)
     num_envs = experiment.run.envs_per_actor
     memory = RequiredMemory(experiment, spec)

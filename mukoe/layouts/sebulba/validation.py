@@ -3,6 +3,7 @@
 from mukoe.agents.extensions import FollowsRunLength, rollout_of
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
+from mukoe.layouts.common.reanalysis import check_reanalysis_in_process
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.sebulba.devices import check_devices
 from mukoe.system import check_fits
@@ -41,6 +42,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
         )
     elif isinstance(builder, FollowsRunLength):
         builder.for_agent_steps(experiment.run.max_actor_steps)
+    check_reanalysis_in_process(experiment)
     spec = check_experiment(experiment)
     _check_memory(experiment, spec)
     return spec

@@ -202,9 +202,22 @@ class ReverbAdder(base.ReverbAdder):
 
     def _wait_for_table(self) -> None:
         """Waits for a table at its rate limit, for a bounded time."""
-        for _ in range(_BACK_PRESSURE_SLICES):
-            if self._should_stop():
-                return
-            with contextlib.suppress(reverb.DeadlineExceededError):
-                self._writer.flush(_MAX_IN_FLIGHT_ITEMS, timeout_ms=_BACK_PRESSURE_MS)
-                return
+        wait_for_table(self._writer, _MAX_IN_FLIGHT_ITEMS, self._should_stop)
+
+
+def wait_for_table(
+    writer: reverb.TrajectoryWriter, in_flight: int, should_stop: Callable[[], bool]
+) -> None:
+    """Waits for a table at its rate limit, for a bounded time.
+
+    Args:
+      writer: writer to the table.
+      in_flight: number of items that the table need not have taken.
+      should_stop: predicate that ends the wait.
+    """
+    for _ in range(_BACK_PRESSURE_SLICES):
+        if should_stop():
+            return
+        with contextlib.suppress(reverb.DeadlineExceededError):
+            writer.flush(in_flight, timeout_ms=_BACK_PRESSURE_MS)
+            return

@@ -10,6 +10,7 @@ import reverb
 import tensorflow as tf
 import tree
 
+from mukoe.replay.handle import ClosableDataset
 from mukoe.types import MaskedObservation, Row, Sample
 
 _SIGNATURE_TIMEOUT_S = 300
@@ -111,14 +112,14 @@ class ReverbDataset(Iterator[Sample]):
 
 
 class MixedDataset(Iterator[Sample]):
-    """Endless iterator over samples of replayed items, followed by fresh ones."""
+    """Endless iterator over samples whose items come from several tables, one after the other."""
 
-    def __init__(self, replayed: ReverbDataset, fresh: ReverbDataset):
-        self._parts = (replayed, fresh)
+    def __init__(self, *parts: ClosableDataset):
+        self._parts = parts
 
     def __next__(self) -> Sample:
-        replayed, fresh = (next(part) for part in self._parts)
-        return tree.map_structure(lambda *leaves: np.concatenate(leaves), replayed, fresh)
+        samples = [next(part) for part in self._parts]
+        return tree.map_structure(lambda *leaves: np.concatenate(leaves), *samples)
 
     def close(self) -> None:
         """Ends the iteration."""

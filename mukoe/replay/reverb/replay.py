@@ -8,10 +8,11 @@ import numpy as np
 import reverb
 
 from mukoe.replay.declaration import ReplayDeclaration
-from mukoe.replay.handle import never
+from mukoe.replay.handle import ClosableDataset, never
 from mukoe.replay.reverb.adder import ReverbAdder
 from mukoe.replay.reverb.dataset import MixedDataset, ReverbDataset
-from mukoe.replay.reverb.tables import fresh_table
+from mukoe.replay.reverb.reanalysed import ReanalysedDataset, ReanalysedWriter
+from mukoe.replay.reverb.tables import fresh_table, reanalysed_table
 from mukoe.types import Row
 
 _UPDATE_TIMEOUT_S = 10.0
@@ -40,15 +41,42 @@ class ReverbReplay:
         """
         return ReverbAdder(self._client, self._declaration, self._row_spec, should_stop)
 
-    def make_dataset(self) -> ReverbDataset | MixedDataset:
+    def make_dataset(self) -> ClosableDataset:
         """Makes an endless iterator over samples, which connects at the first `next`."""
         declaration = self._declaration
+        if declaration.reanalysed_items:
+            return self._make_reanalysed_dataset()
         num_replayed = declaration.batch_size - declaration.fresh_items
         replayed = ReverbDataset(self._client, declaration.table, num_replayed)
         if not declaration.fresh_items:
             return replayed
         fresh = ReverbDataset(self._client, fresh_table(declaration), declaration.fresh_items)
         return MixedDataset(replayed, fresh)
+
+    def _make_reanalysed_dataset(self) -> ClosableDataset:
+        declaration = self._declaration
+        table, count = reanalysed_table(declaration), declaration.reanalysed_items
+        reanalysed = ReanalysedDataset(ReverbDataset(self._client, table, count))
+        num_replayed = declaration.batch_size - count
+        if not num_replayed:
+            return reanalysed
+        return MixedDataset(self.make_reanalyser_dataset(num_replayed), reanalysed)
+
+    def make_reanalyser_dataset(self, batch_size: int) -> ReverbDataset:
+        """Makes an endless iterator over samples of stored items.
+
+        Args:
+          batch_size: number of items in a sample.
+        """
+        return ReverbDataset(self._client, self._declaration.table, batch_size)
+
+    def make_reanalysed_writer(self, should_stop: Callable[[], bool] = never) -> ReanalysedWriter:
+        """Makes the writer of reanalysed samples.
+
+        Args:
+          should_stop: predicate that ends the writer's wait for room in the table.
+        """
+        return ReanalysedWriter(self._client, self._declaration, should_stop)
 
     def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities `[B]` of the items with these keys `[B]`; skips removed items.

@@ -1,5 +1,6 @@
 """Tables of the Reverb server that a replay declaration describes."""
 
+import numpy as np
 import reverb
 import tensorflow as tf
 import tree
@@ -14,11 +15,31 @@ def fresh_table(declaration: ReplayDeclaration) -> str:
     return f"{declaration.table}_fresh"
 
 
+def reanalysed_table(declaration: ReplayDeclaration) -> str:
+    """Returns the name of the table of reanalysed items."""
+    return f"{declaration.table}_reanalysed"
+
+
+def reanalysed_row_spec(row_spec: Row) -> Row:
+    """Returns the spec of the rows of a reanalysed item.
+
+    Its extras `item_key` and `item_probability`, the same in each row, are those of the item that
+    was reanalysed.
+    """
+    extras = {
+        **row_spec.extras,
+        "item_key": specs.Array((), np.int64, "item_key"),
+        "item_probability": specs.Array((), np.float32, "item_probability"),
+    }
+    return row_spec._replace(extras=extras)
+
+
 def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
     """Makes the tables that the declaration describes; their items are `Row`s `[T, ...]`.
 
     Fresh items have a table of their own, which samples the newest first and each item once.
-    It never blocks an adder: when it is full, the oldest items are removed.
+    It never blocks an adder: when it is full, the oldest items are removed. Reanalysed items are in
+    a queue of two batches, which blocks their writers when it is full.
 
     Args:
       declaration: declaration of the stored items and of their sampling.
@@ -47,6 +68,13 @@ def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Ta
         rate_limiter=rate_limiter,
         signature=item_signature,
     )
+    if declaration.reanalysed_items:
+        queue = reverb.Table.queue(
+            name=reanalysed_table(declaration),
+            max_size=2 * declaration.reanalysed_items,
+            signature=_item_signature(declaration, reanalysed_row_spec(row_spec)),
+        )
+        return [table, queue]
     if not declaration.fresh_items:
         return [table]
     fresh = reverb.Table(

@@ -50,7 +50,9 @@ def numbered(searched):
 
 def renew_all(config, sample, searched=None):
     reanalyse = numbered([] if searched is None else searched)
-    return jax.jit(lambda sample: renew(reanalyse, config, PARAMS, sample, KEY))(sample)
+    return jax.jit(
+        lambda sample: renew(reanalyse, config, config.reanalyse.fraction, PARAMS, sample, KEY)
+    )(sample)
 
 
 def targets_of(config, sample):
@@ -157,7 +159,7 @@ def test_with_the_parameters_that_acted_the_targets_are_the_stored_ones():
     @jax.jit
     def both(params, sample):
         policy_params = PolicyParams(params, np.int32(0))
-        new, _ = renew(reanalyse, config, policy_params, sample, KEY)
+        new, _ = renew(reanalyse, config, 1.0, policy_params, sample, KEY)
         networks = types.SimpleNamespace(num_actions=2)
         return tuple(sample_targets(networks, config, (), one, KEY) for one in (new, sample))
 

@@ -1,6 +1,7 @@
 """Reanalysis of the in-process replay, with a model that is the environment itself."""
 
 import contextlib
+import dataclasses
 import types
 
 import jax
@@ -16,7 +17,7 @@ from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.policy import make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse
 from mukoe.errors import UserError
-from mukoe.layouts.common.reanalysis import ReplayReanalyser
+from mukoe.layouts.common.reanalysis import ReplayReanalyser, check_reanalysis_in_process
 from mukoe.learning.reanalysis import ReanalyseConfig, change_metrics
 from mukoe.networks.history import HistoryConfig
 from mukoe.replay.declaration import row_spec
@@ -24,6 +25,7 @@ from mukoe.replay.in_process import InProcessReplay
 from mukoe.search.config import SearchConfig
 from mukoe.types import PolicyParams, Row
 from tests.agents.planning.true_mdp import CELLS, corridors, optimal, true_model
+from tests.layouts.tiny import tiny
 
 NETWORKS = types.SimpleNamespace(num_actions=2)
 
@@ -68,20 +70,27 @@ def random_params(seed=0):
     }
 
 
-def collect(config, params, steps=60, masked=False):
+def collect(config, params, masked=False):
     """A replay of steps of the search policy in two environments."""
-    environment = corridors(0, 2, masked)
-    policy = make_search_policy(
-        true_model(), environment.spec, config, False, lambda params: params
-    )
-    declaration = config.make_builder().replay
-    replay = InProcessReplay(declaration, row_spec(environment.spec, policy.extras_spec), 0, 2)
+    policy = make_policy(config, masked)
+    rows = row_spec(corridors(0, 2, masked).spec, policy.extras_spec)
+    replay = InProcessReplay(config.make_builder().replay, rows, 0, 2)
+    act(replay, policy, params, masked)
+    return replay
+
+
+def make_policy(config, masked=False):
+    spec = corridors(0, 2, masked).spec
+    return make_search_policy(true_model(), spec, config, False, lambda params: params)
+
+
+def act(replay, policy, params, masked=False, steps=60):
+    """Adds steps of two environments."""
     runner = LocalRunner(policy, Parameters(params), jax.random.PRNGKey(0), 2)
     actor = Actor(runner, [replay.make_adder() for _ in range(2)], tuple(policy.extras_spec))
-    loop = EnvironmentLoop(environment, actor)
+    loop = EnvironmentLoop(corridors(0, 2, masked), actor)
     for _ in range(steps):
         loop.step()
-    return replay
 
 
 def make_reanalyser(config, replay, learner, rows=16):
@@ -180,6 +189,15 @@ def test_values_that_no_target_reads_are_not_renewed():
     with pytest.raises(UserError, match=r"search=values .* set loss.bootstrap=search"):
         MuZeroConfig(loss=loss, reanalyse=ReanalyseConfig(mode="replay", search="values"))
     MuZeroConfig(loss=loss, reanalyse=ReanalyseConfig(mode="replay", search="full"))
+
+
+def test_an_update_rewrites_at_most_the_whole_replay():
+    config = tiny()
+    reanalyse = ReanalyseConfig(mode="replay", rows_per_update=100_001)
+    agent = dataclasses.replace(config.agent, reanalyse=reanalyse)
+    experiment = dataclasses.replace(config, agent=agent).make_experiment()
+    with pytest.raises(UserError, match="rows_per_update 100001 must not be above .* 100000"):
+        check_reanalysis_in_process(experiment)
 
 
 def test_changes_are_means_over_actions_in_nats():

@@ -11,8 +11,10 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.errors import UserError
+from mukoe.layouts import local
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
 from mukoe.layouts.distributed.graph import MachineMemory, make_graph
+from mukoe.layouts.distributed.placement import group_sizes
 from mukoe.learning.reanalysis import ReanalyseConfig
 from tests.configuration.fuzzed import HUGE
 
@@ -91,6 +93,29 @@ def test_items_of_a_replay_service_cannot_be_rewritten():
     rewriting = MuZeroConfig(reanalyse=ReanalyseConfig(mode="replay"))
     with pytest.raises(UserError, match="reanalyse.mode=replay .* cannot be changed: train with"):
         make(lambda _: MuZeroBuilder(rewriting))
+
+
+@pytest.mark.parametrize(
+    ("mode", "num_reanalysers", "message"),
+    [
+        ("nodes", 0, "mode=nodes needs reanalysers: set --num_reanalysers=1"),
+        ("learner", 2, "2 reanalysers have no work with .*mode=learner"),
+        ("none", 1, "1 reanalysers have no work with .*mode=none"),
+    ],
+)
+def test_reanalysers_and_the_mode_of_the_agent_belong_together(mode, num_reanalysers, message):
+    agent = MuZeroConfig(reanalyse=ReanalyseConfig(mode=mode))
+    with pytest.raises(UserError, match=message):
+        make(lambda _: MuZeroBuilder(agent), num_reanalysers=num_reanalysers)
+
+
+def test_reanalysers_are_nodes_of_the_program():
+    agent = MuZeroConfig(reanalyse=ReanalyseConfig(mode="nodes", fraction=0.75))
+    graph = make(lambda _: MuZeroBuilder(agent), num_reanalysers=2)
+    assert group_sizes(graph.experiment)["reanalyser"] == 2
+    assert graph.experiment.builder.replay.reanalysed_items == 48
+    with pytest.raises(UserError, match="mode=nodes needs the nodes of a program"):
+        local.check(graph.experiment)
 
 
 def test_unknown_memory_is_not_checked(monkeypatch):

@@ -10,7 +10,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.distributed.nodes.runtime import ReplayService, Runtime
 from mukoe.replay.declaration import row_spec, zero_sample
-from mukoe.replay.handle import Replay
+from mukoe.replay.handle import SharedReplay
 from mukoe.types import EnvironmentSpec, Policy, Sample
 
 
@@ -44,7 +44,7 @@ class NodeContext:
         networks = builder.make_networks(self.environment_spec)
         return builder.make_policy(networks, self.environment_spec)
 
-    def connect_replay(self, service: ReplayService, policy: Policy) -> Replay:
+    def connect_replay(self, service: ReplayService, policy: Policy) -> SharedReplay:
         """Returns the handle of the replay, with the rows of a policy."""
         return service.connect(row_spec(self.environment_spec, policy.extras_spec))
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from mukoe.replay.handle import Replay
+from mukoe.replay.handle import SharedReplay
 from mukoe.types import Row
 
 
@@ -55,7 +55,7 @@ class ReplayStatistics(NamedTuple):
 class ReplayService(Protocol):
     """Connection to the replay service of a program."""
 
-    def connect(self, row_spec: Row) -> Replay:
+    def connect(self, row_spec: Row) -> SharedReplay:
         """Returns the handle of the replay.
 
         Args:

@@ -82,6 +82,8 @@ class RayClusterConfig(Validated):
     inference: GroupResources = GroupResources()
     # Each actor node.
     actor: GroupResources = GroupResources()
+    # Each reanalyser, if there are any.
+    reanalyser: GroupResources = GroupResources()
     # The evaluator.
     evaluator: GroupResources = GroupResources()
     # Lowest port of the nodes.

@@ -21,7 +21,7 @@ from mukoe.layouts.distributed.supervision.process import describe_exit
 
 _STATUS_SECONDS = 1.0
 # Nodes of these groups are spread over the machines.
-_SPREAD = ("actor", "inference")
+_SPREAD = ("actor", "inference", "reanalyser")
 
 
 @dataclasses.dataclass

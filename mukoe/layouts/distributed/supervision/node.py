@@ -172,7 +172,7 @@ class SupervisedNode:
 def label_of(title: str) -> str:
     """Returns the label of a node, such as `actor_0` of `actor/0`, or `learner` of `learner/0`."""
     group, _, index = title.partition("/")
-    return f"{group}_{index}" if group in ("actor", "inference") else group
+    return f"{group}_{index}" if group in ("actor", "inference", "reanalyser") else group
 
 
 def _data_folders(command: Sequence[str]) -> list[str]:

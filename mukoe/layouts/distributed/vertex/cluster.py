@@ -94,6 +94,8 @@ class VertexClusterConfig:
     inference: Machine = Machine()
     # Each actor.
     actor: Machine = Machine()
+    # Each reanalyser, if there are any.
+    reanalyser: Machine = Machine()
     # Plays the evaluation's episodes.
     evaluator: Machine = Machine()
     # Folders of Python packages that the nodes import, beside mukoe and the imported modules in the

@@ -44,9 +44,10 @@ def allow_connections(experiment: ExperimentConfig) -> None:
     Raises:
       UserError: the number exceeds the limit of the machine.
     """
-    num_actors = experiment.distributed.num_actors
-    needed = _OPEN_FILES + _OPEN_FILES_PER_ACTOR * num_actors
-    allow_open_files(needed, f"{num_actors} actors")
+    distributed = experiment.distributed
+    nodes = distributed.num_actors + distributed.num_reanalysers
+    needed = _OPEN_FILES + _OPEN_FILES_PER_ACTOR * nodes
+    allow_open_files(needed, f"{nodes} actors and reanalysers")
 
 
 def launch(

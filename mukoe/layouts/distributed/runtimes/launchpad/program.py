@@ -12,6 +12,7 @@ from mukoe.layouts.distributed.nodes.counter import CounterNode
 from mukoe.layouts.distributed.nodes.evaluator import EvaluatorNode
 from mukoe.layouts.distributed.nodes.inference import InferenceNode
 from mukoe.layouts.distributed.nodes.learner import LearnerNode
+from mukoe.layouts.distributed.nodes.reanalyser import ReanalyserNode
 from mukoe.layouts.distributed.placement import servers_of
 from mukoe.layouts.distributed.runtimes.launchpad.node_runtime import LaunchpadRuntime
 from mukoe.layouts.distributed.runtimes.launchpad.replay_node import ReplayNode
@@ -77,6 +78,11 @@ def make_program(
                     ActorNode, context, replay, counter, learner, preferred, split, index
                 )
             )
+
+    if distributed.num_reanalysers:
+        with program.group("reanalyser"):
+            for index in range(distributed.num_reanalysers):
+                program.add_node(lp.PyClassNode(ReanalyserNode, context, replay, learner, index))
 
     with program.group("evaluator"):
         program.add_node(lp.PyClassNode(EvaluatorNode, context, counter, learner))
