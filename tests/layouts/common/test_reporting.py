@@ -8,6 +8,7 @@ import pytest
 
 from mukoe.layouts.common.experiment import RunConfig
 from mukoe.layouts.common.reporting import (
+    expectation,
     make_progress,
     next_commands,
     reported_time_line,
@@ -33,6 +34,14 @@ def test_the_line_shows_means_over_the_actors_in_a_fixed_order():
 def test_the_line_leaves_out_what_was_not_measured():
     assert time_line([{"network": 0.6, "tree": 0.4}], {}) == "time   acting: network 60% tree 40%"
     assert reported_time_line({"loss": 1.0}) is None
+
+
+def test_a_run_says_what_to_expect():
+    experiment = tiny(max_actor_steps=20_000, evaluation_period=1_000).make_experiment()
+    assert expectation(experiment, Path("runs/a")) == (
+        "20,000 agent steps in runs/a, updates after the first 20 items of replay, 2 evaluation "
+        "episodes every 1,000 steps, a checkpoint every 120 s; Ctrl-C saves and ends"
+    )
 
 
 @pytest.mark.parametrize(
