@@ -38,7 +38,7 @@ def add_current_folder_with(module: str) -> None:
       module: name of the module, with or without its packages.
     """
     top, folder = module.partition(".")[0], Path.cwd()
-    if not top.isidentifier() or importlib.util.find_spec(top) is not None:
+    if not top.isidentifier() or top in sys.modules or importlib.util.find_spec(top):
         return
     if (folder / f"{top}.py").is_file() or (folder / top).is_dir():
         add_import_folder(folder)

@@ -1,19 +1,25 @@
 """Loggers by name, and the logger of one node of a run."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mukoe.configuration.registry import Registry
+from mukoe.configuration.workdir import CONFIG_FILE, flatten, stored_config
 from mukoe.observability.loggers.base import Logger
 from mukoe.observability.loggers.csv_logger import CsvLogger
 from mukoe.observability.loggers.dispatcher import Dispatcher
-from mukoe.observability.loggers.tensorboard_logger import TensorBoardLogger
+from mukoe.observability.loggers.metric_groups import grouped_name
+from mukoe.observability.loggers.tensorboard_logger import TensorBoardLogger, write_hyper_parameters
 from mukoe.observability.loggers.time_filter import TimeFilter
 from mukoe.observability.loggers.wall_time import WallTime, elapsed_wall_time
 
 LoggerFactory = Callable[[Path, str, str], Logger]
 """`(workdir, label, steps_key) -> Logger`; arguments as in `make_logger`."""
+
+ENVIRONMENT_STEPS = "actor_steps"
+"""Entry of the agent steps of all actors, the horizontal axis in TensorBoard."""
 
 DEFAULT_LOGGERS = ("csv", "tensorboard")
 
@@ -23,7 +29,14 @@ def _make_csv(workdir: Path, label: str, steps_key: str) -> Logger:
 
 
 def _make_tensorboard(workdir: Path, label: str, steps_key: str) -> Logger:
-    return TensorBoardLogger(workdir / "tensorboard" / label, steps_key)
+    del steps_key  # All nodes share one horizontal axis.
+    directory = workdir / "tensorboard"
+    if label == "learner" and (workdir / CONFIG_FILE).exists():
+        config = dict(flatten(stored_config(workdir)))
+        write_hyper_parameters(directory, config)
+    return TensorBoardLogger(
+        directory / label, ENVIRONMENT_STEPS, functools.partial(grouped_name, label)
+    )
 
 
 LOGGERS: Registry[LoggerFactory] = Registry(
@@ -41,7 +54,8 @@ def make_logger(
     """Makes the logger of one node of a run.
 
     `csv` writes WORKDIR/logs/LABEL.csv and `tensorboard` writes WORKDIR/tensorboard/LABEL; both
-    append to existing files. Every entry gets a `wall_time`.
+    append to existing files. In TensorBoard, tags have the groups of `grouped_name`, and the
+    axis is `actor_steps`, which every entry should have. Every entry gets a `wall_time`.
 
     Args:
       workdir: directory of the run.

@@ -4,11 +4,14 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mukoe.observability.loggers.base import WriteGuard, to_scalar
+
+_EVENT_FILES = "events.out.tfevents.*"
+_FILE_VERSION = "brain.Event:2"
 
 
 class TensorBoardLogger:
@@ -19,15 +22,22 @@ class TensorBoardLogger:
     earlier events beyond that step.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], steps_key: str = "steps"):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        steps_key: str = "steps",
+        tag: Callable[[str], str] = str,
+    ):
         """Makes a logger; the first write makes the file.
 
         Args:
           directory: directory of the event files; it is made if missing.
           steps_key: entry that is the horizontal axis.
+          tag: function that returns the tag of an entry.
         """
         self._directory = Path(directory)
         self._steps_key = steps_key
+        self._tag = tag
         self._writer: Any = None
         self._step = 0
         self._guard = WriteGuard(str(self._directory))
@@ -57,7 +67,7 @@ class TensorBoardLogger:
         if self._writer is None:
             self._open()
         values = [
-            summary_pb2.Summary.Value(tag=name, simple_value=float(value))
+            summary_pb2.Summary.Value(tag=self._tag(name), simple_value=float(value))
             for name, value in scalars.items()
             if isinstance(value, bool | int | float) and name != self._steps_key
         ]
@@ -69,11 +79,11 @@ class TensorBoardLogger:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._directory.mkdir(parents=True, exist_ok=True)
-        resumed = any(self._directory.glob("events.out.tfevents.*"))
+        resumed = any(self._directory.glob(_EVENT_FILES))
         name = _event_file_name(self._directory)
         file = open(self._directory / name, "xb")
         self._writer = RecordWriter(file)
-        self._record(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._record(event_pb2.Event(wall_time=time.time(), file_version=_FILE_VERSION))
         if resumed:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._record(event_pb2.Event(wall_time=time.time(), step=self._step, session_log=start))
@@ -81,6 +91,43 @@ class TensorBoardLogger:
     def _record(self, event: Any) -> None:
         self._writer.write(event.SerializeToString())
         self._writer.flush()
+
+
+def write_hyper_parameters(directory: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Writes hyper-parameters to an event file, for TensorBoard's HParams tab.
+
+    Metrics of the tab are the scalars of the directories inside. An event file that the
+    directory has is kept instead.
+
+    Args:
+      directory: directory of the event file; it is made if missing.
+      values: hyper-parameters; values other than numbers, booleans and strings become text.
+    """
+    from tensorboard.compat.proto import event_pb2
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    plain = {
+        key: value if isinstance(value, bool | int | float | str) else str(value)
+        for key, value in values.items()
+    }
+
+    def write() -> None:
+        path = Path(directory)
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.glob(_EVENT_FILES)):
+            return
+        with open(path / _event_file_name(path), "xb") as file:
+            writer = RecordWriter(file)
+            now = time.time()
+            for event in (
+                event_pb2.Event(wall_time=now, file_version=_FILE_VERSION),
+                event_pb2.Event(wall_time=now, summary=hparams_pb(plain)),
+            ):
+                writer.write(event.SerializeToString())
+            writer.flush()
+
+    WriteGuard(str(directory)).run(write)
 
 
 def _event_file_name(directory: Path) -> str:

@@ -1,13 +1,19 @@
 """Loggers by name, and their wall-clock time over resumes."""
 
 import csv
+import json
 import subprocess
 import sys
 import types
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import (
+    SESSION_START_INFO_TAG,
+    parse_session_start_info_plugin_data,
+)
 
+from mukoe.configuration.workdir import VERSION
 from mukoe.errors import UserError
 from mukoe.observability.loggers.factory import make_logger
 from tests.observability.loggers.recorder import Recorder
@@ -22,14 +28,14 @@ def test_logging_does_not_load_tensorflow(tmp_path):
     program = (
         "import sys\n"
         "from mukoe.observability.loggers.factory import make_logger\n"
-        "logger = make_logger(sys.argv[1], 'learner', 'steps')\n"
-        "logger.write({'steps': 1, 'loss': 2.0}); logger.close()\n"
+        "logger = make_logger(sys.argv[1], 'learner', 'learner_steps')\n"
+        "logger.write({'actor_steps': 1, 'loss': 2.0}); logger.close()\n"
         "sys.exit('tensorflow' in sys.modules or 'jax' in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program, tmp_path], check=True, timeout=60)
     accumulator = EventAccumulator(str(tmp_path / "tensorboard" / "learner"))
     accumulator.Reload()
-    assert [(event.step, event.value) for event in accumulator.Scalars("loss")] == [(1, 2.0)]
+    assert [(event.step, event.value) for event in accumulator.Scalars("loss/loss")] == [(1, 2.0)]
 
 
 def test_wall_time_carries_on_over_resumes(tmp_path):
@@ -69,3 +75,34 @@ def test_loggers_of_other_modules_by_import_path(tmp_path):
 def test_unknown_logger_is_refused_with_the_nearest_name(tmp_path):
     with pytest.raises(UserError, match="unknown logger 'cvs': did you mean csv"):
         make_logger(tmp_path, "learner", "steps", loggers=("cvs",))
+
+
+def test_all_nodes_have_one_axis_in_tensorboard(tmp_path):
+    for label, steps_key in (("learner", "learner_steps"), ("actor_0", "actor_steps")):
+        logger = make_logger(tmp_path, label, steps_key)
+        logger.write({"actor_steps": 400, "learner_steps": 7, "value_loss": 2.0})
+        logger.close()
+    for label, tag in (("learner", "loss/value_loss"), ("actor_0", "search/value_loss")):
+        accumulator = EventAccumulator(str(tmp_path / "tensorboard" / label))
+        accumulator.Reload()
+        assert [(event.step, event.value) for event in accumulator.Scalars(tag)] == [(400, 2.0)]
+
+
+def test_the_configuration_is_in_the_hyper_parameters_tab(tmp_path):
+    config = {"run": {"seed": 3}, "agent": {"discount": 0.5, "widths": [1, 2], "torso": None}}
+    (tmp_path / "config.json").write_text(json.dumps({"version": VERSION, "config": config}))
+    for _ in range(2):
+        make_logger(tmp_path, "learner", "learner_steps").close()
+    (path,) = (tmp_path / "tensorboard").glob("events.out.tfevents.*")
+    accumulator = EventAccumulator(str(path))
+    accumulator.Reload()
+    content = accumulator.SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
+    found = parse_session_start_info_plugin_data(content)
+    values = {name: value.WhichOneof("kind") for name, value in found.hparams.items()}
+    assert values == {
+        "run.seed": "number_value",
+        "agent.discount": "number_value",
+        "agent.widths": "string_value",
+        "agent.torso": "string_value",
+    }
+    assert found.hparams["run.seed"].number_value == 3

@@ -8,6 +8,7 @@ import numpy as np
 
 from mukoe.acting.inference import Answer, InferenceServer
 from mukoe.acting.variables import VariableClient, VariableSource
+from mukoe.layouts.common.counting import Counter, FaultTolerantCounterClient
 from mukoe.layouts.common.seeds import SeededPart
 from mukoe.layouts.distributed.nodes.context import NodeContext
 from mukoe.layouts.distributed.nodes.double_buffering import group_sizes
@@ -20,17 +21,26 @@ from mukoe.types import PolicyParams
 class InferenceNode:
     """Runs an inference server, its log and its metrics endpoint."""
 
-    def __init__(self, context: NodeContext, learner: VariableSource, index: int, split: bool):
+    def __init__(
+        self,
+        context: NodeContext,
+        counter: Counter,
+        learner: VariableSource,
+        index: int,
+        split: bool,
+    ):
         """Makes a server with room for all actors, since any of them may fail over to it.
 
         Args:
           context: description of the run.
+          counter: remote `Counter` of the run.
           learner: source of the parameters.
           index: index of the server.
           split: True to respond with search roots, for actors that run the search themselves.
         """
         run, distributed = context.experiment.run, context.experiment.distributed
         self._context = context
+        self._counter = FaultTolerantCounterClient(counter)
         self._stop = context.runtime.stop_event
         self._variables = VariableClient(
             learner, asynchronous=True, period_seconds=distributed.variable_seconds
@@ -100,5 +110,6 @@ class InferenceNode:
             self._context.workdir, self._label, "learner_steps", loggers=run.loggers
         )
         while not self._stop.wait(run.log_seconds):
-            logger.write(self._server.metrics())
+            steps = self._counter.get_counts().get("actor_steps", 0)
+            logger.write({"actor_steps": steps, **self._server.metrics()})
         logger.close()

@@ -63,7 +63,7 @@ def make_program(
     if graph.inference != "local":
         with program.group("inference"):
             for index in range(distributed.num_inference_servers):
-                node = lp.CourierNode(InferenceNode, context, learner, index, split)
+                node = lp.CourierNode(InferenceNode, context, counter, learner, index, split)
                 servers.append(program.add_node(node))
                 # A call to a dead server fails at once, so that actors can fail over.
                 servers[-1].set_client_kwargs(
