@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from mukoe.acting.rollouts import RolloutDeclaration
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.search.inspection import Inspector
-from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams
+from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams, Row
 
 NetworkCalls = Callable[[PolicyParams, Nest], Array]
 """`(params, observation [B, ...]) -> [B]`: the network calls of one policy call."""
@@ -71,6 +71,31 @@ class Reanalyses(Protocol):
 
     def make_renew(self, networks: Any, environment_spec: EnvironmentSpec) -> Renew:
         """Makes the function that computes the statistics of whole samples."""
+
+
+class UnrollPredictions(NamedTuple):
+    """Predictions of a model along the actions of stored rows.
+
+    rewards: `[B, K]` reward of each action.
+    values: `[B, K+1]` value of each state, for the player to move.
+    policy_logits: `[B, K+1, A]`.
+    """
+
+    rewards: Array
+    values: Array
+    policy_logits: Array
+
+
+Unroll = Callable[[Params, Row], UnrollPredictions]
+"""`(params, rows [B, H+S, ...]) -> predictions` from the first row after `H` rows of history."""
+
+
+@runtime_checkable
+class Unrolls(Protocol):
+    """Builder of an agent whose model can be unrolled along stored actions."""
+
+    def make_unroll(self, networks: Any, environment_spec: EnvironmentSpec) -> Unroll:
+        """Makes the unroll of the model."""
 
 
 @runtime_checkable

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
-from mukoe.agents.extensions import MemoryUse, NetworkCalls
+from mukoe.agents.extensions import MemoryUse, NetworkCalls, Unroll
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
+from mukoe.agents.planning.unroll import make_unroll
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.networks.history import input_spec
@@ -102,6 +103,9 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             return loss
         reanalyse = self.make_reanalyse(networks, environment_spec)
         return with_reanalysis(loss, reanalyse, self._config)
+
+    def make_unroll(self, networks: Networks, environment_spec: EnvironmentSpec) -> Unroll:
+        return make_unroll(networks, self.make_model(networks, environment_spec), self._config)
 
     def memory_use(
         self, networks: Networks, params: Params, environment_spec: EnvironmentSpec

@@ -4,6 +4,7 @@ import dataclasses
 
 import mctx
 
+from mukoe.agents.extensions import Unroll
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
@@ -14,6 +15,7 @@ from mukoe.agents.stochastic_muzero.networks import (
     make_stochastic_muzero_networks,
     search_params,
 )
+from mukoe.agents.stochastic_muzero.unroll import make_unroll
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.inspection import Inspector
 from mukoe.search.stochastic import first_decision
@@ -52,6 +54,12 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             return output, first_decision(tree)
 
         return dataclasses.replace(inspector, inspect=inspect_first_decision)
+
+    def make_unroll(
+        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> Unroll:
+        del environment_spec
+        return make_unroll(networks, self._config)
 
     def make_model(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec

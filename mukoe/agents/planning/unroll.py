@@ -1,0 +1,49 @@
+"""Predictions of a model along the actions of stored rows, for a diagnosis."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.agents.extensions import Unroll, UnrollPredictions
+from mukoe.agents.planning.config import PlanningConfig
+from mukoe.agents.planning.root import RootNetworks
+from mukoe.agents.planning.targets import network_inputs
+from mukoe.search.base import SearchModel
+from mukoe.types import Params, Row
+
+
+def make_unroll(networks: RootNetworks, model: SearchModel, config: PlanningConfig) -> Unroll:
+    """Makes the function that unrolls the model from the first row after the history.
+
+    Args:
+      networks: networks of the agent.
+      model: model of the search.
+      config: configuration of the agent.
+    """
+    first, steps = config.history.frames - 1, config.targets.unroll_steps
+
+    def unroll(params: Params, rows: Row) -> UnrollPredictions:
+        root = model.root(params, network_inputs(networks, config.history, rows, steps=1)[:, 0])
+        chex.assert_rank(root.value, 1)
+        embedding, values, policies, rewards = (
+            root.embedding,
+            [root.value],
+            [root.prior_logits],
+            [],
+        )
+        key = jax.random.PRNGKey(0)  # The model is deterministic.
+        for k in range(steps):
+            action = jnp.asarray(rows.action)[:, first + k]
+            output, embedding = model.recurrent(params, key, action, embedding)
+            rewards.append(output.reward)
+            values.append(output.value)
+            policies.append(output.prior_logits)
+        none = jnp.zeros((np.shape(rows.reward)[0], 0))
+        return UnrollPredictions(
+            rewards=jnp.stack(rewards, axis=1) if rewards else none,
+            values=jnp.stack(values, axis=1),
+            policy_logits=jnp.stack(policies, axis=1),
+        )
+
+    return unroll

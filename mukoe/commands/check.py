@@ -1,0 +1,59 @@
+"""Checks an agent before it is tuned: rows, targets, supports, gradients, predictions, search.
+
+mukoe check --config=configs/cartpole.py
+
+Acts until replay gives one batch, learns that batch by heart, and compares what the model then
+predicts with targets computed from the rows. Each check ends with a verdict. With --workdir, the
+parameters and the replay are those of a run.
+"""
+
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.configuration import DEFINE_config, resumed_config, run_main
+from mukoe.system import process_environment, set_process_environment
+
+CONFIG = DEFINE_config("configs/cartpole.py")
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a run to check instead of --config.")
+UPDATES = flags.DEFINE_integer("updates", 400, "Updates on the one batch.", lower_bound=1)
+TABLES = flags.DEFINE_bool("tables", True, "Print the numbers behind each verdict.")
+
+
+def main() -> int:
+    """Prints the findings; the exit status is 1 if one is a fault."""
+    set_process_environment(process_environment())
+
+    from mukoe.diagnosis.diagnose import diagnose
+    from mukoe.diagnosis.finding import to_text
+    from mukoe.diagnosis.subject import collect
+    from mukoe.layouts import local
+    from mukoe.terminal.counted_progress import CountedProgress
+    from mukoe.terminal.progress_line import process_line, show_phase
+
+    workdir = Path(WORKDIR.value).expanduser() if WORKDIR.value else None
+    config = CONFIG.load() if workdir is None else resumed_config(workdir, None)
+    experiment = config.make_experiment()
+    with process_line():
+        show_phase("building agent and environments")
+        spec = local.check(experiment)
+        show_phase("acting until replay gives a batch")
+        subject = collect(experiment, spec, workdir)
+        with CountedProgress("learning one batch by heart", UPDATES.value) as progress:
+            findings = diagnose(
+                subject,
+                config.agent,
+                workdir is not None,
+                UPDATES.value,
+                lambda _: progress.add(),
+            )
+    print(to_text(findings, TABLES.value))
+    faults = [finding.check for finding in findings if finding.verdict == "fault"]
+    print(f"\n{len(findings)} checks, faults: {', '.join(faults) or 'none'}")
+    return 1 if faults else 0
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main, {"config": CONFIG.load})

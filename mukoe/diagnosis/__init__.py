@@ -1,0 +1,1 @@
+"""Diagnosis of an agent that does not learn: the steps of an engineer, each with a verdict."""

@@ -1,0 +1,152 @@
+"""Diagnosis of tic-tac-toe: a sound agent, and agents that are broken on purpose."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.configuration import load_config_file
+from mukoe.diagnosis.diagnose import diagnose
+from mukoe.diagnosis.finding import Finding, to_text
+from mukoe.diagnosis.rows import check_rows
+from mukoe.diagnosis.subject import collect
+from mukoe.diagnosis.targets import check_supports, episode_returns, n_step_return
+from mukoe.layouts import local
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.types import Row
+
+UPDATES = 150
+
+
+@functools.cache
+def config():
+    config = load_config_file("configs/tictactoe.py")
+    agent = config.agent
+    return dataclasses.replace(
+        config,
+        agent=dataclasses.replace(
+            agent,
+            network=dataclasses.replace(agent.network, hidden_sizes=(64,), width=32),
+            search=dataclasses.replace(agent.search, num_simulations=2),
+            loss=dataclasses.replace(agent.loss, unroll_steps=2),
+            replay=dataclasses.replace(agent.replay, min_size=200, batch_size=64),
+        ),
+    )
+
+
+@functools.cache
+def subject():
+    experiment = config().make_experiment()
+    return collect(experiment, local.check(experiment))
+
+
+class BrokenBuilder(MuZeroBuilder):
+    """MuZero whose loss reads changed rows."""
+
+    def __init__(self, change):
+        super().__init__(config().agent)
+        self._change = change
+
+    def make_loss(self, networks, environment_spec):
+        loss = super().make_loss(networks, environment_spec)
+
+        def broken(params, target_params, sample, key):
+            changed = sample._replace(rows=self._change(sample.rows))
+            return loss(params, target_params, changed, key)
+
+        return broken
+
+
+def shifted(rows):
+    return rows._replace(reward=jax.numpy.roll(rows.reward, 1, axis=1).at[:, 0].set(0))
+
+
+def without_turns(rows):
+    return rows._replace(discount=abs(rows.discount))
+
+
+def opposite(rows):
+    extras = {**rows.extras, "search_value": -rows.extras["search_value"]}
+    return rows._replace(reward=-rows.reward, extras=extras)
+
+
+def faults(change):
+    broken = dataclasses.replace(
+        subject(), experiment=subject().experiment.with_builder(BrokenBuilder(change))
+    )
+    findings = diagnose(broken, config().agent, False, UPDATES)
+    return {finding.check: finding.text for finding in findings if finding.verdict == "fault"}
+
+
+def test_a_sound_agent_has_no_fault():
+    assert faults(lambda rows: rows) == {}
+
+
+@pytest.mark.parametrize(
+    "change, check, text",
+    [
+        (shifted, "rewards at the right step", "the reward of the row before"),
+        (without_turns, "values with the right sign", "returns of one player"),
+        (opposite, "values with the right sign", "returns of the opposite sign"),
+    ],
+)
+def test_the_fault_of_a_broken_agent_is_named(change, check, text):
+    found = faults(change)
+    assert text in found[check], found
+
+
+def test_rows_with_another_reward_are_found():
+    assert check_rows(subject()).verdict == "ok"
+    sample = subject().sample
+    tampered = sample._replace(rows=sample.rows._replace(reward=sample.rows.reward + 0.5))
+    finding = check_rows(dataclasses.replace(subject(), sample=tampered))
+    assert finding.verdict == "fault" and "adder" in finding.text
+
+
+def test_a_support_that_is_too_small_is_named():
+    assert check_supports(subject(), config().agent).verdict == "ok"
+    support = SupportConfig(0.0, 1.0, 3, hyperbolic=False)
+    network = dataclasses.replace(config().agent.network, value_support=support)
+    agent = dataclasses.replace(config().agent, network=network)
+    finding = check_supports(subject(), agent)
+    assert finding.verdict == "fault" and "agent.network.value_support" in finding.text
+
+
+def test_returns_of_recorded_episodes_alternate_in_sign():
+    """The loser moves second to last: its return is the opposite of the winner's."""
+    returns = episode_returns(subject(), 1.0)
+    assert set(np.unique(returns)) <= {-1.0, 0.0, 1.0}
+    assert abs(returns.sum()) < len(returns) / 2 and {-1.0, 1.0} <= set(returns)
+
+
+def test_n_step_returns_of_a_hand_made_episode():
+    """Rewards 1 2 3, then the final row with value 7; a truncation bootstraps from it."""
+    rows = Row(
+        observation=np.zeros((1, 5)),
+        action=np.zeros((1, 5), np.int32),
+        reward=np.array([[1.0, 2.0, 3.0, 0.0, 0.0]]),
+        discount=np.array([[1.0, 1.0, 1.0, 0.0, 0.0]]),
+        mask=np.array([[1.0, 1.0, 1.0, 0.0, 0.0]]),
+        extras={},
+    )
+    values = np.array([[10.0, 20.0, 30.0, 7.0, 99.0]])
+    assert n_step_return(rows, values, 0, 0, 2, 0.5) == 1 + 0.5 * 2 + 0.25 * 30
+    assert n_step_return(rows, values, 0, 1, 2, 0.5) == 2 + 0.5 * 3 + 0.25 * 7
+    assert n_step_return(rows, values, 0, 2, 2, 0.5) == 3 + 0.5 * 7
+    ended = rows._replace(discount=np.array([[1.0, 1.0, 0.0, 0.0, 0.0]]))
+    assert n_step_return(ended, values, 0, 1, 2, 0.5) == 2 + 0.5 * 3
+
+
+def test_text_has_a_line_for_each_finding_and_its_table():
+    findings = [
+        Finding("first", "ok", "fine", [["a", "bb"], ["1", "2"]]),
+        Finding("second one", "fault", "broken: mend it"),
+    ]
+    lines = to_text(findings).splitlines()
+    assert lines[0] == "ok       first       fine"
+    assert lines[1:3] == ["  a  bb", "  1   2"]
+    assert lines[-1] == "fault    second one  broken: mend it"
+    assert len(to_text(findings, with_tables=False).splitlines()) == 2
