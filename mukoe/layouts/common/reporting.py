@@ -17,7 +17,7 @@ EVALUATING = "evaluating"
 
 _PARTS = (
     *("network", "tree", "policy", "environment", "recording", "transport", "waiting"),
-    *("data", "transfer", "update", "other"),
+    *("data", "transfer", "update", "reanalysis", "other"),
 )
 
 

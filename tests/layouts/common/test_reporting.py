@@ -31,6 +31,12 @@ def test_the_line_shows_means_over_the_actors_in_a_fixed_order():
     )
 
 
+def test_the_line_shows_every_part_of_learning():
+    shares = {"data": 0.1, "transfer": 0.1, "update": 0.5, "reanalysis": 0.3}
+    line = "time   learning: data 10% transfer 10% update 50% reanalysis 30%"
+    assert time_line([], shares) == line
+
+
 def test_the_line_leaves_out_what_was_not_measured():
     assert time_line([{"network": 0.6, "tree": 0.4}], {}) == "time   acting: network 60% tree 40%"
     assert reported_time_line({"loss": 1.0}) is None
