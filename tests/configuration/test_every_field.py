@@ -72,6 +72,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "OptimizerConfig.momentum",
     "OptimizerConfig.warmup_steps",
     "OptimizerConfig.weight_decay",
+    "PPOConfig.noise_persistence",
     "PPOLossConfig.entropy_weight",
     "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
