@@ -29,7 +29,7 @@ CONFIG = DEFINE_config(None)
 ENV = flags.DEFINE_string(
     "env",
     None,
-    "Name of an environment instead of the config's; programs/environments.py lists all names.",
+    "Name of an environment instead of the config's; mukoe environments lists all names.",
 )
 PORT = flags.DEFINE_integer("port", 0, "Port of the server; 0 for a free port.", 0, 65535)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "Address of the interface to listen on.")

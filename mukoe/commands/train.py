@@ -27,7 +27,7 @@ ENV = flags.DEFINE_string(
     "env",
     None,
     "Name of an environment, such as Acrobot-v1, 2048 or dm_env_rpc://HOST:PORT, instead of the "
-    "config's environment; programs/environments.py lists all names. Without --config, a "
+    "config's environment; mukoe environments lists all names. Without --config, a "
     "configuration is chosen for the environment.",
 )
 

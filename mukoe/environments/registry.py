@@ -109,7 +109,7 @@ def _describe_unknown(env: str) -> str:
         hint = f"if a package registers it, name its module: --env=MODULE:{env}."
     else:
         hint = "no name is similar."
-    return f"there is no environment '{env}'; {hint} programs/environments.py lists all names"
+    return f"there is no environment '{env}'; {hint} mukoe environments lists all names"
 
 
 def _find_server(env: str) -> str | None:

@@ -106,7 +106,7 @@ def read_games(path: Path) -> Games:
       UserError: the file does not exist, or is not an evaluation on 2048.
     """
     if not path.is_file():
-        raise UserError(f"there is no file {path}; programs/evaluate.py writes evaluation/*.csv")
+        raise UserError(f"there is no file {path}; mukoe evaluate writes evaluation/*.csv")
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))

@@ -92,7 +92,7 @@ def test_unknown_names_are_answered_with_similar_ones_of_all_families(env, hint,
         named_environment(env, config)
     assert f"there is no environment '{env}'" in str(error.value)
     assert hint in str(error.value)
-    assert "programs/environments.py lists all names" in str(error.value)
+    assert "mukoe environments lists all names" in str(error.value)
 
 
 def test_every_listed_name_is_found():

@@ -219,7 +219,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
                 if time.monotonic() + backoff > until:
                     raise UserError(
                         f"no dm_env_rpc server at {self._config.address}: {loss}; start one, "
-                        "such as programs/serve_environment.py --env=CartPole-v1 --port=PORT"
+                        "such as mukoe serve_environment --env=CartPole-v1 --port=PORT"
                     ) from loss
             time.sleep(backoff)
             backoff = min(2 * backoff, _MAX_BACKOFF)

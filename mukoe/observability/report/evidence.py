@@ -68,7 +68,7 @@ class Evidence:
     last_return, best_return: returns of evaluations in training.
     reached: `actor_steps` and `minutes` of the first evaluation at the threshold; None if no
       evaluation reached it.
-    evaluation: final evaluation, as `programs/evaluate.py` writes it; None without it.
+    evaluation: final evaluation, as `mukoe evaluate` writes it; None without it.
     failure: error that ended the run; None if it did not fail.
     notes: remarks on missing and damaged files.
     evaluations: evaluations in training.

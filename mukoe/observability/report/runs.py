@@ -26,7 +26,7 @@ class Run:
     workdir: path as given.
     config: dotted field to value.
     logs: logs in the order of their labels.
-    evaluation: evaluation.json, as `programs/evaluate.py` writes it; None without it.
+    evaluation: evaluation.json, as `mukoe evaluate` writes it; None without it.
     command: `argv`, `python`, `versions` and `cpus`, from command.json; None without it.
     failure: error that ended the run, from failure.json; None if it did not fail.
     notes: remarks on missing and damaged files.
