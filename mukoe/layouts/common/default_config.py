@@ -161,7 +161,7 @@ def _single_player(
             epochs=4,
             minibatches=16,
             optimizer=OptimizerConfig(
-                learning_rate=2.5e-4 if images else 1e-3,
+                learning_rate=2.5e-4 if images else 5e-4,
                 epsilon=1e-5,
                 weight_decay=0.0,
                 max_gradient_norm=0.5,
