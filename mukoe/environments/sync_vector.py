@@ -1,6 +1,8 @@
 """Vector of dm_env environments that are stepped sequentially in the calling thread."""
 
+import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 
 import dm_env
@@ -18,6 +20,8 @@ from mukoe.environments.vector import (
 )
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class SyncVectorEnvironment:
@@ -124,9 +128,14 @@ class SyncVectorEnvironment:
         return None if names is None else names()
 
     def close(self) -> None:
-        """Closes all environments."""
-        for environment in self.environments:
-            environment.close()
+        """Closes all environments; warns of those that raise an error."""
+        for index, environment in enumerate(self.environments):
+            try:
+                environment.close()
+            except Exception as error:  # any error of the user's environment
+                text = " ".join(str(error).split())
+                where = self._checker.where(index)
+                _LOGGER.warning(f"{where}: close() raised {type(error).__name__}: {text}")
 
     def _check_actions(self, actions: np.ndarray) -> np.ndarray:
         return self._checker.check_actions(np.asarray(actions), ignored=self._restart)
@@ -187,8 +196,14 @@ class SyncFactory:
     def __call__(self, seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         """Builds a vector of `num_envs` environments."""
         seeds = environment_seeds(self.name, seed, num_envs, evaluation)
-        environments = [self.make_environment(s, evaluation) for s in seeds]
-        return SyncVectorEnvironment(environments, self.name)
+        with contextlib.ExitStack() as unused:
+            environments = []
+            for each in seeds:
+                environments.append(self.make_environment(each, evaluation))
+                unused.callback(environments[-1].close)
+            vector = SyncVectorEnvironment(environments, self.name)
+            unused.pop_all()
+        return vector
 
 
 def vectorize(

@@ -1,5 +1,6 @@
 """Evaluation of a run's agent on episodes."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -119,15 +120,14 @@ def evaluate(
     """
     opponent, opening_moves = _find_opponent(run, config)
     environment = RepetitionDetector(_make_environment(run, config, opponent, opening_moves))
-    policy = run.make_policy()
-    variables = VariableClient(_Stored(run.params), period_updates=0)
-    key = jax.random.PRNGKey(config.seed)
-    runner = LocalRunner(policy, variables, key, environment.num_envs)
-    actor = run.experiment.builder.make_actor(policy, runner)
-    loop = EnvironmentLoop(environment, actor)
     max_steps = config.max_steps or run.config.run.evaluation_max_steps
-    played = loop.run_episodes(config.episodes, on_result=on_result, max_steps=max_steps)
-    environment.close()
+    with contextlib.closing(environment):
+        policy = run.make_policy()
+        variables = VariableClient(_Stored(run.params), period_updates=0)
+        key = jax.random.PRNGKey(config.seed)
+        runner = LocalRunner(policy, variables, key, environment.num_envs)
+        loop = EnvironmentLoop(environment, run.experiment.builder.make_actor(policy, runner))
+        played = loop.run_episodes(config.episodes, on_result=on_result, max_steps=max_steps)
     results = environment.without_repetitions(played.results)
     if played.cut_off:
         warn_of_cut_off(played, "--max_steps", max_steps)

@@ -1,5 +1,6 @@
 """Environment factory of a dm_env_rpc server."""
 
+import contextlib
 import dataclasses
 
 from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
@@ -23,7 +24,13 @@ def make_dm_env_rpc(config: DmEnvRpcConfig) -> EnvironmentFactory:
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         make = ReportingEnvironment if reports_results else DmEnvRpcEnvironment
         seeds = environment_seeds(config.address, seed, num_envs, evaluation)
-        environments = [make(config, s, evaluation, offered) for s in seeds]
-        return DmEnvRpcVector(environments, config.address)
+        with contextlib.ExitStack() as unused:
+            environments = []
+            for each in seeds:
+                environments.append(make(config, each, evaluation, offered))
+                unused.callback(environments[-1].close)
+            vector = DmEnvRpcVector(environments, config.address)
+            unused.pop_all()
+        return vector
 
     return factory

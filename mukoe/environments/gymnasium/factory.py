@@ -1,5 +1,6 @@
 """Environment factory of registered Gymnasium environments."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,11 @@ def make_gymnasium(
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
         del evaluation  # Gymnasium environments are the same in training and evaluation.
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
-        return GymnasiumEnvironment(wrapper(environment), seed, action_mask)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(environment.close)
+            made = GymnasiumEnvironment(wrapper(environment), seed, action_mask)
+            on_failure.pop_all()
+        return made
 
     module, is_qualified, _ = name.rpartition(":")
     if is_qualified:

@@ -132,8 +132,10 @@ class Evaluator:
         return self._interrupted is not None
 
     def close(self) -> None:
-        """Closes the log."""
+        """Closes the log and the environments."""
         self._logger.close()
+        if self._lazy_parts is not None:
+            self._lazy_parts.environment.close()
 
     def state(self) -> NamedArrays:
         """Returns the state of environments and policy; empty before the first evaluation.
@@ -157,6 +159,7 @@ class Evaluator:
         environment, _, runner, _ = self._parts()
         runner.restore(unpack(state, "runner"))
         if environment.replay(environment_state) is None:
+            environment.close()
             self._lazy_parts = None
 
     def _parts(self) -> _ActingParts:

@@ -126,6 +126,7 @@ def resume_acting(
         parts = make(restored.start_counts)
         if parts.restore(state):
             return parts
+        parts.environment.close()
         _LOGGER.warning(
             "the environments respond differently to the same actions: new episodes start, and "
             "the resumed run differs from an uninterrupted one"

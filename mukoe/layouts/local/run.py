@@ -4,6 +4,7 @@ There are no servers, and nothing depends on the speed of the machine: the same 
 same run, bit for bit.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -74,10 +75,13 @@ def train(
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume, lambda: bool(signals))
-        line.message(expectation(experiment, workdir))
-        line.follow(run.progress)
-        while not signals and not run.ended:
-            run.step()
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(run.release)
+            line.message(expectation(experiment, workdir))
+            line.follow(run.progress)
+            while not signals and not run.ended:
+                run.step()
+            on_failure.pop_all()
         run.close()
     settings, (counts, reports) = experiment.run, run.counter.snapshot()
     reason = end_reason(settings, counts, reports, signals)
@@ -260,7 +264,7 @@ class LocalRun:
         self.logger.write()
 
     def close(self) -> None:
-        """Saves, and closes all files."""
+        """Saves, and closes all files and environments."""
         self.counter.report(stage=("saving", None, None))
         self.checkpoints.save()
         # An interrupted run writes no row here, so that the resumed one has the same rows as an
@@ -268,9 +272,14 @@ class LocalRun:
         if self.ended or not self.checkpoints.saves_run_state:
             self.write_logs()
         self.checkpoints.close(_CLOSE_SECONDS)
+        self.release()
+        self.counter.report(stage=("ended", None, None))
+
+    def release(self) -> None:
+        """Closes logs and environments, without saving."""
         self.logger.close()
         self.evaluator.close()
-        self.counter.report(stage=("ended", None, None))
+        self.acting.environment.close()
 
     def progress(self) -> Progress:
         """Returns the content of the progress line."""

@@ -98,7 +98,7 @@ class SnapshotEvaluator:
                 return
 
     def close(self) -> None:
-        """Closes the evaluator's log."""
+        """Closes the evaluator's log and environments."""
         self._evaluator.close()
 
     def _evaluate(self) -> bool:

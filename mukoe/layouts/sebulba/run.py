@@ -268,7 +268,7 @@ class SebulbaRun:
         return self.threads.stopped.wait(seconds)
 
     def close(self) -> None:
-        """Stops all threads, saves, and closes all files.
+        """Stops all threads, saves, and closes all files and environments.
 
         Raises:
           BaseException: the first exception of a thread; nothing is saved then.

@@ -106,9 +106,16 @@ class EndlessConfig:
 
 class Endless(dm_env.Environment):
     evaluated = 0
+    made = []
 
     def __init__(self, evaluation):
         self._evaluation = evaluation
+        self.closed = False
+        Endless.made.append(self)
+
+    def close(self):
+        assert not self.closed
+        self.closed = True
 
     def reset(self):
         return dm_env.restart(np.float32([0]))
@@ -126,7 +133,11 @@ class Endless(dm_env.Environment):
 
 def train_endless(workdir, resume=False, **run):
     settings = {"max_actor_steps": 16, "evaluation_period": 8, **run}
-    return train_config(tiny(EndlessConfig(), **settings), workdir, resume)
+    Endless.made.clear()
+    status = train_config(tiny(EndlessConfig(), **settings), workdir, resume)
+    # One to check the config, those of the actor, and those of the evaluator.
+    assert [environment.closed for environment in Endless.made] == [True] * (1 + 4 + 2)
+    return status
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])

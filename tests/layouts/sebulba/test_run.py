@@ -212,13 +212,22 @@ def test_a_slow_log_and_a_slow_evaluation_do_not_delay_the_learner(tmp_path, mon
 
     monkeypatch.setattr(RunLogger, "write", slowly)
 
+    made, closed = [], []
+
+    class Closed(Corridor):
+        def close(self):
+            closed.append(self)
+
     def factory(seed, num_envs, evaluation):
         pause = 0.2 if evaluation else 0.0
-        return SyncVectorEnvironment([Corridor(seed + i, pause) for i in range(num_envs)])
+        made.extend(Closed(seed + i, pause) for i in range(num_envs))
+        return SyncVectorEnvironment(made[-num_envs:])
 
     train(tmp_path, factory=factory, max_actor_steps=4_000, evaluation_period=500)
     during = max(after - before for before, after in zip(busy[::2], busy[1::2], strict=True))
     assert during >= 5
+    # One to check the config, those of two actor threads, and those of the evaluator.
+    assert len(made) == 1 + 2 * 2 + 2 and set(closed) == set(made) and len(closed) == len(made)
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])

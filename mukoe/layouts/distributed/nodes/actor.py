@@ -1,5 +1,6 @@
 """Node that steps environments and records their steps."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,13 +59,20 @@ class ActorNode:
 
     def run(self) -> None:
         """Acts until the program stops."""
-        with self._context.runtime.reporting_failures(self._label):
-            loop = self._make_loop()
+        with (
+            self._context.runtime.reporting_failures(self._label),
+            contextlib.ExitStack() as environments,
+        ):
+            loop = self._make_loop(environments)
             if loop is not None:
                 self._act(loop)
 
-    def _make_loop(self) -> Loop | None:
-        """Makes the loop over all environments; None if the program stops first."""
+    def _make_loop(self, environments: contextlib.ExitStack) -> Loop | None:
+        """Makes the loop over all environments; None if the program stops first.
+
+        Args:
+          environments: stack that closes the environments.
+        """
         experiment = self._context.experiment
         policy = self._context.make_policy()
         timings = Timings()
@@ -81,6 +89,7 @@ class ActorNode:
                 num_envs,
                 False,
             )
+            environments.callback(environment.close)
             runner = self._make_runner(group, num_envs, policy, variables, timings)
             if runner is None:
                 return None

@@ -1,5 +1,7 @@
 """Node that evaluates the newest parameters."""
 
+import contextlib
+
 from mukoe.acting.variables import VariableClient, VariableSource
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.counting import Counter, FaultTolerantCounterClient
@@ -44,8 +46,8 @@ class EvaluatorNode:
                 checkpointer,
                 self._counter,
             )
-            self._evaluate_when_due(evaluator, variables)
-            evaluator.close()
+            with contextlib.closing(evaluator):
+                self._evaluate_when_due(evaluator, variables)
             checkpointer.close()
 
     def _evaluate_when_due(self, evaluator: Evaluator, variables: VariableClient) -> None:
