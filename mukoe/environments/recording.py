@@ -1,14 +1,14 @@
-"""Recording of a vector environment, whose state is restored by replaying all actions."""
+"""State of a vector environment: a copy where it can be copied, else a recording of all actions."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dm_env
 import numpy as np
 import tree
 from dm_env import specs
 
-from mukoe.environments.vector import VectorEnvironment
+from mukoe.environments.vector import VectorEnvironment, copies_state
 from mukoe.types import EnvironmentSpec, EpisodeResult
 
 
@@ -16,7 +16,8 @@ class RecordedVector:
     """Wrapper of a vector environment that records its resets and actions.
 
     Most environments cannot be saved, but they are deterministic functions of seed and actions.
-    Hence the list of resets and actions represents their state.
+    Hence the list of resets and actions represents their state. The state of environments that
+    copy it (`CopiesState`) is that copy, with the last time step.
     """
 
     def __init__(self, environment: VectorEnvironment, limit: int):
@@ -28,8 +29,10 @@ class RecordedVector:
         """
         self._environment = environment
         self._limit = limit
-        # Concatenated actions `[B, ...]` of all calls, zeros for a reset; None beyond the limit.
-        self._calls: bytearray | None = bytearray()
+        self._copies = copies_state(environment)
+        # Concatenated actions `[B, ...]` of all calls, zeros for a reset; None beyond the limit,
+        # and where the state is copied.
+        self._calls: bytearray | None = None if self._copies else bytearray()
         self._resets: list[int] = []
         self._count = 0
         self._agent_steps = 0
@@ -77,12 +80,20 @@ class RecordedVector:
         self._environment.close()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Returns the recording for `replay`; empty beyond the limit.
+        """Returns the state for `restore`; empty beyond the limit of a recording.
 
-        Entries: `calls` `[N, B, ...]`, the actions of all calls; `resets` `[K]` int64, the indices
-        of the calls that were resets; `checksum` `[]` uint32, the checksum of the last time step.
+        Entries of a recording: `calls` `[N, B, ...]`, the actions of all calls; `resets` `[K]`
+        int64, the indices of the calls that were resets; `checksum` `[]` uint32, the checksum of
+        the last time step. Entries of a copy: `copy/NAME` and the leaves `last/INDEX` of the last
+        time step.
         """
-        if self._calls is None or self._last is None:
+        if self._last is None:
+            return {}
+        if self._copies:
+            leaves = {f"last/{i}": np.asarray(x) for i, x in enumerate(tree.flatten(self._last))}
+            copied = self._environment.get_state()  # type: ignore[attr-defined]
+            return {**{f"copy/{name}": array for name, array in copied.items()}, **leaves}
+        if self._calls is None:
             return {}
         calls = np.frombuffer(bytes(self._calls), self._zeros.dtype)
         return {
@@ -91,16 +102,44 @@ class RecordedVector:
             "checksum": _checksum(self._last),
         }
 
-    def replay(self, state: Mapping[str, np.ndarray]) -> dm_env.TimeStep | None:
-        """Replays the recording of a vector with the same seed.
+    def restore(
+        self,
+        state: Mapping[str, np.ndarray],
+        on_call: Callable[[int, int], None] = lambda done, total: None,
+    ) -> dm_env.TimeStep | None:
+        """Restores the state of a vector with the same seed: sets a copy, or repeats a recording.
+
+        Args:
+          state: result of `state`.
+          on_call: `(done, total)`, called before each repeated call; an exception ends the
+            repetition.
 
         Returns:
           The last time step, or None if it differs from the recorded one. Such environments are
-          not deterministic, and must not be used after the replay.
+          not deterministic, and must not be used any more.
         """
+        return self._repeat(state, on_call) if "calls" in state else self._set_copy(state)
+
+    def _set_copy(self, state: Mapping[str, np.ndarray]) -> dm_env.TimeStep:
+        prefix = "copy/"
+        copied = {
+            name.removeprefix(prefix): array
+            for name, array in state.items()
+            if name.startswith(prefix)
+        }
+        self._environment.set_state(copied)  # type: ignore[attr-defined]
+        like = dm_env.TimeStep(0, 0, 0, self.spec.observations)
+        leaves = [state[f"last/{index}"] for index in range(len(tree.flatten(like)))]
+        self._last = tree.unflatten_as(like, leaves)
+        return self._last
+
+    def _repeat(
+        self, state: Mapping[str, np.ndarray], on_call: Callable[[int, int], None]
+    ) -> dm_env.TimeStep | None:
         resets = set(state["resets"].tolist())
         dtype = np.int32 if self._zeros.dtype.kind == "i" else self._zeros.dtype
         for index, actions in enumerate(state["calls"]):
+            on_call(index, len(state["calls"]))
             if index in resets:
                 self.reset()
             else:

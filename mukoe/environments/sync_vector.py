@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import dm_env
 import numpy as np
@@ -15,6 +15,7 @@ from mukoe.environments.spec_checks import narrow_spec
 from mukoe.environments.vector import (
     ReportsEpisodes,
     VectorEnvironment,
+    copies_state,
     environment_seeds,
     environment_spec,
 )
@@ -110,6 +111,33 @@ class SyncVectorEnvironment:
         """Returns the episodes that ended since the last call."""
         finished, self._finished = self._finished, []
         return finished
+
+    @property
+    def copies_state(self) -> bool:
+        """True if the state of every environment can be copied."""
+        return all(map(copies_state, self.environments))
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Returns a copy of the state, as `CopiesState` does."""
+        state = {
+            f"{index}/{name}": array
+            for index, environment in enumerate(self.environments)
+            for name, array in environment.get_state().items()  # type: ignore[attr-defined]
+        }
+        state["restart"] = np.array(self._restart)
+        state["returns"] = np.array(self._returns, np.float64)
+        state["lengths"] = np.array(self._lengths, np.int64)
+        return state
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restores a copied state."""
+        for index, environment in enumerate(self.environments):
+            prefix = f"{index}/"
+            own = {n.removeprefix(prefix): a for n, a in state.items() if n.startswith(prefix)}
+            environment.set_state(own)  # type: ignore[attr-defined]
+        self._restart = state["restart"].tolist()
+        self._returns = state["returns"].tolist()
+        self._lengths = state["lengths"].tolist()
 
     def render(self, index: int = 0) -> np.ndarray:
         """Returns a picture `[H, W, 3]` uint8 of one environment.

@@ -1,6 +1,6 @@
 """Contract of vectorised environments: the only form in which agents use environments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 import dm_env
@@ -47,6 +47,25 @@ class VectorEnvironment(Protocol):
 
     def close(self) -> None:
         """Releases the resources of all environments."""
+
+
+@runtime_checkable
+class CopiesState(Protocol):
+    """Environment, or vector of environments, whose state can be copied and restored.
+
+    A vector for which this depends on its environments has the property `copies_state`.
+    """
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Returns a copy of the state, called after the first reset."""
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restores a copied state in an environment of the same kind."""
+
+
+def copies_state(environment: object) -> bool:
+    """Returns whether the state of an environment, or of a vector, can be copied."""
+    return isinstance(environment, CopiesState) and getattr(environment, "copies_state", True)
 
 
 EnvironmentFactory = Callable[[int, int, bool], VectorEnvironment]

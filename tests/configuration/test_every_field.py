@@ -84,6 +84,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "RunConfig.checkpoint_seconds",
     "RunConfig.evaluation_period",
     "RunConfig.exact_resume_steps",
+    "RunConfig.resume_seconds",
     "RunConfig.log_seconds",
     "RunConfig.replay_checkpoint_gib",
     "RunConfig.replay_checkpoint_seconds",

@@ -5,6 +5,9 @@ Machado et al. 2018 (arXiv:1709.06009: sticky actions, whole games, all actions)
 Schrittwieser et al. 2020 (arXiv:1911.08265, MuZero).
 """
 
+import json
+from collections.abc import Mapping
+
 import ale_py
 import cv2
 import dm_env
@@ -16,6 +19,9 @@ from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.atari.roms import rom_id
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult
+
+# Recorded call of `reset`; actions are recorded by their index.
+_RESET = -1
 
 _INTERPOLATIONS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}
 
@@ -50,6 +56,10 @@ class AtariEnvironment(dm_env.Environment):
         self._lives = 0
         self._return = 0.0
         self._length = 0
+        # Emulator and observation at the start of the game, and its calls since: an action's
+        # index, or -1 for `reset`.
+        self._start: tuple[bytes, np.ndarray] | None = None
+        self._calls = bytearray()
 
     def observation_spec(self) -> specs.BoundedArray:
         """Returns the spec of a frame, `[H, W, C]` uint8 in 0..255."""
@@ -78,16 +88,19 @@ class AtariEnvironment(dm_env.Environment):
 
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode: a new game, unless the last episode ended with a lost life."""
-        if not self._life_lost:
+        if self._life_lost:
+            self._record(_RESET)
+            self._restart = self._life_lost = False
+            self._lives = self._ale.lives()
+        else:
             self._new_game()
-        self._restart = self._life_lost = False
-        self._lives = self._ale.lives()
         return dm_env.restart(self._observation)
 
     def step(self, action: int) -> dm_env.TimeStep:
         """Repeats an action for `frame_skip` frames; after LAST, starts an episode instead."""
         if self._restart:
             return self.reset()
+        self._record(int(action))
         reward = self._play(self._actions[int(action)])
         self._return += reward
         self._length += 1
@@ -115,6 +128,31 @@ class AtariEnvironment(dm_env.Environment):
             return None
         return EpisodeResult(self._return, self._length, self._ale.getEpisodeFrameNumber())
 
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Returns a copy of the state, as `CopiesState` does.
+
+        The emulator is copied at the start of the game, since its copies lack the action that
+        sticky actions repeat; the actions of the game so far are repeated by `set_state`.
+        """
+        assert self._start is not None
+        emulator, observation = self._start
+        random = json.dumps(self._random.bit_generator.state).encode()
+        return {
+            "emulator": np.frombuffer(emulator, np.uint8),
+            "observation": observation,
+            "random": np.frombuffer(random, np.uint8),
+            "calls": np.frombuffer(bytes(self._calls), np.int8),
+        }
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restores a copied state in an environment that has not played."""
+        emulator, calls = state["emulator"].tobytes(), state["calls"].tolist()
+        self._random.bit_generator.state = json.loads(state["random"].tobytes())
+        self._ale.restoreState(ale_py.ALEState(emulator))
+        self._begin_game(emulator, state["observation"])
+        for call in calls:
+            self.reset() if call == _RESET else self.step(call)
+
     def render(self) -> np.ndarray:
         """Returns the raw RGB screen, `[210, 160, 3]` uint8."""
         return self._ale.getScreenRGB()
@@ -126,10 +164,20 @@ class AtariEnvironment(dm_env.Environment):
                 self._ale.act(ale_py.Action.NOOP)
                 if self._ale.game_over(with_truncation=False):
                     self._ale.reset_game()
-        self._return = 0.0
-        self._length = 0
         self._capture(self._screens[0])
-        self._observation = self._resize(self._screens[0])
+        emulator = self._ale.cloneState(include_rng=True).serialize()
+        self._begin_game(emulator, self._resize(self._screens[0]))
+
+    def _begin_game(self, emulator: bytes, observation: np.ndarray) -> None:
+        self._start = (emulator, observation)
+        self._calls = bytearray()
+        self._return, self._length = 0.0, 0
+        self._restart = self._life_lost = False
+        self._lives = self._ale.lives()
+        self._observation = observation
+
+    def _record(self, call: int) -> None:
+        self._calls += call.to_bytes(1, "big", signed=True)
 
     def _play(self, action: ale_py.Action) -> float:
         reward, captured = 0.0, 0

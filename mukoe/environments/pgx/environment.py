@@ -1,9 +1,11 @@
 """Vector environments of pgx games, which step all streams in one jitted call."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dm_env
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mukoe.environments.pgx.action_names import action_names
@@ -88,6 +90,23 @@ class _GameEnvironment:
         """Returns the episodes that ended since the last call."""
         finished, self._finished = self._finished, []
         return finished
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Returns a copy of the state, as `CopiesState` does."""
+        leaves = jax.device_get(jax.tree.leaves(self._streams))
+        state = {f"streams/{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
+        state |= {"calls": np.array(self._calls, np.int64), "ended": self._ended}
+        return state if self._legal is None else {**state, "legal": self._legal}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restores a copied state."""
+        seats = np.zeros(self.num_envs, np.int32)
+        like, _ = jax.eval_shape(self.functions.init, self._key, seats)
+        structure = jax.tree.structure(like)
+        leaves = [jnp.asarray(state[f"streams/{index}"]) for index in range(structure.num_leaves)]
+        self._streams = structure.unflatten(leaves)
+        self._calls, self._ended = int(state["calls"]), state["ended"]
+        self._legal = state.get("legal")
 
     def render(self, index: int = 0) -> np.ndarray:
         """Returns a picture `[H, W, 3]` uint8 of one environment."""

@@ -1,5 +1,6 @@
 """Evaluation during a run, the same in every layout."""
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from mukoe.environments.recording import RecordedVector
 from mukoe.environments.repetition import RepetitionDetector
 from mukoe.layouts.common.actor_log import summarize
 from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.resume_limits import ResumeLimitError, ResumeLimits
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.shutdown import target_return_reached
 from mukoe.learning.checkpoint import Checkpointer
@@ -149,8 +151,16 @@ class Evaluator:
         environment, _, runner, _ = self._lazy_parts
         return pack(environment=environment.state(), runner=runner.state())
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Restores a `state`; an evaluator whose environments diverge starts anew."""
+    def restore(self, state: Mapping[str, np.ndarray], limits: ResumeLimits) -> None:
+        """Restores a `state`; an evaluator whose environments diverge starts anew.
+
+        Args:
+          state: result of `state`.
+          limits: progress and limit of the repetition of actions.
+
+        Raises:
+          InterruptedResumeError: the process has to stop.
+        """
         if _INTERRUPTED in state:
             self._interrupted = {n: array for n, array in state.items() if n != _INTERRUPTED}
         environment_state = unpack(state, "environment")
@@ -158,9 +168,13 @@ class Evaluator:
             return
         environment, _, runner, _ = self._parts()
         runner.restore(unpack(state, "runner"))
-        if environment.replay(environment_state) is None:
-            environment.close()
-            self._lazy_parts = None
+        with contextlib.ExitStack() as unused:
+            unused.callback(self._drop_parts)
+            try:
+                if environment.restore(environment_state, limits) is not None:
+                    unused.pop_all()
+            except ResumeLimitError as error:
+                _LOGGER.warning(f"{error}: evaluations start with new episodes")
 
     def _parts(self) -> _ActingParts:
         if self._lazy_parts is None:
@@ -170,11 +184,12 @@ class Evaluator:
             key = jax.random.PRNGKey(self._seed)
             runner = LocalRunner(policy, self._variables, key, num_envs)
             actor = builder.make_actor(policy, runner)
-            detector = RepetitionDetector(
-                self._experiment.environment_factory(self._seed, num_envs, True)
+            environment = RecordedVector(
+                self._experiment.environment_factory(self._seed, num_envs, True),
+                self._exact_resume_steps,
             )
-            environment = RecordedVector(detector, self._exact_resume_steps)
-            loop = EnvironmentLoop(environment, actor)
+            detector = RepetitionDetector(environment)
+            loop = EnvironmentLoop(detector, actor)
             self._lazy_parts = _ActingParts(environment, detector, runner, loop)
         return self._lazy_parts
 
@@ -182,6 +197,11 @@ class Evaluator:
         """Reports the finished and all episodes of an evaluation for which the run waits."""
         if self._blocks_run:
             self._counter.report(evaluation=evaluation)
+
+    def _drop_parts(self) -> None:
+        assert self._lazy_parts is not None
+        self._lazy_parts.environment.close()
+        self._lazy_parts = None
 
     def _report_best(self) -> None:
         if (best := self._checkpointer.best_score()) is not None:

@@ -54,8 +54,11 @@ class RunConfig(Validated):
     # Size of a full replay, in GiB, above which it is not saved.
     replay_checkpoint_gib: NonNegativeFloat = 4.0
     # Agent steps up to which a resumed run of the local layout continues bit for bit, by repeating
-    # the actions in its environments; a longer one starts new episodes.
+    # the actions in its environments; a longer one starts new episodes. Environments whose state
+    # can be copied need no repetition.
     exact_resume_steps: NonNegativeInt = 1_000_000
+    # Seconds for which a resumed run repeats actions, before new episodes start; None for no limit.
+    resume_seconds: Annotated[float, Meta(ge=0, le=LONGEST_WAIT)] | None = None
     # Consecutive non-finite updates after which the run ends.
     max_skipped_updates: PositiveInt = 10
     # Seconds between two rows of a log.

@@ -1,10 +1,11 @@
 """The acting half of a local run, and its continuation bit for bit.
 
-Few environments can be saved. One that is made with the same seed responds to the same actions in
+Few environments can be copied. One that is made with the same seed responds to the same actions in
 the same way, so a resumed run repeats the actions of the interrupted one
 (`mukoe.environments.recording`), and restores the policy's state and the actor's last step.
 """
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
 from mukoe.layouts.common.checkpointing import RestoredRun
 from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.resume_limits import ResumeLimitError, ResumeLimits
 from mukoe.layouts.common.run_state import (
     NamedArrays,
     arrays_to_tree,
@@ -61,9 +63,18 @@ class ActingParts:
             actor=self.actor.state(),
         )
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> bool:
-        """Restores a `state`; returns False if the environments diverge from it."""
-        timestep = self.environment.replay(unpack(state, "environment"))
+    def restore(self, state: Mapping[str, np.ndarray], limits: ResumeLimits) -> bool:
+        """Restores a `state`; returns False if the environments diverge from it.
+
+        Args:
+          state: result of `state`.
+          limits: progress and limit of the repetition of actions.
+
+        Raises:
+          ResumeLimitError: the time limit of the repetition is reached.
+          InterruptedResumeError: the process has to stop.
+        """
+        timestep = self.environment.restore(unpack(state, "environment"), limits)
         if timestep is None:
             return False
         newest = self.variables.params
@@ -113,6 +124,7 @@ def resume_acting(
     make: Callable[[Mapping[str, int]], ActingParts],
     adders: Sequence[Adder],
     restored: RestoredRun,
+    limits: ResumeLimits,
 ) -> ActingParts:
     """Builds the acting parts and restores their state; without one, new episodes start.
 
@@ -120,16 +132,25 @@ def resume_acting(
       make: function that builds the parts, given the counts from which their seeds follow.
       adders: adders of the actor; an episode that cannot be continued is discarded.
       restored: checkpoint of the run; empty for a new run.
+      limits: progress and limit of the repetition of actions.
+
+    Raises:
+      InterruptedResumeError: the process has to stop.
     """
     state = unpack(restored.state, "acting")
     if unpack(state, "environment"):
         parts = make(restored.start_counts)
-        if parts.restore(state):
-            return parts
-        parts.environment.close()
+        with contextlib.ExitStack() as unused:
+            unused.callback(parts.environment.close)
+            try:
+                if parts.restore(state, limits):
+                    unused.pop_all()
+                    return parts
+                reason = "the environments respond differently to the same actions"
+            except ResumeLimitError as error:
+                reason = str(error)
         _LOGGER.warning(
-            "the environments respond differently to the same actions: new episodes start, and "
-            "the resumed run differs from an uninterrupted one"
+            f"{reason}: new episodes start, and the resumed run differs from an uninterrupted one"
         )
     for adder in adders:
         adder.reset()

@@ -7,7 +7,7 @@ same run, bit for bit.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from mukoe.layouts.common.checkpointing import (
 )
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
 from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.common.reporting import expectation, make_progress, time_line
+from mukoe.layouts.common.resume_limits import InterruptedResumeError, ResumeLimits
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
@@ -46,7 +47,7 @@ from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.terminal.interruption import collected_signals
-from mukoe.terminal.progress_line import process_line, show_phase
+from mukoe.terminal.progress_line import erase_line, process_line, show_phase
 from mukoe.terminal.progress_text import Progress
 from mukoe.types import EnvironmentSpec
 
@@ -74,7 +75,10 @@ def train(
     """
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")
-        run = make_run(experiment, environment_spec, workdir, resume, lambda: bool(signals))
+        try:
+            run = make_run(experiment, environment_spec, workdir, resume, lambda: bool(signals))
+        except InterruptedResumeError:
+            return _end_before_start(workdir, experiment.run, signals)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(run.release)
             line.message(expectation(experiment, workdir))
@@ -86,6 +90,14 @@ def train(
     settings, (counts, reports) = experiment.run, run.counter.snapshot()
     reason = end_reason(settings, counts, reports, signals)
     print_summary(reason, run.time_line(), workdir, settings, counts)
+    return exit_status(signals)
+
+
+def _end_before_start(workdir: Path, settings: RunConfig, signals: Sequence[int]) -> int:
+    """Prints the summary of a run that was stopped while it was restored."""
+    erase_line()
+    reason = end_reason(settings, {}, {}, signals)
+    print_summary(f"{reason}; checkpoints are unchanged", None, workdir, settings, {})
     return exit_status(signals)
 
 
@@ -103,7 +115,11 @@ def make_run(
       environment_spec: spec of one environment, from `check`.
       workdir: existing directory of the run.
       resume: True to continue from the newest checkpoint, if there is one.
-      should_stop: called before every step of an evaluation; True interrupts it.
+      should_stop: called before every step of an evaluation, and of the repetition of actions
+        that restores environments; True interrupts it.
+
+    Raises:
+      InterruptedResumeError: the repetition was interrupted; the workdir is unchanged.
     """
     builder, settings = experiment.builder, experiment.run
     num_envs = settings.envs_per_actor
@@ -129,7 +145,8 @@ def make_run(
     variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
     adders = [replay.make_adder() for _ in range(num_envs)]
     make_acting = functools.partial(make_acting_parts, experiment, policy, variables, adders)
-    acting = resume_acting(make_acting, adders, restored)
+    limits = ResumeLimits(settings.resume_seconds, should_stop)
+    acting = resume_acting(make_acting, adders, restored, limits)
 
     # Evaluation and logs.
     evaluator = Evaluator(
@@ -146,7 +163,11 @@ def make_run(
     network_timer = make_network_timer(experiment, environment_spec, variables, num_envs)
     logger = RunLogger(workdir, counter, acting.loop, learner, network_timer, settings.loggers)
     if restored.state:
-        evaluator.restore(unpack(restored.state, "evaluator"))
+        if acting.start_counts == restored.start_counts:
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(acting.environment.close)
+                evaluator.restore(unpack(restored.state, "evaluator"), limits)
+                on_failure.pop_all()
         logger.restore(unpack(restored.state, "log"))
 
     # Checkpoints.

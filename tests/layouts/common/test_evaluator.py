@@ -10,6 +10,7 @@ from mukoe.acting.variables import VariableClient
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import check_experiment
+from mukoe.layouts.common.resume_limits import ResumeLimits
 from tests.layouts.finished import rows_of
 from tests.layouts.tiny import tiny
 
@@ -62,7 +63,7 @@ def test_a_restored_evaluator_repeats_an_interrupted_evaluation(tmp_path, expect
     interrupted.close()
 
     restored = make(tmp_path)
-    restored.restore(interrupted.state())
+    restored.restore(interrupted.state(), ResumeLimits())
     assert restored.is_interrupted
     evaluate(restored, *range(before + 1, 4))
     restored.close()

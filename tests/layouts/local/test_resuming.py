@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import signal
 
 import dm_env
 import jax
@@ -12,6 +13,8 @@ from dm_env import specs
 
 from mukoe.environments.sync_vector import vectorize
 from mukoe.layouts import local
+from mukoe.layouts.common.resume_limits import ResumeLimits
+from mukoe.layouts.local import run as local_run
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.reanalysis import ReanalyseConfig
 from tests.layouts.finished import logged, rows_of
@@ -200,6 +203,41 @@ def test_a_damaged_run_falls_back_to_the_one_before(uninterrupted, tmp_path, cap
     train(workdir, resume=True)
     assert f"run/{newest.name} is damaged" in capsys.readouterr().err
     assert_same_run(workdir, uninterrupted)
+
+
+@pytest.fixture
+def short(tmp_path):
+    """A run that was stopped before it learned, and the content of its workdir."""
+    run = interrupt(tmp_path / "run", 15)
+    return run, _files(tmp_path / "run")
+
+
+def _files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_signals_end_a_resumption_and_leave_the_workdir(short, tmp_path, monkeypatch, capsys):
+    class Interrupted(ResumeLimits):
+        def __call__(self, done, total):
+            if done == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            super().__call__(done, total)
+
+    monkeypatch.setattr(local_run, "ResumeLimits", Interrupted)
+    assert train(tmp_path / "run", resume=True) == 130
+    assert "ended: Ctrl-C; checkpoints are unchanged" in capsys.readouterr().out
+    assert _files(tmp_path / "run") == short[1]
+
+
+def test_a_resumption_has_a_time_limit(short, tmp_path, capsys):
+    experiment = longer(resume_seconds=0.0).make_experiment()
+    resumed = local.make_run(experiment, local.check(experiment), tmp_path / "run", True)
+    assert "steps of the environments were repeated within run.resume_seconds=0: new episodes" in (
+        capsys.readouterr().err
+    )
+    counts = short[0].counter.get_counts()
+    assert resumed.acting.start_counts == resumed.counter.get_counts() == counts
+    assert resumed.replay.inserted == short[0].replay.inserted
 
 
 def test_a_resumed_run_collects_nothing_again(tmp_path):

@@ -212,22 +212,33 @@ def test_a_slow_log_and_a_slow_evaluation_do_not_delay_the_learner(tmp_path, mon
 
     monkeypatch.setattr(RunLogger, "write", slowly)
 
-    made, closed = [], []
-
-    class Closed(Corridor):
-        def close(self):
-            closed.append(self)
-
     def factory(seed, num_envs, evaluation):
         pause = 0.2 if evaluation else 0.0
-        made.extend(Closed(seed + i, pause) for i in range(num_envs))
-        return SyncVectorEnvironment(made[-num_envs:])
+        return SyncVectorEnvironment([Corridor(seed + i, pause) for i in range(num_envs)])
 
     train(tmp_path, factory=factory, max_actor_steps=4_000, evaluation_period=500)
     during = max(after - before for before, after in zip(busy[::2], busy[1::2], strict=True))
     assert during >= 5
+
+
+def test_environments_are_closed(tmp_path):
+    made, closed = [], []
+
+    class Closed(Corridor):
+        def __init__(self, seed):
+            super().__init__(seed)
+            made.append(self)
+
+        def close(self):
+            closed.append(self)
+
+    experiment_ = experiment(factory=corridors(make=Closed))
+    run = sebulba.make_run(experiment_, sebulba.check(experiment_), tmp_path)
+    assert len(closed) == len(made) - 4 == 1
+    run.evaluator.evaluate(run.learner.device_variables(), {"actor_steps": 0})
+    run.close()
     # One to check the config, those of two actor threads, and those of the evaluator.
-    assert len(made) == 1 + 2 * 2 + 2 and set(closed) == set(made) and len(closed) == len(made)
+    assert len(closed) == len(made) == 1 + 2 * 2 + 2 and set(closed) == set(made)
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
