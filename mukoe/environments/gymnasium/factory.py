@@ -1,7 +1,7 @@
 """Environment factory of registered Gymnasium environments."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -47,18 +47,32 @@ def make_gymnasium(
             on_failure.pop_all()
         return made
 
+    with described_errors(name):
+        make_environment(0, False).close()
+    return vectorize(make_environment, name=f"Gymnasium {name}")
+
+
+@contextlib.contextmanager
+def described_errors(name: str) -> Iterator[None]:
+    """Imports the module of an environment, and describes errors of its construction in a line.
+
+    Args:
+        name: registered name, such as CartPole-v1, or module:Name-v0.
+
+    Raises:
+        UserError: the module cannot be imported, or the block raised an error.
+    """
     module, is_qualified, _ = name.rpartition(":")
     if is_qualified:
         import_module(module, f"Gymnasium environment {name!r}")
     try:
-        make_environment(0, False).close()
+        yield
     except UserError:
         raise
     except gymnasium.error.UnregisteredEnv as error:
         raise UserError(_describe_unregistered(name, error)) from error
     except Exception as error:  # any error of the environment about its arguments
         raise UserError(_describe_failure(name, error)) from error
-    return vectorize(make_environment, name=f"Gymnasium {name}")
 
 
 def _describe_unregistered(name: str, error: gymnasium.error.UnregisteredEnv) -> str:

@@ -1,12 +1,14 @@
 """Settings of a Gymnasium environment for an agent that was not made for it."""
 
 import dataclasses
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 from mukoe.environments.gymnasium.action_masks import MASK, MaskSource
 from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.environments.gymnasium.factory import described_errors
 
 _TIME_LIMIT = 1_000
 
@@ -18,9 +20,13 @@ def with_general_settings(config: GymnasiumConfig) -> GymnasiumConfig:
     environment gets one: an agent that never reaches the goal would play one episode forever.
 
     Args:
-        config: environment that can be made.
+        config: environment.
+
+    Raises:
+        UserError: the environment cannot be built.
     """
-    environment = gymnasium.make(config.env, disable_env_checker=True, **config.arguments)
+    with described_errors(config.env):
+        environment = gymnasium.make(config.env, disable_env_checker=True, **config.arguments)
     mask = _find_mask(environment)
     arguments = dict(config.arguments)
     if environment.spec is not None and environment.spec.max_episode_steps is None:
@@ -34,10 +40,13 @@ def with_general_settings(config: GymnasiumConfig) -> GymnasiumConfig:
 def _find_mask(environment: gymnasium.Env) -> MaskSource:
     if not isinstance(environment.action_space, gymnasium.spaces.Discrete):
         return "none"
-    observation, info = environment.reset(seed=0)
-    if isinstance(observation, dict) and MASK in observation and len(observation) > 1:
+    space = environment.observation_space
+    if isinstance(space, gymnasium.spaces.Dict) and MASK in space.spaces and len(space.spaces) > 1:
         return "observation"
-    return "info" if MASK in info else "none"
+    result: Any = environment.reset(seed=0)
+    # A result of another form is reported when the environment is used.
+    has_info = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
+    return "info" if has_info and MASK in result[1] else "none"
 
 
 def amplify(environment: gymnasium.Env) -> gymnasium.Env:

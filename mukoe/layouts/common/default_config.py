@@ -63,13 +63,11 @@ def default_config(environment: Any) -> TrainingConfig:
     Raises:
       UserError: the environment cannot be made.
     """
-    factory = environment.make_factory()
     if isinstance(environment, GymnasiumConfig):
         from mukoe.environments.gymnasium.general import with_general_settings
 
         environment = with_general_settings(environment)
-        factory = environment.make_factory()
-    vector = factory(_SEED, _NUM_ENVS, False)
+    vector = environment.make_factory()(_SEED, _NUM_ENVS, False)
     try:
         if plays_in_turns(vector.spec):
             return _self_play(environment, vector.spec)

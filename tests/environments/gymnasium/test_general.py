@@ -6,6 +6,7 @@ import pytest
 
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.gymnasium.general import amplify, with_general_settings
+from mukoe.errors import UserError
 
 
 def test_small_entries_are_amplified_and_others_are_not():
@@ -32,3 +33,58 @@ def test_config_amplifies():
     velocities = [vector.step(np.full(2, 2)).observation[:, 1] for _ in range(3)]
     assert np.max(velocities) > 0.02
     vector.close()
+
+
+class Chosen(gymnasium.Env):
+    """Environment with a mask in one place, or whose `reset` has another form."""
+
+    def __init__(self, place):
+        self.place = place
+        self.action_space = gymnasium.spaces.Discrete(2)
+        image = gymnasium.spaces.Box(0, 255, (4, 4, 1), np.uint8)
+        mask = gymnasium.spaces.Box(0, 1, (2,), np.int8)
+        parts = {"observation": image, "action_mask": mask}
+        is_masked = place == "observation"
+        self.observation_space = gymnasium.spaces.Dict(parts) if is_masked else image
+
+    def reset(self, *, seed=None, options=None):
+        image = np.zeros((4, 4, 1), np.uint8)
+        if self.place == "wrong":
+            return image
+        mask = np.int8([1, 0])
+        if self.place == "observation":
+            return {"observation": image, "action_mask": mask}, {}
+        return image, {"action_mask": mask} if self.place == "info" else {}
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("observation", "observation"), ("info", "info"), ("none", "none"), ("wrong", "none")],
+)
+def test_the_mask_is_used_where_the_environment_has_it(place, expected, caplog):
+    name = "Chosen-v0"
+    gymnasium.register(name, Chosen, max_episode_steps=9)
+    try:
+        config = with_general_settings(GymnasiumConfig(name, {"place": place}))
+        assert config.action_mask == expected
+        vector = config.make_factory()(0, 2, False)
+        if place == "wrong":
+            with pytest.raises(UserError, match=r"reset\(\) must return \(observation, info\)"):
+                vector.reset()
+        else:
+            vector.reset()
+    finally:
+        del gymnasium.registry[name]
+    assert not caplog.records, "a mask that is used is not reported as unused"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("CartPoel-v1", "there is no Gymnasium environment 'CartPoel-v1'; did you mean CartPole"),
+        ("no_such_module:Some-v0", "cannot import Gymnasium environment 'no_such_module:Some-v0'"),
+    ],
+)
+def test_an_environment_that_cannot_be_built_gets_one_line(name, message):
+    with pytest.raises(UserError, match=message):
+        with_general_settings(GymnasiumConfig(name))
