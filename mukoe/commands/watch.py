@@ -5,6 +5,7 @@ mukoe watch --workdir=runs/cartpole --video=cartpole.mp4
 
 import itertools
 import secrets
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -217,7 +218,10 @@ def _check_rendering(run: "StoredRun") -> None:
     from mukoe.viewing.episodes import render
 
     try:
-        environment = _environment(run, drawn=True)
+        with warnings.catch_warnings():
+            # Gymnasium warns if there is no such render mode; the error below says so.
+            warnings.filterwarnings("ignore", ".*render_mode", UserWarning)
+            environment = _environment(run, drawn=True)
         environment.reset()
         render(environment)
         environment.close()

@@ -119,9 +119,12 @@ def render(environment: VectorEnvironment) -> np.ndarray:
         frame = np.asarray(environment.render(0) if hasattr(environment, "render") else None)
     except UserError:
         raise
+    except NotImplementedError:  # the method that Gymnasium's environments inherit
+        frame = np.asarray(None)
     except Exception as error:  # any error of the environment's own method
         raise UserError(
-            f"render() of the environment failed: {type(error).__name__}: {error}"
+            f"render() of the environment failed: {type(error).__name__}: "
+            + " ".join(str(error).split())
         ) from error
     if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
         raise UserError(

@@ -86,8 +86,8 @@ class Rendered:
         self.render = lambda index: function()
 
 
-def fail():
-    raise NotImplementedError("no renderer")
+def fail(error):
+    raise error
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,8 @@ def fail():
         (Rendered(lambda: "text"), r"needs a render\(\)"),
         (Rendered(lambda: np.zeros((4, 4))), r"needs a render\(\)"),
         (Rendered(lambda: np.zeros((4, 4, 3))), r"needs a render\(\)"),
-        (Rendered(fail), r"render\(\) of the environment failed: NotImplementedError: no renderer"),
+        (Rendered(lambda: fail(NotImplementedError())), r"needs a render\(\)"),
+        (Rendered(lambda: fail(RuntimeError("no\ndisplay"))), r"failed: RuntimeError: no display"),
         (Rendered(lambda: 1 / 0), r"render\(\) of the environment failed: ZeroDivisionError"),
     ],
 )
