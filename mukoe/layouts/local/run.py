@@ -16,20 +16,12 @@ import jax
 from mukoe.acting.variables import DeviceVariableSource, VariableClient
 from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import period_reached
-from mukoe.layouts.common.checkpointing import (
-    RestoredRun,
-    RunCheckpointer,
-    open_checkpointer,
-    restore_run,
-    run_state_writer,
-    saves_replay,
-)
+from mukoe.layouts.common.checkpointing import RunCheckpointer
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
-from mukoe.layouts.common.learner import make_learner
-from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
-from mukoe.layouts.common.replay import make_replay
+from mukoe.layouts.common.learning_parts import make_learning_parts, make_run_checkpointer
+from mukoe.layouts.common.reanalysis import ReplayReanalyser
 from mukoe.layouts.common.reporting import expectation, make_progress, time_line
 from mukoe.layouts.common.resume_limits import InterruptedResumeError, ResumeLimits
 from mukoe.layouts.common.run_logger import RunLogger
@@ -45,7 +37,7 @@ from mukoe.layouts.local.resume import ActingParts, make_acting_parts, resume_ac
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.replay.in_process import InProcessReplay
 from mukoe.terminal.interruption import collected_signals
 from mukoe.terminal.progress_line import erase_line, process_line, show_phase
 from mukoe.terminal.progress_text import Progress
@@ -121,30 +113,18 @@ def make_run(
     Raises:
       InterruptedResumeError: the repetition was interrupted; the workdir is unchanged.
     """
-    builder, settings = experiment.builder, experiment.run
-    num_envs = settings.envs_per_actor
-
-    # Replay, learner and counts.
-    networks = builder.make_networks(environment_spec)
-    policy = builder.make_policy(networks, environment_spec)
-    replay = make_replay(experiment, environment_spec, policy, num_envs)
-    dataset = replay.make_dataset()
-    counter = Counter()
-    learner = make_learner(
-        experiment, environment_spec, networks, dataset, replay=replay, counter=counter
-    )
-    checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
-    restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
-    counter.set_counts(**restored.counts)
-    reanalyser = make_replay_reanalyser(experiment, environment_spec, networks, replay, learner)
-    if reanalyser is not None:
-        reanalyser.restore(unpack(restored.state, "reanalyser"))
-    counter.report(start_counts=restored.counts)
+    settings, num_envs = experiment.run, experiment.run.envs_per_actor
+    learning = make_learning_parts(experiment, environment_spec, workdir, resume, num_envs)
+    replay, learner, counter = learning.replay, learning.learner, learning.counter
+    restored = learning.restored
+    assert replay is not None
 
     # Environments and actor.
     variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
     adders = [replay.make_adder() for _ in range(num_envs)]
-    make_acting = functools.partial(make_acting_parts, experiment, policy, variables, adders)
+    make_acting = functools.partial(
+        make_acting_parts, experiment, learning.policy, variables, adders
+    )
     limits = ResumeLimits(settings.resume_seconds, should_stop)
     acting = resume_acting(make_acting, adders, restored, limits)
 
@@ -155,7 +135,7 @@ def make_run(
         variables,
         random_seed(settings, acting.start_counts, SeededPart.EVALUATOR),
         workdir,
-        checkpointer,
+        learning.checkpointer,
         counter,
         settings.exact_resume_steps,
         blocks_run=True,
@@ -170,39 +150,22 @@ def make_run(
                 on_failure.pop_all()
         logger.restore(unpack(restored.state, "log"))
 
-    # Checkpoints.
-    def run_state() -> NamedArrays:
-        return pack(
-            replay=replay.state_dict(),
-            learner=learner.save_unsent(),
-            acting=acting.state(),
-            evaluator=evaluator.state(),
-            log=logger.state(),
-            reanalyser=reanalyser.state() if reanalyser else {},
-        )
+    def acting_state() -> NamedArrays:
+        return pack(acting=acting.state(), evaluator=evaluator.state(), log=logger.state())
 
-    save_run_state = None
-    if saves_replay(experiment, bytes_required(builder.replay, replay.row_spec, num_envs)):
-        save_run_state = run_state_writer(checkpointer, acting.start_counts, run_state)
-    checkpoints = RunCheckpointer(
-        checkpointer,
-        settings,
-        learner,
-        counter.get_counts,
-        save_run_state,
-        restored=bool(restored.counts),
-    )
     return LocalRun(
         experiment=experiment,
         counter=counter,
         replay=replay,
         learner=learner,
-        reanalyser=reanalyser,
+        reanalyser=learning.reanalyser,
         acting=acting,
         evaluator=evaluator,
         logger=logger,
-        checkpointer=checkpointer,
-        checkpoints=checkpoints,
+        checkpointer=learning.checkpointer,
+        checkpoints=make_run_checkpointer(
+            experiment, learning, num_envs, acting.start_counts, acting_state
+        ),
         should_stop=should_stop,
     )
 

@@ -9,30 +9,23 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from mukoe.acting.actor import Adder
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.extensions import FollowsRunLength, rollout_of
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import period_reached
-from mukoe.layouts.common.checkpointing import (
-    RestoredRun,
-    RunCheckpointer,
-    open_checkpointer,
-    restore_run,
-    run_state_writer,
-    saves_replay,
-)
+from mukoe.layouts.common.checkpointing import RunCheckpointer
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig
-from mukoe.layouts.common.learner import make_learner
-from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
-from mukoe.layouts.common.replay import make_replay
+from mukoe.layouts.common.learning_parts import (
+    LearningParts,
+    make_learning_parts,
+    make_run_checkpointer,
+)
 from mukoe.layouts.common.reporting import expectation, make_progress, time_line
 from mukoe.layouts.common.run_logger import RunLogger
-from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.common.shutdown import (
     end_reason,
@@ -49,7 +42,7 @@ from mukoe.layouts.sebulba.threads import ThreadGroup
 from mukoe.layouts.sebulba.updates import ReplayUpdates, RolloutDataset, RolloutUpdates, Updates
 from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
-from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.replay.in_process import InProcessReplay
 from mukoe.terminal.interruption import collected_signals
 from mukoe.terminal.progress_line import process_line, show_phase
 from mukoe.terminal.progress_text import Progress
@@ -113,46 +106,30 @@ def make_run(
     if rollout_of(experiment.builder) and isinstance(experiment.builder, FollowsRunLength):
         builder = experiment.builder.for_agent_steps(experiment.run.max_actor_steps)
         experiment = experiment.with_builder(builder)
-    builder, settings, config = experiment.builder, experiment.run, experiment.sebulba
+    settings, config = experiment.run, experiment.sebulba
     devices = actor_devices(config)
     num_envs = len(devices) * settings.envs_per_actor
     exchange: RolloutExchange = Exchange(len(devices), config.staleness)
     threads = ThreadGroup(on_stop=exchange.close)
-    counter = Counter()
 
-    # Learner and its updates of a round.
-    networks = builder.make_networks(environment_spec)
-    policy = builder.make_policy(networks, environment_spec)
-    make_run_learner = functools.partial(
-        make_learner, experiment, environment_spec, networks, counter=counter
-    )
-    replay: InProcessReplay | None = None
-    reanalyser: ReplayReanalyser | None = None
-    adders: Sequence[Adder] = ()
-    if rollout_of(builder) is not None:
+    # Learner and its updates of a round; a resumed run does not continue episodes.
+    rollouts = None
+    if rollout_of(experiment.builder) is not None:
         rollouts = RolloutDataset(exchange, len(config.learner_devices))
-        learner = make_run_learner(rollouts, replay=None)
-        updates: Updates = RolloutUpdates(learner, rollouts)
-    else:
-        replay = make_replay(experiment, environment_spec, policy, num_envs)
-        adders = [replay.make_adder() for _ in range(num_envs)]
-        learner = make_run_learner(replay.make_dataset(), replay=replay)
-        reanalyser = make_replay_reanalyser(experiment, environment_spec, networks, replay, learner)
-        updates = ReplayUpdates(learner, exchange, replay, adders, threads.stopped, reanalyser)
-    learner.use_devices(learner_devices(config))
-
-    # Checkpoint to resume from; its episodes are not continued.
-    checkpointer = open_checkpointer(workdir, settings.keep_checkpoints)
-    restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
-    counter.set_counts(**restored.counts)
-    counter.report(start_counts=restored.counts)
-    for adder in adders:
-        adder.reset()
-    if reanalyser is not None:
-        reanalyser.restore(unpack(restored.state, "reanalyser"))
+    learning = make_learning_parts(
+        experiment,
+        environment_spec,
+        workdir,
+        resume,
+        num_envs,
+        rollouts=rollouts,
+        devices=learner_devices(config),
+    )
+    learner, counter, counts = learning.learner, learning.counter, learning.restored.counts
+    updates = _make_updates(learning, exchange, threads, rollouts, num_envs)
 
     # Actors.
-    environments, collectors = make_collectors(experiment, policy, devices, restored.counts)
+    environments, collectors = make_collectors(experiment, learning.policy, devices, counts)
     metrics = ActorMetrics(collectors)
 
     # Evaluation and logs.
@@ -162,38 +139,14 @@ def make_run(
         experiment,
         environment_spec,
         variables,
-        random_seed(settings, restored.counts, SeededPart.EVALUATOR),
+        random_seed(settings, counts, SeededPart.EVALUATOR),
         workdir,
-        checkpointer,
+        learning.checkpointer,
         counter,
         blocks_run=config.staleness == 0,
     )
     network_timer = make_network_timer(
         experiment, environment_spec, variables, settings.envs_per_actor
-    )
-    logger = RunLogger(workdir, counter, metrics, learner, network_timer, experiment.run.loggers)
-
-    # Checkpoints.
-    def run_state() -> NamedArrays:
-        assert replay is not None
-        return pack(
-            replay=replay.state_dict(),
-            learner=learner.save_unsent(),
-            reanalyser=reanalyser.state() if reanalyser else {},
-        )
-
-    save_run_state = None
-    if replay is not None:
-        size = bytes_required(builder.replay, replay.row_spec, num_envs)
-        if saves_replay(experiment, size):
-            save_run_state = run_state_writer(checkpointer, restored.counts, run_state)
-    checkpoints = RunCheckpointer(
-        checkpointer,
-        settings,
-        learner,
-        counter.get_counts,
-        save_run_state,
-        restored=bool(restored.counts),
     )
     return SebulbaRun(
         experiment=experiment,
@@ -201,15 +154,35 @@ def make_run(
         devices=devices,
         exchange=exchange,
         threads=threads,
-        replay=replay,
+        replay=learning.replay,
         learner=learner,
         updates=updates,
         environments=environments,
         collectors=collectors,
         metrics=metrics,
         evaluator=SnapshotEvaluator(evaluator, snapshot, variables, threads.stopped),
-        logger=logger,
-        checkpoints=checkpoints,
+        logger=RunLogger(workdir, counter, metrics, learner, network_timer, settings.loggers),
+        checkpoints=make_run_checkpointer(experiment, learning, num_envs, counts),
+    )
+
+
+def _make_updates(
+    learning: LearningParts,
+    exchange: RolloutExchange,
+    threads: ThreadGroup,
+    rollouts: RolloutDataset | None,
+    num_envs: int,
+) -> Updates:
+    """Builds the learner's updates of a round, from rollouts or from replay."""
+    if rollouts is not None:
+        return RolloutUpdates(learning.learner, rollouts)
+    replay = learning.replay
+    assert replay is not None
+    adders = [replay.make_adder() for _ in range(num_envs)]
+    for adder in adders:
+        adder.reset()
+    return ReplayUpdates(
+        learning.learner, exchange, replay, adders, threads.stopped, learning.reanalyser
     )
 
 

@@ -1,0 +1,136 @@
+"""The learning half of a run of one process, which its acting half, logs and evaluator follow."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import jax
+
+from mukoe.layouts.common.checkpointing import (
+    RestoredRun,
+    RunCheckpointer,
+    open_checkpointer,
+    restore_run,
+    run_state_writer,
+    saves_replay,
+)
+from mukoe.layouts.common.counting import Counter
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.learner import make_learner
+from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
+from mukoe.layouts.common.replay import make_replay
+from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
+from mukoe.learning.checkpoint import Checkpointer
+from mukoe.learning.learner import Learner
+from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.types import EnvironmentSpec, Policy, Sample
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningParts:
+    """Parts that learn, restored from the newest checkpoint.
+
+    policy: behaviour policy.
+    replay: replay; None for an agent that learns from rollouts.
+    counter: counts of the run.
+    learner: learner.
+    reanalyser: reanalyser of the replay; None for none.
+    checkpointer: stored checkpoints.
+    restored: checkpoint of the run; empty for a new run.
+    """
+
+    policy: Policy
+    replay: InProcessReplay | None
+    counter: Counter
+    learner: Learner
+    reanalyser: ReplayReanalyser | None
+    checkpointer: Checkpointer
+    restored: RestoredRun
+
+
+def make_learning_parts(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    workdir: Path,
+    resume: bool,
+    num_envs: int,
+    *,
+    rollouts: Iterator[Sample] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> LearningParts:
+    """Builds the parts that learn, and restores them from the newest checkpoint.
+
+    Args:
+      experiment: agent, environment and settings.
+      environment_spec: spec of one environment.
+      workdir: existing directory of the run.
+      resume: True to continue from the newest checkpoint, if there is one.
+      num_envs: number of environments, each with an adder.
+      rollouts: samples of an agent that learns from rollouts; None to make a replay.
+      devices: devices of the learner; all local ones by default.
+    """
+    builder = experiment.builder
+    networks = builder.make_networks(environment_spec)
+    policy = builder.make_policy(networks, environment_spec)
+    replay, dataset = None, rollouts
+    if dataset is None:
+        replay = make_replay(experiment, environment_spec, policy, num_envs)
+        dataset = replay.make_dataset()
+    counter = Counter()
+    learner = make_learner(
+        experiment, environment_spec, networks, dataset, replay=replay, counter=counter
+    )
+    if devices is not None:
+        learner.use_devices(devices)
+    checkpointer = open_checkpointer(workdir, experiment.run.keep_checkpoints)
+    restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
+    counter.set_counts(**restored.counts)
+    counter.report(start_counts=restored.counts)
+    reanalyser = None
+    if replay is not None:
+        reanalyser = make_replay_reanalyser(experiment, environment_spec, networks, replay, learner)
+    if reanalyser is not None:
+        reanalyser.restore(unpack(restored.state, "reanalyser"))
+    return LearningParts(policy, replay, counter, learner, reanalyser, checkpointer, restored)
+
+
+def make_run_checkpointer(
+    experiment: ExperimentConfig,
+    parts: LearningParts,
+    num_envs: int,
+    start_counts: Mapping[str, int],
+    acting_state: Callable[[], NamedArrays] = dict,
+) -> RunCheckpointer:
+    """Builds the writer of the checkpoints, whose run state holds the replay.
+
+    Args:
+      experiment: agent, environment and settings.
+      parts: parts that learn.
+      num_envs: number of environments, each with an adder.
+      start_counts: counts from which the seeds of environments and actors followed.
+      acting_state: function that returns the arrays of the run state beside those of `parts`.
+    """
+    replay, learner, restored = parts.replay, parts.learner, parts.restored
+
+    def run_state() -> NamedArrays:
+        assert replay is not None
+        learning_state = pack(
+            replay=replay.state_dict(),
+            learner=learner.save_unsent(),
+            reanalyser=parts.reanalyser.state() if parts.reanalyser else {},
+        )
+        return {**learning_state, **acting_state()}
+
+    save_run_state = None
+    if replay is not None:
+        size = bytes_required(experiment.builder.replay, replay.row_spec, num_envs)
+        if saves_replay(experiment, size):
+            save_run_state = run_state_writer(parts.checkpointer, start_counts, run_state)
+    return RunCheckpointer(
+        parts.checkpointer,
+        experiment.run,
+        learner,
+        parts.counter.get_counts,
+        save_run_state,
+        restored=bool(restored.counts),
+    )
