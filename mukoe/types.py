@@ -6,7 +6,7 @@ Shapes are written with letters: `B` environments or batch entries, `T` time ste
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import chex
 import jax
@@ -18,6 +18,18 @@ Nest = Any
 
 Array = Any
 """A NumPy or a JAX array."""
+
+PerEntry = Annotated[Array, "B"]
+"""Array `[B]`: a number for each entry of a batch."""
+
+PerStep = Annotated[Array, "... S"]
+"""Array `[..., S]`: a number for each step of a sequence, such as rewards and masks."""
+
+PerAction = Annotated[Array, "... A"]
+"""Array `[..., A]`: a number for each action, such as logits, probabilities and legal actions."""
+
+PerBin = Annotated[Array, "... bins"]
+"""Array `[..., bins]`: a number for each bin of a categorical value or reward."""
 
 Params = Any
 """A tree of network parameters."""

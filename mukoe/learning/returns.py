@@ -24,17 +24,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.configuration.registry import Registry
-from mukoe.types import Array
+from mukoe.types import Array, PerStep
 
 
 def n_step_returns(
-    rewards: Array,
-    discounts: Array,
-    mask: Array,
-    values: Array,
+    rewards: PerStep,
+    discounts: PerStep,
+    mask: PerStep,
+    values: PerStep,
     n: int,
     discount: float,
-) -> Array:
+) -> PerStep:
     """Computes `n`-step returns, bootstrapped with the value of the state after `n` steps.
 
     MuZero (arXiv:1911.08265), equation for `z_t` in section 3 and appendix G:
@@ -66,7 +66,7 @@ def n_step_returns(
     return total + weight * bootstrap
 
 
-def n_step_states(mask: Array, n: int, steps: Array | None = None) -> Array:
+def n_step_states(mask: PerStep, n: int, steps: Array | None = None) -> PerStep:
     """Returns the indices `[..., S - n]` of the states that bootstrap `n_step_returns`.
 
     That of row `t` is `min(t + n, L)` with the final observation at `L`; after it, `t` itself.
@@ -86,14 +86,14 @@ def n_step_states(mask: Array, n: int, steps: Array | None = None) -> Array:
 
 
 def td_lambda_returns(
-    rewards: Array,
-    discounts: Array,
-    mask: Array,
-    values: Array,
+    rewards: PerStep,
+    discounts: PerStep,
+    mask: PerStep,
+    values: PerStep,
     n: int,
     discount: float,
     td_lambda: float,
-) -> Array:
+) -> PerStep:
     """Computes exponentially weighted means of the 1-step to `n`-step returns.
 
     Sutton & Barto (2018), equation 12.9, the truncated λ-return
@@ -126,7 +126,7 @@ def td_lambda_returns(
     return following
 
 
-ReturnEstimator = Callable[[Array, Array, Array, Array, int, float, float], Array]
+ReturnEstimator = Callable[[PerStep, PerStep, PerStep, PerStep, int, float, float], PerStep]
 """`(rewards, discounts, mask, values, n, discount, td_lambda) -> returns`.
 
 Arguments and result are those of `td_lambda_returns`, as NumPy and as JAX arrays.
@@ -134,14 +134,14 @@ Arguments and result are those of `td_lambda_returns`, as NumPy and as JAX array
 
 
 def _n_step_estimator(
-    rewards: Array,
-    discounts: Array,
-    mask: Array,
-    values: Array,
+    rewards: PerStep,
+    discounts: PerStep,
+    mask: PerStep,
+    values: PerStep,
     n: int,
     discount: float,
     td_lambda: float,
-) -> Array:
+) -> PerStep:
     del td_lambda
     return n_step_returns(rewards, discounts, mask, values, n, discount)
 
@@ -153,15 +153,15 @@ RETURN_ESTIMATORS: Registry[ReturnEstimator] = Registry(
 
 
 def retrace_returns(
-    rewards: Array,
-    discounts: Array,
-    mask: Array,
-    action_values: Array,
-    values: Array,
-    ratios: Array,
+    rewards: PerStep,
+    discounts: PerStep,
+    mask: PerStep,
+    action_values: PerStep,
+    values: PerStep,
+    ratios: PerStep,
     retrace_lambda: float,
     discount: float,
-) -> Array:
+) -> PerStep:
     """Computes off-policy returns by Retrace, up to the end of the window or of the episode.
 
     Munos et al. 2016 (arXiv:1606.02647), equation 4, with `c = λ min(1, π/μ)`:
@@ -194,10 +194,10 @@ def retrace_returns(
 
 
 def generalized_advantages(
-    rewards: Array,
-    discounts: Array,
-    mask: Array,
-    values: Array,
+    rewards: PerStep,
+    discounts: PerStep,
+    mask: PerStep,
+    values: PerStep,
     gae_lambda: float,
     discount: float,
 ) -> jax.Array:

@@ -15,7 +15,7 @@ from mukoe.networks.distributions import (
     categorical_policy,
     gaussian_policy,
 )
-from mukoe.types import Array, EnvironmentSpec, is_continuous
+from mukoe.types import Array, EnvironmentSpec, PerAction, is_continuous
 
 
 class ActionSpace(Protocol):
@@ -37,7 +37,7 @@ class ActionSpace(Protocol):
     @property
     def num_outputs(self) -> int: ...
 
-    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
+    def policy(self, outputs: Array, legal_actions: PerAction | None = None) -> Distribution:
         """Returns policies with `log_prob`, `sample`, `entropy` and `mode`.
 
         Args:
@@ -68,7 +68,7 @@ class DiscreteSpace:
     def num_outputs(self) -> int:
         return self.size
 
-    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
+    def policy(self, outputs: Array, legal_actions: PerAction | None = None) -> Distribution:
         return categorical_policy(outputs, legal_actions)
 
     def encode(self, action: Array, dtype: jnp.dtype | type = jnp.float32) -> jax.Array:
@@ -96,7 +96,7 @@ class BoxSpace:
     def num_outputs(self) -> int:
         return 2 * self.size
 
-    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
+    def policy(self, outputs: Array, legal_actions: PerAction | None = None) -> Distribution:
         assert legal_actions is None, "continuous actions are always legal"
         return gaussian_policy(outputs, self.gaussian)
 

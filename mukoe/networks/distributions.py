@@ -11,7 +11,7 @@ import numpy as np
 from mukoe.configuration.bounds import PositiveFloat
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.types import Array
+from mukoe.types import Array, PerAction
 
 _ILLEGAL = -1e9
 """Logit of an illegal action; its probability is exactly 0."""
@@ -49,7 +49,7 @@ class Categorical(NamedTuple):
     logits: `[..., A]`.
     """
 
-    logits: Array
+    logits: PerAction
 
     def noise(self, key: chex.PRNGKey) -> jax.Array:
         return jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
@@ -109,7 +109,7 @@ class Gaussian(NamedTuple):
         return jnp.sum(jnp.log(self.std) + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
 
 
-def categorical_policy(logits: Array, legal_actions: Array | None = None) -> Categorical:
+def categorical_policy(logits: PerAction, legal_actions: PerAction | None = None) -> Categorical:
     """Makes a policy of a head's output.
 
     Args:

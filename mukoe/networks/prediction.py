@@ -8,6 +8,7 @@ import jax
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.heads import make_head
 from mukoe.networks.state import lstm_output
+from mukoe.types import PerAction, PerBin
 
 
 class Prediction(NamedTuple):
@@ -17,8 +18,8 @@ class Prediction(NamedTuple):
     value_logits: `[B, bins]`.
     """
 
-    policy_logits: jax.Array
-    value_logits: jax.Array
+    policy_logits: PerAction
+    value_logits: PerBin
 
 
 class PredictionHeads(hk.Module):

@@ -22,7 +22,7 @@ from msgspec import Meta
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.shapes import check_shape
-from mukoe.types import Array
+from mukoe.types import Array, PerBin
 
 EPSILON = 1e-3
 """`eps` of h, which keeps its inverse Lipschitz (arXiv:1911.08265, appendix F)."""
@@ -81,7 +81,7 @@ class ValueEncoding:
         """Number of bins of a distribution."""
         return self.config.num_bins
 
-    def to_probs(self, x: Array) -> jax.Array:
+    def to_probs(self, x: Array) -> PerBin:
         """Encodes scalars `[...]` as two-hot distributions `[..., bins]`.
 
         The two bins next to a scalar share the probability so that the mean is the scalar. A
@@ -97,7 +97,7 @@ class ValueEncoding:
         distance = jnp.abs(self._position(x) - (self.config.num_bins - 1) / 2)
         return distance > self.config.num_bins / 2
 
-    def to_scalar(self, logits: Array) -> jax.Array:
+    def to_scalar(self, logits: PerBin) -> jax.Array:
         """Decodes logits `[..., bins]` to the scalar `[...]` of the mean bin.
 
         Raises:

@@ -9,7 +9,7 @@ import mctx
 
 from mukoe.search import tree_search
 from mukoe.shapes import check_rank, check_shape
-from mukoe.types import Array, Nest, Params
+from mukoe.types import Nest, Params, PerAction, PerEntry
 
 if TYPE_CHECKING:
     from mukoe.search.config import SearchConfig
@@ -28,7 +28,7 @@ class SearchModel(NamedTuple):
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
-    recurrent: Callable[[Params, chex.PRNGKey, Array, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
+    recurrent: Callable[[Params, chex.PRNGKey, PerEntry, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
     search: Callable[..., mctx.Tree] = tree_search.search
 
 
@@ -45,10 +45,10 @@ class SearchOutput(NamedTuple):
         (nats), `search_depth_max`, `search_depth_mean` (edges of the tree).
     """
 
-    action: Array
-    search_policy: Array
-    search_value: Array
-    statistics: Mapping[str, Array]
+    action: PerEntry
+    search_policy: PerAction
+    search_value: PerEntry
+    statistics: Mapping[str, PerEntry]
 
 
 class SearchAlgorithm(Protocol):
@@ -61,7 +61,7 @@ class SearchAlgorithm(Protocol):
         params: Params,
         key: chex.PRNGKey,
         root: mctx.RootFnOutput,
-        legal_actions: Array,
+        legal_actions: PerAction,
         learner_steps: chex.Numeric,
         *,
         evaluation: bool,
@@ -85,7 +85,7 @@ class SearchAlgorithm(Protocol):
         ...
 
 
-def check_root(root: mctx.RootFnOutput, legal_actions: Array | None) -> None:
+def check_root(root: mctx.RootFnOutput, legal_actions: PerAction | None) -> None:
     """Checks the shapes of root evaluations.
 
     Raises:

@@ -16,7 +16,7 @@ from mukoe.search.q_normalization import (
 )
 from mukoe.search.root import invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, tree_statistics
-from mukoe.types import Array, Params
+from mukoe.types import Params, PerAction
 
 
 def gumbel_search(
@@ -25,7 +25,7 @@ def gumbel_search(
     params: Params,
     key: chex.PRNGKey,
     root: mctx.RootFnOutput,
-    legal_actions: Array,
+    legal_actions: PerAction,
     learner_steps: chex.Numeric,
     *,
     evaluation: bool,
@@ -69,7 +69,11 @@ def gumbel_search(
 
 
 def _decide(
-    config: SearchConfig, logits: Array, gumbel: Array, legal_actions: Array, tree: mctx.Tree
+    config: SearchConfig,
+    logits: PerAction,
+    gumbel: PerAction,
+    legal_actions: PerAction,
+    tree: mctx.Tree,
 ) -> SearchOutput:
     """Returns the improved policy of a finished tree, its action and its value.
 

@@ -13,7 +13,7 @@ from mukoe.search.gumbel import gumbel_search
 from mukoe.search.prior import act_by_prior
 from mukoe.search.puct import puct_search
 from mukoe.search.root import complete_mask, mask_logits
-from mukoe.types import Array, Params
+from mukoe.types import Params, PerAction
 
 ALGORITHMS: Registry[SearchAlgorithm] = Registry(
     "search algorithm", {"muzero": puct_search, "gumbel": gumbel_search}
@@ -27,7 +27,7 @@ def plan(
     params: Params,
     key: chex.PRNGKey,
     root: mctx.RootFnOutput,
-    legal_actions: Array | None,
+    legal_actions: PerAction | None,
     learner_steps: chex.Numeric,
     *,
     evaluation: bool = False,

@@ -14,7 +14,7 @@ from mukoe.search.q_normalization import make_extra_data, normalized_qvalues
 from mukoe.search.root import add_dirichlet_noise, invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
 from mukoe.search.temperature import sample_action, scheduled_temperature
-from mukoe.types import Array, Params
+from mukoe.types import Array, Params, PerAction
 
 
 def puct_search(
@@ -23,7 +23,7 @@ def puct_search(
     params: Params,
     key: chex.PRNGKey,
     root: mctx.RootFnOutput,
-    legal_actions: Array,
+    legal_actions: PerAction,
     learner_steps: chex.Numeric,
     *,
     evaluation: bool,
@@ -79,7 +79,7 @@ def puct_search(
     return output, tree
 
 
-def _best_action(visits: Array, qvalues: Array, legal_actions: Array) -> jax.Array:
+def _best_action(visits: Array, qvalues: Array, legal_actions: PerAction) -> jax.Array:
     """Returns the most visited actions `[B]`; of several, that of the highest Q-value."""
     candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal_actions
     return jnp.argmax(jnp.where(candidates, qvalues, -jnp.inf), axis=-1)

@@ -21,7 +21,7 @@ import mctx
 from mukoe.configuration.bounds import NonNegativeFloat, PositiveFloat
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.types import Array
+from mukoe.types import Array, PerAction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class SearchExtraData:
 
 
 def make_extra_data(
-    config: QNormalizationConfig, root_gumbel: Array | None = None
+    config: QNormalizationConfig, root_gumbel: PerAction | None = None
 ) -> SearchExtraData | mctx.GumbelMuZeroExtraData | None:
     """Returns the `extra_data` of a search.
 

@@ -4,16 +4,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mukoe.types import Array
+from mukoe.types import PerAction
 
 
-def mask_logits(logits: Array, legal_actions: Array) -> Array:
+def mask_logits(logits: PerAction, legal_actions: PerAction) -> PerAction:
     """Returns logits `[B, A]` whose softmax is exactly 0 where `legal_actions` is False."""
     # Finite, because the difference of two infinities is not a number.
     return jnp.where(legal_actions, logits, jnp.finfo(logits.dtype).min)
 
 
-def complete_mask(legal_actions: Array | None, logits: Array) -> Array:
+def complete_mask(legal_actions: PerAction | None, logits: PerAction) -> PerAction:
     """Returns legal actions `[..., A]` bool with at least one legal action per row.
 
     All actions count as legal for None and in rows without a legal action. The final observation
@@ -29,18 +29,18 @@ def complete_mask(legal_actions: Array | None, logits: Array) -> Array:
     return legal_actions | ~jnp.any(legal_actions, axis=-1, keepdims=True)
 
 
-def invalid_actions(legal_actions: Array) -> Array:
+def invalid_actions(legal_actions: PerAction) -> PerAction:
     """Returns mctx's mask `[B, A]` float32: 1 on illegal actions."""
     return 1.0 - legal_actions.astype(jnp.float32)
 
 
 def add_dirichlet_noise(
     key: chex.PRNGKey,
-    probs: Array,
-    legal_actions: Array,
+    probs: PerAction,
+    legal_actions: PerAction,
     alpha: float,
     fraction: float,
-) -> Array:
+) -> PerAction:
     """Returns `(1 - fraction) probs + fraction noise`, `[B, A]`.
 
     The noise is Dirichlet over the legal actions alone, so that its share is `fraction` for any

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from mukoe.types import Array
+from mukoe.types import Array, PerAction
 
 
 def node_depths(parents: Array) -> Array:
@@ -33,7 +33,7 @@ def tree_statistics(tree: mctx.Tree) -> dict[str, jax.Array]:
     }
 
 
-def policy_statistics(search_policy: Array, prior: Array) -> dict[str, jax.Array]:
+def policy_statistics(search_policy: PerAction, prior: PerAction) -> dict[str, jax.Array]:
     """Returns entropies in nats and KL(search policy || prior), `[B]`, of policies `[B, A]`."""
     return {
         "search_entropy": entropy(search_policy),
@@ -44,11 +44,11 @@ def policy_statistics(search_policy: Array, prior: Array) -> dict[str, jax.Array
     }
 
 
-def entropy(probs: Array) -> jax.Array:
+def entropy(probs: PerAction) -> jax.Array:
     """Returns the entropy `[...]` in nats of distributions `[..., A]`."""
     return -jnp.sum(probs * safe_log(probs), axis=-1)
 
 
-def safe_log(probs: Array) -> jax.Array:
+def safe_log(probs: PerAction) -> jax.Array:
     """Returns the logarithm, finite at 0."""
     return jnp.log(jnp.maximum(probs, jnp.finfo(probs.dtype).tiny))

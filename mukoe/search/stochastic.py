@@ -31,7 +31,7 @@ import mctx
 from mukoe.search import tree_search
 from mukoe.search.base import SearchModel
 from mukoe.shapes import check_shape
-from mukoe.types import Array, Nest, Params
+from mukoe.types import Array, Nest, Params, PerAction
 
 _PER_EDGE = (
     "children_index",
@@ -178,7 +178,7 @@ def _search(
     interior_action_selection_fn: mctx.InteriorActionSelectionFn,
     num_simulations: int,
     max_depth: int | None = None,
-    invalid_actions: Array | None = None,
+    invalid_actions: PerAction | None = None,
     extra_data: Any = None,
 ) -> mctx.Tree:
     """Runs `tree_search.search`; the selection functions are called at decisions only."""
@@ -226,7 +226,7 @@ def _decisions(tree: mctx.Tree, num_actions: int) -> mctx.Tree:
     return dataclasses.replace(tree, **cut)
 
 
-def _pad(logits: Array, before: int = 0, after: int = 0) -> jax.Array:
+def _pad(logits: PerAction, before: int = 0, after: int = 0) -> jax.Array:
     """Adds edges of the other kind `[B, before + ... + after]`, which are never selected."""
     # Finite, because drawings of the tree take the softmax of nodes with edges of that kind only.
     lowest = jnp.finfo(logits.dtype).min

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mukoe.types import Array
+from mukoe.types import PerAction
 
 
 def scheduled_temperature(
@@ -21,7 +21,7 @@ def scheduled_temperature(
     return temperatures[jnp.sum(steps <= learner_steps) - 1]
 
 
-def sample_action(key: chex.PRNGKey, probs: Array, temperature: chex.Numeric) -> jax.Array:
+def sample_action(key: chex.PRNGKey, probs: PerAction, temperature: chex.Numeric) -> jax.Array:
     """Draws actions `[B]` with probability proportional to `probs ** (1 / temperature)`.
 
     Args:

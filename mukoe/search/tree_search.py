@@ -22,7 +22,7 @@ import mctx
 
 from mukoe.search.q_normalization import SearchExtraData, range_of
 from mukoe.shapes import check_shape
-from mukoe.types import Array, Nest, Params, num_bytes
+from mukoe.types import Array, Nest, Params, PerAction, num_bytes
 
 # In a batch of one no walk waits for others; below about this number mctx's tree costs less.
 _MANY_SIMULATIONS = 100
@@ -83,7 +83,7 @@ class _Settings(NamedTuple):
     recurrent_fn: mctx.RecurrentFn
     root_action_selection_fn: mctx.RootActionSelectionFn
     interior_action_selection_fn: mctx.InteriorActionSelectionFn
-    invalid_actions: Array
+    invalid_actions: PerAction
     extra_data: Any
     num_actions: int
     depth_limit: int
@@ -100,7 +100,7 @@ def search(
     interior_action_selection_fn: mctx.InteriorActionSelectionFn,
     num_simulations: int,
     max_depth: int | None = None,
-    invalid_actions: Array | None = None,
+    invalid_actions: PerAction | None = None,
     extra_data: Any = None,
     num_actions: int | None = None,
 ) -> mctx.Tree:
@@ -264,7 +264,7 @@ def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
     )
 
 
-def _view(nodes: _Nodes, node: Array, invalid_actions: Array, extra_data: Any) -> mctx.Tree:
+def _view(nodes: _Nodes, node: Array, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
     """Returns the tree of one node, without batch axis, as selection functions read it."""
     own = jax.tree.map(lambda x: x[node][None], nodes)
     theirs = _numbers_of(nodes.numbers, own.children)
@@ -375,7 +375,7 @@ def _back_up(nodes: _Nodes, walk: _Walk, leaf: Array, leaf_values: Array) -> _No
     return nodes._replace(numbers=jnp.where(on_path[..., None], updated, nodes.numbers))
 
 
-def _to_mctx(nodes: _Nodes, invalid_actions: Array, extra_data: Any) -> mctx.Tree:
+def _to_mctx(nodes: _Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
     theirs = jax.vmap(_numbers_of)(nodes.numbers, nodes.children)
     return mctx.Tree(
         **_split_numbers(nodes.numbers, theirs),

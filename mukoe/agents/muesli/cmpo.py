@@ -13,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mukoe.types import Array
+from mukoe.types import Array, PerAction
 
 
 class MovingSecondMoment(NamedTuple):
@@ -38,7 +38,7 @@ class MovingSecondMoment(NamedTuple):
         return jnp.sqrt(self.total / self.weight + epsilon)
 
 
-def cmpo_policy(prior: Array, advantages: Array, clip: float) -> jax.Array:
+def cmpo_policy(prior: PerAction, advantages: PerAction, clip: float) -> jax.Array:
     """Returns π_CMPO `[..., A]`, normalised over all actions.
 
     Args:
@@ -72,7 +72,7 @@ def sampled_cmpo_weights(advantages: Array, clip: float, z_init: float = 1.0) ->
 
 
 def sampled_cmpo_target(
-    key: chex.PRNGKey, prior: Array, advantages: Array, clip: float, num_samples: int
+    key: chex.PRNGKey, prior: PerAction, advantages: PerAction, clip: float, num_samples: int
 ) -> jax.Array:
     """Returns an estimate of π_CMPO `[..., A]` from `num_samples` actions of the prior.
 

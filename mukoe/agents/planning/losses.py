@@ -19,7 +19,7 @@ from mukoe.learning.masking import masked_mean
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.shapes import check_shape
-from mukoe.types import Array, LossExtra, Sample
+from mukoe.types import Array, LossExtra, PerAction, PerEntry, PerStep, Sample
 
 
 class UnrollLosses(NamedTuple):
@@ -30,16 +30,16 @@ class UnrollLosses(NamedTuple):
     metrics: scalars by name.
     """
 
-    losses: Mapping[str, Array]
-    root_value: Array
+    losses: Mapping[str, PerEntry]
+    root_value: PerEntry
     metrics: Mapping[str, Array]
 
-    def with_loss(self, name: str, loss: Array) -> "UnrollLosses":
+    def with_loss(self, name: str, loss: PerEntry) -> "UnrollLosses":
         """Returns these losses and one more, `[B]`."""
         return self._replace(losses={**self.losses, name: loss})
 
 
-def importance_weights(probabilities: Array, exponent: float) -> Array:
+def importance_weights(probabilities: PerEntry, exponent: float) -> PerEntry:
     """Returns `(1 / P)^β` over the batch's largest, `[B]` (Schaul et al. 2016, section 3.4)."""
     weights = probabilities**-exponent
     return weights / jnp.max(weights)
@@ -96,7 +96,7 @@ def total_loss(
     return total, LossExtra(metrics, priorities)
 
 
-def share_outside_bins(encoding: ValueEncoding, targets: Array, mask: Array) -> jax.Array:
+def share_outside_bins(encoding: ValueEncoding, targets: PerStep, mask: PerStep) -> jax.Array:
     """Returns the share `[]` of targets that the bins of an encoding clip.
 
     Args:
@@ -125,6 +125,6 @@ def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size:
     check_shape("value_logits [B, bins]", prediction.value_logits, (batch_size, num_bins))
 
 
-def policy_entropy(logits: Array) -> Array:
+def policy_entropy(logits: PerAction) -> Array:
     """Returns the entropy in nats `[...]` of logits `[..., A]`."""
     return cross_entropy(logits, jax.nn.softmax(logits))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import chex
 
-from mukoe.types import Array
+from mukoe.types import PerStep
 
 
 class UnrollMasks(NamedTuple):
@@ -15,11 +15,11 @@ class UnrollMasks(NamedTuple):
         a termination, where both are 0 for every action. After a truncation none is known.
     """
 
-    acted: Array
-    known: Array
+    acted: PerStep
+    known: PerStep
 
 
-def unroll_masks(discounts: Array, mask: Array) -> UnrollMasks:
+def unroll_masks(discounts: PerStep, mask: PerStep) -> UnrollMasks:
     """Computes the masks of taken actions and of steps with known targets.
 
     Args:

@@ -16,7 +16,17 @@ from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
 from mukoe.networks.history import stack_rows
-from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
+from mukoe.types import (
+    Array,
+    LossExtra,
+    LossFunction,
+    Params,
+    PerAction,
+    PerStep,
+    Row,
+    Sample,
+    split_legal_actions,
+)
 
 
 class PPOBatch(NamedTuple):
@@ -32,12 +42,12 @@ class PPOBatch(NamedTuple):
     """
 
     inputs: Array
-    legal_actions: Array | None
+    legal_actions: PerAction | None
     action: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    mask: Array
+    log_prob: PerStep
+    value: PerStep
+    advantage: PerStep
+    mask: PerStep
 
 
 def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, Sample], PPOBatch]:
