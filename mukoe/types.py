@@ -170,6 +170,8 @@ class Row(NamedTuple):
 class SearchStatistics(NamedTuple):
     """Search statistics of rows, stored as extras with the names of the fields.
 
+    A field that is not stored, or not renewed, is None.
+
     search_policy: `[..., A]` policy over all actions, or `[..., M]` over candidates.
     search_value: `[...]` root value.
     search_candidates: `[..., M, ...]` actions of the candidates; None for a policy over all
@@ -179,6 +181,11 @@ class SearchStatistics(NamedTuple):
     search_policy: Array
     search_value: Array
     search_candidates: Array | None = None
+
+    @classmethod
+    def from_extras(cls, extras: Mapping[str, Array]) -> "SearchStatistics":
+        """Returns the statistics among the extras of rows."""
+        return cls(*(extras.get(name) for name in cls._fields))
 
     def to_extras(self) -> dict[str, Array]:
         """Returns the fields as extras of a row, without those that are None."""

@@ -15,7 +15,7 @@ from msgspec import Meta
 from mukoe.configuration.bounds import LARGEST_COUNT, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.learning.masking import masked_mean
-from mukoe.types import Array, PolicyParams, Row, Sample
+from mukoe.types import Array, PolicyParams, Row, Sample, SearchStatistics
 
 # Smallest stored probability in a KL divergence, since visit counts may be 0.
 _SMALLEST_PROBABILITY = 1e-3
@@ -66,13 +66,16 @@ def change_metrics(windows: Row, statistics: Mapping[str, Array]) -> dict[str, A
       `reanalyse_policy_kl`, the mean KL divergence (nats) of the new policy from the stored one.
     """
     acted = windows.mask[:, -1]
-    stored = {name: windows.extras[name][:, -1] for name in statistics}
-    change = jnp.abs(statistics["search_value"] - stored["search_value"])
+    new = SearchStatistics.from_extras(statistics)
+    stored = SearchStatistics.from_extras(
+        {name: windows.extras[name][:, -1] for name in statistics}
+    )
+    change = jnp.abs(new.search_value - stored.search_value)
     metrics = {"reanalyse_value_change": masked_mean(change, acted)}
-    if "search_policy" in statistics:
-        new = statistics["search_policy"]
-        ratio = jnp.log(jnp.maximum(new, _SMALLEST_PROBABILITY)) - jnp.log(
-            jnp.maximum(stored["search_policy"], _SMALLEST_PROBABILITY)
+    if new.search_policy is not None:
+        ratio = jnp.log(jnp.maximum(new.search_policy, _SMALLEST_PROBABILITY)) - jnp.log(
+            jnp.maximum(stored.search_policy, _SMALLEST_PROBABILITY)
         )
-        metrics["reanalyse_policy_kl"] = masked_mean(jnp.sum(new * ratio, axis=-1), acted)
+        divergence = jnp.sum(new.search_policy * ratio, axis=-1)
+        metrics["reanalyse_policy_kl"] = masked_mean(divergence, acted)
     return metrics

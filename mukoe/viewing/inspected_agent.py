@@ -1,7 +1,7 @@
 """Agent whose decisions are inspected: action, value, policy and search tree."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import chex
@@ -11,7 +11,7 @@ import numpy as np
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import Inspectable
 from mukoe.search.inspection import Inspector
-from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams
+from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, SearchStatistics
 from mukoe.viewing.numbers import format_fixed
 from mukoe.viewing.search_tree import SearchTree, from_mctx
 
@@ -162,18 +162,14 @@ class _DirectPolicy:
         self, params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Decision, Nest]:
         action, extras, own_next = self._apply(params, key, observation, state)
-        value = _first_of(extras, "search_value", "value")
-        policy = _first_of(extras, "search_policy")
+        searched = SearchStatistics.from_extras(extras)
+        value = extras.get("value") if searched.search_value is None else searched.search_value
+        policy = None if searched.search_policy is None else np.asarray(searched.search_policy[0])
         own = int(action[0]) if action.ndim == 1 else np.asarray(action[0])
-        return Decision(own, None if value is None else float(value), policy, None), own_next
+        return Decision(own, None if value is None else float(value[0]), policy, None), own_next
 
     def update_state(
         self, observation: Nest, actions: np.ndarray, state: Nest, own_next: Nest
     ) -> Nest:
         del observation, actions, state
         return own_next
-
-
-def _first_of(extras: Mapping[str, Array], *names: str) -> np.ndarray | None:
-    """Returns the first available extra `[1, ...]` without its batch axis, or None."""
-    return next((np.asarray(extras[name])[0] for name in names if name in extras), None)

@@ -30,6 +30,7 @@ from mukoe.types import (
     PolicyParams,
     Row,
     Sample,
+    SearchStatistics,
     num_bytes,
     split_legal_actions,
 )
@@ -168,6 +169,6 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         """Returns `|search value - return|` of the first row (MuZero, appendix G)."""
         targets = self._config.targets
         window = jax.tree.map(lambda array: array[: targets.td_steps + 1], rows)
-        values = window.extras["search_value"]
+        values = SearchStatistics.from_extras(window.extras).search_value
         (target,) = targets.returns(window, values)
         return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon

@@ -43,7 +43,7 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
         inputs = network_inputs(networks, config.history, windows, steps=1)[:, 0]
         root = model.root(params.network, inputs)
         if config.reanalyse.search == "values":
-            return {"search_value": root.value}
+            return SearchStatistics(None, root.value).to_extras()
         _, legal_actions = split_legal_actions(windows.observation)
         output, _ = plan(
             config.search,

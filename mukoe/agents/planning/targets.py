@@ -20,7 +20,7 @@ from mukoe.agents.planning.config import PlanningConfig, TargetSettings
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.networks.history import HistoryConfig, stack_rows
-from mukoe.types import Array, Params, Row, Sample, split_legal_actions
+from mukoe.types import Array, Params, Row, Sample, SearchStatistics, split_legal_actions
 
 
 class UnrollTargets(NamedTuple):
@@ -65,14 +65,15 @@ def make_targets(
     """
     chex.assert_rank(rows.reward, 2)
     chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, rows.action, values])
-    chex.assert_shape(rows.extras["search_policy"], (*rows.reward.shape, num_actions))
+    policies = SearchStatistics.from_extras(rows.extras).search_policy
+    chex.assert_shape(policies, (*rows.reward.shape, num_actions))
     returns = settings.returns(rows, values, settings.steps_at(ages))
     states = returns.shape[1]
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
     random_actions = jax.random.randint(key, returns.shape, 0, num_actions)
     acted = masks.acted
     return UnrollTargets(
-        policies=rows.extras["search_policy"][:, :states],
+        policies=policies[:, :states],
         values=returns * acted,
         rewards=rows.reward[:, :states] * acted,
         actions=jnp.where(acted > 0, rows.action[:, :states], random_actions),
@@ -94,7 +95,7 @@ def sample_targets(
     if config.targets.bootstrap == "target":
         values = _target_network_values(networks, config, target_params, sample)
     else:
-        values = rows.extras["search_value"]
+        values = SearchStatistics.from_extras(rows.extras).search_value
     ages = sample_ages(config, sample)
     return make_targets(rows, values, key, networks.num_actions, config.targets, ages)
 
