@@ -128,7 +128,7 @@ def collect(run: Run, name: str, threshold: float | None) -> Evidence:
         last_return=float(returns[-1]) if returns.size else None,
         best_return=float(returns.max()) if returns.size else None,
         reached=None if reached is None else {ACTOR_STEPS: reached[0], MINUTES: reached[1]},
-        evaluation=run.evaluation,
+        evaluation=_without_folder(run.evaluation),
         failure=run.failure,
         notes=run.notes,
         evaluations=evaluations,
@@ -151,6 +151,13 @@ def _portable(command: Mapping[str, Any], workdir: Path) -> dict[str, Any]:
     for folder in (f"{Path.cwd()}/", f"{workdir.resolve().parent}/"):
         argv = [part.replace(folder, "") for part in argv]
     return {"argv": argv} | {name: command.get(name) for name in _COMMAND_FIELDS}
+
+
+def _without_folder(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Returns an evaluation whose workdir is the name of a folder, not a path of a machine."""
+    if evaluation is None or "workdir" not in evaluation:
+        return evaluation
+    return {**evaluation, "workdir": Path(evaluation["workdir"]).name}
 
 
 def write_evidence(evidence: Evidence, folder: Path) -> None:

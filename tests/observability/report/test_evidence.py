@@ -43,7 +43,7 @@ def test_committed_records_are_small_and_name_their_source():
 
 def test_record_of_a_finished_run(tmp_path):
     workdir = make_run(tmp_path / "cartpole_3", seed=3, returns=(10.0, 50.0, 40.0))
-    evaluation = {"mean": 45.5, "ci95": [40.0, 50.0], "episodes": 100}
+    evaluation = {"workdir": str(workdir), "mean": 45.5, "ci95": [40.0, 50.0], "episodes": 100}
     (workdir / "evaluation.json").write_text(json.dumps(evaluation))
     command = {
         "argv": ["programs/launch.py", f"--workdir={workdir}"],
@@ -60,7 +60,7 @@ def test_record_of_a_finished_run(tmp_path):
     assert (record.agent_steps, record.minutes, record.cpu_hours_at_most) == (3000, 15.0, 0.5)
     assert (record.last_return, record.best_return) == (40.0, 50.0)
     assert record.reached == {"actor_steps": 2000.0, "minutes": 10.0}
-    assert record.evaluation == evaluation
+    assert record.evaluation == {**evaluation, "workdir": "cartpole_3"}
     folder = tmp_path / "evidence" / "cartpole_3"
     write_evidence(record, folder)
     assert (folder / "evaluations.csv").read_text() == (
