@@ -86,8 +86,11 @@ def _read_params(
     builder = experiment.builder
     networks = builder.make_networks(spec)
     learner = builder.make_learner(jax.random.PRNGKey(0), networks, iter(()), spec)
-    like = learner.get_variables(("policy",))[0] if best else learner.save()
+    like: Any = learner.get_variables(("policy",))[0]
+    if not best:
+        # The state of the optimiser depends on the length of the run and is not needed.
+        like = learner.save()._replace(target_params=(), optimizer_state=(), loss_state=())
     checkpointer = Checkpointer(Path(workdir) / "checkpoints")
-    state, metadata = checkpointer.restore(like, best=best, step=step)
+    state, metadata = checkpointer.restore(like, best=best, step=step, partial=not best)
     params = state if best else PolicyParams(state.params, state.steps)
     return params, metadata.get("counts", {})
