@@ -3,6 +3,7 @@
 mukoe watch --workdir=runs/cartpole --video=cartpole.mp4
 """
 
+import contextlib
 import itertools
 import secrets
 import warnings
@@ -143,7 +144,9 @@ def _title(run: "StoredRun") -> str:
     return f"{name}, learner step {int(run.params.learner_steps)}"
 
 
-def _environment(run: "StoredRun", drawn: bool = False) -> "VectorEnvironment":
+@contextlib.contextmanager
+def _environment(run: "StoredRun", drawn: bool = False) -> Iterator["VectorEnvironment"]:
+    """Makes the environment of the episodes, and closes it."""
     from mukoe.types import plays_in_turns
 
     config: Any = run.config.environment
@@ -153,7 +156,9 @@ def _environment(run: "StoredRun", drawn: bool = False) -> "VectorEnvironment":
         config = config.with_rendering()
     if SELF_PLAY.value and hasattr(config, "without_openings"):
         config = config.without_openings()
-    return config.make_factory()(SEED.value or 0, 1, not SELF_PLAY.value)
+    environment = config.make_factory()(SEED.value or 0, 1, not SELF_PLAY.value)
+    with contextlib.closing(environment):
+        yield environment
 
 
 def _episodes(
@@ -179,13 +184,12 @@ def _print(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.action_names import action_names
     from mukoe.viewing.terminal import print_episode
 
-    environment = _environment(run)
-    names = action_names(environment)
-    steps = _episodes(agent, environment, EPISODES.value)
-    first = next(steps)
-    erase_line()
-    print_episode(itertools.chain([first], steps), environment, names)
-    environment.close()
+    with _environment(run) as environment:
+        names = action_names(environment)
+        steps = _episodes(agent, environment, EPISODES.value)
+        first = next(steps)
+        erase_line()
+        print_episode(itertools.chain([first], steps), environment, names)
     return 0
 
 
@@ -197,17 +201,16 @@ def _write_video(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.video import write_video
 
     _check_rendering(run)
-    environment = _environment(run, drawn=True)
-    panel = Panel(action_names(environment), _title(run))
-    steps = _counted("drawing frame", _episodes(agent, environment, EPISODES.value))
-    episodes = itertools.groupby(steps, key=lambda step: step.episode)
-    pictures = itertools.chain.from_iterable(
-        draw_episode(panel, episode, environment) for _, episode in episodes
-    )
-    fps = FPS.value or (1.0 if plays_in_turns(run.environment_spec) else 15.0)
-    path = Path(str(VIDEO.value))
-    count = write_video(path, pictures, fps)
-    environment.close()
+    with _environment(run, drawn=True) as environment:
+        panel = Panel(action_names(environment), _title(run))
+        steps = _counted("drawing frame", _episodes(agent, environment, EPISODES.value))
+        episodes = itertools.groupby(steps, key=lambda step: step.episode)
+        pictures = itertools.chain.from_iterable(
+            draw_episode(panel, episode, environment) for _, episode in episodes
+        )
+        fps = FPS.value or (1.0 if plays_in_turns(run.environment_spec) else 15.0)
+        path = Path(str(VIDEO.value))
+        count = write_video(path, pictures, fps)
     erase_line()
     print(f"{path}: {count} frames, {count / fps:.1f} s")
     return 0
@@ -221,10 +224,9 @@ def _check_rendering(run: "StoredRun") -> None:
         with warnings.catch_warnings():
             # Gymnasium warns if there is no such render mode; the error below says so.
             warnings.filterwarnings("ignore", ".*render_mode", UserWarning)
-            environment = _environment(run, drawn=True)
-        environment.reset()
-        render(environment)
-        environment.close()
+            with _environment(run, drawn=True) as environment:
+                environment.reset()
+                render(environment)
     except UserError as error:
         raise UserError(f"--video needs pictures of the environment: {error}") from error
 
@@ -234,15 +236,17 @@ def _write_tree(run: "StoredRun", agent: "InspectedAgent") -> int:
     from mukoe.viewing.action_names import action_names
     from mukoe.viewing.tree_svg import draw_tree
 
-    environment = _environment(run)
-    steps = _counted("playing step", _episodes(agent, environment, 1))
-    step = next(itertools.islice(steps, TREE_STEP.value, None), None)
-    if step is None or step.decision is None:
-        raise UserError(f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step")
-    if step.decision.tree is None:
-        raise UserError(f"step {TREE_STEP.value} is in the opening; give a higher --tree_step")
+    with _environment(run) as environment:
+        steps = _counted("playing step", _episodes(agent, environment, 1))
+        step = next(itertools.islice(steps, TREE_STEP.value, None), None)
+        if step is None or step.decision is None:
+            raise UserError(
+                f"the episode ends before step {TREE_STEP.value}; give a lower --tree_step"
+            )
+        if step.decision.tree is None:
+            raise UserError(f"step {TREE_STEP.value} is in the opening; give a higher --tree_step")
+        names = action_names(environment)
     title = f"{_title(run)}: the search at step {TREE_STEP.value}"
-    names = action_names(environment)
     path = Path(str(TREE.value))
     write_atomically(path, draw_tree(step.decision, names, title, TREE_NODES.value))
     erase_line()
