@@ -42,13 +42,16 @@ def test_trains_another_environment_and_resumes_after_ctrl_c(tmp_path):
         text=True,
     )
     log = tmp_path / "logs" / "learner.csv"
-    end = time.monotonic() + 120
-    while not (log.exists() and len(log.read_text().splitlines()) > 1):
-        assert time.monotonic() < end and process.poll() is None
-        time.sleep(0.2)
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    try:
+        end = time.monotonic() + 120
+        while not (log.exists() and len(log.read_text().splitlines()) > 1):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.2)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, output
     assert time.monotonic() - started < 15
     assert "--resume" in output and "Traceback" not in output
