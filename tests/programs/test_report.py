@@ -74,6 +74,18 @@ def test_report_is_one_file(report):
     assert report.read_text().startswith("<!DOCTYPE html>")
 
 
+def test_a_folder_of_workdirs_is_accepted(tmp_path):
+    for name in ("runs/a", "runs/group/b"):
+        make_run(tmp_path / name)
+    result = start("report.py", "--workdir=runs", "--workdir=runs/a", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "runs/group/b" in page and '<p class="soft">2 runs, 1 configuration</p>' in page
+    (tmp_path / "empty").mkdir()
+    result = start("report.py", "--workdir=empty", cwd=tmp_path)
+    assert result.stderr.startswith("error: empty holds no runs")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -70,6 +70,14 @@ def curve_of(run: Run, kind: str, column: str, axis: str, smooth: int = 1) -> Cu
     return Curve(x[order], moving_mean(y[order], smooth * max(len(logs), 1)))
 
 
+def carry(curve: Curve, x: float) -> Curve:
+    """Returns a curve that keeps its final value up to `x`, with at most 100 points."""
+    if not len(curve.x) or curve.x[-1] >= x:
+        return curve
+    curve = thin(curve, 99)
+    return Curve(np.append(curve.x, x), np.append(curve.y, curve.y[-1]))
+
+
 def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
     """Returns the centred moving mean `[N]` of values `[N]`.
 

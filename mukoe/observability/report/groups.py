@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mukoe.observability.report.logs import is_number
-from mukoe.observability.report.runs import SEED_FIELD, Run
+from mukoe.observability.report.runs import AGENT_FIELD, SEED_FIELD, Run
 
 ABSENT = "absent"
 
@@ -29,8 +29,9 @@ class Group:
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups runs whose configurations differ in the seed only.
 
-    The name of a group is its environment, followed by the fields that differ from other groups
-    of the same environment, or by the name of its first workdir if these are many.
+    The name of a group is its environment, followed by its agent if other groups of the same
+    environment have another one, and by the fields that differ from these groups, or by the name
+    of its first workdir if these are many.
     """
     keyed: dict[str, list[Run]] = {}
     for run in runs:
@@ -43,6 +44,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         apart = describe_differences(rivals)[rivals.index(first)]
         if len(differing_fields(rivals)) > _MAX_DIFFERENCES:
             apart = first.workdir.name
+        if len({rival.agent for rival in rivals}) > 1:
+            apart = ", ".join(filter(None, (first.agent, apart)))
         name = f"{first.environment}: {apart}" if apart else first.environment
         groups.append(Group(free_name(name, {earlier.name for earlier in groups}), group))
     return groups
@@ -83,9 +86,9 @@ def differing_fields(runs: Sequence[Run]) -> list[str]:
 
 
 def describe_differences(runs: Sequence[Run]) -> list[str]:
-    """Returns for each run the first of the differing fields as `field=value`."""
+    """Returns for each run the first differing fields as `field=value`, without the agent."""
     most = _MAX_DIFFERENCES
-    fields = differing_fields(runs)
+    fields = [field for field in differing_fields(runs) if field != AGENT_FIELD]
     leaves = [field.rpartition(".")[2] for field in fields]
     names = [
         leaf if leaves.count(leaf) == 1 else field

@@ -42,6 +42,9 @@ vertical-align:middle}
 .key{display:inline-block;width:9px;height:9px;margin:0 3px 0 8px}
 .shares .i1{opacity:.45}.shares .i2{opacity:.25}.shares .i3{opacity:.12}
 .failed{color:var(--c6);font-weight:600}
+svg circle.hover{opacity:0}
+svg circle.hover:hover{opacity:1}
+.marked{color:var(--c1);white-space:normal}
 ul.notes{margin:6px 0;padding-left:20px;font-size:13px;color:var(--soft)}
 details{margin:14px 0}
 summary{cursor:pointer;font-size:13px;font-weight:600}

@@ -9,12 +9,14 @@ from mukoe.observability.report.curves import (
     ACTOR_STEPS,
     MINUTES,
     Curve,
+    carry,
     curve_of,
     over_seeds,
     thin,
 )
 from mukoe.observability.report.groups import Group
 from mukoe.observability.report.html import words
+from mukoe.observability.report.runs import Run
 from mukoe.observability.report.text import number
 
 AXIS_LABELS = {ACTOR_STEPS: "agent steps", MINUTES: "minutes", "learner_steps": "learner steps"}
@@ -76,16 +78,26 @@ class Plots:
         self._drawn.add((kind, column))
         axis = axis or self._axis(kind)
         smooth = 1 if kind == "evaluator" else self._smooth
+        curves = [
+            [(run, curve_of(run, kind, column, axis, smooth)) for run in group.runs]
+            for group in self._groups
+        ]
+        if (kind, column) == ("evaluator", "episode_return"):
+            curves = [_carry_solved(group, curves) for group in curves]
         lines = [
             line
-            for colour, group in enumerate(self._groups)
-            for line in group_lines(group, colour, kind, column, axis, smooth)
+            for colour, (group, found) in enumerate(zip(self._groups, curves, strict=True))
+            for line in seed_lines(
+                group.name,
+                [(seed_label(run.seed, run.workdir.name), curve) for run, curve in found],
+                colour,
+            )
         ]
         name = caption or f"{words(column)} <span>({escape(kind)})</span>"
         if not lines:
             return f'<figure><figcaption>{name}</figcaption><p class="soft">No data.</p></figure>'
         description = f"{words(column)} of {kind} over {AXIS_LABELS[axis]}"
-        plot = svg.line_plot(lines, AXIS_LABELS[axis], description)
+        plot = svg.line_plot(lines, AXIS_LABELS[axis], description, hover=True)
         return f"<figure><figcaption>{name}</figcaption>{plot}</figure>"
 
     def _axis(self, kind: str) -> str:
@@ -95,15 +107,17 @@ class Plots:
         return next((axis for axis in axes if names.get(axis, axis) in columns), ACTOR_STEPS)
 
 
-def group_lines(
-    group: Group, colour: int, kind: str, column: str, axis: str, smooth: int = 1
-) -> list[svg.Line]:
-    """Returns the lines of one logged quantity of a group; see `seed_lines`."""
-    curves = [
-        (seed_label(run.seed, run.workdir.name), curve_of(run, kind, column, axis, smooth))
-        for run in group.runs
-    ]
-    return seed_lines(group.name, curves, colour)
+def _carry_solved(
+    curves: Sequence[tuple[Run, Curve]], groups: Sequence[Sequence[tuple[Run, Curve]]]
+) -> list[tuple[Run, Curve]]:
+    """Returns the curves of a group; those of solved runs keep their final value.
+
+    Args:
+      curves: runs and curves of the group.
+      groups: runs and curves of all groups of the figure.
+    """
+    last = max((c.x[-1] for group in groups for _, c in group if len(c.x)), default=0.0)
+    return [(run, carry(curve, last) if run.is_solved else curve) for run, curve in curves]
 
 
 def seed_lines(name: str, curves: Sequence[tuple[str, Curve]], colour: int) -> list[svg.Line]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mukoe.observability.report import svg
-from mukoe.observability.report.curves import ACTOR_STEPS, MINUTES, seed_interval
+from mukoe.observability.report.curves import ACTOR_STEPS, MINUTES, Curve, carry, seed_interval
 from mukoe.observability.report.evidence import Evidence, seedless_config
 from mukoe.observability.report.groups import config_key, free_name, seed_order
 from mukoe.observability.report.hand_written import hand_written, take_notes
@@ -195,14 +195,15 @@ def _draw(
     legend = {colour: group.name for colour, group in enumerate(groups)}
     files = {}
     for axis, ending, label in _AXES:
+        curves = _curves(groups, axis)
         lines = [
             line
-            for colour, group in enumerate(groups)
+            for colour, (group, found) in enumerate(zip(groups, curves, strict=True))
             for line in seed_lines(
                 group.name,
                 [
-                    (seed_label(run.seed, run.name), run.evaluations.curve(axis))
-                    for run in group.runs
+                    (seed_label(run.seed, run.name), curve)
+                    for run, curve in zip(group.runs, found, strict=True)
                 ],
                 colour,
             )
@@ -217,6 +218,28 @@ def _draw(
                 legend if len(groups) > 1 else None,
             )
     return files
+
+
+def _curves(groups: Sequence[ResultGroup], axis: str) -> list[list[Curve]]:
+    """Returns the curves of each group; those of solved runs keep their final value."""
+    curves = [[run.evaluations.curve(axis) for run in group.runs] for group in groups]
+    last = max((c.x[-1] for found in curves for c in found if len(c.x)), default=0.0)
+    return [
+        [
+            carry(curve, last) if _is_solved(run) else curve
+            for run, curve in zip(group.runs, found, strict=True)
+        ]
+        for group, found in zip(groups, curves, strict=True)
+    ]
+
+
+def _is_solved(run: Evidence) -> bool:
+    """Returns whether the last evaluation reached the threshold."""
+    return (
+        run.threshold is not None
+        and run.last_return is not None
+        and run.last_return >= run.threshold
+    )
 
 
 def _images(name: str, figures: str, files: Mapping[str, str]) -> str:

@@ -105,14 +105,14 @@ def _explanation(groups: Sequence[Group]) -> str:
     return (
         '<p class="soft">Thick: mean over seeds, where all of them have data. Band: 95% bootstrap '
         "interval of the mean over seeds, or lowest to highest with fewer than four. Thin: each "
-        "seed.</p>"
+        "seed. A run that reached its target return keeps its final value.</p>"
     )
 
 
 def _runs_table(groups: Sequence[Group]) -> str:
     runs = [run for group in groups for run in group.runs]
     apart = dict(zip(map(id, runs), describe_differences(runs), strict=True))
-    columns = ["workdir", "differences", "seed", "agent steps", "episodes", "minutes"]
+    columns = ["workdir", "agent", "differences", "seed", "agent steps", "episodes", "minutes"]
     columns += ["last evaluation", "best evaluation", "final evaluation"]
     rows = []
     for colour, group in enumerate(groups):
@@ -124,6 +124,7 @@ def _runs_table(groups: Sequence[Group]) -> str:
             rows.append(
                 [
                     name,
+                    escape(run.agent) or "–",
                     escape(apart[id(run)]) or "–",
                     number(run.seed),
                     number(run.highest("actor_steps")),
@@ -131,10 +132,18 @@ def _runs_table(groups: Sequence[Group]) -> str:
                     number(None if run.minutes is None else round(run.minutes, 1)),
                     number(float(returns[-1]) if returns.size else None),
                     number(float(returns.max()) if returns.size else None),
-                    escape(number_with_interval(run.evaluation)),
+                    _final_evaluation(run),
                 ]
             )
-    return table(columns, rows, words=("differences",), names=("workdir",), table_id="runs")
+    return table(columns, rows, words=("agent", "differences"), names=("workdir",), table_id="runs")
+
+
+def _final_evaluation(run: Run) -> str:
+    """Returns the final evaluation, with the settings that differ from the end of the run."""
+    text = escape(number_with_interval(run.evaluation))
+    if marks := run.evaluation_marks:
+        text += f'<br><span class="marked">{escape("; ".join(marks))}</span>'
+    return text
 
 
 def _notes(runs: Sequence[Run]) -> str:

@@ -16,6 +16,8 @@ from mukoe.observability.report.logs import Log, is_number, load_logs, natural_k
 
 SEED_FIELD = "run.seed"
 
+AGENT_FIELD = "agent.class"
+
 _ENVIRONMENT_FIELDS = tuple(f"environment.{name}" for name in ("game", "env", "name", "id"))
 
 
@@ -50,6 +52,36 @@ class Run:
         """Name of the environment, `run` if the config has none."""
         names = [self.config.get(field) for field in _ENVIRONMENT_FIELDS]
         return next((name for name in names if isinstance(name, str)), "run")
+
+    @property
+    def agent(self) -> str:
+        """Name of the agent, such as `MuZero`; empty if its config class is not known."""
+        name = str(self.config.get(AGENT_FIELD, "")).rpartition(":")[2]
+        return name.removesuffix("Config")
+
+    @property
+    def is_solved(self) -> bool:
+        """True if the last evaluation reached the target return, which ends a run."""
+        target, returns = self.config.get("run.target_return"), self.evaluations()
+        if not isinstance(target, int | float) or not returns.size:
+            return False
+        return bool(returns[-1] >= target)
+
+    @property
+    def evaluation_marks(self) -> list[str]:
+        """Settings of evaluation.json that are not those of the end of the run."""
+        found, marks = self.evaluation or {}, []
+        step, last = found.get("checkpoint"), self.highest("learner_steps")
+        if isinstance(step, int | float) and last is not None and step < last:
+            marks.append(f"learner step {step:.0f} of {last:.0f}")
+        opponent, usual = found.get("opponent"), self.config.get("environment.opponent")
+        if opponent is not None and usual is not None and opponent != usual:
+            marks.append(f"against {opponent} instead of {usual}")
+        simulations = found.get("simulations")
+        usual = self.config.get("agent.search.num_simulations")
+        if simulations is not None and usual is not None and simulations != usual:
+            marks.append(f"{simulations} simulations instead of {usual}")
+        return marks
 
     @property
     def minutes(self) -> float | None:

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from mukoe.observability.report.text import tick
+from mukoe.observability.report.text import number, tick
 
 LIGHT = ("#1f6fd0", "#c8501a", "#178a5f", "#a93a92", "#8a6a00", "#5a4fcf", "#b02a37", "#3f6b73")
 DARK = ("#6aa9ff", "#ff9257", "#4fcf9b", "#e986d2", "#d9b53a", "#a59cff", "#ff7d88", "#86bcc6")
@@ -73,6 +73,7 @@ def line_plot(
     title: str = "",
     legend: Mapping[int, str] | None = None,
     include: float | None = None,
+    hover: bool = False,
 ) -> str:
     """Returns an `<svg>` element.
 
@@ -84,6 +85,7 @@ def line_plot(
       title: heading; with it the element is a complete file with its own style and background.
       legend: palette index to name, listed on the right of the plot; None for none.
       include: value that the vertical axis includes; None for none.
+      hover: True for points that show their values under the mouse.
     """
     top = _TOP + (20 if title else 0)
     heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
@@ -110,6 +112,8 @@ def line_plot(
         parts.append(_horizontal(frame, threshold, "threshold"))
     for line in sorted(lines, key=lambda line: not line.faint):
         parts += _draw(frame, line)
+    if hover:
+        parts += [part for line in lines for part in _hover_points(frame, line, x_label)]
     parts += _legend(names, top)
     return "\n".join([*parts, "</svg>"])
 
@@ -209,6 +213,16 @@ def _draw(frame: _Frame, line: Line) -> list[str]:
     elif len(line.x):
         parts.append(f'<path class="{look}" d="M{_points(frame, line.x, line.y)}">{title}</path>')
     return parts
+
+
+def _hover_points(frame: _Frame, line: Line, x_label: str) -> list[str]:
+    """Returns invisible points, each with its values as a tooltip."""
+    return [
+        f'<circle class="hover c{line.colour % NUM_COLOURS}" cx="{frame.x(x):.1f}" '
+        f'cy="{frame.y(y):.1f}" r="4"><title>{escape(line.label)}\n'
+        f"{escape(x_label)} {number(float(x))}: {number(float(y))}</title></circle>"
+        for x, y in zip(line.x, line.y, strict=True)
+    ]
 
 
 def _points(frame: _Frame, x: np.ndarray, y: np.ndarray) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from mukoe.observability.report.curves import (
     Curve,
+    carry,
     curve_of,
     first_reached,
     moving_mean,
@@ -21,6 +22,18 @@ def test_few_seeds_have_their_extremes():
     np.testing.assert_array_equal([low, high], [[1.0, 4.0], [3.0, 6.0]])
     assert interval == "lowest to highest seed"
     assert "bootstrap" in seed_interval(np.zeros((4, 1)))[2]
+
+
+def test_a_solved_run_keeps_its_final_value():
+    short = Curve(np.array([0.0, 10.0]), np.array([0.0, 8.0]))
+    long = Curve(np.array([0.0, 40.0]), np.array([0.0, 4.0]))
+    band = over_seeds([carry(short, 40.0), long], num_points=5)
+    np.testing.assert_allclose(band.x, [0, 10, 20, 30, 40])
+    np.testing.assert_allclose(band.mean, [0.0, 4.5, 5.0, 5.5, 6.0])
+    assert carry(long, 40.0) is long
+    many = Curve(np.arange(1000.0), np.arange(1000.0))
+    carried = carry(many, 2000.0)
+    assert len(carried.x) == 100 and carried.x[-1] == 2000.0 and carried.x[-2] < 1000.0
 
 
 def test_mean_over_seeds_where_all_have_data():

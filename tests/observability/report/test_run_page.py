@@ -198,3 +198,59 @@ def test_final_evaluation_is_that_of_its_file(tmp_path):
     (workdir / "evaluation.json").write_text(json.dumps(evaluation))
     page = Page(make_page([load_run(workdir)]))
     assert page.column("runs", "final evaluation") == ["487.2 [470, 499.5]"]
+
+
+def set_config(workdir, **values):
+    """Sets fields of config.json, `group_field`, which the fake configuration does not have."""
+    path = workdir / "config.json"
+    stored = json.loads(path.read_text())
+    for name, value in values.items():
+        group, _, field = name.partition("_")
+        stored["config"][group][field] = value
+    path.write_text(json.dumps(stored))
+    return workdir
+
+
+def test_agents_are_named(tmp_path):
+    """Also where most of the configuration differs."""
+    agents = {"a": "mukoe.agents.muzero.config:MuZeroConfig", "b": "own:PPOConfig"}
+    runs = []
+    for name, kind in agents.items():
+        workdir = make_run(tmp_path / name)
+        values = {f"agent_{name}{index}": index for index in range(9)}
+        runs.append(load_run(set_config(workdir, agent_class=kind, **values)))
+    page = Page(make_page(runs))
+    assert page.column("runs", "agent") == ["MuZero", "PPO"]
+    assert "CartPole-v1: MuZero, a" in page.text and "CartPole-v1: PPO, b" in page.text
+    assert not any("class" in text for text in page.column("runs", "differences"))
+    assert Page(make_page([load_run(make_run(tmp_path / "c"))])).column("runs", "agent") == ["–"]
+
+
+@pytest.mark.parametrize(
+    "evaluation, expected",
+    [
+        ({"checkpoint": 375, "opponent": "random", "simulations": 16}, "7"),
+        ({"checkpoint": 100}, "7learner step 100 of 375"),
+        ({"opponent": "rollout"}, "7against rollout instead of random"),
+        ({"simulations": 50}, "750 simulations instead of 16"),
+    ],
+)
+def test_other_settings_of_the_final_evaluation_are_marked(tmp_path, evaluation, expected):
+    workdir = set_config(make_run(tmp_path / "a"), environment_opponent="random")
+    (workdir / "evaluation.json").write_text(json.dumps({"mean": 7.0, **evaluation}))
+    assert Page(make_page([load_run(workdir)])).column("runs", "final evaluation") == [expected]
+
+
+def test_points_show_their_values(page):
+    assert "agent steps 1,000: 10" in page.text and "agent steps 3,000: 40" in page.text
+    points = [a for tag, a in page.tags if tag == "circle" and "hover" in a.get("class", "")]
+    assert len(points) > 100
+
+
+def test_a_run_that_reached_its_target_keeps_its_final_value(tmp_path):
+    """The mean would end where the first seed is solved."""
+    short = set_config(make_run(tmp_path / "a", seed=0, returns=(1.0, 9.0)), run_target_return=9.0)
+    long = make_run(tmp_path / "b", seed=1, returns=(1.0, 2.0, 3.0, 4.0))
+    runs = [load_run(short), load_run(set_config(long, run_target_return=9.0))]
+    text = make_page(runs)
+    assert "mean of 2 seeds (lowest to highest seed)\nagent steps 4,000: 6.5" in text
