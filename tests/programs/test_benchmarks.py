@@ -57,7 +57,7 @@ def test_search_is_held_against_mctx(tmp_path):
 @pytest.mark.slow
 @pytest.mark.launchpad
 def test_reanalysis_is_measured(tmp_path):
-    rows = rows_of("reanalyse", tmp_path / "rows.jsonl", "--config=configs/cartpole.py")
+    rows = rows_of("reanalyse", tmp_path / "rows.jsonl", "--config=tests/faults/tiny_cartpole.py")
     assert all(row["ratio"] > 0 for row in rows)
 
 

@@ -44,7 +44,7 @@ class ReplayStatistics(NamedTuple):
 
     size: number of items.
     inserted: items inserted so far.
-    sampled: items sampled so far, from all tables.
+    sampled: items sampled so far, reanalysed items once.
     """
 
     size: int

@@ -19,6 +19,7 @@ from mukoe.layouts.distributed.runtimes.launchpad.replay_server import (
 )
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.reverb import ReverbReplay, make_tables
+from mukoe.replay.reverb.tables import reanalysed_table
 from mukoe.types import Row
 
 _STATISTICS_SECONDS = 2
@@ -94,6 +95,8 @@ class ReverbService:
         """Returns the statistics; None if the server is unavailable."""
         with contextlib.suppress(RuntimeError, DeadlineExceededError):
             tables = self._client.server_info(timeout=_STATISTICS_SECONDS)
+            # Its items were sampled from the table of stored items before.
+            tables.pop(reanalysed_table(self._declaration), None)
             table = tables[self._declaration.table]
             return ReplayStatistics(
                 size=table.current_size,
