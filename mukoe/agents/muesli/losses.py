@@ -35,7 +35,16 @@ from mukoe.learning.returns import retrace_returns
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks
-from mukoe.types import Array, LossExtra, LossFunction, Params, Row, Sample, split_legal_actions
+from mukoe.types import (
+    Array,
+    LossExtra,
+    LossFunction,
+    Params,
+    PerStep,
+    Row,
+    Sample,
+    split_legal_actions,
+)
 
 
 class RowTargets(NamedTuple):
@@ -125,15 +134,24 @@ def make_targets(
         ),
         masks=masks,
     )
-    clipped = jnp.abs(look.action_values - look.values[..., None]) > loss.advantage_clip * scale
     metrics = {
-        "advantage_scale": scale,
-        "advantage_clipped": masked_mean(jnp.mean(clipped, axis=-1), acted),
-        "retrace_ratio": masked_mean(jnp.minimum(look.ratios, 1.0), acted),
+        **_look_ahead_metrics(look, acted, scale, loss.advantage_clip),
         "value_target": masked_mean(returns, acted),
         "value_error": masked_mean(jnp.abs(errors), acted),
     }
     return jax.lax.stop_gradient((targets, moment, metrics))
+
+
+def _look_ahead_metrics(
+    look: LookAhead, acted: PerStep, scale: Array, clip: float
+) -> dict[str, Array]:
+    """Returns metrics of the advantages and of the ratios of taken actions."""
+    clipped = jnp.abs(look.action_values - look.values[..., None]) > clip * scale
+    return {
+        "advantage_scale": scale,
+        "advantage_clipped": masked_mean(jnp.mean(clipped, axis=-1), acted),
+        "retrace_ratio": masked_mean(jnp.minimum(look.ratios, 1.0), acted),
+    }
 
 
 def _loss(

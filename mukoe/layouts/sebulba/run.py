@@ -135,16 +135,7 @@ def make_run(
     # Evaluation and logs.
     snapshot = Snapshot(learner.device_variables(), devices[0])
     variables = VariableClient(snapshot, period_updates=0)
-    evaluator = Evaluator(
-        experiment,
-        environment_spec,
-        variables,
-        random_seed(settings, counts, SeededPart.EVALUATOR),
-        workdir,
-        learning.checkpointer,
-        counter,
-        blocks_run=config.staleness == 0,
-    )
+    evaluator = _make_evaluator(experiment, environment_spec, workdir, learning, variables)
     network_timer = make_network_timer(
         experiment, environment_spec, variables, settings.envs_per_actor
     )
@@ -163,6 +154,26 @@ def make_run(
         evaluator=SnapshotEvaluator(evaluator, snapshot, variables, threads.stopped),
         logger=RunLogger(workdir, counter, metrics, learner, network_timer, settings.loggers),
         checkpoints=make_run_checkpointer(experiment, learning, num_envs, counts),
+    )
+
+
+def _make_evaluator(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    workdir: Path,
+    learning: LearningParts,
+    variables: VariableClient,
+) -> Evaluator:
+    """Builds the evaluator of the parameters of `variables`."""
+    return Evaluator(
+        experiment,
+        environment_spec,
+        variables,
+        random_seed(experiment.run, learning.restored.counts, SeededPart.EVALUATOR),
+        workdir,
+        learning.checkpointer,
+        learning.counter,
+        blocks_run=experiment.sebulba.staleness == 0,
     )
 
 
