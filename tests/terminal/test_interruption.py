@@ -44,7 +44,7 @@ ready()
 
 def start(source):
     process = subprocess.Popen(
-        [sys.executable, "-c", START + source],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", START + source],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
