@@ -37,7 +37,7 @@ def every_item(replay):
     """All items that can be drawn, by key, from many samples."""
     items = {}
     for _ in range(50):
-        keys, _, rows = replay.sample()
+        keys, _, rows = replay.sample()[:3]
         for b, key in enumerate(keys.tolist()):
             if key not in items:
                 items[key] = jax.tree.map(lambda leaf, b=b: leaf[b], rows)

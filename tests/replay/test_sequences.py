@@ -51,7 +51,7 @@ def in_process_items(declaration, spec, write):
     write(replay.make_adder())
     items = {}
     while len(items) < replay.inserted:
-        keys, _, rows = replay.sample()
+        keys, _, rows = replay.sample()[:3]
         items |= {int(key): rows_of(rows, b) for b, key in enumerate(keys)}
     return [items[key] for key in sorted(items)]
 
@@ -69,7 +69,7 @@ def reverb_items(declaration, spec, write):
     count = handle._client.server_info(5)[declaration.table].current_size
     items = {}
     while len(items) < count:
-        keys, _, rows = next(dataset)
+        keys, _, rows = next(dataset)[:3]
         items |= {int(key): rows_of(rows, b) for b, key in enumerate(keys)}
     dataset.close()
     adder._writer.close()
