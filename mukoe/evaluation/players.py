@@ -10,6 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from mukoe.configuration import load_config
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.openings import with_random_opening
 from mukoe.environments.pgx.opponents import OPPONENTS, Opponent, make_opponent
@@ -61,6 +62,11 @@ def open_agent(reference: Reference, simulations: int | None = None) -> StoredRu
     """
     overrides = {}
     if simulations is not None:
+        agent = getattr(load_config(reference.workdir), "agent", None)
+        if not hasattr(agent, "search"):
+            raise UserError(
+                f"the agent of {reference.workdir} acts without a search: leave out the simulations"
+            )
         overrides["agent.search.num_simulations"] = str(simulations)
     return open_run(
         reference.workdir, best=reference.best, step=reference.step, overrides=overrides

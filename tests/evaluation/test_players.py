@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from mukoe.configuration import load_config_file, prepare_workdir
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
@@ -101,3 +102,10 @@ def test_an_agents_memory_starts_anew_with_each_game():
         )
         actions.append(list(map(int, action)))
     assert actions == [[0, 0], [10, 0], [20, 10]]
+
+
+def test_an_agent_without_search_takes_no_simulations(tmp_path):
+    config = load_config_file("configs/ppo_cartpole.py")
+    workdir = prepare_workdir(tmp_path / "run", config, None, resume=False)
+    with pytest.raises(UserError, match="acts without a search: leave out the simulations"):
+        open_agent(Reference(workdir), simulations=5)
