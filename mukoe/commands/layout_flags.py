@@ -1,6 +1,7 @@
 """Checks that the flags of a command fit its layout and runtime."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from absl import flags
 
@@ -40,6 +41,31 @@ def check_layout_flags(values: flags.FlagValues, layout: str, overrides: Iterabl
         _refuse(_given(values, _VERTEX), vertex)
     if not on_ray and not on_vertex:
         _refuse(_given(values, _RAY_OR_VERTEX), f"{ray} or {vertex}")
+
+
+def check_offline(source: Path, layout: str, resumes: bool, stored: str | None) -> None:
+    """Checks that the data of a run without actors fit its layout and the run to resume.
+
+    Args:
+      source: resolved path of --offline.
+      layout: 'local', 'sebulba' or 'distributed'.
+      resumes: True if a run is resumed.
+      stored: --offline of the run that is resumed; None for a run with actors.
+
+    Raises:
+      UserError: the layout is not 'local', or the run to resume has other data.
+    """
+    if layout != "local":
+        raise UserError(
+            f"--offline is for --layout=local, not --layout={layout}: set --layout=local, or leave "
+            "--offline out"
+        )
+    if resumes and stored != str(source):
+        learns = "from its actors" if stored is None else f"from {stored}"
+        raise UserError(
+            f"the run to resume learns {learns}: leave --offline out, or start a run in another "
+            "--workdir"
+        )
 
 
 def _given(values: flags.FlagValues, names: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
-from mukoe.commands.layout_flags import check_layout_flags
+from mukoe.commands.layout_flags import check_layout_flags, check_offline
 from mukoe.configuration import (
     DEFINE_config,
     apply_overrides,
@@ -55,6 +55,12 @@ RAY_ADDRESS = flags.DEFINE_string(
     "HOST:PORT of the head of a Ray cluster, or 'local' to start one; by default the running "
     "cluster of this machine.",
 )
+OFFLINE = flags.DEFINE_string(
+    "offline",
+    None,
+    "Workdir of a run whose stored replay is learned from, without actors (local). Periods of "
+    "the run then count learner steps.",
+)
 CLUSTER = DEFINE_config(None, "cluster")
 DRY_RUN = flags.DEFINE_string(
     "dry_run",
@@ -73,7 +79,7 @@ GCP_LOCATION = flags.DEFINE_string("gcp_location", "us-central1", "Region of Ver
 MAY_DIFFER = ("run", "distributed", "sebulba", "environment.address")
 
 # Flags of layout and runtime, kept in the workdir for `--resume`.
-_LAUNCH_FLAGS = ("layout", "lp_launch_type", "launcher", "ray_address", "cluster")
+_LAUNCH_FLAGS = ("layout", "lp_launch_type", "launcher", "ray_address", "cluster", "offline")
 
 
 def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
@@ -143,8 +149,9 @@ def _restore_launch_flags(workdir: Path) -> None:
 def _launch_flags() -> dict[str, Any]:
     """Returns the flags of layout and runtime that have a value."""
     values = {name: flags.FLAGS[name].value for name in _LAUNCH_FLAGS if name in flags.FLAGS}
-    if values["cluster"]:
-        values["cluster"] = str(Path(values["cluster"]).resolve())
+    for name in ("cluster", "offline"):
+        if value := values[name]:
+            values[name] = str(Path(value).expanduser().resolve())
     given = {name: value for name, value in values.items() if value is not None}
     return {**given, "cluster_overrides": CLUSTER.overrides} if CLUSTER.overrides else given
 
@@ -196,6 +203,8 @@ def train(config: TrainingConfig, config_file: Any, layout: str | None) -> int:
         print(default_config.describe(config), flush=True)
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
     set_process_environment(process_environment())
+    if OFFLINE.value is not None:
+        return _train_offline(config, config_file, layout)
     if layout == "distributed":
         _launch(config, config_file)
 
@@ -206,6 +215,26 @@ def train(config: TrainingConfig, config_file: Any, layout: str | None) -> int:
     experiment = config.make_experiment()
     spec = chosen.check(experiment)
     return chosen.train(experiment, spec, _prepare(config, config_file), RESUME.value)
+
+
+def _train_offline(config: TrainingConfig, config_file: Any, layout: str) -> int:
+    """Learns from the replay of another run, which is read before the workdir is made."""
+    source = Path(OFFLINE.value or "").expanduser().resolve()
+    launch = stored_launch(Path(WORKDIR.value or "").expanduser()) if RESUME.value else {}
+    check_offline(source, layout, RESUME.value, launch.get("offline"))
+
+    from mukoe.layouts import local
+    from mukoe.layouts.common.offline_data import read_workdir, warn_of_other_environment
+
+    show_phase("building agent and environments")
+    experiment = config.make_experiment()
+    spec = local.check_offline(experiment)
+    show_phase("reading stored data")
+    data = read_workdir(source)
+    local.check_offline_data(data, experiment, spec)
+    warn_of_other_environment(data, config)
+    workdir = _prepare(config, config_file)
+    return local.train_offline(experiment, spec, data, workdir, RESUME.value)
 
 
 def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> NoReturn:

@@ -156,6 +156,23 @@ class Checkpointer:
         )
         return like_state, parts, metadata
 
+    def has_run(self) -> bool:
+        """Returns whether there is a checkpoint of `save_run`."""
+        return bool(self._runs.steps())
+
+    def read_run_parts(self) -> dict[str, np.ndarray]:
+        """Returns the parts of the newest readable run, without the state.
+
+        Raises:
+          UserError: there is none, or none can be read.
+        """
+        leaves, arrays, _ = self._runs.read(None)
+        return {
+            leaf.path.removeprefix(PART_PREFIX): array
+            for leaf, array in zip(leaves, arrays, strict=True)
+            if leaf.path.startswith(PART_PREFIX)
+        }
+
     def remove_runs(self) -> None:
         """Removes the checkpoints of `save_run`, outdated once a run no longer makes them."""
         self._runs.remove_all()

@@ -64,6 +64,7 @@ MAY_BE_ENDLESS = {
     "RunConfig.keep_checkpoints",
     "RunConfig.log_period",
     "RunConfig.max_actor_steps",
+    "RunConfig.max_learner_steps",
     "RunConfig.max_skipped_updates",
     "SearchConfig.max_num_considered_actions",
 }

@@ -107,7 +107,9 @@ def run_state_writer(
 
     def save(state: LearnerState, counts: Mapping[str, int]) -> None:
         metadata = {"counts": dict(counts), "start_counts": dict(start_counts)}
-        checkpointer.save_run(counts.get("actor_steps", 0), state, arrays(), metadata)
+        # A run on stored data has no agent steps.
+        step = counts.get("actor_steps", counts.get("learner_steps", 0))
+        checkpointer.save_run(step, state, arrays(), metadata)
 
     return save
 

@@ -51,6 +51,7 @@ class Evaluator:
         counter: Any,
         exact_resume_steps: int = 0,
         blocks_run: bool = False,
+        steps_key: str = "actor_steps",
     ):
         """Reports the best return so far; the first evaluation makes the environments.
 
@@ -65,14 +66,13 @@ class Evaluator:
           exact_resume_steps: number of environment steps up to which `state` suffices to
             continue bit for bit.
           blocks_run: True if the run waits for each evaluation, which is then its phase.
+          steps_key: count that orders the rows of the log.
         """
         self._experiment = experiment
         self._spec = environment_spec
         self._variables = variables
         self._seed = seed
-        self._logger = make_logger(
-            workdir, "evaluator", "actor_steps", loggers=experiment.run.loggers
-        )
+        self._logger = make_logger(workdir, "evaluator", steps_key, loggers=experiment.run.loggers)
         self._checkpointer = checkpointer
         self._counter = counter
         self._exact_resume_steps = exact_resume_steps

@@ -33,6 +33,8 @@ class RunConfig(Validated):
     seed: Seed = 0
     # Agent steps of all actors after which the run ends.
     max_actor_steps: PositiveInt = 1_000_000
+    # Learner steps after which the run ends; None for no limit. A run on stored data needs it.
+    max_learner_steps: PositiveInt | None = None
     # Environments per actor, stepped as one vector.
     envs_per_actor: PositiveInt = 4
     # Episodes of an evaluation, each in an environment of its own.

@@ -56,6 +56,7 @@ def make_learning_parts(
     num_envs: int,
     *,
     rollouts: Iterator[Sample] | None = None,
+    make_filled_replay: Callable[[Policy], InProcessReplay] | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> LearningParts:
     """Builds the parts that learn, and restores them from the newest checkpoint.
@@ -67,13 +68,18 @@ def make_learning_parts(
       resume: True to continue from the newest checkpoint, if there is one.
       num_envs: number of environments, each with an adder.
       rollouts: samples of an agent that learns from rollouts; None to make a replay.
+      make_filled_replay: function that returns a replay of stored data, given the policy; None for
+        an empty replay.
       devices: devices of the learner; all local ones by default.
     """
     builder = experiment.builder
     networks = builder.make_networks(environment_spec)
     policy = builder.make_policy(networks, environment_spec)
     replay, dataset = None, rollouts
-    if dataset is None:
+    if make_filled_replay is not None:
+        replay = make_filled_replay(policy)
+        dataset = replay.make_dataset()
+    elif dataset is None:
         replay = make_replay(experiment, environment_spec, policy, num_envs)
         dataset = replay.make_dataset()
     counter = Counter()
@@ -123,7 +129,7 @@ def make_run_checkpointer(
 
     save_run_state = None
     if replay is not None:
-        size = bytes_required(experiment.builder.replay, replay.row_spec, num_envs)
+        size = bytes_required(replay.declaration, replay.row_spec, num_envs)
         if saves_replay(experiment, size):
             save_run_state = run_state_writer(parts.checkpointer, start_counts, run_state)
     return RunCheckpointer(

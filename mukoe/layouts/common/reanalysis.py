@@ -105,6 +105,16 @@ class ReplayReanalyser:
         self._rewritten += stretch.num_rows
         return {**metrics, "reanalysed_per_step": self._rewritten / self._replay.inserted}
 
+    @property
+    def has_finished_pass(self) -> bool:
+        """True once the newest item was rewritten, until the next step starts a pass."""
+        return self._next_key >= self._replay.inserted
+
+    @property
+    def rewritten(self) -> int:
+        """Number of rewritten rows so far."""
+        return self._rewritten
+
     def _place(self, windows: Row) -> Row:
         """Returns windows on the learner's devices, with padding so that they share evenly."""
         sharding = self._learner.batch_sharding

@@ -135,7 +135,7 @@ def _phase(
     return (LEARNING, None, None)
 
 
-def next_commands(workdir: Path, run: RunConfig, actor_steps: int) -> str:
+def next_commands(workdir: Path, run: RunConfig, counts: Mapping[str, int]) -> str:
     """Returns lines that name the newest checkpoint and the commands to resume and inspect it.
 
     A run that has reached its step limit is resumed with twice the limit.
@@ -143,14 +143,17 @@ def next_commands(workdir: Path, run: RunConfig, actor_steps: int) -> str:
     Args:
       workdir: directory of the run.
       run: settings of the run.
-      actor_steps: agent steps of the run so far.
+      counts: counts of the run so far.
     """
     checkpointer = open_checkpointer(workdir)
     step = checkpointer.latest_step()
     if step is None:
         return f"ended before the first checkpoint; logs are in {workdir}"
     resume = f"{_program()} --resume --workdir={workdir}"
-    if actor_steps >= run.max_actor_steps:
+    limit = run.max_learner_steps
+    if limit is not None and counts.get("learner_steps", 0) >= limit:
+        resume += f" --config.run.max_learner_steps={2 * limit}"
+    if counts.get("actor_steps", 0) >= run.max_actor_steps:
         resume += f" --max_actor_steps={2 * run.max_actor_steps}"
     return (
         f"checkpoint of learner step {step}: {workdir / 'checkpoints' / 'latest' / str(step)}\n"

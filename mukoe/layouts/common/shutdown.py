@@ -11,8 +11,15 @@ from mukoe.terminal.interruption import STATUS_INTERRUPTED
 
 
 def step_limit_reached(run: RunConfig, counts: Mapping[str, int]) -> bool:
-    """Returns whether the actors have made `run.max_actor_steps` steps."""
-    return counts.get("actor_steps", 0) >= run.max_actor_steps
+    """Returns whether `run.max_actor_steps` or `run.max_learner_steps` is reached."""
+    has_acted = counts.get("actor_steps", 0) >= run.max_actor_steps
+    return has_acted or learner_limit_reached(run, counts)
+
+
+def learner_limit_reached(run: RunConfig, counts: Mapping[str, int]) -> bool:
+    """Returns whether the learner has made `run.max_learner_steps` steps."""
+    limit = run.max_learner_steps
+    return limit is not None and counts.get("learner_steps", 0) >= limit
 
 
 def target_return_reached(run: RunConfig, mean_return: float) -> bool:
@@ -42,6 +49,9 @@ def end_reason(
             f"the evaluation's mean return {reports['reached_return']:g} reached "
             f"run.target_return={run.target_return:g}"
         )
+    if learner_limit_reached(run, counts):
+        limit = f"run.max_learner_steps={run.max_learner_steps:,}"
+        return f"the step limit is reached ({limit})"
     if step_limit_reached(run, counts):
         return f"the step limit is reached (run.max_actor_steps={run.max_actor_steps:,})"
     return "SIGTERM"
@@ -66,7 +76,7 @@ def print_summary(
     print(f"ended: {reason}")
     if time_line:
         print(time_line)
-    print(next_commands(workdir, run, counts.get("actor_steps", 0)))
+    print(next_commands(workdir, run, counts))
 
 
 def exit_status(signals: Sequence[int]) -> int:

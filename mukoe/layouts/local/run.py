@@ -7,7 +7,7 @@ same run, bit for bit.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,20 @@ from mukoe.layouts.common.cadence import period_reached
 from mukoe.layouts.common.checkpointing import RunCheckpointer
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
-from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
+from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learning_parts import make_learning_parts, make_run_checkpointer
 from mukoe.layouts.common.reanalysis import ReplayReanalyser
 from mukoe.layouts.common.reporting import expectation, make_progress, time_line
-from mukoe.layouts.common.resume_limits import InterruptedResumeError, ResumeLimits
+from mukoe.layouts.common.resume_limits import ResumeLimits
 from mukoe.layouts.common.run_logger import RunLogger
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.layouts.common.shutdown import (
-    end_reason,
-    exit_status,
-    print_summary,
-    step_limit_reached,
-)
+from mukoe.layouts.common.shutdown import learner_limit_reached, step_limit_reached
+from mukoe.layouts.local.main_loop import run_to_end
 from mukoe.layouts.local.resume import ActingParts, make_acting_parts, resume_acting
 from mukoe.learning.checkpoint import Checkpointer
 from mukoe.learning.learner import Learner
-from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.terminal.interruption import collected_signals
-from mukoe.terminal.progress_line import erase_line, process_line, show_phase
 from mukoe.terminal.progress_text import Progress
 from mukoe.types import EnvironmentSpec
 
@@ -62,35 +55,10 @@ def train(
         has the run state.
 
     Returns:
-      0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
-      in each case. A second Ctrl-C skips it.
+      Exit status, see `run_to_end`.
     """
-    with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
-        show_phase("building agent and environments")
-        try:
-            run = make_run(experiment, environment_spec, workdir, resume, lambda: bool(signals))
-        except InterruptedResumeError:
-            return _end_before_start(workdir, experiment.run, signals)
-        with contextlib.ExitStack() as on_failure:
-            on_failure.callback(run.release)
-            line.message(expectation(experiment, workdir))
-            line.follow(run.progress)
-            while not signals and not run.ended:
-                run.step()
-            on_failure.pop_all()
-        run.close()
-    settings, (counts, reports) = experiment.run, run.counter.snapshot()
-    reason = end_reason(settings, counts, reports, signals)
-    print_summary(reason, run.time_line(), workdir, settings, counts)
-    return exit_status(signals)
-
-
-def _end_before_start(workdir: Path, settings: RunConfig, signals: Sequence[int]) -> int:
-    """Prints the summary of a run that was stopped while it was restored."""
-    erase_line()
-    reason = end_reason(settings, {}, {}, signals)
-    print_summary(f"{reason}; checkpoints are unchanged", None, workdir, settings, {})
-    return exit_status(signals)
+    make = functools.partial(make_run, experiment, environment_spec, workdir, resume)
+    return run_to_end(make, expectation(experiment, workdir), experiment.run, workdir)
 
 
 def make_run(
@@ -207,6 +175,10 @@ class LocalRun:
         counts = self.counter.get_counts()
         return self.reached_target or step_limit_reached(self.experiment.run, counts)
 
+    @property
+    def _has_learned(self) -> bool:
+        return learner_limit_reached(self.experiment.run, self.counter.get_counts())
+
     def step(self) -> None:
         """Makes one step in every environment, and then the updates that replay allows.
 
@@ -226,7 +198,7 @@ class LocalRun:
             episodes=len(episodes),
         )
         metrics: Mapping[str, Any] = {}
-        while self.replay.can_sample():
+        while self.replay.can_sample() and not self._has_learned:
             metrics = self.learner.step()
             if self.reanalyser is not None:
                 metrics = {**metrics, **self.reanalyser.step()}

@@ -21,6 +21,9 @@ LoggerFactory = Callable[[Path, str, str], Logger]
 ENVIRONMENT_STEPS = "actor_steps"
 """Entry of the agent steps of all actors, the horizontal axis in TensorBoard."""
 
+# Axis of a run on stored data, which has no agent steps.
+_UPDATES = "learner_steps"
+
 DEFAULT_LOGGERS = ("csv", "tensorboard")
 
 
@@ -35,7 +38,10 @@ def _make_tensorboard(workdir: Path, label: str, steps_key: str) -> Logger:
         config = dict(flatten(stored_config(workdir)))
         write_hyper_parameters(directory, config)
     return TensorBoardLogger(
-        directory / label, ENVIRONMENT_STEPS, functools.partial(grouped_name, label)
+        directory / label,
+        ENVIRONMENT_STEPS,
+        functools.partial(grouped_name, label),
+        other_key=_UPDATES,
     )
 
 
@@ -55,7 +61,8 @@ def make_logger(
 
     `csv` writes WORKDIR/logs/LABEL.csv and `tensorboard` writes WORKDIR/tensorboard/LABEL; both
     append to existing files. In TensorBoard, tags have the groups of `grouped_name`, and the
-    axis is `actor_steps`, which every entry should have. Every entry gets a `wall_time`.
+    axis is `actor_steps`, or `learner_steps` in a run without actors. Every entry gets a
+    `wall_time`.
 
     Args:
       workdir: directory of the run.

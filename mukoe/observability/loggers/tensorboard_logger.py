@@ -27,6 +27,7 @@ class TensorBoardLogger:
         directory: str | os.PathLike[str],
         steps_key: str = "steps",
         tag: Callable[[str], str] = str,
+        other_key: str | None = None,
     ):
         """Makes a logger; the first write makes the file.
 
@@ -34,9 +35,11 @@ class TensorBoardLogger:
           directory: directory of the event files; it is made if missing.
           steps_key: entry that is the horizontal axis.
           tag: function that returns the tag of an entry.
+          other_key: entry that is the axis where `steps_key` is missing.
         """
         self._directory = Path(directory)
         self._steps_key = steps_key
+        self._steps_keys = (steps_key,) if other_key is None else (steps_key, other_key)
         self._tag = tag
         self._writer: Any = None
         self._step = 0
@@ -45,10 +48,11 @@ class TensorBoardLogger:
     def write(self, data: Mapping[str, Any]) -> None:
         """Writes the numbers of the entry as one event and flushes it.
 
-        An entry without `steps_key` gets the step of the previous entry.
+        An entry without a count of steps gets the step of the previous entry.
         """
         scalars = {name: to_scalar(value) for name, value in data.items()}
-        self._step = int(scalars.get(self._steps_key, self._step))
+        keys = [key for key in self._steps_keys if key in scalars]
+        self._step = int(scalars[keys[0]]) if keys else self._step
         if not self._guard.run(lambda: self._append(scalars)):
             self._guard.run(self._release)
 

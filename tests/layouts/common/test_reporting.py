@@ -14,7 +14,7 @@ from mukoe.layouts.common.reporting import (
     reported_time_line,
     time_line,
 )
-from mukoe.layouts.common.shutdown import end_reason
+from mukoe.layouts.common.shutdown import end_reason, step_limit_reached
 from tests.layouts.tiny import tiny
 
 
@@ -94,6 +94,19 @@ def test_reason_of_the_end(steps, reports, signals, expected):
     assert end_reason(run, {"actor_steps": steps}, reports, signals) == expected
 
 
+def test_the_limit_of_learner_steps_ends_a_run_and_is_doubled_to_resume(tmp_path):
+    run, counts = RunConfig(max_learner_steps=7), {"actor_steps": 50, "learner_steps": 7}
+    assert step_limit_reached(run, counts)
+    assert not step_limit_reached(run, {**counts, "learner_steps": 6})
+    assert not step_limit_reached(RunConfig(), counts)
+    reason = "the step limit is reached (run.max_learner_steps=7)"
+    assert end_reason(run, counts, {}) == reason
+    (tmp_path / "checkpoints" / "latest" / "7").mkdir(parents=True)
+    assert f"--workdir={tmp_path} --config.run.max_learner_steps=14\n" in next_commands(
+        tmp_path, run, counts
+    )
+
+
 @pytest.mark.parametrize(
     ("argv", "program"),
     [
@@ -106,5 +119,5 @@ def test_reason_of_the_end(steps, reports, signals, expected):
 def test_the_command_to_resume_runs_from_a_terminal(argv, program, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", argv)
     (tmp_path / "checkpoints" / "latest" / "7").mkdir(parents=True)
-    lines = next_commands(tmp_path, RunConfig(max_actor_steps=100), actor_steps=10)
+    lines = next_commands(tmp_path, RunConfig(max_actor_steps=100), {"actor_steps": 10})
     assert f"resume with:   {program} --resume --workdir={tmp_path}\n" in lines

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import types
 
 import dm_env
 import numpy as np
@@ -16,6 +17,7 @@ from mukoe.environments.sync_vector import vectorize
 from mukoe.errors import UserError
 from mukoe.layouts import local
 from mukoe.layouts.common.checkpointing import stored_counts
+from mukoe.layouts.common.counting import Counter
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import assert_same_state, logged, rows_of
 from tests.layouts.tiny import tiny
@@ -217,3 +219,46 @@ def test_the_ratio_is_needed():
     config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, replay=replay))
     with pytest.raises(UserError, match="samples_per_insert"):
         local.check(config.make_experiment())
+
+
+def test_the_learner_stops_at_its_limit_within_a_step():
+    counter = Counter()
+
+    class Busy:
+        """Parts of a run whose replay always allows an update."""
+
+        progress = types.SimpleNamespace(steps=4, frames=4)
+        is_interrupted = False
+
+        def step(self):
+            counter.increment(learner_steps=1)
+            return {}
+
+        def can_sample(self):
+            return True
+
+        def add(self, *args):
+            pass
+
+        save_if_due = add
+
+    class Loop(Busy):
+        def step(self):
+            return []
+
+    busy = Busy()
+    run = local.LocalRun(
+        experiment=tiny(max_learner_steps=3).make_experiment(),
+        counter=counter,
+        replay=busy,
+        learner=busy,
+        reanalyser=None,
+        acting=types.SimpleNamespace(loop=Loop()),
+        evaluator=busy,
+        logger=busy,
+        checkpointer=None,
+        checkpoints=busy,
+        should_stop=lambda: False,
+    )
+    run.step()
+    assert run.ended and counter.get_counts()["learner_steps"] == 3

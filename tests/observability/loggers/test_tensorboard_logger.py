@@ -34,6 +34,14 @@ def test_tensorboard_reads_the_events(tmp_path):
     assert accumulator.Tags()["scalars"] == ["loss"]
 
 
+def test_another_count_is_the_axis_where_the_first_one_is_missing(tmp_path):
+    logger = TensorBoardLogger(tmp_path, "actor_steps", other_key="learner_steps")
+    logger.write({"learner_steps": 3, "loss": 1.0})
+    logger.write({"actor_steps": 40, "learner_steps": 5, "loss": 2.0})
+    logger.close()
+    assert scalars_of(tmp_path, "loss") == [(3, 1.0), (40, 2.0)]
+
+
 def test_tensorboard_goes_on_in_the_same_directory(tmp_path):
     first = TensorBoardLogger(tmp_path)
     for step in (1, 2, 3, 4):

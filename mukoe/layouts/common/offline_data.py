@@ -1,0 +1,226 @@
+"""Data of a run without an environment: the replay of another run."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from dm_env import specs
+
+from mukoe.agents.extensions import Reanalyses, rollout_of
+from mukoe.configuration import load_config
+from mukoe.configuration.plain import to_dict
+from mukoe.configuration.workdir import flatten
+from mukoe.errors import UserError
+from mukoe.layouts.common.checkpointing import open_checkpointer
+from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
+from mukoe.layouts.common.run_state import unpack
+from mukoe.layouts.common.seeds import SeededPart, random_seed
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.episodes import add_episode, stored_episodes
+from mukoe.replay.in_process import InProcessReplay
+from mukoe.types import EnvironmentSpec, Policy, Row, SearchStatistics, is_continuous
+
+_LOGGER = logging.getLogger(__name__)
+
+_LEARNER_STEPS = "learner_steps"
+
+
+@dataclasses.dataclass(frozen=True)
+class OfflineData:
+    """Episodes of a source.
+
+    source: workdir of the run that collected them.
+    environment: plain configuration of its environment.
+    environment_spec: spec of its environment.
+    extras_spec: specs of the extras of its rows.
+    episodes: rows `[L+1, ...]` of each episode, with final observation.
+    """
+
+    source: Path
+    environment: Mapping[str, Any]
+    environment_spec: EnvironmentSpec
+    extras_spec: Mapping[str, specs.Array]
+    episodes: list[Row]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows, final observations included."""
+        return sum(len(episode.mask) for episode in self.episodes)
+
+    def missing_statistics(self, extras_spec: Mapping[str, specs.Array]) -> list[str]:
+        """Returns the search statistics that an agent stores and these rows do not have."""
+        return [
+            name
+            for name in SearchStatistics._fields
+            if name in extras_spec and not self._has(name, extras_spec)
+        ]
+
+    def _has(self, name: str, extras_spec: Mapping[str, specs.Array]) -> bool:
+        stored = self.extras_spec.get(name)
+        return stored is not None and _describe(stored) == _describe(extras_spec[name])
+
+
+def read_workdir(source: Path) -> OfflineData:
+    """Reads the newest replay checkpoint of a run, which may have finished or stopped.
+
+    Args:
+      source: workdir of the run; it is not changed.
+
+    Raises:
+      UserError: there is no run, it saved no replay, or the data cannot be read.
+    """
+    config = load_config(source)
+    if not isinstance(config, TrainingConfig):
+        raise UserError(f"the config file of {source} gives no TrainingConfig")
+    experiment = config.make_experiment()
+    if rollout_of(experiment.builder):
+        raise UserError(f"the run in {source} has no replay: its agent learns from rollouts")
+    spec = check_experiment(experiment)
+    builder = experiment.builder
+    extras_spec = builder.make_policy(builder.make_networks(spec), spec).extras_spec
+    checkpointer = open_checkpointer(source)
+    if not checkpointer.has_run():
+        raise UserError(
+            f"the run in {source} saved no replay: only layouts local and sebulba do, with "
+            "run.replay_checkpoint_seconds above 0 and a replay below run.replay_checkpoint_gib"
+        )
+    state = unpack(checkpointer.read_run_parts(), "replay")
+    try:
+        episodes = list(stored_episodes(state, row_spec(spec, extras_spec)))
+    except UserError as error:
+        raise UserError(f"cannot learn from the replay of {source}: {error}") from error
+    if not episodes:
+        raise UserError(f"the replay of {source} holds no complete sequence")
+    environment = dict(flatten(to_dict(config)["environment"]))
+    return OfflineData(source, environment, spec, extras_spec, episodes)
+
+
+def check_data(
+    data: OfflineData,
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    policy: Policy,
+) -> None:
+    """Checks that an agent can learn from the data.
+
+    Args:
+      data: episodes of a source.
+      experiment: agent, environment and settings.
+      environment_spec: spec of one environment, in which the agent is evaluated.
+      policy: behaviour policy of the agent.
+
+    Raises:
+      UserError: the spaces differ, the agent stores extras that the data do not have, or it would
+        learn from search statistics that are missing.
+    """
+    if difference := spec_difference(data.environment_spec, environment_spec):
+        raise UserError(f"the data of {data.source} do not fit the environment: {difference}")
+    statistics = data.missing_statistics(policy.extras_spec)
+    for name, spec in policy.extras_spec.items():
+        is_renewed = name in (*statistics, _LEARNER_STEPS)
+        stored = data.extras_spec.get(name)
+        if not is_renewed and (stored is None or _describe(stored) != _describe(spec)):
+            has = "none" if stored is None else _describe(stored)
+            raise UserError(
+                f"the agent learns from {name} {_describe(spec)} of each row, and the data of "
+                f"{data.source} have {has}"
+            )
+    if statistics and not renews_all_statistics(experiment.builder):
+        raise UserError(
+            f"the data of {data.source} have no {' and no '.join(statistics)} of this agent: set "
+            "--config.agent.reanalyse.mode=replay (with search=full), or mode=learner with "
+            "fraction=1"
+        )
+
+
+def renews_all_statistics(builder: Any) -> bool:
+    """Returns whether an agent searches all rows before it learns from them."""
+    if not isinstance(builder, Reanalyses) or builder.reanalyse.search != "full":
+        return False
+    mode, fraction = builder.reanalyse.mode, builder.reanalyse.fraction
+    return mode == "replay" or (mode == "learner" and fraction == 1.0)
+
+
+def warn_of_other_environment(data: OfflineData, config: TrainingConfig) -> None:
+    """Warns of an environment with equal spaces and other settings than that of the data."""
+    here = dict(flatten(to_dict(config)["environment"]))
+    there = data.environment
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    if names:
+        texts = [f"{name} is {there.get(name)} there, {here.get(name)} here" for name in names]
+        _LOGGER.warning(f"the data of {data.source} are of another environment: {'; '.join(texts)}")
+
+
+def make_offline_replay(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    policy: Policy,
+    data: OfflineData,
+) -> InProcessReplay:
+    """Builds a replay of all episodes, with the sequences and the sampler of the agent.
+
+    It has room for the whole data. Rows have learner step 0, the oldest, where the agent stores
+    it; missing search statistics are 0.
+
+    Args:
+      experiment: agent, environment and settings.
+      environment_spec: spec of one environment.
+      policy: behaviour policy of the agent, whose extras are stored.
+      data: checked episodes, see `check_data`.
+    """
+    declaration = dataclasses.replace(
+        experiment.builder.replay,
+        capacity=data.num_rows,
+        min_size=1,
+        samples_per_insert=None,
+        online_fraction=0.0,
+    )
+    replay = InProcessReplay(
+        declaration,
+        row_spec(environment_spec, policy.extras_spec),
+        num_streams=1,
+        seed=random_seed(experiment.run, {}, SeededPart.REPLAY),
+    )
+    adder = replay.make_adder()
+    zeroed = {*data.missing_statistics(policy.extras_spec), _LEARNER_STEPS}
+    for episode in data.episodes:
+        extras = {
+            name: np.zeros((len(episode.mask), *spec.shape), spec.dtype)
+            if name in zeroed
+            else episode.extras[name]
+            for name, spec in policy.extras_spec.items()
+        }
+        add_episode(adder, episode._replace(extras=extras))
+    return replay
+
+
+def spec_difference(stored: EnvironmentSpec, here: EnvironmentSpec) -> str | None:
+    """Returns the first difference of the spaces of two environments; None for equal ones."""
+    pairs = [*_leaves(stored).items()], [*_leaves(here).items()]
+    if pairs[0] == pairs[1]:
+        return None
+    there, this = dict(pairs[0]), dict(pairs[1])
+    name = next(name for name in {**there, **this} if there.get(name) != this.get(name))
+    return f"{name} is {there.get(name, 'absent')} there and {this.get(name, 'absent')} here"
+
+
+def _leaves(spec: EnvironmentSpec) -> dict[str, str]:
+    """Returns descriptions of the observations, the actions and the turns, by name."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(spec.observations)
+    leaves = {f"observation{jax.tree_util.keystr(path)}": _describe(leaf) for path, leaf in paths}
+    actions = spec.actions
+    if is_continuous(spec):
+        bounds = f" from {np.min(actions.minimum):g} to {np.max(actions.maximum):g}"
+        leaves["action"] = _describe(actions) + bounds
+    else:
+        leaves["action"] = f"one of {actions.num_values}"
+    leaves["smallest discount"] = f"{np.min(spec.discounts.minimum):g}"
+    return leaves
+
+
+def _describe(spec: specs.Array) -> str:
+    return f"{np.dtype(spec.dtype).name}{list(spec.shape)}"

@@ -1,0 +1,199 @@
+"""Runs on the stored replay of another run."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dm_env import specs
+
+from mukoe.agents.extensions import Reanalyses
+from mukoe.configuration import prepare_workdir
+from mukoe.configuration.plain import to_dict
+from mukoe.configuration.workdir import flatten
+from mukoe.environments.gymnasium.config import GymnasiumConfig
+from mukoe.errors import UserError
+from mukoe.layouts import local
+from mukoe.layouts.common.offline_data import (
+    OfflineData,
+    check_data,
+    make_offline_replay,
+    read_workdir,
+    renews_all_statistics,
+    spec_difference,
+    warn_of_other_environment,
+)
+from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.replay.episodes import stored_episodes
+from mukoe.types import EnvironmentSpec
+from tests.layouts.finished import assert_same_state, rows_of
+from tests.layouts.tiny import tiny, train
+
+NONE = ReanalyseConfig()
+REPLAY = ReanalyseConfig(mode="replay", rows_per_update=16)
+
+
+def offline(reanalyse=NONE, environment=None, **run):
+    """A config of a run on stored data."""
+    config = tiny(
+        environment,
+        **{"max_learner_steps": 6, "evaluation_period": 4, "log_period": 2, **run},
+    )
+    return dataclasses.replace(config, agent=dataclasses.replace(config.agent, reanalyse=reanalyse))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """The workdir of a run that has acted and not learned."""
+    workdir = tmp_path_factory.mktemp("source")
+    config = tiny(max_actor_steps=120, evaluation_period=0)
+    replay = dataclasses.replace(config.agent.replay, min_size=1000)
+    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, replay=replay))
+    prepare_workdir(workdir, config, None, False)
+    assert train(config, workdir) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def data(source):
+    return read_workdir(source)
+
+
+def learn(config, data, workdir, resume=False):
+    """Returns the exit status."""
+    experiment = config.make_experiment()
+    spec = local.check_offline(experiment)
+    local.check_offline_data(data, experiment, spec)
+    workdir.mkdir(exist_ok=True)
+    return local.train_offline(experiment, spec, data, workdir, resume)
+
+
+def parts(config):
+    experiment = config.make_experiment()
+    spec = local.check_offline(experiment)
+    builder = experiment.builder
+    return experiment, spec, builder.make_policy(builder.make_networks(spec), spec)
+
+
+def without_statistics(data):
+    """Data of a behaviour that did not search."""
+    episodes = [episode._replace(extras={}) for episode in data.episodes]
+    return dataclasses.replace(data, extras_spec={}, episodes=episodes)
+
+
+def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one(data, tmp_path, capsys):
+    learned = without_statistics(data)
+    assert learn(offline(REPLAY, max_learner_steps=8), learned, tmp_path / "whole") == 0
+    assert "step limit is reached (run.max_learner_steps=8)" in capsys.readouterr().out
+    assert learn(offline(REPLAY, max_learner_steps=6), learned, tmp_path / "parts") == 0
+    resumed = offline(REPLAY, max_learner_steps=8)
+    assert learn(resumed, learned, tmp_path / "parts", resume=True) == 0
+    assert_same_state(tmp_path / "parts", tmp_path / "whole")
+    evaluations = rows_of(tmp_path / "whole", "evaluator")
+    assert [int(row["learner_steps"]) for row in evaluations] == [4, 8]
+    steps = [int(row["learner_steps"]) for row in rows_of(tmp_path / "whole", "learner")]
+    assert steps[:4] == [2, 4, 6, 8]
+    assert rows_of(tmp_path / "parts", "evaluator") == evaluations
+    assert not (tmp_path / "whole" / "logs" / "actor_0.csv").exists()
+
+
+def test_the_replay_holds_every_row_as_it_was_stored(data):
+    experiment, spec, policy = parts(offline(REPLAY))
+    replay = make_offline_replay(experiment, spec, policy, data)
+    found = list(stored_episodes(replay.state_dict(), replay.row_spec))
+    assert replay.size == sum(len(episode.mask) - 1 for episode in data.episodes) > 50
+    for copy, episode in zip(found, data.episodes, strict=True):
+        for name in ("observation", "action", "reward", "discount", "mask"):
+            np.testing.assert_array_equal(getattr(copy, name), getattr(episode, name))
+        for name in ("search_policy", "search_value"):
+            np.testing.assert_array_equal(copy.extras[name], episode.extras[name])
+        assert (copy.extras["learner_steps"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "reanalyse, renews",
+    [
+        (ReanalyseConfig(), False),
+        (ReanalyseConfig(mode="replay"), True),
+        (ReanalyseConfig(mode="replay", search="values"), False),
+        (ReanalyseConfig(mode="learner", fraction=1.0), True),
+        (ReanalyseConfig(mode="learner", fraction=0.8), False),
+    ],
+)
+def test_rows_that_nothing_has_searched_need_reanalysis(data, reanalyse, renews):
+    experiment, spec, policy = parts(offline(reanalyse))
+    assert isinstance(experiment.builder, Reanalyses)
+    assert renews_all_statistics(experiment.builder) is renews
+    check_data(data, experiment, spec, policy)
+    if renews:
+        check_data(without_statistics(data), experiment, spec, policy)
+        return
+    with pytest.raises(UserError, match="have no search_policy and no search_value of this agent"):
+        check_data(without_statistics(data), experiment, spec, policy)
+
+
+def test_extras_that_cannot_be_renewed_are_named(data):
+    experiment, spec, policy = parts(offline(REPLAY))
+    more = {**policy.extras_spec, "memory": specs.Array((3,), np.float32)}
+    with pytest.raises(UserError, match=r"learns from memory float32\[3\] .* have none"):
+        check_data(data, experiment, spec, dataclasses.replace(policy, extras_spec=more))
+
+
+def test_another_environment_is_refused_with_its_first_difference(data):
+    experiment, spec, policy = parts(offline(environment=GymnasiumConfig("Acrobot-v1")))
+    with pytest.raises(UserError, match=r"observation is float32\[4\] there and float32\[6\] here"):
+        check_data(data, experiment, spec, policy)
+
+
+def environment_spec(shape=(4,), dtype=np.float32, actions=None, turns=0.0):
+    return EnvironmentSpec(
+        {"frame": specs.Array(shape, dtype)},
+        actions or specs.DiscreteArray(3),
+        specs.Array((), np.float32),
+        specs.BoundedArray((), np.float32, turns, 1.0),
+    )
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"shape": (5,)}, "observation['frame'] is float32[4] there and float32[5] here"),
+        ({"dtype": np.uint8}, "observation['frame'] is float32[4] there and uint8[4] here"),
+        ({"actions": specs.DiscreteArray(6)}, "action is one of 3 there and one of 6 here"),
+        (
+            {"actions": specs.BoundedArray((2,), np.float32, -1.0, 1.0)},
+            "action is one of 3 there and float32[2] from -1 to 1 here",
+        ),
+        ({"turns": -1.0}, "smallest discount is 0 there and -1 here"),
+    ],
+)
+def test_each_difference_of_the_spaces_is_named(changed, message):
+    assert spec_difference(environment_spec(), environment_spec(**changed)) == message
+    assert spec_difference(environment_spec(), environment_spec()) is None
+
+
+def test_other_settings_of_the_environment_are_a_warning(caplog):
+    config = offline()
+    plain = dict(flatten(to_dict(config)["environment"]))
+    data = OfflineData(Path("runs/a"), plain, environment_spec(), {}, [])
+    warn_of_other_environment(data, config)
+    assert not caplog.records
+    name = next(name for name, value in plain.items() if value == "CartPole-v1")
+    other = dataclasses.replace(data, environment={**plain, name: "CartPole-v0"})
+    warn_of_other_environment(other, config)
+    assert f"runs/a are of another environment: {name} is CartPole-v0 there" in caplog.text
+
+
+def test_sources_without_data_are_refused_and_stay_unchanged(tmp_path):
+    with pytest.raises(UserError, match="holds no experiment"):
+        read_workdir(tmp_path)
+    prepare_workdir(tmp_path, tiny(), None, False)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="saved no replay"):
+        read_workdir(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_length_of_the_run_is_required():
+    with pytest.raises(UserError, match="set --config.run.max_learner_steps"):
+        local.check_offline(offline(max_learner_steps=None).make_experiment())
