@@ -23,6 +23,12 @@ LAYOUT = flags.DEFINE_enum(
     "One process and thread, the devices of this machine, or a distributed program. By default "
     "'sebulba' for an agent that learns from rollouts, such as PPO, and 'local' for others.",
 )
+OFFLINE = flags.DEFINE_string(
+    "offline",
+    None,
+    "Workdir of a run whose stored replay is learned from, without actors (local). Periods of "
+    "the run then count learner steps.",
+)
 ENV = flags.DEFINE_string(
     "env",
     None,
@@ -41,7 +47,7 @@ def main() -> int:
     """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/cartpole")
     config = make_config()
-    return training.train(config, CONFIG, LAYOUT.value)
+    return training.train(config, CONFIG, LAYOUT.value, OFFLINE.value)
 
 
 def run() -> NoReturn:

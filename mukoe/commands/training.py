@@ -55,12 +55,6 @@ RAY_ADDRESS = flags.DEFINE_string(
     "HOST:PORT of the head of a Ray cluster, or 'local' to start one; by default the running "
     "cluster of this machine.",
 )
-OFFLINE = flags.DEFINE_string(
-    "offline",
-    None,
-    "Workdir of a run whose stored replay is learned from, without actors (local). Periods of "
-    "the run then count learner steps.",
-)
 CLUSTER = DEFINE_config(None, "cluster")
 DRY_RUN = flags.DEFINE_string(
     "dry_run",
@@ -150,7 +144,7 @@ def _launch_flags() -> dict[str, Any]:
     """Returns the flags of layout and runtime that have a value."""
     values = {name: flags.FLAGS[name].value for name in _LAUNCH_FLAGS if name in flags.FLAGS}
     for name in ("cluster", "offline"):
-        if value := values[name]:
+        if value := values.get(name):
             values[name] = str(Path(value).expanduser().resolve())
     given = {name: value for name, value in values.items() if value is not None}
     return {**given, "cluster_overrides": CLUSTER.overrides} if CLUSTER.overrides else given
@@ -187,13 +181,16 @@ def require_workdir(example: str) -> None:
         raise UserError(f"--workdir is missing; give a directory, such as --workdir={example}")
 
 
-def train(config: TrainingConfig, config_file: Any, layout: str | None) -> int:
+def train(
+    config: TrainingConfig, config_file: Any, layout: str | None, offline: str | None = None
+) -> int:
     """Trains and returns the exit status; the distributed layout exits the process.
 
     Args:
       config: configuration of the run.
       config_file: flag of `DEFINE_config`; the workdir keeps a copy of the file.
       layout: 'local', 'sebulba' or 'distributed'; None for that of the agent.
+      offline: workdir of the run whose stored replay is learned from; None to act.
     """
     if layout is None:
         layout = default_layout(config)
@@ -203,8 +200,8 @@ def train(config: TrainingConfig, config_file: Any, layout: str | None) -> int:
         print(default_config.describe(config), flush=True)
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
     set_process_environment(process_environment())
-    if OFFLINE.value is not None:
-        return _train_offline(config, config_file, layout)
+    if offline is not None:
+        return _train_offline(config, config_file, layout, Path(offline).expanduser().resolve())
     if layout == "distributed":
         _launch(config, config_file)
 
@@ -217,9 +214,8 @@ def train(config: TrainingConfig, config_file: Any, layout: str | None) -> int:
     return chosen.train(experiment, spec, _prepare(config, config_file), RESUME.value)
 
 
-def _train_offline(config: TrainingConfig, config_file: Any, layout: str) -> int:
+def _train_offline(config: TrainingConfig, config_file: Any, layout: str, source: Path) -> int:
     """Learns from the replay of another run, which is read before the workdir is made."""
-    source = Path(OFFLINE.value or "").expanduser().resolve()
     launch = stored_launch(Path(WORKDIR.value or "").expanduser()) if RESUME.value else {}
     check_offline(source, layout, RESUME.value, launch.get("offline"))
 

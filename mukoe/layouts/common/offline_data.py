@@ -19,9 +19,10 @@ from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
 from mukoe.layouts.common.run_state import unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.replay.declaration import row_spec
+from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.episodes import add_episode, stored_episodes
-from mukoe.replay.in_process import InProcessReplay
+from mukoe.replay.in_process import InProcessReplay, bytes_required
+from mukoe.system import check_fits
 from mukoe.types import EnvironmentSpec, Policy, Row, SearchStatistics, is_continuous
 
 _LOGGER = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def check_data(
 
     Raises:
       UserError: the spaces differ, the agent stores extras that the data do not have, or it would
-        learn from search statistics that are missing.
+        learn from search statistics that are missing, or the data do not fit into memory.
     """
     if difference := spec_difference(data.environment_spec, environment_spec):
         raise UserError(f"the data of {data.source} do not fit the environment: {difference}")
@@ -135,6 +136,12 @@ def check_data(
             "--config.agent.reanalyse.mode=replay (with search=full), or mode=learner with "
             "fraction=1"
         )
+    rows = row_spec(environment_spec, policy.extras_spec)
+    check_fits(
+        bytes_required(_declaration(experiment, data), rows, num_streams=1),
+        f"replay of the {data.num_rows:,} rows of {data.source}",
+        "learn from a run with a smaller replay",
+    )
 
 
 def renews_all_statistics(builder: Any) -> bool:
@@ -172,15 +179,8 @@ def make_offline_replay(
       policy: behaviour policy of the agent, whose extras are stored.
       data: checked episodes, see `check_data`.
     """
-    declaration = dataclasses.replace(
-        experiment.builder.replay,
-        capacity=data.num_rows,
-        min_size=1,
-        samples_per_insert=None,
-        online_fraction=0.0,
-    )
     replay = InProcessReplay(
-        declaration,
+        _declaration(experiment, data),
         row_spec(environment_spec, policy.extras_spec),
         num_streams=1,
         seed=random_seed(experiment.run, {}, SeededPart.REPLAY),
@@ -196,6 +196,17 @@ def make_offline_replay(
         }
         add_episode(adder, episode._replace(extras=extras))
     return replay
+
+
+def _declaration(experiment: ExperimentConfig, data: OfflineData) -> ReplayDeclaration:
+    """Returns the declaration of the agent's replay, with room for all rows and no rate limit."""
+    return dataclasses.replace(
+        experiment.builder.replay,
+        capacity=data.num_rows,
+        min_size=1,
+        samples_per_insert=None,
+        online_fraction=0.0,
+    )
 
 
 def spec_difference(stored: EnvironmentSpec, here: EnvironmentSpec) -> str | None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from mukoe import system
 from mukoe.agents.extensions import Reanalyses
 from mukoe.configuration import prepare_workdir
 from mukoe.configuration.plain import to_dict
@@ -137,6 +138,13 @@ def test_extras_that_cannot_be_renewed_are_named(data):
     more = {**policy.extras_spec, "memory": specs.Array((3,), np.float32)}
     with pytest.raises(UserError, match=r"learns from memory float32\[3\] .* have none"):
         check_data(data, experiment, spec, dataclasses.replace(policy, extras_spec=more))
+
+
+def test_data_that_do_not_fit_into_memory_are_refused_before_they_are_copied(data, monkeypatch):
+    experiment, spec, policy = parts(offline(REPLAY))
+    monkeypatch.setattr(system, "available_bytes", lambda: 1_000)
+    with pytest.raises(UserError, match="rows of .* learn from a run with a smaller replay"):
+        check_data(data, experiment, spec, policy)
 
 
 def test_another_environment_is_refused_with_its_first_difference(data):
