@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from mukoe.configuration import DEFINE_config, resumed_config, run_main
+from mukoe.configuration import DEFINE_config, load_config, run_main
 from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
@@ -32,8 +32,8 @@ def main() -> int:
     from mukoe.terminal.counted_progress import CountedProgress
     from mukoe.terminal.progress_line import process_line, show_phase
 
-    workdir = Path(WORKDIR.value).expanduser() if WORKDIR.value else None
-    config = CONFIG.load() if workdir is None else resumed_config(workdir, None)
+    workdir = None if WORKDIR.value is None else Path(WORKDIR.value).expanduser()
+    config = CONFIG.load() if workdir is None else load_config(workdir)
     experiment = config.make_experiment()
     with process_line():
         show_phase("building agent and environments")

@@ -9,8 +9,10 @@ import pytest
 
 from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.configuration import load_config_file
+from mukoe.diagnosis.alignment import check_rewards, check_values, predict
 from mukoe.diagnosis.diagnose import diagnose
 from mukoe.diagnosis.finding import Finding, to_text
+from mukoe.diagnosis.overfit import overfit
 from mukoe.diagnosis.rows import check_rows
 from mukoe.diagnosis.subject import collect
 from mukoe.diagnosis.targets import check_supports, episode_returns, n_step_return
@@ -73,29 +75,30 @@ def opposite(rows):
     return rows._replace(reward=-rows.reward, extras=extras)
 
 
-def faults(change):
-    broken = dataclasses.replace(
-        subject(), experiment=subject().experiment.with_builder(BrokenBuilder(change))
-    )
-    findings = diagnose(broken, config().agent, False, UPDATES)
-    return {finding.check: finding.text for finding in findings if finding.verdict == "fault"}
-
-
 def test_a_sound_agent_has_no_fault():
-    assert faults(lambda rows: rows) == {}
+    findings = diagnose(subject(), config().agent, False, UPDATES)
+    assert [finding for finding in findings if finding.verdict == "fault"] == []
+    assert len({finding.check for finding in findings}) == len(findings) == 7
 
 
 @pytest.mark.parametrize(
-    "change, check, text",
+    "change, kind, text",
     [
-        (shifted, "rewards at the right step", "the reward of the row before"),
-        (without_turns, "values with the right sign", "returns of one player"),
-        (opposite, "values with the right sign", "returns of the opposite sign"),
+        (shifted, "rewards", "the reward of the row before"),
+        (without_turns, "values", "returns of one player"),
+        (opposite, "values", "returns of the opposite sign"),
     ],
 )
-def test_the_fault_of_a_broken_agent_is_named(change, check, text):
-    found = faults(change)
-    assert text in found[check], found
+def test_the_fault_of_a_broken_agent_is_named(change, kind, text):
+    builder = BrokenBuilder(change)
+    broken = dataclasses.replace(subject(), experiment=subject().experiment.with_builder(builder))
+    predictions = predict(broken, overfit(broken, UPDATES).params)
+    steps = config().agent.loss.td_steps
+    finding = {
+        "rewards": lambda: check_rewards(broken, predictions),
+        "values": lambda: check_values(broken, predictions, steps, config().agent.discount),
+    }[kind]()
+    assert finding.verdict == "fault" and text in finding.text
 
 
 def test_rows_with_another_reward_are_found():

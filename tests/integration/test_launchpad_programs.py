@@ -14,7 +14,7 @@ pytest.importorskip("launchpad")
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
 from tests.real_programs import processes_of, rows, wait_for  # noqa: E402
 
-pytestmark = [pytest.mark.launchpad, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.launchpad, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 BREAKING = ROOT / "tests" / "programs" / "breaking_pong.py"
@@ -58,7 +58,7 @@ def start(workdir, *flags, config="configs/atari.py", program="launch_atari.py")
     return process
 
 
-def finish(process, timeout=200):
+def finish(process, timeout=400):
     """Returns the output of a program that has to end by itself."""
     try:
         output, _ = process.communicate(timeout=timeout)

@@ -227,6 +227,7 @@ def test_loss_equals_the_slow_one(dynamics):
     networks, params = build(config)
     target_params = jax.tree.map(lambda x: 0.7 * x + 0.1, params)
     sample, key = make_sample(), jax.random.PRNGKey(3)
+    sample.rows.reward[np.nonzero(sample.rows.mask[:, F - 1] > 0)[0][0], F - 1] = 100.0
     absorbing_key = jax.random.split(jax.random.split(key)[1])[1]
     absorbing_actions = np.asarray(jax.random.randint(absorbing_key, (B, L), 0, A))
     moment = MovingSecondMoment.zero().add(2.0, BETA)
@@ -237,9 +238,6 @@ def test_loss_equals_the_slow_one(dynamics):
     np.testing.assert_allclose(loss, expected, rtol=2e-4)
     np.testing.assert_allclose(extra.loss_state.total, second, rtol=1e-3)
     np.testing.assert_allclose(extra.loss_state.weight, 1 - BETA**2, rtol=1e-5)
-    outside = np.abs(sample.rows.reward[:, F - 1 : -1]) > 2.5
-    acted = sample.rows.mask[:, F - 1 : -1] > 0
-    assert outside[acted].any()
     assert extra.metrics["rewards_outside_bins"] > 0
     assert "values_outside_bins" in extra.metrics
 

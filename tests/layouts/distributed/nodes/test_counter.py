@@ -50,5 +50,5 @@ def test_counter_reports_replay_and_stops_the_program_at_the_step_limit(
     counter.increment(actor_steps=10)
     counter.run()
     assert runtime.stop_event.is_set()
-    assert counter.snapshot() == ({"actor_steps": 10}, reports)
+    assert counter.snapshot() == ({"actor_steps": 10}, {"start_counts": {}, **reports})
     assert json.loads((tmp_path / "counts.json").read_text()) == {"actor_steps": 10}
