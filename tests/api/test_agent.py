@@ -17,6 +17,9 @@ from mukoe.viewing.episodes import play_episode
 from tests.viewing.runs import opened_run, trained_run
 from tests.viewing.tiny_cartpole import get_config
 
+# Its fixtures take long, so one worker runs it whole.
+pytestmark = pytest.mark.xdist_group("api_agent")
+
 
 class Odd(gymnasium.Env):
     """Environment with a dictionary as observation and actions that start at 5."""

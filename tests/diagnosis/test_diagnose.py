@@ -20,6 +20,9 @@ from mukoe.layouts import local
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import Row
 
+# Its fixtures take long, so one worker runs it whole.
+pytestmark = pytest.mark.xdist_group("diagnose")
+
 UPDATES = 150
 
 

@@ -12,6 +12,9 @@ from mukoe.evaluation.players import Reference, open_agent
 from tests.configuration.fuzzed import HUGE
 from tests.evaluation.tiny_runs import train
 
+# Its fixtures take long, so one worker runs it whole.
+pytestmark = pytest.mark.xdist_group("episodes")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -13,6 +13,9 @@ import scipy.stats
 from tests.evaluation.tiny_runs import train
 from tests.programs.forked import run_program
 
+# Its fixtures take long, so one worker runs it whole.
+pytestmark = pytest.mark.xdist_group("evaluate")
+
 
 @pytest.fixture(scope="module")
 def cartpole(tmp_path_factory) -> Path:

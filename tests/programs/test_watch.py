@@ -14,6 +14,9 @@ import pytest
 from tests.programs.forked import run_program
 from tests.viewing.runs import trained_run
 
+# Its fixtures take long, so one worker runs it whole.
+pytestmark = pytest.mark.xdist_group("watch")
+
 PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "watch.py"
 
 

@@ -28,6 +28,9 @@ from mukoe.search.config import SearchConfig
 from mukoe.search.plan import plan
 from mukoe.types import PolicyParams
 
+# Its fixtures take long, so one worker runs it whole.
+pytestmark = pytest.mark.xdist_group("alphazero")
+
 AGENT = AlphaZeroConfig(
     game="tic_tac_toe",
     network=AlphaZeroNetworkConfig(width=8, blocks=1, head_channels=2, head_sizes=(8,)),

@@ -121,7 +121,7 @@ def agent(name, weight):
     return builder, params, step(params, params, make_sample(), KEY)
 
 
-@pytest.mark.parametrize("name", ["muzero", "stochastic"])
+@pytest.mark.parametrize("name", ["muzero", pytest.param("stochastic", marks=pytest.mark.slow)])
 def test_the_loss_of_an_agent_trains_projector_and_predictor(name):
     builder, params, ((loss, extra), gradients) = agent(name, 2.0)
     _, plain_params, ((plain_loss, plain_extra), _) = agent(name, 0.0)

@@ -8,6 +8,7 @@ two blind calls, 1.5, and it takes the sure 1.75. The flip is worth 2.
 import dm_env
 import jax
 import numpy as np
+import pytest
 
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
@@ -86,6 +87,7 @@ def learn(config):
     return networks, params.network, output, np.asarray(tree.summary().qvalues)
 
 
+@pytest.mark.slow
 def test_stochastic_muzero_knows_what_a_flip_is_worth():
     chance = ChanceConfig(codebook_size=4)
     networks, params, output, qvalues = learn(StochasticMuZeroConfig(**SETTINGS, chance=chance))
@@ -116,6 +118,7 @@ def test_stochastic_muzero_knows_what_a_flip_is_worth():
     assert output.action.tolist() == [FLIP, CALL_HEADS, CALL_TAILS]
 
 
+@pytest.mark.slow
 def test_muzero_does_not():
     _, _, output, qvalues = learn(MuZeroConfig(**SETTINGS))
     np.testing.assert_allclose(qvalues[0], [1.75, 1.5], atol=0.15)

@@ -199,6 +199,7 @@ def test_a_log_that_fails_ends_the_run(tmp_path, monkeypatch):
         train(tmp_path, max_actor_steps=10**9)
 
 
+@pytest.mark.slow
 def test_a_slow_log_and_a_slow_evaluation_do_not_delay_the_learner(tmp_path, monkeypatch):
     """Both take a second; meanwhile the learner makes many rounds."""
     write = RunLogger.write
