@@ -1,5 +1,6 @@
 """The agent under diagnosis, with the data of its first steps."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from mukoe.acting.variables import DeviceVariableSource, VariableClient
 from mukoe.environments.vector import VectorEnvironment
+from mukoe.environments.vector_wrapper import VectorWrapper
 from mukoe.errors import UserError
 from mukoe.layouts.common.checkpointing import open_checkpointer, restore_run
 from mukoe.layouts.common.counting import Counter
@@ -17,7 +19,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.local.resume import make_acting_parts
-from mukoe.types import EnvironmentSpec, EpisodeResult, Params, Sample, split_legal_actions
+from mukoe.types import EnvironmentSpec, Params, Sample, split_legal_actions
 
 _MOST_STEPS = 200_000
 
@@ -96,15 +98,15 @@ def collect(
     for adder in adders:
         adder.reset()  # Of a run, episodes are stored that cannot be continued.
     acting = make_acting_parts(recorded, policy, variables, adders, {})
-    while not replay.can_sample():
-        acting.loop.step()
-        if acting.loop.progress.steps > _MOST_STEPS:
-            raise UserError(
-                f"replay gives no batch within {_MOST_STEPS:,} agent steps; lower "
-                "agent.replay.min_size"
-            )
+    with contextlib.closing(acting.environment):
+        while not replay.can_sample():
+            acting.loop.step()
+            if acting.loop.progress.steps > _MOST_STEPS:
+                raise UserError(
+                    f"replay gives no batch within {_MOST_STEPS:,} agent steps; lower "
+                    "agent.replay.min_size"
+                )
     sample = next(dataset)
-    acting.environment.close()
     return Subject(
         experiment=experiment,
         environment_spec=environment_spec,
@@ -115,16 +117,13 @@ def collect(
     )
 
 
-class _TransitionRecorder:
-    """Vector of environments that records what it returns."""
+class _TransitionRecorder(VectorWrapper):
+    """Wrapper of a vector environment that records its transitions."""
 
     def __init__(self, environment: VectorEnvironment):
-        self._environment = environment
+        super().__init__(environment)
         self._observation: Any = None
         self.transitions: list[list[Transition]] = [[] for _ in range(environment.num_envs)]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
 
     def reset(self) -> dm_env.TimeStep:
         timestep = self._environment.reset()
@@ -145,9 +144,6 @@ class _TransitionRecorder:
                 )
         self._observation = _features(timestep)
         return timestep
-
-    def finished_episodes(self) -> list[EpisodeResult]:
-        return self._environment.finished_episodes()
 
 
 def _features(timestep: dm_env.TimeStep) -> np.ndarray:

@@ -9,10 +9,10 @@ import tree
 from dm_env import specs
 
 from mukoe.environments.vector import VectorEnvironment, copies_state
-from mukoe.types import EnvironmentSpec, EpisodeResult
+from mukoe.environments.vector_wrapper import VectorWrapper
 
 
-class RecordedVector:
+class RecordedVector(VectorWrapper):
     """Wrapper of a vector environment that records its resets and actions.
 
     Most environments cannot be saved, but they are deterministic functions of seed and actions.
@@ -27,7 +27,7 @@ class RecordedVector:
           environment: vector environment before its first reset.
           limit: maximum number of recorded agent steps; a longer recording is discarded.
         """
-        self._environment = environment
+        super().__init__(environment)
         self._limit = limit
         self._copies = copies_state(environment)
         # Concatenated actions `[B, ...]` of all calls, zeros for a reset; None beyond the limit,
@@ -39,21 +39,6 @@ class RecordedVector:
         actions = environment.spec.actions
         self._zeros = np.zeros((environment.num_envs, *actions.shape), _stored_type(actions))
         self._last: dm_env.TimeStep | None = None
-
-    @property
-    def num_envs(self) -> int:
-        """Number of environments `B`."""
-        return self._environment.num_envs
-
-    @property
-    def spec(self) -> EnvironmentSpec:
-        """Specs of one environment."""
-        return self._environment.spec
-
-    @property
-    def action_repeat(self) -> int:
-        """Emulator frames per agent step."""
-        return self._environment.action_repeat
 
     def reset(self) -> dm_env.TimeStep:
         """Starts a new episode in every stream."""
@@ -70,14 +55,6 @@ class RecordedVector:
         if self._agent_steps > self._limit:
             self._calls = None
         return self._last
-
-    def finished_episodes(self) -> list[EpisodeResult]:
-        """Returns the episodes that ended since the last call."""
-        return self._environment.finished_episodes()
-
-    def close(self) -> None:
-        """Releases the resources of all environments."""
-        self._environment.close()
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns the state for `restore`; empty beyond the limit of a recording.

@@ -13,12 +13,13 @@ import numpy as np
 import tree
 
 from mukoe.environments.vector import VectorEnvironment
-from mukoe.types import EnvironmentSpec, EpisodeResult
+from mukoe.environments.vector_wrapper import VectorWrapper
+from mukoe.types import EpisodeResult
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class RepetitionDetector:
+class RepetitionDetector(VectorWrapper):
     """Wrapper of a vector environment that compares its episodes since the last reset.
 
     Episodes are compared by checksums of their time steps: two games that merely have the same
@@ -27,27 +28,12 @@ class RepetitionDetector:
 
     def __init__(self, environment: VectorEnvironment):
         """Wraps a vector environment."""
-        self._environment = environment
+        super().__init__(environment)
         self._checksums = [0] * environment.num_envs
         # The first result of each episode, by seat and checksum.
         self._distinct: dict[tuple[int, int], EpisodeResult] = {}
         self._num_finished = 0
         self._has_warned = False
-
-    @property
-    def num_envs(self) -> int:
-        """Number of environments `B`."""
-        return self._environment.num_envs
-
-    @property
-    def spec(self) -> EnvironmentSpec:
-        """Specs of one environment."""
-        return self._environment.spec
-
-    @property
-    def action_repeat(self) -> int:
-        """Emulator frames per agent step."""
-        return self._environment.action_repeat
 
     def reset(self) -> dm_env.TimeStep:
         """Starts a new episode in every stream, and forgets the finished ones."""
@@ -67,10 +53,6 @@ class RepetitionDetector:
             self._distinct.setdefault(key, result)
             self._num_finished += 1
         return results
-
-    def close(self) -> None:
-        """Releases the resources of all environments."""
-        self._environment.close()
 
     def without_repetitions(self, results: Sequence[EpisodeResult]) -> list[EpisodeResult]:
         """Returns the results that count: one per seat if all episodes of each seat are equal.
