@@ -121,15 +121,15 @@ def make_offline_run(
       InterruptedResumeError: the environments of the evaluator were not restored in time.
     """
     settings = experiment.run
-    policy_extras: Mapping[str, Any] = {}
-
-    def make_replay(policy: Any) -> Any:
-        nonlocal policy_extras
-        policy_extras = policy.extras_spec
-        return make_offline_replay(experiment, environment_spec, policy, data)
-
     learning = make_learning_parts(
-        experiment, environment_spec, workdir, resume, 1, make_filled_replay=make_replay
+        experiment,
+        environment_spec,
+        workdir,
+        resume,
+        1,
+        make_filled_replay=lambda policy: make_offline_replay(
+            experiment, environment_spec, policy, data
+        ),
     )
     restored = learning.restored
     evaluator = Evaluator(
@@ -147,9 +147,8 @@ def make_offline_run(
     evaluator.restore(
         unpack(restored.state, "evaluator"), ResumeLimits(settings.resume_seconds, should_stop)
     )
-    is_searched = reanalyse_mode(experiment.builder) != "replay" or not data.missing_statistics(
-        policy_extras
-    )
+    missing = data.missing_statistics(learning.policy.extras_spec)
+    is_searched = reanalyse_mode(experiment.builder) != "replay" or not missing
     run = OfflineRun(
         experiment=experiment,
         counter=learning.counter,
