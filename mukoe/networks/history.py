@@ -26,7 +26,7 @@ from dm_env import specs
 from mukoe.configuration.bounds import UnrolledCount
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.types import Array, Nest, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Nest, split_legal_actions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +195,12 @@ def input_spec(observation_spec: Nest, config: HistoryConfig) -> specs.Array:
     channels = spec.shape[-1] * config.frames + config.action_planes * (config.frames - 1)
     dtype = jnp.float32 if config.action_planes else spec.dtype
     return specs.Array(spec.shape[:-1] + (channels,), dtype, name="network_input")
+
+
+def network_input_spec(environment_spec: EnvironmentSpec, config: HistoryConfig) -> specs.Array:
+    """Returns `input_spec` of an environment, with or without a legal-action mask."""
+    features, _ = split_legal_actions(environment_spec.observations)
+    return input_spec(features, config)
 
 
 def _array_spec(observation_spec: Nest) -> specs.Array:

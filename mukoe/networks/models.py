@@ -18,14 +18,14 @@ from mukoe.networks.action_space import (
 )
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
-from mukoe.networks.history import HistoryConfig, input_spec
+from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.torsos import check_input
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.networks.value_prefix import ValuePrefix
-from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params
 
 REPRESENTATION = "representation"
 """Name of the module with the parameters of the representation."""
@@ -84,8 +84,7 @@ def make_muzero_networks(
         on the board; or actions are continuous, and the agent does not take them or their
         bounds are not ±1.
     """
-    features, _ = split_legal_actions(environment_spec.observations)
-    spec = input_spec(features, history_config)
+    spec = network_input_spec(environment_spec, history_config)
     check_input(network_config.torso, spec)
     gaussian = network_config.gaussian if continuous_actions else None
     action_space = make_action_space(environment_spec, gaussian)

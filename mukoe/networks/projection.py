@@ -8,12 +8,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-import chex
 import haiku as hk
 import jax
-import jax.numpy as jnp
 from dm_env import specs
 
+from mukoe.networks.extension import ExtensibleNetworks, extended_init
 from mukoe.networks.residual import layer_norm
 from mukoe.types import Array, Params
 
@@ -32,18 +31,12 @@ class Projection(NamedTuple):
     predict: Callable[[Params, Array], jax.Array]
 
 
-class ProjectedNetworks(Protocol):
+class ProjectedNetworks(ExtensibleNetworks, Protocol):
     """Networks to which a projection is added.
 
-    init: `key -> params`.
-    representation: `(params, network input [B, ...]) -> state [B, ...]`.
     projection: projector and predictor; None without.
     """
 
-    @property
-    def init(self) -> Callable[[chex.PRNGKey], Params]: ...
-    @property
-    def representation(self) -> Callable[[Params, jax.Array], jax.Array]: ...
     @property
     def projection(self) -> Projection | None: ...
 
@@ -62,14 +55,7 @@ def with_projection(networks: Networks, spec: specs.Array, size: int, hidden_siz
     """
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(size, hidden_size)))
     projection = Projection(*model.apply)
-
-    def init(key: chex.PRNGKey) -> Params:
-        params = networks.init(key)
-        inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
-        state = jax.eval_shape(networks.representation, params, inputs)
-        own = model.init(jax.random.fold_in(key, 1), jnp.zeros(state.shape, state.dtype))
-        return {**params, **own}
-
+    init = extended_init(networks, spec, model.init, index=1)
     changes: dict = {"init": init, "projection": projection}
     return dataclasses.replace(networks, **changes)  # type: ignore[type-var]
 

@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import WIDEST_LAYER, UnrolledCount
 from mukoe.configuration.fields import Validated
+from mukoe.networks.extension import ExtensibleNetworks, extended_init
 from mukoe.networks.heads import Head
 from mukoe.networks.residual import layer_norm
 from mukoe.types import Array, Params
@@ -56,18 +57,12 @@ class ValuePrefix(NamedTuple):
     period: int
 
 
-class PrefixNetworks(Protocol):
+class PrefixNetworks(ExtensibleNetworks, Protocol):
     """Networks to which a value prefix is added.
 
-    init: `key -> params`.
-    representation: `(params, network input [B, ...]) -> state [B, ...]`.
     value_prefix: value prefix; None for rewards.
     """
 
-    @property
-    def init(self) -> Callable[[chex.PRNGKey], Params]: ...
-    @property
-    def representation(self) -> Callable[[Params, jax.Array], jax.Array]: ...
     @property
     def value_prefix(self) -> ValuePrefix | None: ...
 
@@ -101,14 +96,11 @@ def with_value_prefix(
         zeros = jnp.zeros((batch_size, config.lstm_size))
         return hk.LSTMState(zeros, zeros)
 
-    def init(key: chex.PRNGKey) -> Params:
-        params = networks.init(key)
-        inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
-        state = jax.eval_shape(networks.representation, params, inputs)
-        zeros = jnp.zeros(state.shape, state.dtype)
-        return {**params, **model.init(jax.random.fold_in(key, 2), initial_memory(1), zeros)}
+    def init_module(key: chex.PRNGKey, state: jax.Array) -> Params:
+        return model.init(key, initial_memory(1), state)
 
     prefix = ValuePrefix(model.apply, initial_memory, config.period)
+    init = extended_init(networks, spec, init_module, index=2)
     changes: dict = {"init": init, "value_prefix": prefix}
     return dataclasses.replace(networks, **changes)  # type: ignore[type-var]
 

@@ -5,11 +5,11 @@ from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.muzero.model import muzero_model, prefix_model
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
-from mukoe.networks.history import input_spec
+from mukoe.networks.history import network_input_spec
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.networks.value_prefix import with_value_prefix
 from mukoe.search.base import SearchModel
-from mukoe.types import EnvironmentSpec, LossFunction, Params, split_legal_actions
+from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
 class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
@@ -21,10 +21,9 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
         config = self._config
         networks = make_muzero_networks(environment_spec, config.history, config.network)
         if config.value_prefix.lstm_size:
-            features, _ = split_legal_actions(environment_spec.observations)
             networks = with_value_prefix(
                 networks,
-                input_spec(features, config.history),
+                network_input_spec(environment_spec, config.history),
                 config.network.reward_support.num_bins,
                 config.network.head_sizes,
                 config.value_prefix,

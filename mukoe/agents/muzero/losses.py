@@ -64,10 +64,10 @@ class RewardPredictions:
           params: parameters of the model.
           batch_size: `B`.
         """
-        self._networks, self._params, self._batch_size = networks, params, batch_size
+        self._networks, self._params = networks, params
         self._num_actions = 0
         if networks.value_prefix is not None:
-            self._memory = networks.value_prefix.initial_memory(batch_size)
+            self._memory = self._initial_memory = networks.value_prefix.initial_memory(batch_size)
 
     def targets(self, rewards: Array) -> Array:
         """Returns the targets `[B, K+1]` of rewards `[B, K+1]`: themselves, or their sums."""
@@ -84,10 +84,10 @@ class RewardPredictions:
         prefix = self._networks.value_prefix
         state, logits = self._networks.dynamics(self._params, state, action)
         if prefix is not None:
-            if self._num_actions % prefix.period == 0:
-                self._memory = prefix.initial_memory(self._batch_size)
             self._memory, logits = prefix.step(self._params, self._memory, state)
-        self._num_actions += 1
+            self._num_actions += 1
+            if self._num_actions % prefix.period == 0:
+                self._memory = self._initial_memory
         return state, logits
 
 

@@ -16,7 +16,7 @@ from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.unroll import make_unroll
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
-from mukoe.networks.history import input_spec
+from mukoe.networks.history import network_input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
 from mukoe.search.inspection import Inspector
@@ -32,7 +32,6 @@ from mukoe.types import (
     Sample,
     SearchStatistics,
     num_bytes,
-    split_legal_actions,
 )
 
 Networks = TypeVar("Networks", bound=RootNetworks)
@@ -113,8 +112,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     ) -> MemoryUse:
         """Returns the bytes of a search tree, and of the states and targets of an unroll."""
         config = self._config
-        features, _ = split_legal_actions(environment_spec.observations)
-        spec = input_spec(features, config.history)
+        spec = network_input_spec(environment_spec, config.history)
         root = jax.eval_shape(
             self.make_model(networks, environment_spec).root,
             params,

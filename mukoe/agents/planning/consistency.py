@@ -22,9 +22,9 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import WIDEST_LAYER, NonNegativeFloat, UnrolledCount
 from mukoe.configuration.fields import Validated
-from mukoe.networks.history import HistoryConfig, input_spec
+from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.projection import Networks, ProjectedNetworks, with_projection
-from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +57,9 @@ def add_projection(
     """Returns networks with a projection where the consistency loss has a weight."""
     if not config.consistency.weight:
         return networks
-    features, _ = split_legal_actions(environment_spec.observations)
     return with_projection(
         networks,
-        input_spec(features, config.history),
+        network_input_spec(environment_spec, config.history),
         config.consistency.projection_size,
         config.consistency.predictor_size,
     )

@@ -17,7 +17,7 @@ from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import anneal_over_agent_steps, make_optimizer
-from mukoe.networks.history import input_spec
+from mukoe.networks.history import network_input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.types import (
     EnvironmentSpec,
@@ -25,7 +25,6 @@ from mukoe.types import (
     Params,
     Policy,
     num_bytes,
-    split_legal_actions,
 )
 
 
@@ -76,8 +75,7 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
     ) -> MemoryUse:
         """Returns the bytes of the network inputs of a rollout."""
         del networks, params
-        features, _ = split_legal_actions(environment_spec.observations)
-        spec = input_spec(features, self._config.history)
+        spec = network_input_spec(environment_spec, self._config.history)
         return MemoryUse(learning=self._config.rollout_steps * num_bytes(spec))
 
     def make_loss(self, networks: PPONetworks, environment_spec: EnvironmentSpec) -> LossFunction:

@@ -23,9 +23,9 @@ from mukoe.networks.action_space import (
     make_action_space,
 )
 from mukoe.networks.distributions import Distribution
-from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
+from mukoe.networks.history import HistoryConfig, network_input_spec, scale_pixels
 from mukoe.networks.torsos import IMAGE, TORSOS, Torso, check_input, orthogonal_linear
-from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +70,7 @@ def make_ppo_networks(
     Raises:
       UserError: the torso does not support the observations, or the actions are not supported.
     """
-    features, _ = split_legal_actions(environment_spec.observations)
-    spec = input_spec(features, history_config)
+    spec = network_input_spec(environment_spec, history_config)
     check_input(network_config.torso, spec)
     action_space = make_action_space(environment_spec, network_config.gaussian)
     model: Any = hk.without_apply_rng(

@@ -19,14 +19,13 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
-from dm_env import specs
 
 from mukoe.networks.action_encoding import action_features, check_action_encoding
 from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import transition
 from mukoe.networks.heads import make_head
-from mukoe.networks.history import HistoryConfig, input_spec, scale_pixels
+from mukoe.networks.history import HistoryConfig, network_input_spec, scale_pixels
 from mukoe.networks.models import REPRESENTATION
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
@@ -34,7 +33,7 @@ from mukoe.networks.representation import Representation
 from mukoe.networks.residual import layer_norm, residual_blocks
 from mukoe.networks.torsos import TORSOS, check_input
 from mukoe.networks.value_encoding import ValueEncoding
-from mukoe.types import Array, EnvironmentSpec, Params, split_legal_actions
+from mukoe.types import Array, EnvironmentSpec, Params
 
 _ENCODER = "encoder"
 _EPSILON = 1e-6
@@ -116,8 +115,7 @@ def make_stochastic_muzero_networks(
       UserError: the torso does not support the observations, or the action encoding does not
         support the actions.
     """
-    features, _ = split_legal_actions(environment_spec.observations)
-    spec: specs.Array = input_spec(features, history_config)
+    spec = network_input_spec(environment_spec, history_config)
     check_input(network_config.torso, spec)
     num_actions = int(environment_spec.actions.num_values)
     check_action_encoding(network_config, spec, num_actions)
