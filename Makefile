@@ -80,7 +80,8 @@ wheel: setup-core
 # The lock files name no index: they install from the one that the machine is configured for.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(ARGS)
-EXTRAS := --extra dev --extra dm_env_rpc --extra games --extra metrics --extra video
+EXTRAS := --extra control --extra datasets --extra dev --extra dm_env_rpc --extra games \
+	--extra metrics --extra video
 
 lock: setup
 	$(COMPILE) --python-version 3.10 --python-platform x86_64-manylinux2014 \
