@@ -14,6 +14,7 @@ from mukoe.environments.spec_checks import (
     check_spec,
     field_names,
     find_too_large,
+    fits,
     has_no_legal_action,
     limits_of,
     narrow,
@@ -85,13 +86,14 @@ class SpecChecker:
         self._spec = spec
         self._num_envs = num_envs
         self._name = name
+        self._names = [f"{name}, environment {index} of the vector" for index in range(num_envs)]
         self._fields = field_names(spec.observations)
         self._leaf_specs = tree.flatten(spec.observations)
         self._discount_bounds = _bounds(spec.discounts)
 
     def where(self, index: int) -> str:
         """Returns the name of one environment for error messages."""
-        return f"{self._name}, environment {index} of the vector"
+        return self._names[index]
 
     def check_same_spec(self, index: int, other: EnvironmentSpec) -> None:
         """Checks that the specs of an environment equal those of the vector."""
@@ -127,19 +129,20 @@ class SpecChecker:
 
     def check_step(self, index: int, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
         """Checks the result of `step`, and returns it with reward and discount as floats."""
-        if timestep.first():
+        step_type, reward, discount, observation = timestep
+        if step_type == dm_env.StepType.FIRST:
             self._fail(index, "step() must end an episode with LAST before it returns FIRST")
-        if timestep.step_type not in (dm_env.StepType.MID, dm_env.StepType.LAST):
-            self._fail(index, f"step_type must be MID or LAST; got {timestep.step_type!r}")
-        self._check_arrays(index, timestep.observation)
-        if not timestep.last():
-            self._check_mask(index, timestep.observation)
-        reward = self._check_scalar(index, "reward", timestep.reward)
-        discount = self._check_scalar(index, "discount", timestep.discount)
+        if step_type not in (dm_env.StepType.MID, dm_env.StepType.LAST):
+            self._fail(index, f"step_type must be MID or LAST; got {step_type!r}")
+        self._check_arrays(index, observation)
+        if step_type == dm_env.StepType.MID:
+            self._check_mask(index, observation)
+        reward = self._check_scalar(index, "reward", reward)
+        discount = self._check_scalar(index, "discount", discount)
         low, high = self._discount_bounds
         if not low <= discount <= high:
             self._fail(index, f"discount must be from {low:g} to {high:g}; got {discount:g}")
-        return timestep._replace(reward=reward, discount=discount)
+        return dm_env.TimeStep(step_type, reward, discount, observation)
 
     def narrow(self, observation: Nest) -> Nest:
         """Returns a batched observation `[B, ...]` with at most 32 bits per number.
@@ -152,6 +155,8 @@ class SpecChecker:
         return tree.unflatten_as(observation, [self._narrow(*field) for field in fields])
 
     def _narrow(self, field: str, batch: np.ndarray) -> np.ndarray:
+        if fits(batch):
+            return narrow(batch)
         where = f"observation field '{field}'"
         if batch.dtype.kind == "f" and (found := find_not_finite(batch)):
             index, value = found
@@ -171,9 +176,9 @@ class SpecChecker:
                 f"{self._name}: actions must be {self._num_envs} integers; "
                 f"got shape {actions.shape}, dtype {actions.dtype}"
             )
-        for index, (action, is_ignored) in enumerate(zip(actions, ignored, strict=True)):
-            if not is_ignored and not 0 <= action < count:
-                self._fail(index, f"action must be in 0..{count - 1}; got {action}")
+        for index in np.flatnonzero((actions < 0) | (actions >= count)):
+            if not ignored[index]:
+                self._fail(index, f"action must be in 0..{count - 1}; got {actions[index]}")
         return actions.astype(self._spec.actions.dtype)
 
     def _check_continuous(self, actions: np.ndarray, ignored: Sequence[bool]) -> np.ndarray:
@@ -217,6 +222,8 @@ class SpecChecker:
             self._fail(index, "no action is legal, and the episode has not ended")
 
     def _check_scalar(self, index: int, field: str, value: object) -> float:
+        if type(value) is float and abs(value) <= LARGEST:
+            return value
         array = np.asarray(value)
         if array.shape != () or array.dtype.kind not in "fiub" or not math.isfinite(array):
             self._fail(index, f"{field} must be one finite number; got {value!r}")

@@ -56,6 +56,14 @@ def narrow(batch: np.ndarray) -> np.ndarray:
     return batch.astype(narrow_type(batch.dtype), copy=False)
 
 
+def fits(batch: np.ndarray) -> bool:
+    """Returns True if networks can take all numbers of an array; NaN and infinity do not fit."""
+    if batch.dtype.kind != "f" and narrow_type(batch.dtype) == batch.dtype:
+        return True
+    low, high = limits_of(batch.dtype)
+    return batch.size == 0 or (low <= batch.min().item() and batch.max().item() <= high)
+
+
 def find_too_large(batch: np.ndarray) -> tuple[int, Any] | None:
     """Returns the batch index and the value of a number in `[B, ...]` that networks cannot take.
 

@@ -146,7 +146,8 @@ class GymnasiumEnvironment(dm_env.Environment):
             )
         observation, reward, terminated, truncated, info = result
         self._restart = bool(terminated or truncated)
-        encoded, reward = self._observe(observation, info, self._restart), np.squeeze(reward)
+        encoded = self._observe(observation, info, self._restart)
+        reward = reward if isinstance(reward, float) else np.squeeze(reward)
         if terminated:
             return dm_env.termination(reward, encoded)
         if truncated:
