@@ -17,6 +17,7 @@ from mukoe.layouts.common.default_config import default_config
 from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.interruption import STATUS_INTERRUPTED
+from mukoe.viewing.tensorboard_episodes import drawn_experiment
 
 _LAYOUTS = {"local": local, "sebulba": sebulba}
 
@@ -55,7 +56,7 @@ def train(
     if file is None:
         _require_importable(found)
     name = layout or default_layout(found)
-    chosen, experiment = _LAYOUTS[name], found.make_experiment()
+    chosen, experiment = _LAYOUTS[name], drawn_experiment(found)
     spec = chosen.check(experiment)
     prepared = prepare_workdir(workdir, found, file, resume=False, launch={"layout": name})
     if chosen.train(experiment, spec, prepared) == STATUS_INTERRUPTED:

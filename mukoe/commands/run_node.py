@@ -22,6 +22,7 @@ from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ACCELERATED_GROUPS
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line
+from mukoe.viewing.tensorboard_episodes import drawn_experiment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
 NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
@@ -57,7 +58,7 @@ def main() -> int:
             training.MAY_DIFFER,
             {"layout": "distributed"},
         )
-    cluster_spec.become_node(config.make_experiment(), workdir, spec, group, int(index))
+    cluster_spec.become_node(drawn_experiment(config), workdir, spec, group, int(index))
 
 
 def run() -> NoReturn:

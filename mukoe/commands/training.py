@@ -25,6 +25,7 @@ from mukoe.layouts.common.config_choice import default_layout, with_environment
 from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line, show_phase
+from mukoe.viewing.tensorboard_episodes import drawn_experiment
 
 T = TypeVar("T")
 
@@ -209,7 +210,7 @@ def train(
 
     show_phase("building agent and environments")
     chosen = sebulba if layout == "sebulba" else local
-    experiment = config.make_experiment()
+    experiment = drawn_experiment(config)
     spec = chosen.check(experiment)
     return chosen.train(experiment, spec, _prepare(config, config_file), RESUME.value)
 
@@ -223,7 +224,7 @@ def _train_offline(config: TrainingConfig, config_file: Any, layout: str, source
     from mukoe.layouts.common.offline_data import read_workdir, warn_of_other_environment
 
     show_phase("building agent and environments")
-    experiment = config.make_experiment()
+    experiment = drawn_experiment(config)
     spec = local.check_offline(experiment)
     show_phase("reading stored data")
     data = read_workdir(source)
@@ -271,7 +272,7 @@ def _launch(config: TrainingConfig, config_file: Any) -> NoReturn:
     if flags.FLAGS.lp_launch_type == "vertex_ai":
         launcher.leave(_launch_on_vertex(config, config_file))
     show_phase("building agent and environments")
-    experiment = config.make_experiment()
+    experiment = drawn_experiment(config)
     graph = make_graph(experiment)
     launcher.allow_connections(experiment)
     workdir = _prepare(config, config_file)
@@ -296,7 +297,7 @@ def _launch_on_ray(config: TrainingConfig, config_file: Any) -> int:
         cluster = _load(CLUSTER, RayClusterConfig)
     else:
         cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
-    experiment = place_inference(config.make_experiment(), cluster.inference.has_accelerator)
+    experiment = place_inference(drawn_experiment(config), cluster.inference.has_accelerator)
     graph = make_graph(experiment, cluster.memory_of)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
@@ -321,7 +322,7 @@ def _launch_on_vertex(config: TrainingConfig, config_file: Any) -> int:
         )
     cluster = _load(CLUSTER, VertexClusterConfig)
     files = launch.run_files(config, _source_file(config_file))
-    experiment, workdir = config.make_experiment(), WORKDIR.value or ""
+    experiment, workdir = drawn_experiment(config), WORKDIR.value or ""
     if DRY_RUN.value:
         pools = launch.write_dry_run(experiment, cluster, files, workdir, Path(DRY_RUN.value))
     else:

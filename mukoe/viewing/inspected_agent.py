@@ -109,6 +109,10 @@ class InspectedAgent:
         # Policy state after the agent's own action.
         self._own_next = self._state
 
+    def set_params(self, params: PolicyParams) -> None:
+        """Replaces the policy parameters; the compiled functions are kept."""
+        self._params = jax.device_put(params)
+
     def fresh_copy(self) -> "InspectedAgent":
         """Returns an agent with a separate policy state that shares the compiled functions."""
         agent = copy.copy(self)

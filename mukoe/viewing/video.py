@@ -1,5 +1,6 @@
 """Videos as MP4 or animated GIF."""
 
+import io
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,11 +40,11 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
       UserError: the suffix is not supported, or a package is missing.
     """
     check_video_path(path)
-    return (
-        _write_mp4(path, frames, fps)
-        if path.suffix.lower() == ".mp4"
-        else _write_gif(path, frames, fps)
-    )
+    if path.suffix.lower() == ".mp4":
+        return _write_mp4(path, frames, fps)
+    content, count = encode_gif(frames, fps)
+    path.write_bytes(content)
+    return count
 
 
 def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
@@ -60,22 +61,30 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     return count
 
 
-def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+def encode_gif(frames: Iterable[np.ndarray], fps: float) -> tuple[bytes, int]:
+    """Returns an animated GIF of half the size, repeating, and its number of pictures.
+
+    Args:
+      frames: pictures `[H, W, 3]` uint8 of equal size, at least one.
+      fps: pictures per second.
+    """
     images = [
         Image.fromarray(frame)
         .reduce(GIF_DOWNSCALING)
         .quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         for frame in frames
     ]
+    content = io.BytesIO()
     images[0].save(
-        path,
+        content,
+        "GIF",
         save_all=True,
         append_images=images[1:],
         # The unit of GIF is 10 ms.
         duration=max(20, round(100 / fps) * 10),
         loop=0,
     )
-    return len(images)
+    return content.getvalue(), len(images)
 
 
 def _import_imageio():

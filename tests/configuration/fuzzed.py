@@ -60,6 +60,7 @@ MAY_BE_ENDLESS = {
     "RunConfig.checkpoint_period",
     "RunConfig.evaluation_max_steps",
     "RunConfig.evaluation_period",
+    "RunConfig.evaluations_per_video",
     "RunConfig.exact_resume_steps",
     "RunConfig.keep_checkpoints",
     "RunConfig.log_period",

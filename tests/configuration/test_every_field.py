@@ -83,6 +83,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "RunConfig.checkpoint_period",
     "RunConfig.checkpoint_seconds",
     "RunConfig.evaluation_period",
+    "RunConfig.evaluations_per_video",
     "RunConfig.exact_resume_steps",
     "RunConfig.resume_seconds",
     "RunConfig.log_seconds",

@@ -16,7 +16,7 @@ from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
 from mukoe.environments.repetition import RepetitionDetector
 from mukoe.layouts.common.actor_log import summarize
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.experiment import EpisodeDrawer, ExperimentConfig
 from mukoe.layouts.common.resume_limits import ResumeLimitError, ResumeLimits
 from mukoe.layouts.common.run_state import NamedArrays, pack, unpack
 from mukoe.layouts.common.shutdown import target_return_reached
@@ -77,6 +77,10 @@ class Evaluator:
         self._counter = counter
         self._exact_resume_steps = exact_resume_steps
         self._blocks_run = blocks_run
+        self._steps_key = steps_key
+        self._workdir = workdir
+        self._finished_evaluations = 0
+        self._drawer = self._make_drawer()
         self._lazy_parts: _ActingParts | None = None
         # State at the start of an interrupted evaluation, which a resumed run repeats.
         self._interrupted: NamedArrays | None = None
@@ -126,6 +130,8 @@ class Evaluator:
         reached = target_return_reached(run, mean_return)
         if reached:
             self._counter.report(reached_return=mean_return)
+        self._finished_evaluations += 1
+        self._draw_if_due({**counts, "learner_steps": steps}, should_stop)
         return reached
 
     @property
@@ -136,6 +142,8 @@ class Evaluator:
     def close(self) -> None:
         """Closes the log and the environments."""
         self._logger.close()
+        if self._drawer is not None:
+            self._drawer.close()
         if self._lazy_parts is not None:
             self._lazy_parts.environment.close()
 
@@ -192,6 +200,36 @@ class Evaluator:
             loop = EnvironmentLoop(detector, actor)
             self._lazy_parts = _ActingParts(environment, detector, runner, loop)
         return self._lazy_parts
+
+    def _make_drawer(self) -> EpisodeDrawer | None:
+        run, make_drawer = self._experiment.run, self._experiment.make_drawer
+        if make_drawer is None or not run.evaluations_per_video or "tensorboard" not in run.loggers:
+            return None
+        return make_drawer(self._experiment, self._spec)
+
+    def _draw_if_due(self, counts: Mapping[str, int], should_stop: Callable[[], bool]) -> None:
+        """Draws an episode if one is due; after an error, no further one."""
+        period = self._experiment.run.evaluations_per_video
+        if self._drawer is None or self._finished_evaluations % period:
+            return
+        self._report_stage(("drawing an episode", None, None))
+        params, steps = self._variables.params, counts[self._steps_key]
+        try:
+            self._drawer.draw(params, steps, self._workdir, should_stop)
+        except Exception as error:  # any error of the environment: drawings are not essential
+            text = " ".join(str(error).split())
+            _LOGGER.warning(
+                f"cannot draw an episode ({type(error).__name__}: {text}); the run continues "
+                "without drawings"
+            )
+            self._drawer.close()
+            self._drawer = None
+        self._report_stage(None)
+
+    def _report_stage(self, stage: tuple[str, None, None] | None) -> None:
+        """Reports the phase of a run that waits for it."""
+        if self._blocks_run:
+            self._counter.report(stage=stage)
 
     def _report_episodes(self, evaluation: tuple[int, int] | None) -> None:
         """Reports the finished and all episodes of an evaluation for which the run waits."""

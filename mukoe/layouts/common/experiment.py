@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta
 
@@ -22,7 +24,7 @@ from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.observability.loggers.factory import DEFAULT_LOGGERS, LOGGERS
-from mukoe.types import EnvironmentSpec
+from mukoe.types import EnvironmentSpec, PolicyParams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class RunConfig(Validated):
     evaluation_max_steps: PositiveInt = 50_000
     # Agent steps of all actors between two evaluations; 0 for none.
     evaluation_period: NonNegativeInt = 20_000
+    # Evaluations per video of an episode and picture of a search tree in TensorBoard; 0 for none.
+    evaluations_per_video: NonNegativeInt = 10
     # Seconds between two checkpoints.
     checkpoint_seconds: NonNegativeFloat = 120.0
     # Agent steps between two checkpoints that are written in addition to those by time, at the
@@ -190,6 +194,29 @@ class TrainingConfig:
         )
 
 
+class EpisodeDrawer(Protocol):
+    """Draws episodes of an evaluated agent in environments of its own."""
+
+    def draw(
+        self, params: PolicyParams, steps: int, workdir: Path, should_stop: Callable[[], bool]
+    ) -> None:
+        """Draws an episode to a file of the workdir.
+
+        Args:
+          params: parameters of the agent.
+          steps: count of steps at the evaluation, the horizontal axis of the logs.
+          workdir: directory of the run.
+          should_stop: called before every step; True ends the drawing without a result.
+        """
+
+    def close(self) -> None:
+        """Closes the environments."""
+
+
+MakeEpisodeDrawer = Callable[["ExperimentConfig", EnvironmentSpec], EpisodeDrawer]
+"""`(experiment, environment_spec) -> EpisodeDrawer`, which can be pickled."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
     """An experiment for a layout, as `acme.jax.experiments.ExperimentConfig`."""
@@ -204,6 +231,8 @@ class ExperimentConfig:
     distributed: DistributedConfig = DistributedConfig()
     # Devices of one machine.
     sebulba: SebulbaConfig = SebulbaConfig()
+    # Constructor of the drawer of episodes, see `run.evaluations_per_video`; None for no drawings.
+    make_drawer: MakeEpisodeDrawer | None = None
 
     def with_builder(self, builder: ActorLearnerBuilder) -> "ExperimentConfig":
         """Returns the experiment with another builder."""

@@ -107,9 +107,7 @@ def write_hyper_parameters(directory: str | os.PathLike[str], values: Mapping[st
       directory: directory of the event file; it is made if missing.
       values: hyper-parameters; values other than numbers, booleans and strings become text.
     """
-    from tensorboard.compat.proto import event_pb2
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-    from tensorboard.summary.writer.record_writer import RecordWriter
 
     plain = {
         key: value if isinstance(value, bool | int | float | str) else str(value)
@@ -117,21 +115,36 @@ def write_hyper_parameters(directory: str | os.PathLike[str], values: Mapping[st
     }
 
     def write() -> None:
-        path = Path(directory)
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.glob(_EVENT_FILES)):
-            return
-        with open(path / _event_file_name(path), "xb") as file:
-            writer = RecordWriter(file)
-            now = time.time()
-            for event in (
-                event_pb2.Event(wall_time=now, file_version=_FILE_VERSION),
-                event_pb2.Event(wall_time=now, summary=hparams_pb(plain)),
-            ):
-                writer.write(event.SerializeToString())
-            writer.flush()
+        if not any(Path(directory).glob(_EVENT_FILES)):
+            write_event_file(directory, 0, hparams_pb(plain))
 
     WriteGuard(str(directory)).run(write)
+
+
+def write_event_file(directory: str | os.PathLike[str], step: int, summary: Any) -> None:
+    """Writes one event to a new event file, which is complete afterwards.
+
+    Args:
+      directory: directory of the event files; it is made if missing.
+      step: position on the horizontal axis.
+      summary: summary of the event, a protobuf message.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    from tensorboard.compat.proto import event_pb2
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    path, now = Path(directory), time.time()
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / _event_file_name(path), "xb") as file:
+        writer = RecordWriter(file)
+        for event in (
+            event_pb2.Event(wall_time=now, file_version=_FILE_VERSION),
+            event_pb2.Event(wall_time=now, step=step, summary=summary),
+        ):
+            writer.write(event.SerializeToString())
+        writer.flush()
 
 
 def _event_file_name(directory: Path) -> str:
