@@ -12,6 +12,8 @@ ACTOR_STEPS = "actor_steps"
 MINUTES = "minutes"
 
 _MIN_SEEDS_FOR_BOOTSTRAP = 4
+# Ratio of the lengths of curves above which the shortest one is squeezed on a linear axis.
+_WIDE = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,15 @@ def curve_of(run: Run, kind: str, column: str, axis: str, smooth: int = 1) -> Cu
     return Curve(x[order], moving_mean(y[order], smooth * max(len(logs), 1)))
 
 
+def is_wide(curves: Sequence[Curve]) -> bool:
+    """Returns whether a figure of the curves needs a logarithmic horizontal axis.
+
+    It does if the longest curve ends at more than 4 times the end of the shortest one.
+    """
+    ends = [float(curve.x[-1]) for curve in curves if len(curve.x) and curve.x[-1] > 0]
+    return bool(ends) and max(ends) > _WIDE * min(ends)
+
+
 def carry(curve: Curve, x: float) -> Curve:
     """Returns a curve that keeps its final value up to `x`, with at most 100 points."""
     if not len(curve.x) or curve.x[-1] >= x:
@@ -105,11 +116,19 @@ def thin(curve: Curve, most: int = 100) -> Curve:
     )
 
 
-def over_seeds(curves: Sequence[Curve], num_points: int = 100) -> Band | None:
+def over_seeds(
+    curves: Sequence[Curve], num_points: int = 100, logarithmic: bool = False
+) -> Band | None:
     """Returns the mean over curves on their common range; None if there is no such range.
 
     Curves with more than `num_points` points are thinned. All curves are interpolated linearly
     at `num_points` positions.
+
+    Args:
+      curves: curves of the seeds.
+      num_points: number of positions.
+      logarithmic: True for positions with equal ratios instead of equal distances, from the first
+        positive one on.
     """
     curves = [thin(curve, num_points) for curve in curves]
     if len(curves) < 2 or any(len(curve.x) < 2 for curve in curves):
@@ -118,7 +137,11 @@ def over_seeds(curves: Sequence[Curve], num_points: int = 100) -> Band | None:
     last = min(float(curve.x[-1]) for curve in curves)
     if not first < last:
         return None
-    x = np.linspace(first, last, num_points)
+    if logarithmic:
+        positive = np.concatenate([curve.x[curve.x > 0] for curve in curves])
+        x = np.geomspace(max(first, float(positive.min())), last, num_points)
+    else:
+        x = np.linspace(first, last, num_points)
     values = np.stack([np.interp(x, curve.x, curve.y) for curve in curves])
     low, high, interval = seed_interval(values)
     return Band(x, values.mean(axis=0), low, high, interval)

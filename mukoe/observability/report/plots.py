@@ -11,6 +11,7 @@ from mukoe.observability.report.curves import (
     Curve,
     carry,
     curve_of,
+    is_wide,
     over_seeds,
     thin,
 )
@@ -82,6 +83,7 @@ class Plots:
             [(run, curve_of(run, kind, column, axis, smooth)) for run in group.runs]
             for group in self._groups
         ]
+        logarithmic = is_wide([curve for found in curves for _, curve in found])
         if (kind, column) == ("evaluator", "episode_return"):
             curves = [_carry_solved(group, curves) for group in curves]
         lines = [
@@ -91,13 +93,16 @@ class Plots:
                 group.name,
                 [(seed_label(run.seed, run.workdir.name), curve) for run, curve in found],
                 colour,
+                logarithmic,
             )
         ]
         name = caption or f"{words(column)} <span>({escape(kind)})</span>"
         if not lines:
             return f'<figure><figcaption>{name}</figcaption><p class="soft">No data.</p></figure>'
         description = f"{words(column)} of {kind} over {AXIS_LABELS[axis]}"
-        plot = svg.line_plot(lines, AXIS_LABELS[axis], description, hover=True)
+        plot = svg.line_plot(
+            lines, AXIS_LABELS[axis], description, hover=True, logarithmic=logarithmic
+        )
         return f"<figure><figcaption>{name}</figcaption>{plot}</figure>"
 
     def _axis(self, kind: str) -> str:
@@ -120,7 +125,9 @@ def _carry_solved(
     return [(run, carry(curve, last) if run.is_solved else curve) for run, curve in curves]
 
 
-def seed_lines(name: str, curves: Sequence[tuple[str, Curve]], colour: int) -> list[svg.Line]:
+def seed_lines(
+    name: str, curves: Sequence[tuple[str, Curve]], colour: int, logarithmic: bool = False
+) -> list[svg.Line]:
     """Returns the mean over seeds with a band, and a faint line for each seed.
 
     Without a mean (a single seed, or seeds without a common range) the seeds are drawn as full
@@ -130,9 +137,10 @@ def seed_lines(name: str, curves: Sequence[tuple[str, Curve]], colour: int) -> l
       name: name of the group.
       curves: label and curve of each seed; empty curves are left out.
       colour: index into the palette.
+      logarithmic: True for a logarithmic horizontal axis.
     """
     curves = [(label, curve) for label, curve in curves if len(curve.x)]
-    band = over_seeds([curve for _, curve in curves])
+    band = over_seeds([curve for _, curve in curves], logarithmic=logarithmic)
     lines = []
     for label, curve in curves:
         curve = thin(curve)

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from mukoe.observability.report import svg
-from mukoe.observability.report.curves import ACTOR_STEPS, MINUTES, Curve, carry, seed_interval
+from mukoe.observability.report.curves import (
+    ACTOR_STEPS,
+    MINUTES,
+    Curve,
+    carry,
+    is_wide,
+    seed_interval,
+)
 from mukoe.observability.report.evidence import Evidence, seedless_config
 from mukoe.observability.report.groups import config_key, free_name, seed_order
 from mukoe.observability.report.hand_written import hand_written, take_notes
@@ -196,6 +203,7 @@ def _draw(
     files = {}
     for axis, ending, label in _AXES:
         curves = _curves(groups, axis)
+        wide = is_wide([run.evaluations.curve(axis) for group in groups for run in group.runs])
         lines = [
             line
             for colour, (group, found) in enumerate(zip(groups, curves, strict=True))
@@ -206,6 +214,7 @@ def _draw(
                     for run, curve in zip(group.runs, found, strict=True)
                 ],
                 colour,
+                wide,
             )
         ]
         if lines:
@@ -216,6 +225,7 @@ def _draw(
                 threshold,
                 title,
                 legend if len(groups) > 1 else None,
+                logarithmic=wide,
             )
     return files
 

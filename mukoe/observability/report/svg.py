@@ -74,26 +74,33 @@ def line_plot(
     legend: Mapping[int, str] | None = None,
     include: float | None = None,
     hover: bool = False,
+    logarithmic: bool = False,
 ) -> str:
     """Returns an `<svg>` element.
 
     Args:
       lines: lines in drawing order; faint ones are drawn first.
-      x_label: label of the horizontal axis, which starts at 0.
+      x_label: label of the horizontal axis, which starts at 0, or at the first positive position if
+        it is logarithmic.
       description: text for screen readers.
       threshold: value marked by a horizontal line; None for none.
       title: heading; with it the element is a complete file with its own style and background.
       legend: palette index to name, listed on the right of the plot; None for none.
       include: value that the vertical axis includes; None for none.
       hover: True for points that show their values under the mouse.
+      logarithmic: True for a logarithmic horizontal axis.
     """
     top = _TOP + (20 if title else 0)
     heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
     heights += [np.array([value]) for value in (threshold, include) if value is not None]
-    x0, x1 = _range([np.zeros(1), *(line.x for line in lines)])
+    positions = [line.x for line in lines]
+    if logarithmic:
+        x0, x1 = _range([x[x > 0] for x in positions])
+    else:
+        x0, x1 = _range([np.zeros(1), *positions])
     y0, y1 = _range(heights)
     margin = 0.04 * (y1 - y0)
-    frame = _Frame(x0, x1, y0 - margin, y1 + margin, top)
+    frame = _Frame(x0, x1, y0 - margin, y1 + margin, top, logarithmic)
     names = legend or {}
     width = _WIDTH + math.ceil(_CHARACTER_WIDTH * max(map(len, names.values()), default=0))
     size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}" '
@@ -107,7 +114,7 @@ def line_plot(
             f'<rect width="{width}" height="{_HEIGHT}" style="fill:var(--ground)"/>',
             f'<text class="title" x="{_LEFT}" y="18">{escape(title)}</text>',
         ]
-    parts += _axes(frame, x_label)
+    parts += _axes(frame, f"{x_label} (logarithmic)" if logarithmic else x_label)
     if threshold is not None:
         parts.append(_horizontal(frame, threshold, "threshold"))
     for line in sorted(lines, key=lambda line: not line.faint):
@@ -125,6 +132,7 @@ class _Frame:
     x0, x1: ends of the horizontal axis.
     y0, y1: ends of the vertical axis.
     top: pixel row of `y1`.
+    logarithmic: True for a logarithmic horizontal axis.
     """
 
     x0: float
@@ -132,9 +140,13 @@ class _Frame:
     y0: float
     y1: float
     top: int
+    logarithmic: bool = False
 
     def x(self, value: float) -> float:
         inside = _WIDTH - _LEFT - _RIGHT
+        if self.logarithmic:
+            ratio = max(value, self.x0) / self.x0
+            return _LEFT + inside * math.log(ratio) / math.log(self.x1 / self.x0)
         return _LEFT + inside * (value - self.x0) / (self.x1 - self.x0)
 
     def y(self, value: float) -> float:
@@ -160,6 +172,17 @@ def _ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
 
+def _ticks_of_ratios(low: float, high: float, most: int = 6) -> list[float]:
+    """Returns powers of ten from `low` to `high`, with 2 and 5 times these if they are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        values = [float(f"{factor}e{power}") for power in powers for factor in factors]
+        inside = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(inside) <= most:
+            break
+    return inside
+
+
 def _axes(frame: _Frame, x_label: str) -> list[str]:
     bottom = _HEIGHT - _BOTTOM
     parts = []
@@ -169,7 +192,8 @@ def _axes(frame: _Frame, x_label: str) -> list[str]:
             f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">'
             f"{tick(value)}</text>"
         )
-    for value in _ticks(frame.x0, frame.x1):
+    find_ticks = _ticks_of_ratios if frame.logarithmic else _ticks
+    for value in find_ticks(frame.x0, frame.x1):
         x = frame.x(value)
         anchor = "end" if x > _WIDTH - _RIGHT - 12 else "middle"
         parts.append(

@@ -8,6 +8,7 @@ from mukoe.observability.report.curves import (
     carry,
     curve_of,
     first_reached,
+    is_wide,
     moving_mean,
     over_seeds,
     seed_interval,
@@ -34,6 +35,22 @@ def test_a_solved_run_keeps_its_final_value():
     many = Curve(np.arange(1000.0), np.arange(1000.0))
     carried = carry(many, 2000.0)
     assert len(carried.x) == 100 and carried.x[-1] == 2000.0 and carried.x[-2] < 1000.0
+
+
+def test_a_figure_of_very_different_lengths_is_wide():
+    def ending(*ends):
+        return [Curve(np.array([1.0, end]), np.zeros(2)) for end in ends]
+
+    assert is_wide(ending(5.0, 30.0)) and is_wide(ending(6e3, 6e3, 1e6, 1e6))
+    assert not is_wide(ending(6.0, 7.0, 20.0)) and not is_wide(ending(7.0)) and not is_wide([])
+    assert not is_wide([Curve(np.zeros(0), np.zeros(0)), *ending(5.0)])
+
+
+def test_the_mean_over_seeds_has_the_details_of_a_logarithmic_axis():
+    short = Curve(np.array([0.0, 10.0, 1000.0]), np.array([0.0, 8.0, 8.0]))
+    band = over_seeds([short, short], num_points=4, logarithmic=True)
+    np.testing.assert_allclose(band.x, [10, 46.4158883, 215.443469, 1000])
+    np.testing.assert_allclose(band.mean, 8.0)
 
 
 def test_mean_over_seeds_where_all_have_data():

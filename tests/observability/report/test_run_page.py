@@ -254,3 +254,14 @@ def test_a_run_that_reached_its_target_keeps_its_final_value(tmp_path):
     runs = [load_run(short), load_run(set_config(long, run_target_return=9.0))]
     text = make_page(runs)
     assert "mean of 2 seeds (lowest to highest seed)\nagent steps 4,000: 6.5" in text
+
+
+def test_a_long_run_does_not_squeeze_the_short_ones(tmp_path):
+    short = make_run(tmp_path / "a", seed=0, returns=(1.0, 9.0))
+    long = make_run(tmp_path / "b", seed=1, returns=tuple(range(60)), num_simulations=50)
+    text = make_page([load_run(short), load_run(long)])
+    assert "agent steps (logarithmic)" in text and "minutes (logarithmic)" in text
+    figure = text.partition('aria-label="episode return of evaluator over agent steps"')[2]
+    points = r'class="hover c0" cx="([\d.]+)"'
+    xs = [float(x) for x in re.findall(points, figure.partition("</svg>")[0])]
+    assert max(xs) - min(xs) > 50, "pixels, of 340"

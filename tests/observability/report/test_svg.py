@@ -78,3 +78,24 @@ def test_threshold_is_in_the_picture():
     svg = plot(Line(np.array([0.0, 1.0]), np.array([0.0, 1.0])), threshold=5.0)
     (mark,) = [line for line in svg.iter("line") if line.get("class") == "threshold"]
     assert 10 <= float(mark.get("y1")) < points(svg, "c0")[:, 1].min()
+
+
+def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis():
+    svg = plot(Line(np.array([0.0, 10.0, 100.0, 1000.0]), np.arange(4.0)), logarithmic=True)
+    x, _ = points(svg, "c0").T
+    assert x[0] == x[1], "0 is drawn at the first positive position"
+    assert x[2] - x[1] == pytest.approx(x[3] - x[2], abs=0.2)
+    assert [name for name in ticks(svg, "middle") if name[0].isdigit()] == [
+        "10",
+        "30",
+        "100",
+        "300",
+    ]
+    assert "steps (logarithmic)" in ticks(svg, "middle") and "1k" in ticks(svg, "end")
+
+
+@pytest.mark.parametrize("low, high", [(1.0, 1.4), (9.0, 11.0), (1.0, 1e9), (3e3, 4.7e6)])
+def test_a_logarithmic_axis_has_few_ticks(low, high):
+    svg = plot(Line(np.array([low, high]), np.arange(2.0)), logarithmic=True)
+    axis = [y for texts in ("middle", "end") for _, y in ticks(svg, texts).values() if y > 215]
+    assert 2 <= len(axis) <= 12
