@@ -88,7 +88,7 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
       config_file: flag of `DEFINE_config`.
       env: name of an environment that replaces the file's before the overrides are applied.
     """
-    if _resumes_here():
+    if _resumes_here(config_file):
         workdir = Path(WORKDIR.value or "").expanduser()
         config = resumed_config(workdir, config_file.given)
         _restore_launch_flags(workdir)
@@ -114,9 +114,19 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     )
 
 
-def _resumes_here() -> bool:
-    """Returns whether a run is resumed whose workdir this machine can read."""
-    return RESUME.value and not (WORKDIR.value or "").startswith("gs://")
+def _resumes_here(config_file: Any) -> bool:
+    """Returns whether a run is resumed whose workdir this machine can read.
+
+    Raises:
+      UserError: the run's workdir is in a bucket, and the command does not name its config.
+    """
+    in_bucket = (WORKDIR.value or "").startswith("gs://")
+    if RESUME.value and in_bucket and config_file.given is None:
+        raise UserError(
+            "--resume with a workdir in a bucket needs the flags of the first command, with "
+            "--config=FILE: the bucket is mounted on the nodes, not on this machine"
+        )
+    return RESUME.value and not in_bucket
 
 
 def _restore_launch_flags(workdir: Path) -> None:

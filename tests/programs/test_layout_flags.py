@@ -101,3 +101,11 @@ def test_the_launch_type_of_the_default_layout_is_refused(tmp_path):
         "--layout=distributed, or leave it out\n"
     )
     assert not workdir.exists()
+
+
+def test_a_run_in_a_bucket_is_not_resumed_with_another_config():
+    """The default config would replace that of the run."""
+    result = run_program("launch.py", "--resume", "--workdir=gs://bucket/runs/x")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "needs the flags of the first command, with --config=FILE" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
