@@ -16,6 +16,17 @@ class VariableSource(Protocol):
     def get_variables(self, names: Sequence[str]) -> list[PolicyParams]: ...
 
 
+class ConstantVariableSource:
+    """Source of parameters that never change, such as those of a checkpoint."""
+
+    def __init__(self, params: PolicyParams):
+        self._params = params
+
+    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
+        """Returns the parameters."""
+        return [self._params for _ in names]
+
+
 class DeviceVariables(Protocol):
     """Holder of parameters on devices, such as a learner."""
 

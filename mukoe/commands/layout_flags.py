@@ -1,7 +1,6 @@
 """Checks that the flags of a command fit its layout and runtime."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from absl import flags
 
@@ -43,11 +42,11 @@ def check_layout_flags(values: flags.FlagValues, layout: str, overrides: Iterabl
         _refuse(_given(values, _RAY_OR_VERTEX), f"{ray} or {vertex}")
 
 
-def check_offline(source: Path, layout: str, resumes: bool, stored: str | None) -> None:
+def check_offline(sources: str, layout: str, resumes: bool, stored: str | None) -> None:
     """Checks that the data of a run without actors fit its layout and the run to resume.
 
     Args:
-      source: resolved path of --offline.
+      sources: sources of --offline, with absolute paths.
       layout: 'local', 'sebulba' or 'distributed'.
       resumes: True if a run is resumed.
       stored: --offline of the run that is resumed; None for a run with actors.
@@ -60,7 +59,7 @@ def check_offline(source: Path, layout: str, resumes: bool, stored: str | None) 
             f"--offline is for --layout=local, not --layout={layout}: set --layout=local, or leave "
             "--offline out"
         )
-    if resumes and stored != str(source):
+    if resumes and stored != sources:
         learns = "from its actors" if stored is None else f"from {stored}"
         raise UserError(
             f"the run to resume learns {learns}: leave --offline out, or start a run in another "

@@ -8,7 +8,6 @@ Each client gets an environment of its own. There is no authentication: the serv
 machine or, with --host, for a private network.
 """
 
-import dataclasses
 import os
 import signal
 import sys
@@ -17,9 +16,9 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from mukoe.configuration import DEFINE_config, apply_overrides, load_config_file, run_main
+from mukoe.commands.environment_flags import EnvironmentFields, environment_config
+from mukoe.configuration import DEFINE_config, run_main
 from mukoe.environments.dm_env_rpc.config import require_dm_env_rpc
-from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.interruption import STATUS_INTERRUPTED, collected_signals
@@ -38,23 +37,12 @@ MAX_CLIENTS = flags.DEFINE_integer("max_clients", 256, "Maximum number of simult
 _POLL_SECONDS = 0.1
 
 
-@dataclasses.dataclass(frozen=True)
-class Served:
-    """Group of the fields `--config.environment.FIELD`."""
-
-    environment: Any
-
-
 def make_config() -> Any:
     """Returns the configuration of the environment, below `environment`."""
-    config = None
-    if flags.FLAGS.config:
-        config = load_config_file(CONFIG.filename).environment
-    if ENV.value:
-        config = named_environment(ENV.value, config)
+    config = environment_config(CONFIG, ENV.value)
     if config is None:
         raise UserError("give --env, such as --env=CartPole-v1, or --config")
-    return apply_overrides(Served(config), CONFIG.overrides).environment
+    return config
 
 
 def main() -> int:
@@ -90,4 +78,4 @@ def main() -> int:
 
 def run() -> NoReturn:
     """Runs `main` as the program."""
-    run_main(main, {"config": lambda: Served(make_config())})
+    run_main(main, {"config": lambda: EnvironmentFields(make_config())})

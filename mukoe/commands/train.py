@@ -26,8 +26,9 @@ LAYOUT = flags.DEFINE_enum(
 OFFLINE = flags.DEFINE_string(
     "offline",
     None,
-    "Workdir of a run whose stored replay is learned from, without actors (local). Periods of "
-    "the run then count learner steps.",
+    "Data to learn from without actors (local): the workdir of a run with a stored replay, "
+    "minari:NAME for a Minari data set, or several with shares of the batches, such as "
+    "runs/a:0.7,minari:cartpole/random-v0:0.3. Periods of the run then count learner steps.",
 )
 ENV = flags.DEFINE_string(
     "env",

@@ -1,7 +1,7 @@
 """Flags and start of a run, shared by the programs that train."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,6 +23,12 @@ from mukoe.errors import UserError
 from mukoe.layouts.common import default_config
 from mukoe.layouts.common.config_choice import default_layout, with_environment
 from mukoe.layouts.common.experiment import TrainingConfig
+from mukoe.layouts.common.offline_sources import (
+    Source,
+    canonical_text,
+    join_sources,
+    parse_sources,
+)
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line, show_phase
 from mukoe.viewing.tensorboard_episodes import drawn_experiment
@@ -154,9 +160,10 @@ def _restore_launch_flags(workdir: Path) -> None:
 def _launch_flags() -> dict[str, Any]:
     """Returns the flags of layout and runtime that have a value."""
     values = {name: flags.FLAGS[name].value for name in _LAUNCH_FLAGS if name in flags.FLAGS}
-    for name in ("cluster", "offline"):
-        if value := values.get(name):
-            values[name] = str(Path(value).expanduser().resolve())
+    if value := values.get("cluster"):
+        values["cluster"] = str(Path(value).expanduser().resolve())
+    if value := values.get("offline"):
+        values["offline"] = canonical_text(value)
     given = {name: value for name, value in values.items() if value is not None}
     return {**given, "cluster_overrides": CLUSTER.overrides} if CLUSTER.overrides else given
 
@@ -201,7 +208,7 @@ def train(
       config: configuration of the run.
       config_file: flag of `DEFINE_config`; the workdir keeps a copy of the file.
       layout: 'local', 'sebulba' or 'distributed'; None for that of the agent.
-      offline: workdir of the run whose stored replay is learned from; None to act.
+      offline: sources of the data that are learned from, see `parse_sources`; None to act.
     """
     if layout is None:
         layout = default_layout(config)
@@ -212,7 +219,7 @@ def train(
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
     set_process_environment(process_environment())
     if offline is not None:
-        return _train_offline(config, config_file, layout, Path(offline).expanduser().resolve())
+        return _train_offline(config, config_file, layout, parse_sources(offline))
     if layout == "distributed":
         _launch(config, config_file)
 
@@ -225,21 +232,22 @@ def train(
     return chosen.train(experiment, spec, _prepare(config, config_file), RESUME.value)
 
 
-def _train_offline(config: TrainingConfig, config_file: Any, layout: str, source: Path) -> int:
-    """Learns from the replay of another run, which is read before the workdir is made."""
+def _train_offline(
+    config: TrainingConfig, config_file: Any, layout: str, sources: Sequence[Source]
+) -> int:
+    """Learns from stored data, which are read before the workdir is made."""
     launch = stored_launch(Path(WORKDIR.value or "").expanduser()) if RESUME.value else {}
-    check_offline(source, layout, RESUME.value, launch.get("offline"))
+    check_offline(join_sources(sources), layout, RESUME.value, launch.get("offline"))
 
     from mukoe.layouts import local
-    from mukoe.layouts.common.offline_data import read_workdir, warn_of_other_environment
+    from mukoe.layouts.common.offline_data import read_sources
 
     show_phase("building agent and environments")
     experiment = drawn_experiment(config)
     spec = local.check_offline(experiment)
     show_phase("reading stored data")
-    data = read_workdir(source)
+    data = read_sources(sources, spec, config)
     local.check_offline_data(data, experiment, spec)
-    warn_of_other_environment(data, config)
     workdir = _prepare(config, config_file)
     return local.train_offline(experiment, spec, data, workdir, RESUME.value)
 

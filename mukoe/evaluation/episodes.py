@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
-from mukoe.acting.variables import VariableClient
+from mukoe.acting.variables import ConstantVariableSource, VariableClient
 from mukoe.configuration.bounds import NonNegativeInt, PositiveInt, Seed
 from mukoe.configuration.fields import Validated
 from mukoe.environments.atari.config import AtariConfig
@@ -33,7 +33,7 @@ from mukoe.evaluation.scores import ScoreStatistics, score_statistics
 from mukoe.layouts.common.evaluator import warn_of_cut_off
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.common.stored_run import StoredRun
-from mukoe.types import EpisodeResult, PolicyParams
+from mukoe.types import EpisodeResult
 
 SEATS = ("first", "second")
 """Names of the seats of a match, by the order of moves."""
@@ -123,7 +123,7 @@ def evaluate(
     max_steps = config.max_steps or run.config.run.evaluation_max_steps
     with contextlib.closing(environment):
         policy = run.make_policy()
-        variables = VariableClient(_Stored(run.params), period_updates=0)
+        variables = VariableClient(ConstantVariableSource(run.params), period_updates=0)
         key = jax.random.PRNGKey(config.seed)
         runner = LocalRunner(policy, variables, key, environment.num_envs)
         loop = EnvironmentLoop(environment, run.experiment.builder.make_actor(policy, runner))
@@ -144,17 +144,6 @@ def evaluate(
         human_normalised=_human_normalised(run.config.environment, statistics.mean),
         cut_off=played.cut_off,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stored:
-    """Variable source of constant parameters."""
-
-    params: PolicyParams
-
-    def get_variables(self, names: Sequence[str]) -> list[PolicyParams]:
-        del names
-        return [self.params]
 
 
 def _find_opponent(run: StoredRun, config: EvaluationConfig) -> tuple[Player | None, int | None]:

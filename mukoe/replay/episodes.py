@@ -36,7 +36,7 @@ def stored_episodes(state: Mapping[str, np.ndarray], row_spec: Row) -> Iterator[
         episode = jax.tree.unflatten(structure, [leaf[slots] for leaf in leaves])
         if episode.mask[-1] != 0:
             episode = _truncated(episode)
-        _check_finite(episode, number)
+        check_finite(episode, number)
         if len(slots) > 1:
             yield episode
 
@@ -118,7 +118,7 @@ def _truncated(episode: Row) -> Row:
     )
 
 
-def _check_finite(episode: Row, number: int) -> None:
+def check_finite(episode: Row, number: int) -> None:
     """Checks that all but the extras of an episode is finite."""
     for name in ("observation", "action", "reward", "discount"):
         for leaf in jax.tree.leaves(getattr(episode, name)):

@@ -1,7 +1,5 @@
 """Flags of another layout or runtime."""
 
-from pathlib import Path
-
 import pytest
 from absl import flags
 
@@ -80,16 +78,16 @@ def test_fields_of_another_layout_name_it(layout, field):
 @pytest.mark.parametrize("layout", ["sebulba", "distributed"])
 def test_stored_data_are_for_the_local_layout(layout):
     with pytest.raises(UserError, match=f"is for --layout=local, not --layout={layout}"):
-        check_offline(Path("/runs/a"), layout, False, None)
+        check_offline("/runs/a", layout, False, None)
 
 
 def test_a_resumed_run_keeps_its_data():
-    check_offline(Path("/runs/a"), "local", False, None)
-    check_offline(Path("/runs/a"), "local", True, "/runs/a")
+    check_offline("/runs/a", "local", False, None)
+    check_offline("/runs/a", "local", True, "/runs/a")
     with pytest.raises(UserError, match="learns from its actors: leave --offline out"):
-        check_offline(Path("/runs/a"), "local", True, None)
+        check_offline("/runs/a", "local", True, None)
     with pytest.raises(UserError, match="learns from /runs/b: leave --offline out"):
-        check_offline(Path("/runs/a"), "local", True, "/runs/b")
+        check_offline("/runs/a", "local", True, "/runs/b")
 
 
 def test_the_launch_type_of_the_default_layout_is_refused(tmp_path):

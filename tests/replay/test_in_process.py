@@ -546,3 +546,50 @@ def test_only_the_first_observations_are_sampled(observed):
     assert items[0].observation.shape == (observed, 3)
     wanted = expected_items(0, 0, 7, history=2, size=4)
     assert_same_items(items, [only_observed(item, observed) for item in wanted])
+
+
+def grouped(shares, lengths=(20, 5, 10), **changes):
+    """A replay with an episode in each group, and the group of each key."""
+    replay = make(**{"capacity": 64, "min_size": 1, "batch_size": 500, **changes})
+    adder = replay.make_adder()
+    for episode, length in enumerate(lengths):
+        record(adder, 0, episode, length)
+    ends = np.cumsum(lengths)
+    replay.share(ends.tolist(), shares)
+    return replay, np.repeat(np.arange(len(lengths)), lengths)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "prioritized"])
+def test_groups_have_their_shares_of_the_samples(sampler):
+    shares = (0.2, 0.7, 0.1)
+    replay, group_of = grouped(shares, sampler=sampler)
+    drawn = np.concatenate([replay.sample().keys for _ in range(20)]).astype(int)
+    found = np.bincount(group_of[drawn], minlength=3) / len(drawn)
+    np.testing.assert_allclose(found, shares, atol=0.02)
+    assert set(drawn) == set(range(len(group_of)))
+    np.testing.assert_allclose(replay.sample().probabilities, 1 / len(group_of), rtol=1e-6)
+
+
+def test_priorities_hold_within_their_group():
+    replay, group_of = grouped((0.5, 0.3, 0.2), sampler="prioritized", priority_exponent=1.0)
+    priorities = np.random.default_rng(0).random(len(group_of))
+    priorities[3] = 0.0
+    replay.update_priorities(np.arange(len(group_of)), priorities)
+    samples = [replay.sample() for _ in range(100)]
+    drawn = np.concatenate([sample.keys for sample in samples]).astype(int)
+    sums = np.bincount(group_of, priorities)
+    expected = np.array([0.5, 0.3, 0.2])[group_of] * priorities / sums[group_of]
+    found = np.bincount(drawn, minlength=len(group_of)) / len(drawn)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    sizes = np.bincount(group_of)
+    within = priorities / sums[group_of] * sizes[group_of] / len(group_of)
+    reported = np.concatenate([sample.probabilities for sample in samples])
+    np.testing.assert_allclose(reported, within[drawn], rtol=1e-5)
+
+
+def test_groups_are_all_items():
+    replay = make(capacity=64, min_size=1)
+    record(replay.make_adder(), 0, 0, 10)
+    for ends in ([4], [4, 4, 10], [0, 10], [4, 11]):
+        with pytest.raises(ValueError, match="of 10 items"):
+            replay.share(ends, [1 / len(ends)] * len(ends))

@@ -1,8 +1,8 @@
-"""Data of a run without an environment: the replay of another run."""
+"""Data of a run without actors: the replay of other runs, and Minari data sets."""
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from mukoe.configuration.workdir import flatten
 from mukoe.errors import UserError
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
+from mukoe.layouts.common.offline_sources import Source
 from mukoe.layouts.common.run_state import unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
+from mukoe.replay.datasets.reader import open_dataset
+from mukoe.replay.datasets.storage import own_metadata
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.episodes import add_episode, stored_episodes
 from mukoe.replay.in_process import InProcessReplay, bytes_required
@@ -32,20 +35,23 @@ _LEARNER_STEPS = "learner_steps"
 
 @dataclasses.dataclass(frozen=True)
 class OfflineData:
-    """Episodes of a source.
+    """Episodes of one or several sources.
 
-    source: workdir of the run that collected them.
-    environment: plain configuration of its environment.
+    source: workdir of the run that collected them, or name of the data set.
+    environment: plain configuration of its environment, as far as it is known.
     environment_spec: spec of its environment.
     extras_spec: specs of the extras of its rows.
     episodes: rows `[L+1, ...]` of each episode, with final observation.
+    shares: number of episodes of each source, and its share of the sampled items; empty to sample
+      all rows alike.
     """
 
-    source: Path
+    source: Path | str
     environment: Mapping[str, Any]
     environment_spec: EnvironmentSpec
     extras_spec: Mapping[str, specs.Array]
     episodes: list[Row]
+    shares: Sequence[tuple[int, float]] = ()
 
     @property
     def num_rows(self) -> int:
@@ -63,6 +69,97 @@ class OfflineData:
     def _has(self, name: str, extras_spec: Mapping[str, specs.Array]) -> bool:
         stored = self.extras_spec.get(name)
         return stored is not None and _describe(stored) == _describe(extras_spec[name])
+
+
+def read_sources(
+    sources: Sequence[Source], environment_spec: EnvironmentSpec, config: TrainingConfig
+) -> OfflineData:
+    """Reads all sources, and warns of other settings of the environment.
+
+    Search statistics are kept where every source has them.
+
+    Args:
+      sources: sources, from `parse_sources`.
+      environment_spec: spec of one environment of the run that learns.
+      config: configuration of the run that learns.
+
+    Raises:
+      UserError: a source does not exist, cannot be read, or has other spaces than the environment.
+    """
+    parts = []
+    for source in sources:
+        part = (
+            read_workdir(Path(source.name))
+            if source.kind == "workdir"
+            else read_dataset(source.name, environment_spec)
+        )
+        _check_spaces(part, environment_spec)
+        warn_of_other_environment(part, config)
+        parts.append(part)
+    if len(parts) == 1:
+        return parts[0]
+    common = [
+        {name: _describe(spec) for name, spec in part.extras_spec.items()}.items() for part in parts
+    ]
+    names = {name for name, _ in set(common[0]).intersection(*common[1:])}
+    total = sum(source.weight or 0.0 for source in sources)
+    return OfflineData(
+        source=" and ".join(str(part.source) for part in parts),
+        environment=parts[0].environment,
+        environment_spec=parts[0].environment_spec,
+        extras_spec={n: spec for n, spec in parts[0].extras_spec.items() if n in names},
+        episodes=[episode for part in parts for episode in part.episodes],
+        shares=[
+            (len(part.episodes), source.weight / total)
+            for part, source in zip(parts, sources, strict=True)
+            if source.weight is not None
+        ],
+    )
+
+
+def read_dataset(name: str, environment_spec: EnvironmentSpec) -> OfflineData:
+    """Reads a Minari data set.
+
+    Args:
+      name: name of the data set, such as cartpole/random-v0.
+      environment_spec: spec of one environment of the run that learns.
+
+    Raises:
+      UserError: there is no such data set, it cannot be read, or its spaces differ from those of
+        the environment.
+    """
+    dataset = open_dataset(name, environment_spec)
+    data = OfflineData(
+        source=f"data set '{name}'",
+        environment=dict(own_metadata(dataset.metadata).get("environment", {})),
+        environment_spec=dataset.environment_spec,
+        extras_spec={},
+        episodes=[],
+    )
+    _check_spaces(data, environment_spec)
+    dataset.check_memory()
+    episodes = list(dataset.episodes())
+    if not episodes:
+        raise UserError(f"data set '{name}' holds no episode")
+    return dataclasses.replace(data, extras_spec=_common_extras(episodes), episodes=episodes)
+
+
+def _common_extras(episodes: Sequence[Row]) -> dict[str, specs.Array]:
+    """Returns the specs of the extras that all episodes have in common."""
+    described = [
+        {name: (array.shape[1:], array.dtype) for name, array in episode.extras.items()}
+        for episode in episodes
+    ]
+    return {
+        name: specs.Array(*kind, name)
+        for name, kind in described[0].items()
+        if all(found.get(name) == kind for found in described)
+    }
+
+
+def _check_spaces(data: OfflineData, environment_spec: EnvironmentSpec) -> None:
+    if difference := spec_difference(data.environment_spec, environment_spec):
+        raise UserError(f"the data of {data.source} do not fit the environment: {difference}")
 
 
 def read_workdir(source: Path) -> OfflineData:
@@ -118,8 +215,7 @@ def check_data(
       UserError: the spaces differ, the agent stores extras that the data do not have, or it would
         learn from search statistics that are missing, or the data do not fit into memory.
     """
-    if difference := spec_difference(data.environment_spec, environment_spec):
-        raise UserError(f"the data of {data.source} do not fit the environment: {difference}")
+    _check_spaces(data, environment_spec)
     statistics = data.missing_statistics(policy.extras_spec)
     for name, spec in policy.extras_spec.items():
         is_renewed = name in (*statistics, _LEARNER_STEPS)
@@ -140,7 +236,7 @@ def check_data(
     check_fits(
         bytes_required(_declaration(experiment, data), rows, num_streams=1),
         f"replay of the {data.num_rows:,} rows of {data.source}",
-        "learn from a run with a smaller replay",
+        "learn from less data, such as a run with a smaller replay",
     )
 
 
@@ -157,7 +253,7 @@ def warn_of_other_environment(data: OfflineData, config: TrainingConfig) -> None
     here = dict(flatten(to_dict(config)["environment"]))
     there = data.environment
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    if names:
+    if there and names:
         texts = [f"{name} is {there.get(name)} there, {here.get(name)} here" for name in names]
         _LOGGER.warning(f"the data of {data.source} are of another environment: {'; '.join(texts)}")
 
@@ -187,6 +283,7 @@ def make_offline_replay(
     )
     adder = replay.make_adder()
     zeroed = {*data.missing_statistics(policy.extras_spec), _LEARNER_STEPS}
+    ends = []
     for episode in data.episodes:
         extras = {
             name: np.zeros((len(episode.mask), *spec.shape), spec.dtype)
@@ -195,6 +292,10 @@ def make_offline_replay(
             for name, spec in policy.extras_spec.items()
         }
         add_episode(adder, episode._replace(extras=extras))
+        ends.append(replay.inserted)
+    if data.shares:
+        counts, shares = zip(*data.shares, strict=True)
+        replay.share([ends[end - 1] for end in np.cumsum(counts)], shares)
     return replay
 
 

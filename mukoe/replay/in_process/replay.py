@@ -13,7 +13,7 @@ row, with the item that starts there; at its end, the remaining rows, with its l
 
 import collections
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -84,6 +84,8 @@ class InProcessReplay:
         self._tree = SumTree(declaration.capacity if self._prioritized else 1)
         # Weights of items added or removed since the last update of the tree, by place.
         self._pending: dict[int, float] = {}
+        # Ends of consecutive groups of items and their shares of the samples, see `share`.
+        self._groups: tuple[np.ndarray, np.ndarray] | None = None
         self._adders: list[InProcessAdder] = []
         # States of streams that were restored before their adder was made.
         self._restored_streams: dict[int, np.ndarray] = {}
@@ -142,8 +144,47 @@ class InProcessReplay:
             self._changed.notify_all()
         return Sample(keys.astype(np.uint64), probabilities.astype(np.float32), rows)
 
+    def share(self, ends: Sequence[int], shares: Sequence[float]) -> None:
+        """Samples consecutive groups of items with fixed shares, independent of their sizes.
+
+        Within a group, items are sampled as without groups. The probabilities of a sample do not
+        contain the shares, so that importance weights correct for priorities alone.
+
+        Args:
+          ends: key after the last item of each group, ascending; the first group begins with 0.
+          shares: probabilities of the groups, with a sum of 1.
+
+        Raises:
+          ValueError: the groups are empty, or are not all items of a replay that removed none.
+        """
+        if self._oldest or ends[-1] != self._inserted or (np.diff([0, *ends]) <= 0).any():
+            raise ValueError(f"groups that end at {ends} of {self._inserted} items")
+        self._groups = np.asarray(ends), np.asarray(shares, np.float64)
+
+    def _draw_of_groups(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Samples as `_draw`, with the shares of the groups."""
+        assert self._groups is not None
+        ends, shares = self._groups
+        group = self._random.choice(len(ends), count, p=shares)
+        ends, starts = ends[group], np.append(0, ends)[group]
+        uniforms = self._random.random(count)
+        uniform = starts + (uniforms * (ends - starts)).astype(np.int64)
+        if not self._prioritized:
+            return uniform, np.full(count, 1.0 / self.size)
+        self._set_pending()
+        sums = np.append(0.0, np.cumsum(self._tree.weights))
+        low, high = sums[starts], sums[ends]
+        if not (high > low).all():
+            return uniform, np.full(count, 1.0 / self.size)
+        targets = (low + uniforms * (high - low)) / sums[-1]
+        places = np.clip(self._tree.sample(targets), starts, ends - 1)
+        within = self._tree.weights[places] / (high - low)
+        return places, within * (ends - starts) / self.size
+
     def _draw(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Samples places `[count]` of items; returns them and their probabilities `[count]`."""
+        if self._groups is not None:
+            return self._draw_of_groups(count)
         if self._prioritized:
             self._set_pending()
             if self._tree.total > 0:

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from dm_env import specs
@@ -19,12 +20,15 @@ from mukoe.layouts.common.offline_data import (
     OfflineData,
     check_data,
     make_offline_replay,
+    read_sources,
     read_workdir,
     renews_all_statistics,
     spec_difference,
     warn_of_other_environment,
 )
+from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.replay.datasets.writer import DatasetWriter
 from mukoe.replay.episodes import stored_episodes
 from mukoe.types import EnvironmentSpec
 from tests.layouts.finished import assert_same_state, rows_of
@@ -143,7 +147,7 @@ def test_extras_that_cannot_be_renewed_are_named(data):
 def test_data_that_do_not_fit_into_memory_are_refused_before_they_are_copied(data, monkeypatch):
     experiment, spec, policy = parts(offline(REPLAY))
     monkeypatch.setattr(system, "available_bytes", lambda: 1_000)
-    with pytest.raises(UserError, match="rows of .* learn from a run with a smaller replay"):
+    with pytest.raises(UserError, match="rows of .* learn from less data"):
         check_data(data, experiment, spec, policy)
 
 
@@ -205,3 +209,68 @@ def test_sources_without_data_are_refused_and_stay_unchanged(tmp_path):
 def test_the_length_of_the_run_is_required():
     with pytest.raises(UserError, match="set --config.run.max_learner_steps"):
         local.check_offline(offline(max_learner_steps=None).make_experiment())
+
+
+@pytest.fixture
+def dataset(data, tmp_path, monkeypatch):
+    """A data set of the episodes of the run, and one without their search statistics."""
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    for name, kept in (("run", data), ("plain", without_statistics(data))):
+        with DatasetWriter(f"cartpole/{name}-v0", data.environment_spec, {}) as writer:
+            for episode in kept.episodes:
+                writer.write(episode)
+    return "cartpole/run-v0"
+
+
+def test_a_data_set_holds_the_rows_of_the_run(data, dataset, source):
+    config = offline(REPLAY)
+    (found,) = [
+        read_sources(parse_sources(text), data.environment_spec, config)
+        for text in (f"minari:{dataset}",)
+    ]
+    assert {n: s.shape for n, s in found.extras_spec.items()} == {
+        n: tuple(s.shape) for n, s in data.extras_spec.items()
+    }
+    for one, other in zip(found.episodes, data.episodes, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, one, other._replace(extras=dict(other.extras)))
+    experiment, spec, policy = parts(config)
+    check_data(found, experiment, spec, policy)
+
+
+def test_sources_are_united_with_their_shares(data, dataset, source):
+    config = offline(REPLAY)
+    text = f"{source}:1,minari:{dataset}:3"
+    both = read_sources(parse_sources(text), data.environment_spec, config)
+    count = len(data.episodes)
+    assert both.shares == [(count, 0.25), (count, 0.75)] and len(both.episodes) == 2 * count
+    experiment, spec, policy = parts(config)
+    assert not both.missing_statistics(policy.extras_spec)
+    replay = make_offline_replay(experiment, spec, policy, both)
+    half = sum(len(episode.mask) - 1 for episode in data.episodes)
+    keys = np.concatenate([replay.sample().keys for _ in range(2000)])
+    assert np.mean(keys >= half) == pytest.approx(0.75, abs=0.02)
+
+
+def test_statistics_are_kept_where_all_sources_have_them(data, dataset, source):
+    config = offline(REPLAY)
+    text = f"{source},minari:cartpole/plain-v0"
+    both = read_sources(parse_sources(text), data.environment_spec, config)
+    experiment, spec, policy = parts(config)
+    assert both.missing_statistics(policy.extras_spec) == ["search_policy", "search_value"]
+    assert both.shares == []
+    check_data(both, experiment, spec, policy)
+    experiment, spec, policy = parts(offline())
+    with pytest.raises(UserError, match="plain-v0' have no search_policy and no search_value"):
+        check_data(both, experiment, spec, policy)
+
+
+def test_a_data_set_of_another_environment_is_refused(data, dataset):
+    config = offline(environment=GymnasiumConfig("Acrobot-v1"))
+    _, spec, _ = parts(config)
+    with pytest.raises(
+        UserError,
+        match=r"the data of data set 'cartpole/run-v0' do not fit the environment: observation is "
+        r"float32\[4\] there and float32\[6\] here",
+    ):
+        read_sources(parse_sources(f"minari:{dataset}"), spec, config)

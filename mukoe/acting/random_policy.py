@@ -1,0 +1,41 @@
+"""Policy that chooses every legal action with equal probability."""
+
+from collections.abc import Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mukoe.types import (
+    Array,
+    EnvironmentSpec,
+    Nest,
+    Policy,
+    PolicyParams,
+    is_continuous,
+    split_legal_actions,
+)
+
+
+def make_random_policy(spec: EnvironmentSpec) -> Policy:
+    """Returns the policy: uniform over the legal actions, or within the bounds.
+
+    It has no memory and no parameters, and stores no extras.
+    """
+
+    def apply(
+        params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
+    ) -> tuple[Array, Mapping[str, Array], Nest]:
+        del params
+        batch_size = jax.tree.leaves(observation)[0].shape[0]
+        if is_continuous(spec):
+            low, high = np.asarray(spec.actions.minimum), np.asarray(spec.actions.maximum)
+            shape = (batch_size, *spec.actions.shape)
+            return jax.random.uniform(key, shape, jnp.float32, low, high), {}, state
+        _, legal = split_legal_actions(observation)
+        logits = jnp.zeros((batch_size, int(spec.actions.num_values)))
+        logits = logits if legal is None else jnp.where(legal, logits, -jnp.inf)
+        return jax.random.categorical(key, logits).astype(jnp.int32), {}, state
+
+    return Policy(apply=apply, initial_state=lambda batch_size: (), extras_spec={})

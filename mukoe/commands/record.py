@@ -1,0 +1,173 @@
+"""Records episodes of a policy or of a human player as a Minari data set.
+
+mukoe record --env=CartPole-v1 --dataset=cartpole/random-v0 --episodes=100
+mukoe record --workdir=runs/cartpole --dataset=cartpole/muzero-v0 --steps=100000
+mukoe record --env=LunarLander-v3 --dataset=lander/human-v0 --policy=human
+
+The data set is in `MINARI_DATASETS_PATH`, by default `~/.minari/datasets`; `minari.load_dataset`
+opens it. It appears, complete, at the end. Ctrl-C ends the recording and keeps complete episodes.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from absl import flags
+
+from mukoe.commands.environment_flags import EnvironmentFields, environment_config
+from mukoe.configuration import DEFINE_config, run_main
+from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+from mukoe.terminal.interruption import STATUS_INTERRUPTED, collected_signals
+from mukoe.terminal.progress_line import erase_line, show_phase
+
+if TYPE_CHECKING:
+    from mukoe.evaluation.recorded_episodes import RecordingLength
+    from mukoe.layouts.common.stored_run import StoredRun
+    from mukoe.replay.datasets.writer import DatasetWriter
+
+CONFIG = DEFINE_config(None)
+ENV = flags.DEFINE_string(
+    "env",
+    None,
+    "Name of an environment instead of the config's; mukoe environments lists all names.",
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Workdir of the run whose agent acts, in the environment of the run."
+)
+DATASET = flags.DEFINE_string("dataset", None, "Name of the data set, such as cartpole/random-v0.")
+POLICY = flags.DEFINE_enum(
+    "policy",
+    None,
+    ["run", "random", "human"],
+    "Policy that acts, by default 'run' with --workdir and 'random' without it.",
+)
+EPISODES = flags.DEFINE_integer("episodes", 10, "Number of episodes.", 1, LARGEST_COUNT)
+STEPS = flags.DEFINE_integer(
+    "steps", None, "Number of steps, up to whole episodes, instead of --episodes.", 1, LARGEST_COUNT
+)
+MAX_STEPS = flags.DEFINE_integer(
+    "max_steps",
+    27_000,
+    "Maximum number of steps of an episode; a longer one is stored in parts.",
+    1,
+    LARGEST_COUNT,
+)
+NUM_ENVS = flags.DEFINE_integer(
+    "num_envs", 8, "Maximum number of environments stepped as one batch.", 1, LARGEST_COUNT
+)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of environments and actions.", 0, LARGEST_SEED)
+EXPLORE = flags.DEFINE_bool(
+    "explore", False, "The run's policy acts with the exploration of its actors."
+)
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per step of the agent instead of the run's value."
+)
+
+_OF_RUN = ("explore", "best", "step", "simulations")
+
+
+def main() -> int:
+    """Records and returns the exit status."""
+    if not DATASET.value:
+        raise UserError("--dataset is missing; give a name, such as cartpole/random-v0")
+    policy = POLICY.value or ("run" if WORKDIR.value else "random")
+    _check_flags(policy)
+    # Gymnasium renders to arrays; SDL must not open a display.
+    set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
+
+    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.replay.datasets.storage import require_minari
+    from mukoe.replay.datasets.writer import check_name
+
+    require_minari()
+    check_name(DATASET.value)
+    run = None
+    if WORKDIR.value:
+        reference = Reference(Path(WORKDIR.value).expanduser(), BEST.value, STEP.value)
+        run = open_agent(reference, SIMULATIONS.value)
+    config = make_config() if run is None else run.config.environment
+    return _record_policy(config, run if policy == "run" else None)
+
+
+def make_config() -> Any:
+    """Returns the configuration of the environment, below `environment`."""
+    config = environment_config(CONFIG, ENV.value)
+    if config is None:
+        raise UserError("give --env, such as --env=CartPole-v1, or --config, or --workdir")
+    return config
+
+
+def _check_flags(policy: str) -> None:
+    if policy == "run" and not WORKDIR.value:
+        raise UserError("--policy=run needs --workdir, the workdir of a run")
+    if WORKDIR.value and (ENV.value or flags.FLAGS.config or CONFIG.overrides):
+        raise UserError("--workdir gives the environment: leave out --env and --config")
+    if STEPS.value is not None and not flags.FLAGS["episodes"].using_default_value:
+        raise UserError("--episodes and --steps exclude each other: give one of them")
+    unused = [name for name in _OF_RUN if not flags.FLAGS[name].using_default_value]
+    if policy != "run" and unused:
+        raise UserError(f"--{unused[0]} is for --policy=run: leave it out")
+
+
+def _record_policy(config: Any, run: "StoredRun | None") -> int:
+    """Records the agent of a run, or random actions without one; returns the exit status."""
+    from mukoe.acting.random_policy import make_random_policy
+    from mukoe.evaluation.recorded_episodes import no_params, record_policy
+    from mukoe.terminal.counted_progress import CountedProgress
+    from mukoe.types import Row
+
+    show_phase("building agent and environments")
+    length = _length()
+    num_envs = min(NUM_ENVS.value, EPISODES.value if STEPS.value is None else STEPS.value)
+    environment = config.make_factory()(SEED.value, num_envs, False)
+    spec = environment.spec
+    policy = make_random_policy(spec) if run is None else run.make_policy(not EXPLORE.value)
+    params = no_params() if run is None else run.params
+    with collected_signals() as signals, _writer(spec, config, run) as writer:
+        total = EPISODES.value if STEPS.value is None else STEPS.value
+        with CountedProgress("recording", total) as progress:
+
+            def add(episode: Row) -> None:
+                writer.write(episode)
+                progress.add(1 if STEPS.value is None else len(episode.mask) - 1)
+
+            record_policy(
+                policy, params, environment, length, SEED.value, add, lambda: bool(signals)
+            )
+    return _report(writer, bool(signals))
+
+
+def _report(writer: "DatasetWriter", interrupted: bool) -> int:
+    """Prints the size of the data set, and returns the exit status."""
+    erase_line()
+    end = "interrupted: " if interrupted else ""
+    print(f"{end}{writer.name}: {writer.episodes:,} episodes, {writer.steps:,} steps")
+    return STATUS_INTERRUPTED if interrupted else 0
+
+
+def _length() -> "RecordingLength":
+    from mukoe.evaluation.recorded_episodes import RecordingLength
+
+    episodes = EPISODES.value if STEPS.value is None else None
+    return RecordingLength(episodes, STEPS.value or 0, MAX_STEPS.value)
+
+
+def _writer(spec: Any, config: Any, run: "StoredRun | None") -> "DatasetWriter":
+    from mukoe.layouts.common.dataset_metadata import describe_environment
+    from mukoe.replay.datasets.writer import DatasetWriter
+
+    algorithm = "random policy" if run is None else type(run.config.agent).__name__
+    metadata = {**describe_environment(config), "algorithm_name": algorithm}
+    return DatasetWriter(str(DATASET.value), spec, metadata)
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main, {"config": lambda: EnvironmentFields(make_config())})

@@ -1,0 +1,207 @@
+"""Conversion of the arrays of a data set to the observations and actions of an environment.
+
+Both sides are described: the spec that the data have after the conversion is compared with that of
+the environment, so that a difference of the spaces is an error before any episode is read.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from dm_env import specs
+from gymnasium import spaces
+
+from mukoe.environments.gymnasium.action_masks import MASK
+from mukoe.environments.gymnasium.actions import make_action_decoder
+from mukoe.environments.gymnasium.observations import make_observation_encoder
+from mukoe.environments.spec_checks import LARGEST
+from mukoe.errors import UserError
+from mukoe.types import EnvironmentSpec, MaskedObservation, Nest, is_continuous
+
+
+class Decoder(NamedTuple):
+    """Conversion of one part of the data.
+
+    spec: spec of the converted part, without time axis.
+    decode: function from the stored arrays `[T, ...]` to converted ones.
+    """
+
+    spec: Any
+    decode: Callable[[Any], Nest]
+
+
+def observation_decoder(space: spaces.Space, spec: Nest, name: str) -> Decoder:
+    """Returns the conversion of observations.
+
+    Parts of the same structure are converted one by one. Other spaces are converted as those of a
+    Gymnasium environment, see `GymnasiumEnvironment`.
+
+    Args:
+      space: observation space of the data set.
+      spec: spec of the observations of the environment.
+      name: name of the data set, for error messages.
+
+    Raises:
+      UserError: the space is not supported.
+    """
+    if isinstance(spec, MaskedObservation):
+        if not isinstance(space, spaces.Dict) or MASK not in space.spaces:
+            return _general(space, name)
+        rest = {key: part for key, part in space.spaces.items() if key != MASK}
+        alone = next(iter(rest)) if len(rest) == 1 else None
+        features = observation_decoder(
+            spaces.Dict(rest) if alone is None else rest[alone], spec.features, name
+        )
+        mask = _leaf(space.spaces[MASK], spec.legal_actions, name)
+        return Decoder(
+            MaskedObservation(features.spec, mask.spec),
+            lambda data: MaskedObservation(
+                features.decode(data if alone is None else data[alone]), mask.decode(data[MASK])
+            ),
+        )
+    if isinstance(spec, dict) and _parts_of(space) == {str(key) for key in spec}:
+        return _parts({key: space[str(key)] for key in spec}, spec, name)  # type: ignore[index]
+    return _leaf(space, spec, name) if hasattr(spec, "dtype") else _general(space, name)
+
+
+def action_decoder(space: spaces.Space, spec: EnvironmentSpec, name: str) -> Decoder:
+    """Returns the conversion of native actions to those of an agent.
+
+    Args:
+      space: action space of the data set.
+      spec: spec of the environment.
+      name: name of the data set, for error messages.
+
+    Raises:
+      UserError: the space is not supported.
+    """
+    actions, _ = make_action_decoder(space, name)
+    if isinstance(space, spaces.Discrete):
+        start, count = int(space.start), int(space.n)
+        return Decoder(actions, lambda data: _choices(data - start, count))
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes = tuple(int(n) for n in space.nvec.flat)
+        return Decoder(actions, lambda data: _joint_choices(data - space.start, sizes))
+    low, high = space.low.ravel(), space.high.ravel()  # type: ignore[attr-defined]
+    if is_continuous(spec) and _is_native(spec.actions, low, high):
+        return Decoder(spec.actions, lambda data: data.reshape(len(data), -1).astype(np.float32))
+    return Decoder(actions, lambda data: _scaled(data.reshape(len(data), -1), low, high))
+
+
+def _is_native(actions: specs.BoundedArray, low: np.ndarray, high: np.ndarray) -> bool:
+    """Returns whether a Box has the bounds of the agent's own actions."""
+    return bool(
+        actions.shape == low.shape
+        and (low == actions.minimum).all()
+        and (high == actions.maximum).all()
+    )
+
+
+def _choices(actions: np.ndarray, count: int) -> np.ndarray:
+    """Returns discrete actions `[T]` int32."""
+    if actions.ndim != 1 or actions.dtype.kind not in "iu":
+        raise UserError(f"actions must be integers; got {actions.dtype}{list(actions.shape[1:])}")
+    outside = (actions < 0) | (actions >= count)
+    if outside.any():
+        step = int(np.argmax(outside))
+        raise UserError(f"the action of step {step} is {actions[step]}, not in 0..{count - 1}")
+    return actions.astype(np.int32)
+
+
+def _joint_choices(actions: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Returns the indices `[T]` int32 of joint choices `[T, ...]`."""
+    columns = actions.reshape(len(actions), -1)
+    if columns.shape[1] != len(sizes):
+        raise UserError(f"actions must have {len(sizes)} choices; got {columns.shape[1]}")
+    for index, size in enumerate(sizes):
+        _choices(columns[:, index], size)
+    return np.ravel_multi_index(tuple(columns.T), sizes).astype(np.int32)
+
+
+def _scaled(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Returns continuous actions `[T, D]` float32, with the bounds mapped to -1 and 1."""
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    return (2.0 * (actions - low) / (high - low) - 1.0).clip(-1.0, 1.0).astype(np.float32)
+
+
+def _parts_of(space: spaces.Space) -> set[str]:
+    return set(space.spaces) if isinstance(space, spaces.Dict) else set()
+
+
+def _parts(parts: dict[Any, spaces.Space], spec: dict[Any, Nest], name: str) -> Decoder:
+    decoders = {key: observation_decoder(part, spec[key], name) for key, part in parts.items()}
+    return Decoder(
+        {key: decoder.spec for key, decoder in decoders.items()},
+        lambda data: {key: decoder.decode(data[str(key)]) for key, decoder in decoders.items()},
+    )
+
+
+def _leaf(space: spaces.Space, spec: specs.Array, name: str) -> Decoder:
+    """Returns the conversion of one array, of a Box or MultiBinary space."""
+    if not isinstance(space, spaces.Box | spaces.MultiBinary):
+        return _general(space, name)
+    shape, dtype = tuple(space.shape or (1,)), np.dtype(spec.dtype)
+    if not _holds(dtype, np.dtype(space.dtype)):
+        dtype = np.dtype(space.dtype)
+    if shape + (1,) == tuple(spec.shape):
+        shape += (1,)
+    return Decoder(specs.Array(shape, dtype), lambda data: _cast(data, shape, dtype))
+
+
+def _holds(dtype: np.dtype, stored: np.dtype) -> bool:
+    """Returns whether an agent that observes `dtype` can observe arrays of type `stored`."""
+    if dtype == stored:
+        return True
+    if dtype.kind == "f":
+        return stored != np.uint8
+    return dtype.kind == "b" and stored == np.int8  # MultiBinary
+
+
+def _cast(data: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Returns an array `[T, ...]` of the type of its spec.
+
+    Raises:
+      UserError: the array has another shape than its space, or its numbers do not fit the type.
+    """
+    array = np.asarray(data)
+    if array.dtype.kind not in "fiub" or array.size != len(array) * int(np.prod(shape)):
+        raise UserError(
+            f"observations are {array.dtype}{list(array.shape[1:])}, and their space has the "
+            f"shape {list(shape)}"
+        )
+    array = array.reshape(len(array), *shape)
+    if dtype.kind == "f":
+        beyond = np.isfinite(array) & (np.abs(array) > LARGEST)
+        if beyond.any():
+            raise UserError(f"observations must be from {-LARGEST:g} to {LARGEST:g}")
+        return array.astype(dtype)
+    converted = array.astype(dtype)
+    if not (converted == array).all():
+        raise UserError(f"observations hold numbers that are no {dtype}")
+    return converted
+
+
+def _general(space: spaces.Space, name: str) -> Decoder:
+    """Returns the conversion of any space to one array, step by step."""
+    spec, encode = make_observation_encoder(space, name)
+
+    def decode(data: Any) -> np.ndarray:
+        length = len(_first_array(data))
+        return np.stack([encode(_at(data, t)) for t in range(length)])
+
+    return Decoder(spec, decode)
+
+
+def _first_array(data: Any) -> np.ndarray:
+    while isinstance(data, dict | tuple):
+        data = next(iter(data.values())) if isinstance(data, dict) else data[0]
+    return data
+
+
+def _at(data: Any, t: int) -> Any:
+    """Returns step `t` of nested arrays `[T, ...]`."""
+    if isinstance(data, dict):
+        return {key: _at(part, t) for key, part in data.items()}
+    if isinstance(data, tuple):
+        return tuple(_at(part, t) for part in data)
+    return data[t]
