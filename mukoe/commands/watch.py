@@ -134,14 +134,10 @@ def _check_outputs() -> None:
         raise UserError(f"the folder of --tree does not exist: '{Path(TREE.value).parent}'")
 
 
-def _game_of(run: "StoredRun") -> str:
-    return str(getattr(run.config.environment, "game", ""))
-
-
 def _title(run: "StoredRun") -> str:
-    environment = run.config.environment
-    name = getattr(environment, "env", "") or _game_of(run) or type(environment).__name__
-    return f"{name}, learner step {int(run.params.learner_steps)}"
+    from mukoe.evaluation.episodes import environment_name
+
+    return f"{environment_name(run)}, learner step {int(run.params.learner_steps)}"
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from mukoe.environments.dm_control.config import DmControlConfig
+from mukoe.environments.dm_control.names import PREFIX, TASKS, is_installed
 from mukoe.environments.dm_env_rpc.config import SCHEME, DmEnvRpcConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.pgx.config import PgxConfig
@@ -120,6 +122,16 @@ def _list_servers() -> Iterator[tuple[str, str]]:
     yield f"{SCHEME}HOST:PORT", "environment of a server"
 
 
+def _find_dm_control(env: str) -> str | None:
+    return env.removeprefix(PREFIX) if env.startswith(PREFIX) else None
+
+
+def _list_dm_control() -> Iterator[tuple[str, str]]:
+    missing = "" if is_installed() else "needs pip install 'mukoe[control]'"
+    for task in TASKS:
+        yield f"{PREFIX}{task}", missing
+
+
 def _find_pgx(env: str) -> str | None:
     return env if env in PGX_GAMES else None
 
@@ -166,6 +178,7 @@ def _list_gymnasium() -> Iterator[tuple[str, str]]:
 
 FAMILIES = (
     Family("dm_env_rpc", "address", DmEnvRpcConfig, _find_server, _list_servers),
+    Family("dm_control", "task", DmControlConfig, _find_dm_control, _list_dm_control),
     Family("pgx", "game", PgxConfig, _find_pgx, _list_pgx),
     Family("Atari", "game", _make_atari, _find_atari, _list_atari),
     Family("Gymnasium", "env", GymnasiumConfig, _find_gymnasium, _list_gymnasium),

@@ -220,7 +220,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
 def environment_name(run: StoredRun) -> str:
     """Returns the name of a run's environment."""
     environment = run.config.environment
-    for field in ("game", "env"):
+    for field in ("game", "env", "task"):
         if isinstance(name := getattr(environment, field, None), str):
             return name
     return type(environment).__name__

@@ -52,6 +52,8 @@ MAY_BE_HUGE = {
 # Counts and periods without an upper bound.
 MAY_BE_ENDLESS = {
     "DistributedConfig.max_restarts",
+    "DmControlConfig.action_repeat",
+    "DmControlConfig.camera",
     "DmEnvRpcConfig.max_losses",
     "GymnasiumPixelsConfig.action_repeat",
     "InferenceConfig.devices",

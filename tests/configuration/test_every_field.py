@@ -8,6 +8,7 @@ import pytest
 
 from mukoe.configuration import load_config_file
 from mukoe.environments.coin_flip import CoinFlipConfig
+from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
 from tests.configuration.fuzzed import HUGE, MAY_BE_ENDLESS, MAY_BE_HUGE, leaves, refusal
 
@@ -45,6 +46,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "DistributedConfig.num_reanalysers",
     "DistributedConfig.prefetch_size",
     "DistributedConfig.variable_seconds",
+    "DmControlConfig.camera",
     "InferenceConfig.deadline_ms",
     "InferenceConfig.devices",
     "UnrollLossConfig.policy_weight",
@@ -107,7 +109,8 @@ def _configs():
         if not path.name.startswith("cluster_"):
             yield str(path.relative_to(CONFIGS)), load_config_file(str(path))
     config = load_config_file(str(CONFIGS / "cartpole.py"))
-    for environment in (CoinFlipConfig(), DmEnvRpcConfig("dm_env_rpc://localhost:5555")):
+    remote = DmEnvRpcConfig("dm_env_rpc://localhost:5555")
+    for environment in (CoinFlipConfig(), DmControlConfig("cheetah-run"), remote):
         name = type(environment).__name__
         yield name, dataclasses.replace(config, environment=environment)
 

@@ -9,7 +9,8 @@ import gymnasium
 from mukoe.configuration.registry import describe_error, import_module
 from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
-from mukoe.environments.gymnasium.names import gymnasium_names, registering_module
+from mukoe.environments.gymnasium.names import gymnasium_names, registering_module, uses_mujoco
+from mukoe.environments.headless_rendering import choose_backend
 from mukoe.environments.similar_names import similar_names
 from mukoe.environments.sync_vector import vectorize
 from mukoe.environments.vector import EnvironmentFactory
@@ -40,6 +41,8 @@ def make_gymnasium(
 
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
         del evaluation  # Gymnasium environments are the same in training and evaluation.
+        if "render_mode" in kwargs and uses_mujoco(name):
+            choose_backend()
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(environment.close)

@@ -15,6 +15,7 @@ _NEEDS = {
     "gymnasium.envs.phys2d": ("flax", "flax"),
     "gymnasium.envs.tabular": ("flax", "flax"),
 }
+_MUJOCO = ("gymnasium.envs.mujoco", "gymnasium_robotics")
 # Modules that register environments, by the start of their names.
 _MODULES = {
     "Adroit": "gymnasium_robotics",
@@ -60,6 +61,13 @@ def missing_package(env: str) -> str | None:
         if isinstance(entry_point, str) and entry_point.startswith(start):
             return None if importlib.util.find_spec(module) else requirement
     return None
+
+
+def uses_mujoco(env: str) -> bool:
+    """Returns whether an environment is one of the MuJoCo environments of well-known packages."""
+    spec = gymnasium.registry.get(env.rpartition(":")[2])
+    entry_point = spec.entry_point if spec else None
+    return isinstance(entry_point, str) and entry_point.startswith(_MUJOCO)
 
 
 def registering_module(env: str) -> str | None:

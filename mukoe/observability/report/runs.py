@@ -18,7 +18,7 @@ SEED_FIELD = "run.seed"
 
 AGENT_FIELD = "agent.class"
 
-_ENVIRONMENT_FIELDS = tuple(f"environment.{name}" for name in ("game", "env", "name", "id"))
+_ENVIRONMENT_FIELDS = tuple(f"environment.{name}" for name in ("game", "env", "task", "name", "id"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""Environment factory of the DeepMind Control Suite."""
+
+import contextlib
+import functools
+
+from mukoe.environments.dm_control.config import DmControlConfig
+from mukoe.environments.dm_control.environment import DmControlEnvironment
+from mukoe.environments.dm_control.names import PREFIX
+from mukoe.environments.headless_rendering import choose_backend, require_rendering
+from mukoe.environments.sync_vector import vectorize
+from mukoe.environments.vector import EnvironmentFactory
+
+
+def make_dm_control(config: DmControlConfig) -> EnvironmentFactory:
+    """Returns the environment factory of a task.
+
+    Evaluation environments are the same as in training. With pixels, an environment is built, drawn
+    and closed immediately, so that errors are raised here.
+
+    Raises:
+        UserError: the camera does not exist, or this machine cannot render the pixels.
+    """
+    if config.pixels:
+        require_rendering()
+        with contextlib.closing(_make_environment(config, 0, False)) as environment:
+            environment.reset()
+    return vectorize(functools.partial(_make_environment, config), f"{PREFIX}{config.task}")
+
+
+def _make_environment(config: DmControlConfig, seed: int, evaluation: bool) -> DmControlEnvironment:
+    del evaluation
+    choose_backend()  # Before the import below, which reads it.
+    from dm_control import suite
+
+    domain, _, task = config.task.partition("-")
+    environment = suite.load(domain, task, task_kwargs={"random": seed})
+    return DmControlEnvironment(environment, config)
