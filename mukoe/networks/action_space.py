@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,9 @@ from dm_env import specs
 from mukoe.errors import UserError
 from mukoe.networks.distributions import (
     Distribution,
+    Gaussian,
     GaussianConfig,
+    TanhGaussian,
     categorical_policy,
     gaussian_policy,
 )
@@ -50,6 +53,19 @@ class ActionSpace(Protocol):
         """Returns actions `[...]` as vectors `[..., E]`, inputs of the dynamics."""
         ...
 
+    def uniform(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
+        """Draws actions of uniform probability, or density."""
+        ...
+
+    @property
+    def num_choices(self) -> int | None:
+        """Number of different actions; None with continuous parts."""
+        ...
+
+    def all_actions(self) -> jax.Array:
+        """Returns all `num_choices` actions."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class DiscreteSpace:
@@ -74,6 +90,16 @@ class DiscreteSpace:
     def encode(self, action: Array, dtype: jnp.dtype | type = jnp.float32) -> jax.Array:
         return jax.nn.one_hot(action, self.size, dtype=dtype)
 
+    def uniform(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
+        return jax.random.randint(key, shape, 0, self.size)
+
+    @property
+    def num_choices(self) -> int:
+        return self.size
+
+    def all_actions(self) -> jax.Array:
+        return jnp.arange(self.size, dtype=jnp.int32)
+
 
 @dataclasses.dataclass(frozen=True)
 class BoxSpace:
@@ -96,12 +122,24 @@ class BoxSpace:
     def num_outputs(self) -> int:
         return 2 * self.size
 
-    def policy(self, outputs: Array, legal_actions: PerAction | None = None) -> Distribution:
+    def policy(
+        self, outputs: Array, legal_actions: PerAction | None = None
+    ) -> Gaussian | TanhGaussian:
         assert legal_actions is None, "continuous actions are always legal"
         return gaussian_policy(outputs, self.gaussian)
 
     def encode(self, action: Array, dtype: jnp.dtype | type = jnp.float32) -> jax.Array:
         return jnp.clip(action, -1.0, 1.0).astype(dtype)
+
+    def uniform(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
+        return jax.random.uniform(key, (*shape, self.size), minval=-1.0)
+
+    @property
+    def num_choices(self) -> None:
+        return None
+
+    def all_actions(self) -> jax.Array:
+        raise NotImplementedError("there are infinitely many continuous actions")
 
 
 def make_action_space(
@@ -123,7 +161,8 @@ def make_action_space(
     if gaussian is None:
         raise UserError(
             "this agent needs Discrete actions, and the environment's are vectors of "
-            f"{actions.shape[0]} real numbers; Muesli takes them"
+            f"{actions.shape[0]} real numbers; Muesli takes them, and MuZero with "
+            "agent.search.num_candidates > 0"
         )
     if len(actions.shape) != 1 or (actions.minimum != -1).any() or (actions.maximum != 1).any():
         raise UserError(

@@ -1,7 +1,7 @@
 """Policies as distributions over actions: one of `A` choices, or vectors of `D` numbers."""
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import chex
 import jax
@@ -15,6 +15,10 @@ from mukoe.types import Array, PerAction
 
 _ILLEGAL = -1e9
 """Logit of an illegal action; its probability is exactly 0."""
+
+_LARGEST_TANH = 1.0 - 1e-6
+_QUADRATURE_NODES = 32
+_LARGEST_TANH_MEAN = 5.0
 
 
 class Distribution(Protocol):
@@ -41,6 +45,9 @@ class Distribution(Protocol):
 
     def entropy(self) -> jax.Array:
         """Returns the entropies `[...]`, in nats."""
+
+    def widened(self, scale: float) -> "Distribution":
+        """Returns distributions of the same mode with a `scale` times wider spread."""
 
 
 class Categorical(NamedTuple):
@@ -75,6 +82,10 @@ class Categorical(NamedTuple):
     def entropy(self) -> jax.Array:
         return -jnp.sum(self.probs() * jax.nn.log_softmax(self.logits), axis=-1)
 
+    def widened(self, scale: float) -> "Categorical":
+        """Returns the policies at temperature `scale`."""
+        return Categorical(self.logits / scale)
+
 
 class Gaussian(NamedTuple):
     """Distributions `[...]` over vectors `[..., D]` whose entries are independent and normal.
@@ -108,6 +119,75 @@ class Gaussian(NamedTuple):
         """Returns `Σ_d log σ_d + log(2πe) / 2`, `[...]`."""
         return jnp.sum(jnp.log(self.std) + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
 
+    def widened(self, scale: float) -> "Gaussian":
+        return self._replace(std=scale * self.std)
+
+
+class TanhGaussian(NamedTuple):
+    """Distributions `[...]` over vectors `[..., D]` in (-1, 1): `tanh(u)` of normal `u`.
+
+    Samples lie within `±(1 - 1e-6)`, so that `u` can be computed from a stored action.
+
+    mean: `[..., D]` means of `u`.
+    std: `[..., D]` standard deviations of `u`.
+    """
+
+    mean: Array
+    std: Array
+
+    def noise(self, key: chex.PRNGKey) -> jax.Array:
+        return self._normal.noise(key)
+
+    def perturb(self, noise: Array) -> jax.Array:
+        return jnp.clip(jnp.tanh(self._normal.perturb(noise)), -_LARGEST_TANH, _LARGEST_TANH)
+
+    def sample(self, key: chex.PRNGKey) -> jax.Array:
+        return self.perturb(self.noise(key))
+
+    def mode(self) -> jax.Array:
+        """Returns the tanh of the means, the medians of the distributions."""
+        return self.perturb(jnp.zeros_like(self.mean))
+
+    def log_prob(self, action: Array) -> jax.Array:
+        """Returns `log N(u) - Σ_d log(1 - a_d²)` with `u = arctanh(a)`, `[...]`."""
+        u = jnp.arctanh(jnp.clip(action, -_LARGEST_TANH, _LARGEST_TANH))
+        return self._normal.log_prob(u) - jnp.sum(_log_tanh_slope(u), axis=-1)
+
+    def entropy(self) -> jax.Array:
+        """Returns `H(u) + Σ_d E[log(1 - tanh(u_d)²)]`, `[...]`, by Gauss-Hermite quadrature."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE_NODES)
+        u = self.mean[..., None] + self.std[..., None] * jnp.asarray(nodes, jnp.float32)
+        shares = jnp.asarray(weights / np.sum(weights), jnp.float32)
+        return self._normal.entropy() + jnp.sum(_log_tanh_slope(u) * shares, axis=(-2, -1))
+
+    def widened(self, scale: float) -> "TanhGaussian":
+        return self._replace(std=scale * self.std)
+
+    @property
+    def _normal(self) -> Gaussian:
+        return Gaussian(self.mean, self.std)
+
+
+def sample_candidates(policy: Distribution, key: chex.PRNGKey, count: int) -> jax.Array:
+    """Draws `count` actions of each distribution, `[count, ...]`."""
+    return jax.vmap(policy.sample)(jax.random.split(key, count))
+
+
+def candidate_log_probs(policy: Distribution, candidates: Array, axis: int) -> jax.Array:
+    """Returns the logarithms `[..., K]` of the probabilities, or densities, of candidates.
+
+    Args:
+      policy: distributions `[...]`.
+      candidates: actions with an axis of `K` candidates.
+      axis: the axis of the candidates.
+    """
+    return jax.vmap(policy.log_prob, in_axes=axis, out_axes=-1)(candidates)
+
+
+def _log_tanh_slope(u: Array) -> jax.Array:
+    """Returns `log(1 - tanh(u)²) = 2 (log 2 - u - softplus(-2 u))`, exact for large `u` too."""
+    return 2.0 * (np.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+
 
 def categorical_policy(logits: PerAction, legal_actions: PerAction | None = None) -> Categorical:
     """Makes a policy of a head's output.
@@ -125,7 +205,10 @@ def categorical_policy(logits: PerAction, legal_actions: PerAction | None = None
 class GaussianConfig(Validated):
     """The policy head for continuous actions, which lie in [-1, 1]."""
 
-    # Standard deviation before learning.
+    # 'clip': normal actions, which environment and model clip to the bounds. 'tanh': the tanh of
+    # normal numbers (Sampled MuZero, EfficientZero V2).
+    bounds: Literal["clip", "tanh"] = "clip"
+    # Standard deviation before learning; of 'tanh', that of the numbers before the tanh.
     initial_std: PositiveFloat = 0.5
     # The least standard deviation.
     minimum_std: PositiveFloat = 0.02
@@ -139,10 +222,11 @@ class GaussianConfig(Validated):
             )
 
 
-def gaussian_policy(outputs: Array, config: GaussianConfig) -> Gaussian:
+def gaussian_policy(outputs: Array, config: GaussianConfig) -> Gaussian | TanhGaussian:
     """Makes a policy of a head's output, its first half `x` and its second half `y`.
 
-        mean = tanh(x)
+        mean = tanh(x)                  with bounds 'clip'
+        mean = 5 tanh(x / 5)            with bounds 'tanh' (EfficientZero V2)
         std  = minimum + (initial - minimum) softplus(y) / softplus(0)
 
     Means lie within the bounds of actions: where draws are clipped to the bounds, nothing
@@ -155,4 +239,11 @@ def gaussian_policy(outputs: Array, config: GaussianConfig) -> Gaussian:
     """
     mean, std = jnp.split(outputs, 2, axis=-1)
     scale = (config.initial_std - config.minimum_std) / np.log(2.0)
-    return Gaussian(jnp.tanh(mean), config.minimum_std + scale * jax.nn.softplus(std))
+    limit = 1.0 if config.bounds == "clip" else _LARGEST_TANH_MEAN
+    mean = jnp.tanh(mean / limit) * limit
+    return bounded_gaussian(mean, config.minimum_std + scale * jax.nn.softplus(std), config)
+
+
+def bounded_gaussian(mean: Array, std: Array, config: GaussianConfig) -> Gaussian | TanhGaussian:
+    """Returns policies of means and standard deviations, `[..., D]` each."""
+    return (Gaussian if config.bounds == "clip" else TanhGaussian)(mean, std)

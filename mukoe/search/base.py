@@ -9,9 +9,10 @@ import mctx
 
 from mukoe.search import tree_search
 from mukoe.shapes import check_rank, check_shape
-from mukoe.types import Nest, Params, PerAction, PerEntry
+from mukoe.types import Array, Nest, Params, PerAction, PerEntry, SearchStatistics
 
 if TYPE_CHECKING:
+    from mukoe.search.candidates import CandidateSampler
     from mukoe.search.config import SearchConfig
 
 
@@ -25,30 +26,41 @@ class SearchModel(NamedTuple):
         negative where the turn passes to the opponent.
     search: tree search with the arguments of `mctx.search`, whose tree has one edge per action.
         `mukoe.search.stochastic` replaces it for trees with chance nodes.
+    candidates: sampler of candidates, for a model whose prior logits are the outputs `[B, O]` of a
+        policy head and whose actions are `[B, ...]`; None for a search over `A` actions.
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
     recurrent: Callable[[Params, chex.PRNGKey, PerEntry, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
     search: Callable[..., mctx.Tree] = tree_search.search
+    candidates: "CandidateSampler | None" = None
 
 
 class SearchOutput(NamedTuple):
     """Decision of a search and its training targets.
 
-    action: `[B]` int32, selected action.
-    search_policy: `[B, A]` improved policy, the target of the policy head; exactly 0 on
-        illegal actions. 'muzero': visit counts; 'gumbel': softmax of completed Q-values.
+    action: `[B]` int32, selected action; with candidates `[B, ...]`.
+    search_policy: `[B, A]` improved policy, the target of the policy head, with candidates
+        `[B, K]`; exactly 0 on illegal actions. 'muzero': visit counts; 'gumbel': softmax of
+        completed Q-values.
     search_value: `[B]` root value. 'muzero': mean over all visits; 'gumbel': expected Q-value
         of the search policy. Sequential halving spreads visits over all considered actions,
         good or bad, so that their mean would be biased.
     statistics: `[B]` float32 each: `search_entropy`, `prior_entropy`, `search_prior_kl`
         (nats), `search_depth_max`, `search_depth_mean` (edges of the tree).
+    candidates: `[B, K, ...]` actions of the search policy; None for a policy over all actions.
     """
 
     action: PerEntry
     search_policy: PerAction
     search_value: PerEntry
     statistics: Mapping[str, PerEntry]
+    candidates: Array | None = None
+
+    @property
+    def stored(self) -> SearchStatistics:
+        """The part that is stored with the data."""
+        return SearchStatistics(self.search_policy, self.search_value, self.candidates)
 
 
 class SearchAlgorithm(Protocol):

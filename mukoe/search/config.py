@@ -35,6 +35,16 @@ class SearchConfig(Validated):
     # The longest path from the root, in actions; None for no limit, as in both papers.
     max_depth: Annotated[int, Meta(ge=1, le=LARGEST_COUNT - 1)] | None = None
 
+    # K, candidates of a node, drawn from its policy (Sampled MuZero, arXiv:2104.06303), which
+    # continuous actions need; 0 searches over all actions of a discrete space. Paper: 20.
+    num_candidates: Annotated[int, Meta(ge=0, le=LARGEST_COUNT)] = 0
+    # Share of the candidates of a root that come from a widened policy while training.
+    # EfficientZero V2 (arXiv:2403.00564): 3/4; Sampled MuZero: 0.
+    wide_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    # Standard deviation of the widened policy over that of the policy; for discrete actions, its
+    # temperature. EfficientZero V2: 3.
+    wide_scale: PositiveFloat = 3.0
+
     # Range of the Q-values that counts as [0, 1].
     q_normalization: QNormalizationConfig = QNormalizationConfig()
 

@@ -8,12 +8,13 @@ import mctx
 
 from mukoe.configuration.registry import Registry
 from mukoe.search.base import SearchAlgorithm, SearchModel, SearchOutput, check_root
+from mukoe.search.candidates import at_index
 from mukoe.search.config import SearchConfig
 from mukoe.search.gumbel import gumbel_search
 from mukoe.search.prior import act_by_prior
 from mukoe.search.puct import puct_search
 from mukoe.search.root import complete_mask, mask_logits
-from mukoe.types import Params, PerAction
+from mukoe.types import Array, Params, PerAction
 
 ALGORITHMS: Registry[SearchAlgorithm] = Registry(
     "search algorithm", {"muzero": puct_search, "gumbel": gumbel_search}
@@ -31,6 +32,7 @@ def plan(
     learner_steps: chex.Numeric,
     *,
     evaluation: bool = False,
+    taken: Array | None = None,
 ) -> tuple[SearchOutput, mctx.Tree | None]:
     """Searches from evaluated roots.
 
@@ -44,11 +46,14 @@ def plan(
       model: model to expand; its `root` is not called.
       params: network parameters, forwarded to `model.recurrent`.
       key: random key, unused in evaluation.
-      root: output of `model.root`: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`.
+      root: output of `model.root`: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`; with
+        candidates the outputs `[B, O]` of the policy head.
       legal_actions: `[B, A]` bool legal-action mask, or None if all actions are legal. Rows
         without a legal action count as rows in which all are.
       learner_steps: `[]` learner step of the parameters, for the temperature schedule.
       evaluation: no exploration.
+      taken: `[B, ...]` actions that must be among the candidates; None for none. A search over all
+        actions ignores them.
 
     Returns:
       The output, and the tree without its embeddings, batched over `B`; None without simulations.
@@ -57,11 +62,35 @@ def plan(
       UserError: an output of the model has the wrong shape.
     """
     check_root(root, legal_actions)
-    legal = complete_mask(legal_actions, root.prior_logits)
-    root = dataclasses.replace(root, prior_logits=mask_logits(root.prior_logits, legal))
     if evaluation:
         # mctx breaks ties between equal scores at random.
         key = jax.random.key(0)
+    if model.candidates is None:
+        legal = complete_mask(legal_actions, root.prior_logits)
+        return _search(config, model, params, key, root, legal, learner_steps, evaluation)
+    key, draw_key = jax.random.split(key)
+    root, legal = model.candidates.plant(
+        draw_key, root, legal_actions, evaluation=evaluation, taken=taken
+    )
+    model = model._replace(recurrent=model.candidates.recurrent(model.recurrent))
+    output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
+    candidates = root.embedding["candidates"]
+    action = at_index(candidates, output.action)
+    return output._replace(action=action, candidates=candidates), tree
+
+
+def _search(
+    config: SearchConfig,
+    model: SearchModel,
+    params: Params,
+    key: chex.PRNGKey,
+    root: mctx.RootFnOutput,
+    legal: PerAction,
+    learner_steps: chex.Numeric,
+    evaluation: bool,
+) -> tuple[SearchOutput, mctx.Tree | None]:
+    """Searches over the actions, or the indices of candidates, of which some are legal."""
+    root = dataclasses.replace(root, prior_logits=mask_logits(root.prior_logits, legal))
     if config.num_simulations == 0:
         return act_by_prior(config, key, root, learner_steps, evaluation=evaluation), None
     search = ALGORITHMS[config.algorithm]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 
 from mukoe.errors import UserError
@@ -11,8 +12,12 @@ from mukoe.networks.distributions import (
     Categorical,
     Gaussian,
     GaussianConfig,
+    TanhGaussian,
+    bounded_gaussian,
+    candidate_log_probs,
     categorical_policy,
     gaussian_policy,
+    sample_candidates,
 )
 
 RNG = np.random.default_rng(0)
@@ -78,3 +83,65 @@ def test_illegal_actions_have_probability_0():
     policy = categorical_policy(np.array([5.0, 0.0, 0.0]), np.array([False, True, True]))
     np.testing.assert_array_equal(policy.probs(), [0.0, 0.5, 0.5])
     assert float(policy.entropy()) == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize(
+    "mean, std", [(0.0, 0.5), (-1.2, 0.1), (2.5, 0.7), (0.3, 3.0), (3.0, 0.05)]
+)
+def test_squashed_density_is_a_density_with_this_entropy(mean, std):
+    policy = TanhGaussian(jnp.float32([mean]), jnp.float32([std]))
+    nodes = np.linspace(mean - 6 * std, mean + 6 * std, 4001)
+    actions = np.tanh(nodes)
+    inside = np.abs(actions) < 1 - 1e-6
+    log_density = np.asarray(policy.log_prob(jnp.float32(actions[:, None])), np.float64)
+    # The change of variables: ∫ p(a) f(a) da = ∫ p(tanh u) f(tanh u) (1 - tanh² u) du.
+    slope = 1 / np.cosh(nodes) ** 2
+    normal = scipy.stats.norm(mean, std).logpdf(nodes)
+    np.testing.assert_allclose(
+        log_density[inside], (normal - np.log(slope))[inside], atol=0.02, rtol=2e-3
+    )
+    entropy = scipy.integrate.trapezoid(np.exp(normal) * (np.log(slope) - normal), nodes)
+    assert float(policy.entropy()) == pytest.approx(entropy, abs=0.01)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 7, 20])
+@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+def test_candidates_have_finite_densities_and_gradients(bounds, dims):
+    config = GaussianConfig(bounds, initial_std=0.7, minimum_std=0.02)
+    outputs = 40.0 * jax.random.normal(jax.random.PRNGKey(0), (5, 2 * dims))
+
+    def loss(outputs):
+        policy = gaussian_policy(outputs, config)
+        drawn = jax.lax.stop_gradient(sample_candidates(policy, jax.random.PRNGKey(1), 8))
+        log_probs = candidate_log_probs(policy, jnp.moveaxis(drawn, 0, 1), axis=1)
+        assert log_probs.shape == (5, 8)
+        expected = jnp.stack([policy.log_prob(d) for d in drawn], axis=1)
+        return jnp.sum(log_probs) + jnp.sum(policy.entropy()), (drawn, log_probs, expected)
+
+    (value, (drawn, log_probs, expected)), gradient = jax.value_and_grad(loss, has_aux=True)(
+        jnp.asarray(outputs)
+    )
+    np.testing.assert_allclose(log_probs, expected, rtol=1e-5)
+    assert drawn.shape == (8, 5, dims)
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+    if bounds == "tanh":
+        assert np.abs(drawn).max() < 1.0
+
+
+def test_a_stored_squashed_action_is_the_one_that_was_drawn():
+    """No action is clipped later: its density needs no other number than itself."""
+    policy = TanhGaussian(jnp.full((1000, 1), 3.0), jnp.full((1000, 1), 2.0))
+    noise = policy.noise(jax.random.PRNGKey(0))
+    actions = policy.perturb(noise)
+    u = np.arctanh(np.asarray(actions, np.float64))
+    inside = np.abs(u) < 5
+    np.testing.assert_allclose(u[inside], (3.0 + 2.0 * noise)[inside], rtol=0.02)
+    assert (np.abs(actions) < 1).all()
+
+
+def test_widened_policies():
+    wide = Gaussian(MEAN, STD).widened(3.0)
+    np.testing.assert_array_equal(wide.std, 3 * STD)
+    np.testing.assert_array_equal(TanhGaussian(MEAN, STD).widened(3.0).std, 3 * STD)
+    np.testing.assert_array_equal(Categorical(MEAN).widened(2.0).logits, MEAN / 2)
+    assert isinstance(bounded_gaussian(MEAN, STD, GaussianConfig("tanh")), TanhGaussian)

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from mukoe.agents.planning.config import PlanningReplayConfig, TargetSettings
+from mukoe.agents.planning.config import (
+    PlanningReplayConfig,
+    TargetSettings,
+    check_full_search,
+)
 from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES, check_fully_observed
@@ -66,6 +70,7 @@ class AlphaZeroConfig(Validated):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fully_observed(self.game)
+        check_full_search(self.search)
 
     @property
     def history(self) -> HistoryConfig:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from dm_env import specs
 
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.models import REPRESENTATION
 from mukoe.networks.prediction import Prediction, PredictionHeads
@@ -25,14 +26,14 @@ class AlphaZeroNetworks:
     representation: `(params, features [B, H, W, C]) -> state [B, H, W, width]`.
     prediction: `(params, state) -> Prediction`.
     value_encoding: encoding of `value_logits`.
-    num_actions: number of actions `A`.
+    action_space: `A` actions.
     """
 
     init: Callable[[chex.PRNGKey], Params]
     representation: Callable[[Params, jax.Array], jax.Array]
     prediction: Callable[[Params, jax.Array], Prediction]
     value_encoding: ValueEncoding
-    num_actions: int
+    action_space: DiscreteSpace
 
 
 def make_alphazero_networks(
@@ -56,7 +57,7 @@ def make_alphazero_networks(
         representation=representation,
         prediction=prediction,
         value_encoding=ValueEncoding(config.value_support),
-        num_actions=num_actions,
+        action_space=DiscreteSpace(num_actions),
     )
 
 

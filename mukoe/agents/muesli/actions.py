@@ -25,5 +25,5 @@ def make_actions(
     """
     discount = -config.discount if turns else config.discount
     if isinstance(networks.action_space, BoxSpace):
-        return ContinuousActions(networks, networks.action_space.gaussian, config, discount)
+        return ContinuousActions(networks, networks.action_space, config, discount)
     return DiscreteActions(networks, config, discount)

@@ -21,9 +21,18 @@ from mukoe.agents.muesli.cmpo import sampled_cmpo_weights
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, flat, one_step_values
 from mukoe.errors import UserError
-from mukoe.networks.distributions import Gaussian, GaussianConfig, gaussian_policy
+from mukoe.networks.action_space import BoxSpace
+from mukoe.networks.distributions import (
+    Gaussian,
+    TanhGaussian,
+    bounded_gaussian,
+    candidate_log_probs,
+    sample_candidates,
+)
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, Params, Row
+
+Policy = Gaussian | TanhGaussian
 
 
 class ContinuousActions:
@@ -36,7 +45,7 @@ class ContinuousActions:
     def __init__(
         self,
         networks: MuZeroNetworks,
-        gaussian: GaussianConfig,
+        space: BoxSpace,
         config: MuesliConfig,
         discount: float,
     ):
@@ -44,7 +53,7 @@ class ContinuousActions:
 
         Args:
           networks: networks of the model.
-          gaussian: configuration of the policy head.
+          space: actions of the networks.
           config: configuration of the agent.
           discount: discount `γ`, negative if players take turns.
 
@@ -56,7 +65,7 @@ class ContinuousActions:
                 "loss.num_samples must be at least 2 with continuous actions, not 0 (all actions)"
             )
         self._networks = networks
-        self._gaussian = gaussian
+        self.space = space
         self._config = config.loss
         self._discount = discount
 
@@ -65,20 +74,17 @@ class ContinuousActions:
         shape, names = (self._networks.num_actions,), ("behavior_mean", "behavior_std")
         return {name: specs.Array(shape, np.float32, name) for name in names}
 
-    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Gaussian:
-        assert legal_actions is None, "continuous actions are always legal"
-        return gaussian_policy(outputs, self._gaussian)
+    def policy(self, outputs: Array, legal_actions: Array | None = None) -> Policy:
+        return self.space.policy(outputs, legal_actions)
 
-    def stored(self, policy: Gaussian) -> Mapping[str, Array]:
+    def stored(self, policy: Policy) -> Mapping[str, Array]:
         return {"behavior_mean": policy.mean, "behavior_std": policy.std}
 
-    def behavior(self, extras: Mapping[str, Array]) -> Gaussian:
+    def behavior(self, extras: Mapping[str, Array]) -> Policy:
         std = extras["behavior_std"]
         # Padding has standard deviation 0, whose logarithm would make masked sums NaN.
-        return Gaussian(extras["behavior_mean"], jnp.where(std > 0, std, 1.0))
-
-    def random_actions(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
-        return jax.random.uniform(key, (*shape, self._networks.num_actions), minval=-1.0)
+        mean, std = extras["behavior_mean"], jnp.where(std > 0, std, 1.0)
+        return bounded_gaussian(mean, std, self.space.gaussian)
 
     def look_ahead(
         self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
@@ -114,28 +120,25 @@ class ContinuousActions:
         count = advantages.shape[-1]
         return PolicyTarget(weights / count, jnp.log(weights) + look.prior, look.actions)
 
-    def log_probs(self, policy: Gaussian, target: PolicyTarget) -> jax.Array:
+    def log_probs(self, policy: Policy, target: PolicyTarget) -> jax.Array:
         assert target.actions is not None
-        each = Gaussian(policy.mean[..., None, :], policy.std[..., None, :])
-        return each.log_prob(target.actions)
+        return candidate_log_probs(policy, target.actions, axis=policy.mean.ndim - 1)
 
     def _sample_prior(
-        self, key: chex.PRNGKey, target: Gaussian, behavior: Gaussian, count: int
+        self, key: chex.PRNGKey, target: Policy, behavior: Policy, count: int
     ) -> jax.Array:
         """Samples `[N, M, D]` of the mixture of target, behaviour and uniform policy."""
         pick_key, target_key, behavior_key, uniform_key = jax.random.split(key, 4)
         shape = (count, target.mean.shape[0])
         pick = jax.random.uniform(pick_key, (*shape, 1))
 
-        def draws(policy: Gaussian, key: chex.PRNGKey) -> jax.Array:
-            return jax.vmap(policy.sample)(jax.random.split(key, count))
-
-        uniform, config = self.random_actions(uniform_key, shape), self._config
-        old = jnp.where(pick < config.prior_uniform, uniform, draws(behavior, behavior_key))
-        new = draws(target, target_key)
+        uniform, config = self.space.uniform(uniform_key, shape), self._config
+        drawn = sample_candidates(behavior, behavior_key, count)
+        old = jnp.where(pick < config.prior_uniform, uniform, drawn)
+        new = sample_candidates(target, target_key, count)
         return jnp.where(pick < config.prior_uniform + config.prior_behavior, old, new)
 
-    def _prior_log_prob(self, target: Gaussian, behavior: Gaussian, action: Array) -> jax.Array:
+    def _prior_log_prob(self, target: Policy, behavior: Policy, action: Array) -> jax.Array:
         """Returns the log density `[N, M]` of the mixture at actions `[N, M, D]`."""
         config = self._config
         shares = (

@@ -22,6 +22,7 @@ class DiscreteActions:
 
     def __init__(self, networks: MuZeroNetworks, config: MuesliConfig, discount: float):
         """Builds the parts; `discount` is negative if players take turns."""
+        self.space = networks.action_space
         self._networks = networks
         self._config = config.loss
         self._discount = discount
@@ -39,9 +40,6 @@ class DiscreteActions:
 
     def behavior(self, extras: Mapping[str, Array]) -> Categorical:
         return Categorical(jnp.log(jnp.maximum(extras["behavior_policy"], 1e-8)))
-
-    def random_actions(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
-        return jax.random.randint(key, shape, 0, self._networks.num_actions)
 
     def look_ahead(
         self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from dm_env import specs
 
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, Params, Row
@@ -57,6 +58,10 @@ class MuesliActions(Protocol[PolicyT]):
     def extras_spec(self) -> Mapping[str, specs.Array]:
         """Specs of the stored extras, which describe the behaviour policy of a step."""
 
+    @property
+    def space(self) -> ActionSpace:
+        """Actions of the environment."""
+
     def policy(self, outputs: Array, legal_actions: Array | None = None) -> PolicyT:
         """Returns the policies `[...]` of the outputs `[..., O]` of the policy head."""
 
@@ -65,9 +70,6 @@ class MuesliActions(Protocol[PolicyT]):
 
     def behavior(self, extras: Mapping[str, Array]) -> PolicyT:
         """Returns the behaviour policy of stored extras; arbitrary on padding."""
-
-    def random_actions(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
-        """Samples actions uniformly."""
 
     def look_ahead(
         self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey

@@ -130,7 +130,7 @@ def make_targets(
         actions=jnp.where(
             _like(acted, rows.action) > 0,
             rows.action[:, :-1],
-            actions.random_actions(action_key, acted.shape),
+            actions.space.uniform(action_key, acted.shape),
         ),
         masks=masks,
     )

@@ -19,7 +19,12 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
         config = self._config
-        networks = make_muzero_networks(environment_spec, config.history, config.network)
+        networks = make_muzero_networks(
+            environment_spec,
+            config.history,
+            config.network,
+            continuous_actions=config.search.num_candidates > 0,
+        )
         if config.value_prefix.lstm_size:
             networks = with_value_prefix(
                 networks,

@@ -17,7 +17,7 @@ from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
     loss_weights,
-    policy_entropy,
+    policy_losses,
     share_outside_bins,
     total_loss,
 )
@@ -102,6 +102,7 @@ def _unroll_losses(
 
     The weight of the root is 1, that of each of the K states after it 1/K (appendix G).
     """
+    policy = functools.partial(policy_losses, networks.action_space, config.loss)
     value_probs = networks.value_encoding.to_probs(targets.values)
     rewards = RewardPredictions(networks, params, root.shape[0])
     reward_probs = networks.reward_encoding.to_probs(rewards.targets(targets.rewards))
@@ -111,12 +112,14 @@ def _unroll_losses(
     prediction = networks.prediction(params, state)
     check_prediction(networks, prediction, root.shape[0])
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
-    policy_loss = acted[:, 0] * cross_entropy(prediction.policy_logits, targets.policies[:, 0])
+    policy_loss = acted[:, 0] * policy(prediction.policy_logits, targets, 0)
     value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
     reward_loss = jnp.zeros_like(value_loss)
     steps = config.loss.unroll_steps
     metrics = {
-        "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
+        "policy_entropy": jnp.mean(
+            networks.action_space.policy(prediction.policy_logits).entropy()
+        ),
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(policy_loss),
         "root_value_loss": jnp.mean(value_loss),
@@ -133,10 +136,9 @@ def _unroll_losses(
         prediction = networks.prediction(params, state)
         check_prediction(networks, prediction, root.shape[0])
         chex.assert_equal_shape([reward_logits, reward_probs[:, k - 1]])
-        policy = cross_entropy(prediction.policy_logits, targets.policies[:, k])
         value = cross_entropy(prediction.value_logits, value_probs[:, k])
         reward = cross_entropy(reward_logits, reward_probs[:, k - 1])
-        policy_loss += acted[:, k] * policy / steps
+        policy_loss += acted[:, k] * policy(prediction.policy_logits, targets, k) / steps
         value_loss += known[:, k] * value / steps
         reward_loss += known[:, k - 1] * reward / steps
     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "reward_loss": reward_loss}

@@ -1,10 +1,12 @@
 """Base class of the builders of agents that search."""
 
 import abc
+import functools
 from typing import TypeVar
 
 import chex
 import jax
+import mctx
 import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
@@ -19,6 +21,7 @@ from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.networks.history import network_input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
+from mukoe.search.candidates import make_sampler
 from mukoe.search.inspection import Inspector
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
@@ -47,6 +50,12 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     def make_model(self, networks: Networks, environment_spec: EnvironmentSpec) -> SearchModel:
         """Makes the model that the search plans with."""
 
+    def _search_model(self, networks: Networks, environment_spec: EnvironmentSpec) -> SearchModel:
+        """Returns the model, with the sampler of candidates if the search has some."""
+        model = self.make_model(networks, environment_spec)
+        sampler = make_sampler(networks.action_space, self._config.search)
+        return model._replace(candidates=sampler)
+
     def _search_params(self, params: Params) -> Params:
         """Returns the parameters that the search reads below the root."""
         return params
@@ -54,9 +63,13 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     def make_policy(
         self, networks: Networks, environment_spec: EnvironmentSpec, evaluation: bool = False
     ) -> Policy:
-        model = self.make_model(networks, environment_spec)
         return make_search_policy(
-            model, environment_spec, self._config, evaluation, self._search_params
+            self._search_model(networks, environment_spec),
+            networks.action_space,
+            environment_spec,
+            self._config,
+            evaluation,
+            self._search_params,
         )
 
     def make_inspector(
@@ -64,8 +77,8 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     ) -> Inspector | None:
         if self._config.search.num_simulations == 0:
             return None
-        model = self.make_model(networks, environment_spec)
-        return make_inspector(model, environment_spec, self._config)
+        model = self._search_model(networks, environment_spec)
+        return make_inspector(model, networks.action_space, environment_spec, self._config)
 
     def make_network_calls(
         self, networks: Networks, environment_spec: EnvironmentSpec
@@ -73,7 +86,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         if self._config.search.num_simulations == 0:
             return None
         model = self.make_model(networks, environment_spec)
-        return make_network_calls(model, environment_spec, self._config)
+        return make_network_calls(model, networks.action_space, environment_spec, self._config)
 
     @property
     def reanalyse(self) -> ReanalyseConfig:
@@ -82,7 +95,8 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
 
     def make_reanalyse(self, networks: Networks, environment_spec: EnvironmentSpec) -> Reanalyse:
         """Makes the function that computes the search statistics of stored rows."""
-        return make_reanalyse(networks, self.make_model(networks, environment_spec), self._config)
+        model = self._search_model(networks, environment_spec)
+        return make_reanalyse(networks, model, self._config)
 
     def make_renew(self, networks: Networks, environment_spec: EnvironmentSpec) -> Renew:
         """Makes the function that computes the statistics of whole samples."""
@@ -113,11 +127,9 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         """Returns the bytes of a search tree, and of the states and targets of an unroll."""
         config = self._config
         spec = network_input_spec(environment_spec, config.history)
-        root = jax.eval_shape(
-            self.make_model(networks, environment_spec).root,
-            params,
-            jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype),
-        )
+        model = self._search_model(networks, environment_spec)
+        inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
+        root = jax.eval_shape(functools.partial(_planted_root, model), params, inputs)
         simulations = config.search.num_simulations
         return MemoryUse(
             acting=tree_bytes(root, simulations) if simulations else 0,
@@ -170,3 +182,11 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         values = SearchStatistics.from_extras(window.extras).search_value
         (target,) = targets.returns(window, values)
         return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon
+
+
+def _planted_root(model: SearchModel, params: Params, inputs: Array) -> mctx.RootFnOutput:
+    """Returns the roots of the search tree of network inputs `[B, ...]`."""
+    root = model.root(params, inputs)
+    if model.candidates is None:
+        return root
+    return model.candidates.plant(jax.random.PRNGKey(0), root)[0]

@@ -79,6 +79,11 @@ class UnrollLossConfig(Validated):
     value_weight: NonNegativeFloat = 0.25
     # Weight of the reward loss. Paper: 1.
     reward_weight: NonNegativeFloat = 1.0
+    # Target of the policy: the 'search' policy, or its 'best' action alone, as EfficientZero V2
+    # (arXiv:2403.00564) with several dimensions.
+    policy_target: Literal["search", "best"] = "search"
+    # Weight of the policy's entropy, which is added to the objective. Sampled MuZero: 5e-3.
+    entropy_weight: NonNegativeFloat = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,6 +184,19 @@ class PlanningConfig(Protocol):
     @property
     def num_target_bins(self) -> int:
         """Number of bins of one state's categorical targets."""
+
+
+def check_full_search(search: SearchConfig) -> None:
+    """Checks that a search is over all actions, for agents without candidates.
+
+    Raises:
+      UserError: the search draws candidates.
+    """
+    if search.num_candidates:
+        raise UserError(
+            "search.num_candidates must be 0 for this agent, which searches over all actions, not "
+            f"{search.num_candidates}; MuZero takes candidates"
+        )
 
 
 def stores_learner_steps(config: PlanningConfig) -> bool:

@@ -12,10 +12,16 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.planning.config import LearnedModelConfig, PlanningReplayConfig
+from mukoe.agents.planning.config import (
+    LearnedModelConfig,
+    PlanningReplayConfig,
+    UnrollLossConfig,
+)
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.targets import UnrollTargets
 from mukoe.learning.masking import masked_mean
+from mukoe.networks.action_space import ActionSpace
+from mukoe.networks.distributions import candidate_log_probs
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.shapes import check_shape
@@ -120,9 +126,44 @@ def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size:
     """
     num_bins = networks.value_encoding.num_bins
     check_shape(
-        "policy_logits [B, A]", prediction.policy_logits, (batch_size, networks.num_actions)
+        "policy_logits [B, A]",
+        prediction.policy_logits,
+        (batch_size, networks.action_space.num_outputs),
     )
     check_shape("value_logits [B, bins]", prediction.value_logits, (batch_size, num_bins))
+
+
+def policy_losses(
+    action_space: ActionSpace,
+    config: UnrollLossConfig,
+    outputs: Array,
+    targets: UnrollTargets,
+    step: int,
+) -> jax.Array:
+    """Returns the cross-entropy `-Σ_a π'(a) log π(a)` `[B]`, less the entropy bonus.
+
+    The sum is over all actions, or over the candidates of the search as they are: their prior in
+    the search has weighted them (Sampled MuZero, arXiv:2104.06303, section 4.2).
+
+    Args:
+      action_space: actions of the environment.
+      config: form of the target, and weight of the entropy.
+      outputs: `[B, O]` outputs of the policy head.
+      targets: targets of the unroll.
+      step: unroll step of the outputs.
+    """
+    target = targets.policies[:, step]
+    if config.policy_target == "best":
+        target = jax.nn.one_hot(jnp.argmax(target, axis=-1), target.shape[-1])
+    if targets.candidates is None:
+        loss = cross_entropy(outputs, target)
+    else:
+        policy = action_space.policy(outputs)
+        log_probs = candidate_log_probs(policy, targets.candidates[:, step], axis=1)
+        loss = -jnp.sum(target * log_probs, axis=-1)
+    if not config.entropy_weight:
+        return loss
+    return loss - config.entropy_weight * action_space.policy(outputs).entropy()
 
 
 def policy_entropy(logits: PerAction) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.agents.planning.config import PlanningConfig, stores_learner_steps
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.search.base import SearchModel
 from mukoe.search.inspection import Inspector
@@ -31,6 +32,7 @@ from mukoe.types import (
 
 def make_search_policy(
     model: SearchModel,
+    action_space: ActionSpace,
     environment_spec: EnvironmentSpec,
     config: PlanningConfig,
     evaluation: bool,
@@ -38,19 +40,19 @@ def make_search_policy(
 ) -> Policy:
     """Makes the policy that searches at every step.
 
-    Its memory is the history of frames and actions. It stores `search_policy` `[A]`,
-    `search_value` `[]` and, where the age of a row counts, `learner_steps` `[]`.
+    Its memory is the history of frames and actions. It stores `search_policy` `[A]` (of a search
+    over candidates `[K]`, with `search_candidates` `[K, ...]`), `search_value` `[]` and, where the
+    age of a row counts, `learner_steps` `[]`.
 
     Args:
       model: model of the search, whose root takes the network input.
+      action_space: actions of the environment.
       environment_spec: spec of one environment.
       config: configuration of the agent.
       evaluation: mode without exploration.
       search_params: function that selects the parameters below the root.
     """
-    num_actions = int(environment_spec.actions.num_values)
-    split = _split(model, num_actions, config, evaluation, search_params)
-    features_spec, _ = split_legal_actions(environment_spec.observations)
+    split = _split(model, action_space.size, config, evaluation, search_params)
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
@@ -62,16 +64,34 @@ def make_search_policy(
 
     return Policy(
         apply=apply,
-        initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
-        extras_spec=_extras_spec(num_actions, config),
+        initial_state=_initial_state(action_space, environment_spec, config),
+        extras_spec=_extras_spec(model, action_space, config),
         split=split,
     )
 
 
-def _extras_spec(num_actions: int, config: PlanningConfig) -> dict[str, specs.Array]:
+def _initial_state(
+    action_space: ActionSpace, environment_spec: EnvironmentSpec, config: PlanningConfig
+) -> Callable[[int], Nest]:
+    """Returns the function from the number of environments to their empty histories."""
+    features_spec, _ = split_legal_actions(environment_spec.observations)
+    return lambda batch_size: initial_history(
+        features_spec, config.history, batch_size, action_space.spec
+    )
+
+
+def _extras_spec(
+    model: SearchModel, action_space: ActionSpace, config: PlanningConfig
+) -> dict[str, specs.Array]:
+    number, candidates = action_space.size, None
+    if model.candidates is not None:
+        number, action = model.candidates.count, action_space.spec
+        shape = (number, *action.shape)
+        candidates = specs.Array(shape, action.dtype, "search_candidates")
     extras = SearchStatistics(
-        search_policy=specs.Array((num_actions,), np.float32, "search_policy"),
+        search_policy=specs.Array((number,), np.float32, "search_policy"),
         search_value=specs.Array((), np.float32, "search_value"),
+        search_candidates=candidates,
     ).to_extras()
     if stores_learner_steps(config):
         extras["learner_steps"] = specs.Array((), np.int32, "learner_steps")
@@ -109,9 +129,10 @@ def _split(
             params.learner_steps,
             evaluation=evaluation,
         )
-        stored = SearchStatistics(output.search_policy, output.search_value).to_extras()
+        stored = output.stored.to_extras()
         if stores_learner_steps(config):
-            stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, output.action.shape)
+            batch = output.search_value.shape
+            stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
         return output.action, {**stored, **output.statistics}
 
     return SplitPolicy(
@@ -123,15 +144,16 @@ def _split(
 
 
 def make_inspector(
-    model: SearchModel, environment_spec: EnvironmentSpec, config: PlanningConfig
+    model: SearchModel,
+    action_space: ActionSpace,
+    environment_spec: EnvironmentSpec,
+    config: PlanningConfig,
 ) -> Inspector:
     """Makes the inspector of the policy's search in evaluation, which needs simulations."""
-    num_actions = int(environment_spec.actions.num_values)
-    features_spec, _ = split_legal_actions(environment_spec.observations)
 
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)
-        inputs = network_input(observation, state, config.history, num_actions)
+        inputs = network_input(observation, state, config.history, action_space.size)
         root = model.root(params.network, inputs)
         return plan(
             config.search,
@@ -147,37 +169,39 @@ def make_inspector(
     return Inspector(
         inspect=inspect,
         update_state=update_state,
-        initial_state=lambda batch_size: initial_history(features_spec, config.history, batch_size),
+        initial_state=_initial_state(action_space, environment_spec, config),
     )
 
 
 def make_network_calls(
-    model: SearchModel, environment_spec: EnvironmentSpec, config: PlanningConfig
+    model: SearchModel,
+    action_space: ActionSpace,
+    environment_spec: EnvironmentSpec,
+    config: PlanningConfig,
 ) -> Callable[[PolicyParams, Nest], Array]:
     """Makes the network calls of the policy without the search, to profile them.
 
     One evaluation of the root, then one model step and prediction for each simulation.
     """
-    num_actions = int(environment_spec.actions.num_values)
-    features_spec, _ = split_legal_actions(environment_spec.observations)
-
+    initial_state = _initial_state(action_space, environment_spec, config)
     key = jax.random.PRNGKey(0)  # The model is deterministic.
+
+    def best(outputs: Array) -> Array:
+        return action_space.policy(outputs).mode()
 
     def simulate(params: PolicyParams, previous: tuple, _: None) -> tuple[tuple, None]:
         action, embedding, total = previous
         output, embedding = model.recurrent(params.network, key, action, embedding)
-        action = jnp.argmax(output.prior_logits, axis=-1)
-        return (action, embedding, total + output.reward + output.value), None
+        return (best(output.prior_logits), embedding, total + output.reward + output.value), None
 
     def calls(params: PolicyParams, observation: Nest) -> Array:
         batch_size = jax.tree.leaves(observation)[0].shape[0]
-        state = initial_history(features_spec, config.history, batch_size)
-        inputs = network_input(observation, state, config.history, num_actions)
+        state = initial_state(batch_size)
+        inputs = network_input(observation, state, config.history, action_space.size)
         root = model.root(params.network, inputs)
-        action = jnp.argmax(root.prior_logits, axis=-1)
         (_, _, total), _ = jax.lax.scan(
             functools.partial(simulate, params),
-            (action, root.embedding, root.value),
+            (best(root.prior_logits), root.embedding, root.value),
             length=config.search.num_simulations,
         )
         return total

@@ -31,7 +31,8 @@ _REANALYSIS = 2
 def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningConfig) -> Reanalyse:
     """Makes the function that computes the search statistics of stored rows.
 
-    The search is that of the behaviour policy, from the same network inputs.
+    The search is that of the behaviour policy, from the same network inputs. The stored action is
+    among its candidates, since its outcome is known (MuZero Unplugged, arXiv:2104.06294).
 
     Args:
       networks: networks of the agent.
@@ -53,8 +54,9 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
             root,
             None if legal_actions is None else legal_actions[:, -1],
             params.learner_steps,
+            taken=windows.action[:, -1],
         )
-        return SearchStatistics(output.search_policy, output.search_value).to_extras()
+        return output.stored.to_extras()
 
     return reanalyse
 

@@ -7,6 +7,7 @@ import chex
 import jax
 import mctx
 
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, Nest, Params
@@ -19,7 +20,7 @@ class RootNetworks(Protocol):
     representation: `(params, network input [B, ...]) -> state [B, ...]`.
     prediction: `(params, state) -> Prediction`.
     value_encoding: encoding of the predicted values.
-    num_actions: `A`.
+    action_space: policies of the predicted policy logits, and the encoding of actions.
     """
 
     @property
@@ -31,7 +32,7 @@ class RootNetworks(Protocol):
     @property
     def value_encoding(self) -> ValueEncoding: ...
     @property
-    def num_actions(self) -> int: ...
+    def action_space(self) -> ActionSpace: ...
 
 
 def make_root(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOutput]:

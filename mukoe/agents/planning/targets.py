@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from mukoe.agents.planning.config import PlanningConfig, TargetSettings
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.root import RootNetworks
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.history import HistoryConfig, stack_rows
 from mukoe.types import Array, Params, Row, Sample, SearchStatistics, split_legal_actions
 
@@ -26,12 +27,13 @@ from mukoe.types import Array, Params, Row, Sample, SearchStatistics, split_lega
 class UnrollTargets(NamedTuple):
     """Targets of the `K + 1` states of an unroll.
 
-    policies: `[B, K+1, A]` search policies.
+    policies: `[B, K+1, A]` search policies; `[B, K+1, M]` with candidates.
     values: `[B, K+1]` returns; 0 in absorbing states.
     rewards: `[B, K+1]` reward of the action taken at each state; 0 in absorbing states.
-    actions: `[B, K+1]` actions; random in absorbing states.
+    actions: `[B, K+1, ...]` actions; random in absorbing states.
     masks: masks of known targets, `[B, K+1]` each.
     ages: `[B]` updates since the first action of each sequence; None if rows do not store them.
+    candidates: `[B, K+1, M, ...]` actions of the search policies; None for those over all actions.
     """
 
     policies: Array
@@ -40,13 +42,14 @@ class UnrollTargets(NamedTuple):
     actions: Array
     masks: UnrollMasks
     ages: Array | None = None
+    candidates: Array | None = None
 
 
 def make_targets(
     rows: Row,
     values: Array,
     key: chex.PRNGKey,
-    num_actions: int,
+    action_space: ActionSpace,
     settings: TargetSettings,
     ages: Array | None = None,
 ) -> UnrollTargets:
@@ -56,7 +59,7 @@ def make_targets(
       rows: `[B, K+n+1, ...]` rows without history.
       values: `[B, K+n+1]` bootstrap values of the returns.
       key: random key of the actions in absorbing states, where every action has the same effect.
-      num_actions: `A`.
+      action_space: actions of the environment.
       settings: settings of the returns.
       ages: ages `[B]` of the sequences, in updates; None if unknown.
 
@@ -64,21 +67,25 @@ def make_targets(
       The targets of `K + 1` states.
     """
     chex.assert_rank(rows.reward, 2)
-    chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, rows.action, values])
-    policies = SearchStatistics.from_extras(rows.extras).search_policy
-    chex.assert_shape(policies, (*rows.reward.shape, num_actions))
+    chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, values])
+    chex.assert_shape(rows.action, (*rows.reward.shape, *action_space.spec.shape))
+    policies, _, candidates = SearchStatistics.from_extras(rows.extras)
+    number = action_space.size if candidates is None else candidates.shape[2]
+    chex.assert_shape(policies, (*rows.reward.shape, number))
     returns = settings.returns(rows, values, settings.steps_at(ages))
     states = returns.shape[1]
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
-    random_actions = jax.random.randint(key, returns.shape, 0, num_actions)
+    random_actions = action_space.uniform(key, returns.shape)
     acted = masks.acted
+    has_acted = jnp.reshape(acted > 0, (*acted.shape, *[1] * len(action_space.spec.shape)))
     return UnrollTargets(
         policies=policies[:, :states],
         values=returns * acted,
         rewards=rows.reward[:, :states] * acted,
-        actions=jnp.where(acted > 0, rows.action[:, :states], random_actions),
+        actions=jnp.where(has_acted, rows.action[:, :states], random_actions),
         masks=masks,
         ages=ages,
+        candidates=None if candidates is None else candidates[:, :states],
     )
 
 
@@ -97,7 +104,7 @@ def sample_targets(
     else:
         values = SearchStatistics.from_extras(rows.extras).search_value
     ages = sample_ages(config, sample)
-    return make_targets(rows, values, key, networks.num_actions, config.targets, ages)
+    return make_targets(rows, values, key, networks.action_space, config.targets, ages)
 
 
 def sample_ages(config: PlanningConfig, sample: Sample) -> Array | None:
@@ -122,7 +129,7 @@ def network_inputs(
         rows.action[:, :end],
         rows.mask[:, :end],
         history,
-        networks.num_actions,
+        networks.action_space.size,
     )
 
 

@@ -61,7 +61,7 @@ def stochastic_muzero_model(
         root=make_root(networks),
         decision=decision,
         chance=chance,
-        num_actions=networks.num_actions,
+        num_actions=networks.action_space.size,
         num_outcomes=networks.codebook_size,
     )
     return stochastic_search_model(model, sample_outcomes)

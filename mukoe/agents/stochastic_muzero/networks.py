@@ -66,7 +66,7 @@ class StochasticMuZeroNetworks:
         the second alone does not determine the outcome: in 2048, the new tile.
     value_encoding: encoding of `value_logits`.
     reward_encoding: encoding of `reward_logits`.
-    num_actions: number of actions `A`.
+    action_space: `A` actions.
     codebook_size: number of codes `M`.
     projection: projector and predictor of a consistency loss; None without.
     """
@@ -80,7 +80,7 @@ class StochasticMuZeroNetworks:
     encoder: Callable[[Params, jax.Array, jax.Array], jax.Array]
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
-    num_actions: int
+    action_space: DiscreteSpace
     codebook_size: int
     projection: Projection | None = None
 
@@ -137,7 +137,7 @@ def make_stochastic_muzero_networks(
         encoder=encoder,
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
-        num_actions=num_actions,
+        action_space=DiscreteSpace(num_actions),
         codebook_size=codebook_size,
     )
 

@@ -22,6 +22,7 @@ from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.layouts import local
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.search.config import SearchConfig
@@ -60,7 +61,7 @@ def uniform_networks(value_encoding=AGENT.network.value_support):
         representation=lambda params, features: features,
         prediction=prediction,
         value_encoding=encoding,
-        num_actions=9,
+        action_space=DiscreteSpace(9),
     )
 
 

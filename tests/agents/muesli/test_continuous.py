@@ -255,7 +255,7 @@ def test_loss_equals_the_slow_one():
     inputs = np.concatenate([past, rows.observation], -1)
     draws = np.asarray(space.look_ahead(target_params, rows, inputs, look_key).actions)
     assert draws.shape == (B, S, N, D)
-    absorbing = np.asarray(space.random_actions(jax.random.split(rest)[1], (B, L)))
+    absorbing = np.asarray(space.space.uniform(jax.random.split(rest)[1], (B, L)))
     moment = MovingSecondMoment.zero().add(2.0, BETA)
     expected, second = slow_loss(networks, params, target_params, sample, 2.0, draws, absorbing)
     loss, extra = jax.jit(make_loss(networks, CONFIG))(params, target_params, sample, key, moment)

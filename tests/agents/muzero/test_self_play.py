@@ -14,6 +14,7 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets
 from mukoe.environments.pgx.config import PgxConfig
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay
@@ -70,7 +71,7 @@ def items():
 def test_returns_are_the_outcome_for_the_player_to_move(items):
     config, rows = items
     values = np.full_like(rows.reward, 0.5)  # Must not matter: no game is longer than n.
-    targets = make_targets(rows, values, jax.random.PRNGKey(0), 9, config.targets)
+    targets = make_targets(rows, values, jax.random.PRNGKey(0), DiscreteSpace(9), config.targets)
     cells = rows.observation.features.reshape(*rows.reward.shape, 9, 2)
     seen = set()
     for item in range(len(cells)):

@@ -12,6 +12,7 @@ import pytest
 from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.losses import RewardPredictions
 from mukoe.agents.muzero.model import prefix_model
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_prefix import VALUE_PREFIX, ValuePrefix, ValuePrefixConfig
 from tests.agents.planning.test_losses import CONFIG, SPEC, make_sample
@@ -43,7 +44,7 @@ def counting_networks(period):
         dynamics=lambda params, state, action: (state + 1, jnp.full((B, 1), np.nan)),
         value_encoding=identity,
         reward_encoding=identity,
-        num_actions=A,
+        action_space=DiscreteSpace(A),
         value_prefix=ValuePrefix(
             step, lambda batch: hk.LSTMState(jnp.zeros((batch, 1)), jnp.zeros((batch, 1))), period
         ),

@@ -15,6 +15,7 @@ from mukoe.agents.planning.targets import sample_targets
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.history import HistoryConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.types import LossExtra, PolicyParams, Sample
@@ -56,7 +57,7 @@ def renew_all(config, sample, searched=None):
 
 
 def targets_of(config, sample):
-    networks = types.SimpleNamespace(num_actions=5)
+    networks = types.SimpleNamespace(action_space=DiscreteSpace(5))
     return jax.jit(lambda sample: sample_targets(networks, config, (), sample, KEY))(sample)
 
 
@@ -154,13 +155,15 @@ def test_with_the_parameters_that_acted_the_targets_are_the_stored_ones():
     learner = ReanalyseConfig(mode="learner", fraction=1.0)
     config = dataclasses.replace(config, reanalyse=learner)
     sample = collect(config, params).sample()
-    reanalyse = make_reanalyse(types.SimpleNamespace(num_actions=2), true_model(), config)
+    reanalyse = make_reanalyse(
+        types.SimpleNamespace(action_space=DiscreteSpace(2)), true_model(), config
+    )
 
     @jax.jit
     def both(params, sample):
         policy_params = PolicyParams(params, np.int32(0))
         new, _ = renew(reanalyse, config, 1.0, policy_params, sample, KEY)
-        networks = types.SimpleNamespace(num_actions=2)
+        networks = types.SimpleNamespace(action_space=DiscreteSpace(2))
         return tuple(sample_targets(networks, config, (), one, KEY) for one in (new, sample))
 
     sample = sample._replace(keys=(), learner_steps=np.int32(3))

@@ -16,6 +16,7 @@ from dm_env import specs
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets, sample_targets
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.prediction import Prediction
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
@@ -23,6 +24,7 @@ from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import EnvironmentSpec, Sample
 
 NUM_ACTIONS = 5
+SPACE = DiscreteSpace(NUM_ACTIONS)
 CONFIG = MuZeroConfig(discount=0.5, loss=UnrollLossConfig(unroll_steps=3, td_steps=2))
 REWARDS = (1.0, 2.0, 3.0, 4.0)
 SEARCH_VALUES = (10.0, 20.0, 30.0, 40.0, 50.0)
@@ -75,7 +77,7 @@ def items_by_start(truncated, history=0):
 def targets_of(truncated, history=0):
     rows = jax.tree.map(lambda array: array[:, history:], items_by_start(truncated, history))
     values = rows.extras["search_value"]
-    targets = make_targets(rows, values, jax.random.PRNGKey(0), NUM_ACTIONS, CONFIG.targets)
+    targets = make_targets(rows, values, jax.random.PRNGKey(0), SPACE, CONFIG.targets)
     return jax.tree.map(np.asarray, targets)
 
 
@@ -153,7 +155,7 @@ def test_target_network_evaluates_the_states_that_are_bootstrapped_from(
         representation=representation,
         prediction=lambda params, state: Prediction((), 10 * state),
         value_encoding=types.SimpleNamespace(to_scalar=lambda logits: logits[:, -1]),
-        num_actions=NUM_ACTIONS,
+        action_space=SPACE,
     )
     sample = Sample((), np.ones(4, np.float32), items_by_start(truncated, frames - 1))
     loss = dataclasses.replace(CONFIG.loss, td_lambda=td_lambda)
@@ -181,7 +183,7 @@ def test_old_sequences_are_bootstrapped_earlier(bootstrap, td_lambda, evaluated)
         representation=lambda params, inputs: batch_sizes.append(inputs.shape[0]) or inputs,
         prediction=lambda params, state: Prediction((), 10 * state),
         value_encoding=types.SimpleNamespace(to_scalar=lambda logits: logits[:, -1]),
-        num_actions=NUM_ACTIONS,
+        action_space=SPACE,
     )
     # Items 0 and 2 are 100 updates old, items 1 and 3 are new.
     rows = items_by_start(truncated=True)
@@ -211,7 +213,5 @@ def test_actions_in_absorbing_states_are_random_and_legal_numbers():
     values = rows.extras["search_value"]
     keys = [jax.random.PRNGKey(seed) for seed in range(50)]
     settings = CONFIG.targets
-    last = {
-        int(make_targets(rows, values, key, NUM_ACTIONS, settings).actions[3, 3]) for key in keys
-    }
+    last = {int(make_targets(rows, values, key, SPACE, settings).actions[3, 3]) for key in keys}
     assert last == set(range(NUM_ACTIONS))

@@ -19,6 +19,7 @@ from mukoe.agents.planning.reanalyse import make_reanalyse
 from mukoe.errors import UserError
 from mukoe.layouts.common.reanalysis import ReplayReanalyser, check_reanalysis_in_process
 from mukoe.learning.reanalysis import ReanalyseConfig, change_metrics
+from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.history import HistoryConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay
@@ -27,7 +28,7 @@ from mukoe.types import PolicyParams, Row
 from tests.agents.planning.true_mdp import CELLS, corridors, optimal, true_model
 from tests.layouts.tiny import tiny
 
-NETWORKS = types.SimpleNamespace(num_actions=2)
+NETWORKS = types.SimpleNamespace(action_space=DiscreteSpace(2))
 
 
 class Parameters:
@@ -81,7 +82,9 @@ def collect(config, params, masked=False):
 
 def make_policy(config, masked=False):
     spec = corridors(0, 2, masked).spec
-    return make_search_policy(true_model(), spec, config, False, lambda params: params)
+    return make_search_policy(
+        true_model(), DiscreteSpace(2), spec, config, False, lambda params: params
+    )
 
 
 def act(replay, policy, params, masked=False, steps=60):

@@ -17,6 +17,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig  # noqa:
 from mukoe.layouts.distributed.nodes.context import NodeContext  # noqa: E402
 from mukoe.layouts.distributed.nodes.reanalyser import ReanalyserNode  # noqa: E402
 from mukoe.learning.reanalysis import ReanalyseConfig  # noqa: E402
+from mukoe.networks.action_space import DiscreteSpace  # noqa: E402
 from mukoe.replay.declaration import row_spec  # noqa: E402
 from mukoe.replay.reverb import ReverbReplay, make_tables  # noqa: E402
 from tests.agents.planning.true_mdp import corridors, true_model  # noqa: E402
@@ -34,7 +35,7 @@ SPEC = corridors(0, 1).spec
 
 class TrueModelBuilder(MuZeroBuilder):
     def make_networks(self, environment_spec):
-        return types.SimpleNamespace(num_actions=2)
+        return types.SimpleNamespace(action_space=DiscreteSpace(2))
 
     def make_model(self, networks, environment_spec):
         return true_model()
