@@ -56,7 +56,8 @@ def plan(
         actions ignores them.
 
     Returns:
-      The output, and the tree without its embeddings, batched over `B`; None without simulations.
+      The output, and the tree, batched over `B`; None without simulations. In place of its
+      embeddings the tree has the candidates `[B, N, K, ...]` of its nodes, or `()` without.
 
     Raises:
       UserError: an output of the model has the wrong shape.
@@ -67,7 +68,8 @@ def plan(
         key = jax.random.key(0)
     if model.candidates is None:
         legal = complete_mask(legal_actions, root.prior_logits)
-        return _search(config, model, params, key, root, legal, learner_steps, evaluation)
+        output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
+        return output, tree and dataclasses.replace(tree, embeddings=())
     key, draw_key = jax.random.split(key)
     root, legal = model.candidates.plant(
         draw_key, root, legal_actions, evaluation=evaluation, taken=taken
@@ -76,7 +78,8 @@ def plan(
     output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
     candidates = root.embedding["candidates"]
     action = at_index(candidates, output.action)
-    return output._replace(action=action, candidates=candidates), tree
+    output = output._replace(action=action, candidates=candidates)
+    return output, tree and dataclasses.replace(tree, embeddings=tree.embeddings["candidates"])
 
 
 def _search(
@@ -94,7 +97,4 @@ def _search(
     if config.num_simulations == 0:
         return act_by_prior(config, key, root, learner_steps, evaluation=evaluation), None
     search = ALGORITHMS[config.algorithm]
-    output, tree = search(
-        config, model, params, key, root, legal, learner_steps, evaluation=evaluation
-    )
-    return output, dataclasses.replace(tree, embeddings=())
+    return search(config, model, params, key, root, legal, learner_steps, evaluation=evaluation)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
-from mukoe.viewing.inspected_agent import Decision
+from mukoe.viewing.inspected_agent import Decision, edge_name
 from mukoe.viewing.numbers import format_number
 from mukoe.viewing.style import (
     CHOSEN,
@@ -61,13 +61,14 @@ def draw_action_table(draw: ImageDraw.ImageDraw, decision: Decision, names: Sequ
     rows = _rows(decision)
     if not rows:
         return
-    shown = sorted(_most_searched(rows, decision.action), key=lambda row: row.action)
+    shown = sorted(_most_searched(rows, decision.chosen_index), key=lambda row: row.action)
     _draw_heading(draw, has_tree=decision.tree is not None)
     top = TABLE_TOP + 24
     pitch = min(34.0, (LINE_TOP - 24 - top) / len(shown))
     scale = max(1e-9, max(max(row.policy, row.prior) for row in shown))
     for index, row in enumerate(shown):
-        _draw_row(draw, row, names[row.action], top + index * pitch, pitch, scale, decision)
+        name = edge_name(decision.tree, 0, row.action, names)
+        _draw_row(draw, row, name, top + index * pitch, pitch, scale, decision)
     notes = []
     if len(shown) < len(rows):
         notes.append(f"and {len(rows) - len(shown)} more legal actions")
@@ -85,7 +86,7 @@ def _draw_row(
     scale: float,
     decision: Decision,
 ) -> None:
-    chosen = row.action == decision.action
+    chosen = row.action == decision.chosen_index
     colour = CHOSEN if chosen else TEXT
     middle = top + pitch / 2
     font = load_font(int(min(17, pitch - 4)))

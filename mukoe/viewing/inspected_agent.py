@@ -21,7 +21,8 @@ class Decision(NamedTuple):
 
     action: selected action, an integer or continuous `[D]`.
     value: value of the observation for the player to move; None if the agent has no value.
-    policy: `[A]` policy, that of the search if there is one; None if it is not available.
+    policy: `[A]` policy, that of the search if there is one, over its candidates if it has some;
+        None if it is not available.
     tree: search tree; None for an agent without search.
     """
 
@@ -52,7 +53,12 @@ class Decision(NamedTuple):
         """Principal variation of the search; without search, the selected action."""
         if self.tree is None:
             return [self.action]
-        return self.tree.principal_variation(self.action)
+        return self.tree.principal_variation(self.chosen_index)
+
+    @property
+    def chosen_index(self) -> int:
+        """Index of the action in policy and tree."""
+        return int(self.action) if self.tree is None else self.tree.root_index(self.action)
 
 
 def format_action(action: Array, names: Sequence[str]) -> str:
@@ -60,6 +66,12 @@ def format_action(action: Array, names: Sequence[str]) -> str:
     if isinstance(action, np.ndarray):
         return "[" + " ".join(format_fixed(x, 2) for x in action) + "]"
     return names[action]
+
+
+def edge_name(tree: SearchTree | None, node: int, index: int, names: Sequence[str]) -> str:
+    """Returns the name of the action of an index at a node of a tree, if there is one."""
+    action = index if tree is None else tree.action_at(node, index)
+    return format_action(action, names)
 
 
 def add_batch_axis(action: Array) -> np.ndarray:
@@ -145,8 +157,10 @@ class _SearchPolicy:
         self, params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Decision, Nest]:
         output, tree = jax.device_get(self._inspect(params, key, observation, state))
-        action, value = int(output.action[0]), float(output.search_value[0])
-        return Decision(action, value, output.search_policy[0], from_mctx(tree)), state
+        action = output.action[0]
+        own = int(action) if action.ndim == 0 else action
+        value = float(output.search_value[0])
+        return Decision(own, value, output.search_policy[0], from_mctx(tree)), state
 
     def update_state(
         self, observation: Nest, actions: np.ndarray, state: Nest, own_next: Nest

@@ -5,6 +5,8 @@ import dataclasses
 import mctx
 import numpy as np
 
+from mukoe.types import Array
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchTree:
@@ -25,6 +27,7 @@ class SearchTree:
     discounts: `[N, A]` float, discounts of the values of the children.
     qvalues: `[N, A]` float, reward plus discounted value; NaN for unvisited actions.
     legal_actions: `[A]` bool, legal-action mask of the root.
+    candidates: `[N, A, ...]` actions of the nodes; None if their indices are the actions.
     """
 
     visits: np.ndarray
@@ -39,6 +42,18 @@ class SearchTree:
     discounts: np.ndarray
     qvalues: np.ndarray
     legal_actions: np.ndarray
+    candidates: np.ndarray | None = None
+
+    def action_at(self, node: int, index: int) -> Array:
+        """Returns the action of an index at a node: the index itself, or its candidate."""
+        return index if self.candidates is None else self.candidates[node, index]
+
+    def root_index(self, action: Array) -> int:
+        """Returns the index of an action at the root."""
+        if self.candidates is None:
+            return int(action)
+        same = self.candidates[0] == action
+        return int(np.argmax(same.reshape(len(same), -1).all(axis=-1)))
 
     @property
     def num_simulations(self) -> int:
@@ -73,14 +88,14 @@ class SearchTree:
             mixed = (mixed + self.num_simulations * mean) / (1 + self.num_simulations)
         return np.where(visited, qvalues, mixed)
 
-    def principal_nodes(self, first_action: int) -> list[int]:
+    def principal_nodes(self, first_index: int) -> list[int]:
         """Returns the nodes of the principal variation, without the root.
 
-        After `first_action` it follows the most visited action of each node, with ties broken by
+        After `first_index` it follows the most visited action of each node, with ties broken by
         the Q-value. It ends at a node without visited children.
         """
         nodes: list[int] = []
-        node, action = 0, first_action
+        node, action = 0, first_index
         while self.child_visits[node, action] > 0:
             child = int(self.children[node, action])
             if child in nodes:
@@ -94,10 +109,11 @@ class SearchTree:
             )
         return nodes
 
-    def principal_variation(self, first_action: int) -> list[int]:
-        """Returns the actions of the principal variation, including `first_action`."""
-        nodes = self.principal_nodes(first_action)
-        return [int(self.actions[node]) for node in nodes] or [first_action]
+    def principal_variation(self, first_index: int) -> list[Array]:
+        """Returns the actions of the principal variation, including that of `first_index`."""
+        nodes = self.principal_nodes(first_index)
+        edges = [(int(self.parents[node]), int(self.actions[node])) for node in nodes]
+        return [self.action_at(*edge) for edge in edges or [(0, first_index)]]
 
     def most_visited(self, limit: int) -> list[int]:
         """Returns the `limit` most visited nodes, root first; the result contains all parents."""
@@ -130,4 +146,5 @@ def from_mctx(tree: mctx.Tree, index: int = 0) -> SearchTree:
         discounts=discounts,
         qvalues=np.where(child_visits > 0, qvalues, np.nan),
         legal_actions=take(tree.root_invalid_actions) == 0,
+        candidates=None if isinstance(tree.embeddings, tuple) else take(tree.embeddings),
     )

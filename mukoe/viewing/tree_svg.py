@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from mukoe.viewing.inspected_agent import Decision
+from mukoe.viewing.inspected_agent import Decision, edge_name
 from mukoe.viewing.numbers import format_number
 from mukoe.viewing.search_tree import SearchTree
 
@@ -50,7 +50,7 @@ def draw_tree(decision: Decision, names: Sequence[str], title: str, max_nodes: i
     assert tree is not None, "a decision without a search has no tree to draw"
     nodes = tree.most_visited(max_nodes)
     places = _layout(tree, nodes)
-    principal = {0, *tree.principal_nodes(decision.action)}
+    principal = {0, *tree.principal_nodes(decision.chosen_index)}
     width = max(760, max(p.x for p in places.values()) + _NODE_WIDTH + _MARGIN)
     height = max(p.y for p in places.values()) + _NODE_HEIGHT + _MARGIN
     lines = [
@@ -143,13 +143,14 @@ def _edge(
     x1, y1 = end.x, end.y + _NODE_HEIGHT / 2
     bend = x0 + 34
     weight = 1 + 5 * float(tree.visits[node] / tree.visits[0])
+    name = edge_name(tree, parent, action, names)
     facts = f"p {tree.priors[parent, action]:.2f}, r {_number(tree.rewards[parent, action])}"
     return [
         f'<g class="edge{" principal" * principal}" data-child="{node}" '
-        f"data-action={quoteattr(names[action])}>",
+        f"data-action={quoteattr(name)}>",
         f'<path d="M{x0:.1f},{y0:.1f} C{bend:.1f},{y0:.1f} {x0 + 8:.1f},{y1:.1f} '
         f'{bend + 8:.1f},{y1:.1f} H{x1:.1f}" stroke-width="{weight:.1f}"/>',
-        f'<text class="action" x="{bend + 8:.1f}" y="{y1 - 6:.1f}">{escape(names[action])}</text>',
+        f'<text class="action" x="{bend + 8:.1f}" y="{y1 - 6:.1f}">{escape(name)}</text>',
         f'<text class="note" x="{bend + 8:.1f}" y="{y1 + 14:.1f}">{facts}</text>',
         "</g>",
     ]

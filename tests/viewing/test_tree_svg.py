@@ -2,12 +2,23 @@
 
 from xml.etree import ElementTree
 
+import jax.numpy as jnp
+import mctx
 import numpy as np
 import pytest
 
-from mukoe.viewing.inspected_agent import Decision
+from mukoe.networks.action_space import BoxSpace
+from mukoe.search.candidates import CandidateSampler
+from mukoe.search.plan import plan
+from mukoe.viewing.episodes import EpisodeStep
+from mukoe.viewing.inspected_agent import Decision, format_action
+from mukoe.viewing.panel import Panel
 from mukoe.viewing.search_tree import from_mctx
+from mukoe.viewing.style import HEIGHT, WIDTH
 from mukoe.viewing.tree_svg import draw_tree
+from tests.search.problems import KEY
+from tests.search.test_candidates import GAUSSIAN, bandit, config, hill
+from tests.viewing.test_panel import FRAME
 from tests.viewing.test_search_tree import search_mdp
 
 NAMES = ["<left>", "up & on", "right"]
@@ -64,3 +75,21 @@ def test_nothing_overlaps_or_leaves_the_picture():
     for i, (x0, y0, w, h) in enumerate(boxes):
         for x1, y1, _, _ in boxes[:i]:
             assert abs(x0 - x1) >= w or abs(y0 - y1) >= h
+
+
+def test_candidates_are_drawn_as_their_actions():
+    space, settings = BoxSpace(2, GAUSSIAN), config("gumbel", 4, 12)
+    model = bandit(hill, 4)._replace(candidates=CandidateSampler(space, settings))
+    root = mctx.RootFnOutput(
+        prior_logits=jnp.zeros((1, 4)), value=jnp.zeros(1), embedding=jnp.zeros(1)
+    )
+    output, tree = plan(settings, model, (), KEY, root, None, 0)
+    action = np.asarray(output.action[0])
+    decision = Decision(action, 0.0, np.asarray(output.search_policy[0]), from_mctx(tree))
+    np.testing.assert_array_equal(output.candidates[0, decision.chosen_index], action)
+    np.testing.assert_array_equal(decision.line[0], action)
+    edges = groups(ElementTree.fromstring(draw_tree(decision, [], "title")), "edge")
+    below = {edge.get("data-action") for edge in edges}
+    assert {format_action(each, []) for each in np.asarray(output.candidates[0])} <= below
+    picture = Panel([], "title").draw(EpisodeStep(0, 0, decision, 0.0, 0.0, 1), FRAME)
+    assert picture.shape == (HEIGHT, WIDTH, 3)
