@@ -22,6 +22,7 @@ WRONG = {
 # Flags with which a program fails before it writes, even without an invalid flag.
 ENDING = {
     "check.py": ["--workdir={run}"],
+    "datasets.py": ["--describe={missing}"],
     "environments.py": ["--filter=no such environment"],
     "evaluate.py": ["--workdir={run}"],
     "ladder.py": ["--workdir={run}"],

@@ -58,3 +58,14 @@ def test_the_commands_of_the_page_name_existing_flags(root):
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ)
     assert printed.startswith("2 Box(-inf, inf, (4,), float32) ")
+    picture = root / "episode.svg"
+    (command,) = re.findall(r"^mukoe datasets (--describe=\S+) --picture", page, re.MULTILINE)
+    result = run_program(
+        "datasets.py", command, f"--picture={picture}", MINARI_DATASETS_PATH=str(root)
+    )
+    first, *_, last = result.stdout.splitlines()
+    assert first.startswith("data set 'cartpole/random-v0': 2 episodes, "), result.stderr
+    assert last == str(picture) and picture.read_text().startswith("<svg")
+    result = run_program("datasets.py", MINARI_DATASETS_PATH=str(root))
+    line = r"cartpole/random-v0  2 episodes, \d+ steps  random policy\n"
+    assert re.fullmatch(line, result.stdout), result.stderr

@@ -131,7 +131,7 @@ def read_dataset(name: str, environment_spec: EnvironmentSpec) -> OfflineData:
     dataset = open_dataset(name, environment_spec)
     data = OfflineData(
         source=f"data set '{name}'",
-        environment=dict(own_metadata(dataset.metadata).get("environment", {})),
+        environment=dict(own_metadata(dataset.raw.metadata).get("environment", {})),
         environment_spec=dataset.environment_spec,
         extras_spec={},
         episodes=[],
@@ -263,6 +263,7 @@ def make_offline_replay(
     environment_spec: EnvironmentSpec,
     policy: Policy,
     data: OfflineData,
+    keep_learner_steps: bool = False,
 ) -> InProcessReplay:
     """Builds a replay of all episodes, with the sequences and the sampler of the agent.
 
@@ -274,6 +275,7 @@ def make_offline_replay(
       environment_spec: spec of one environment.
       policy: behaviour policy of the agent, whose extras are stored.
       data: checked episodes, see `check_data`.
+      keep_learner_steps: True to keep the stored learner steps, of a run that is copied.
     """
     replay = InProcessReplay(
         _declaration(experiment, data),
@@ -282,7 +284,9 @@ def make_offline_replay(
         seed=random_seed(experiment.run, {}, SeededPart.REPLAY),
     )
     adder = replay.make_adder()
-    zeroed = {*data.missing_statistics(policy.extras_spec), _LEARNER_STEPS}
+    zeroed = set(data.missing_statistics(policy.extras_spec))
+    if not (keep_learner_steps and _LEARNER_STEPS in data.extras_spec):
+        zeroed.add(_LEARNER_STEPS)
     ends = []
     for episode in data.episodes:
         extras = {

@@ -44,6 +44,17 @@ def parse_sources(text: str) -> list[Source]:
     return sources
 
 
+def parse_source(text: str) -> Source:
+    """Parses one source without a weight.
+
+    Raises:
+      UserError: the text is empty, or the name is none of a data set.
+    """
+    if not text:
+        raise UserError("the source is empty: give the workdir of a run, or minari:NAME")
+    return _named(text, None)
+
+
 def canonical_text(text: str) -> str:
     """Returns the text of the same sources with absolute paths."""
     return join_sources(parse_sources(text))

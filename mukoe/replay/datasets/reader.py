@@ -1,6 +1,5 @@
 """Reader of Minari data sets: episodes as rows of one environment."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from dm_env import specs
+from gymnasium import spaces
 
 from mukoe.errors import UserError
 from mukoe.replay.datasets.decoding import Decoder, action_decoder, observation_decoder
@@ -24,20 +24,16 @@ from mukoe.types import EnvironmentSpec, Row, num_bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class StoredDataset:
-    """Data set of one environment, opened.
+class RawDataset:
+    """Data set as it is stored, opened.
 
     name: name of the data set.
     metadata: metadata, JSON values.
-    environment_spec: spec of the environment that the converted data would come from.
     """
 
     name: str
     metadata: Mapping[str, Any]
-    environment_spec: EnvironmentSpec
     _storage: Any
-    _observations: Decoder
-    _actions: Decoder
 
     @property
     def num_episodes(self) -> int:
@@ -49,11 +45,50 @@ class StoredDataset:
         """Number of steps, final observations excluded."""
         return self.metadata["total_steps"]
 
+    @property
+    def observation_space(self) -> spaces.Space:
+        """Gymnasium space of the observations."""
+        return self._storage.observation_space
+
+    @property
+    def action_space(self) -> spaces.Space:
+        """Gymnasium space of the actions."""
+        return self._storage.action_space
+
+    def episode(self, index: int) -> Mapping[str, Any]:
+        """Returns an episode by Minari's names: `observations`, `actions`, `rewards`, ...
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        try:
+            (stored,) = self._storage.get_episodes([index])
+        except Exception as error:  # any error of Minari, h5py or Pillow about the file
+            raise UserError(
+                f"data set '{self.name}', episode {index}: the file is damaged or incomplete: "
+                f"{' '.join(str(error).split()) or type(error).__name__}"
+            ) from error
+        return stored
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredDataset:
+    """Data set of one environment, opened.
+
+    raw: data set as it is stored.
+    environment_spec: spec of the environment that the converted data would come from.
+    """
+
+    raw: RawDataset
+    environment_spec: EnvironmentSpec
+    _observations: Decoder
+    _actions: Decoder
+
     def check_memory(self) -> None:
         """Raises a `UserError` if the observations of all episodes do not fit into memory."""
-        rows = self.num_steps + self.num_episodes
+        rows = self.raw.num_steps + self.raw.num_episodes
         required = rows * num_bytes(self.environment_spec.observations)
-        check_fits(required, f"the {rows:,} observations of data set '{self.name}'", "use less")
+        check_fits(required, f"the {rows:,} observations of data set '{self.raw.name}'", "use less")
 
     def episodes(self) -> Iterator[Row]:
         """Yields the episodes, rows `[L+1, ...]` with the final observation.
@@ -62,29 +97,19 @@ class StoredDataset:
           UserError: the file is damaged, or an episode has no final observation, continues after
             its termination, or has numbers that are not finite or do not fit its spaces.
         """
-        for index in range(self.num_episodes):
-            with self._described(index):
-                (stored,) = self._storage.get_episodes([index])
+        name = self.raw.name
+        for index in range(self.raw.num_episodes):
+            stored = self.raw.episode(index)
             try:
                 episode = self._decode(stored)
             except UserError as error:
                 text = str(error).removeprefix("the ")
-                raise UserError(f"data set '{self.name}', episode {index}: {text}") from error
+                raise UserError(f"data set '{name}', episode {index}: {text}") from error
             try:
                 check_finite(episode, index)
             except UserError as error:
-                raise UserError(f"data set '{self.name}': {error}") from error
+                raise UserError(f"data set '{name}': {error}") from error
             yield episode
-
-    @contextlib.contextmanager
-    def _described(self, index: int) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # any error of Minari, h5py or Pillow about the file
-            raise UserError(
-                f"data set '{self.name}', episode {index}: the file is damaged or incomplete: "
-                f"{' '.join(str(error).split()) or type(error).__name__}"
-            ) from error
 
     def _decode(self, stored: Mapping[str, Any]) -> Row:
         action = self._actions.decode(np.asarray(stored["actions"]))
@@ -116,15 +141,15 @@ class StoredDataset:
         )
 
 
-def open_dataset(name: str, environment_spec: EnvironmentSpec) -> StoredDataset:
-    """Opens a data set of an environment; the spaces may differ, see `environment_spec` there.
+def open_raw(name: str) -> RawDataset:
+    """Opens a data set as it is stored.
 
     Nothing is unpickled, and no code that the metadata name is imported: spaces are JSON, arrays
     are HDF5.
 
     Raises:
       UserError: the package `minari` is missing, there is no such data set, its metadata are
-        damaged, or its format or spaces are not supported.
+        damaged, or its format is not supported.
     """
     require_minari()
     from minari.dataset.minari_storage import MinariStorage
@@ -148,17 +173,27 @@ def open_dataset(name: str, environment_spec: EnvironmentSpec) -> StoredDataset:
         raise UserError(
             f"data set '{name}' cannot be opened: {' '.join(str(error).split())}"
         ) from error
+    return RawDataset(name, metadata, storage)
+
+
+def open_dataset(name: str, environment_spec: EnvironmentSpec) -> StoredDataset:
+    """Opens a data set of an environment; the spaces may differ, see `environment_spec` there.
+
+    Raises:
+      UserError: the data set cannot be opened, see `open_raw`, or its spaces are not supported.
+    """
+    raw = open_raw(name)
     spec, label = environment_spec, f"data set {name}"
-    observations = observation_decoder(storage.observation_space, spec.observations, label)
-    actions = action_decoder(storage.action_space, spec, label)
-    smallest = float(own_metadata(metadata).get("smallest_discount", 0.0))
+    observations = observation_decoder(raw.observation_space, spec.observations, label)
+    actions = action_decoder(raw.action_space, spec, label)
+    smallest = float(own_metadata(raw.metadata).get("smallest_discount", 0.0))
     there = EnvironmentSpec(
         observations.spec,
         actions.spec,
         spec.rewards,
         specs.BoundedArray((), np.float32, smallest, 1.0, "discount"),
     )
-    return StoredDataset(name, metadata, there, storage, observations, actions)
+    return StoredDataset(raw, there, observations, actions)
 
 
 def _check_length(observation: Any, length: int) -> None:

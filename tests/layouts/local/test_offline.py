@@ -27,6 +27,7 @@ from mukoe.layouts.common.offline_data import (
     warn_of_other_environment,
 )
 from mukoe.layouts.common.offline_sources import parse_sources
+from mukoe.layouts.local.dataset_conversion import to_dataset, to_workdir
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.replay.datasets.writer import DatasetWriter
 from mukoe.replay.episodes import stored_episodes
@@ -274,3 +275,29 @@ def test_a_data_set_of_another_environment_is_refused(data, dataset):
         r"float32\[4\] there and float32\[6\] here",
     ):
         read_sources(parse_sources(f"minari:{dataset}"), spec, config)
+
+
+def test_a_replay_and_the_workdir_of_its_data_set_are_equal(data, source, dataset, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in source.rglob("*")}
+    episodes, steps = to_dataset(source, "cartpole/converted-v0")
+    assert (episodes, steps) == (len(data.episodes), data.num_rows - len(data.episodes))
+    assert {path: path.stat().st_mtime_ns for path in source.rglob("*")} == before
+    assert to_workdir("cartpole/converted-v0", offline(), None, tmp_path / "copy") == episodes
+    copy = read_workdir(tmp_path / "copy")
+    for one, other in zip(copy.episodes, data.episodes, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_rows_without_statistics_become_no_replay(dataset, tmp_path):
+    with pytest.raises(
+        UserError, match="has no search_policy and no search_value, which .* --offline=minari:"
+    ):
+        to_workdir("cartpole/plain-v0", offline(), None, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_nothing_is_left_of_a_conversion_that_saves_no_replay(dataset, tmp_path):
+    with pytest.raises(UserError, match="the configuration saves no replay"):
+        config = offline(replay_checkpoint_seconds=0.0)
+        to_workdir("cartpole/run-v0", config, None, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

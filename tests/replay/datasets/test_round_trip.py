@@ -93,7 +93,7 @@ def test_rows_come_back_exactly(kind, actions):
     rows = [episode(spec, 5), episode(spec, 1, seed=1, last_discount=1.0)]
     write(spec, rows)
     dataset = open_dataset("test/rows-v0", spec)
-    assert dataset.num_episodes == 2
+    assert dataset.raw.num_episodes == 2
     for found, expected in zip(dataset.episodes(), rows, strict=True):
         assert_equal(found, expected)
     plain = minari.load_dataset("test/rows-v0")
