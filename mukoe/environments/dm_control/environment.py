@@ -51,9 +51,9 @@ class DmControlEnvironment(dm_env.Environment):
         """Returns the spec of the action, float32 `[D]` in [-1, 1]."""
         return specs.BoundedArray(self._low.shape, np.float32, -1.0, 1.0, name="action")
 
-    def reward_spec(self) -> specs.Array:
-        """Returns the spec of the reward, `[]` float32."""
-        return specs.Array((), np.float32, name="reward")
+    def reward_spec(self) -> specs.BoundedArray:
+        """Returns the spec of the reward, `[]` float32: the suite's are in [0, 1] per step."""
+        return specs.BoundedArray((), np.float32, 0.0, self.action_repeat, name="reward")
 
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode."""

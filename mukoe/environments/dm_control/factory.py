@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import logging
+from collections.abc import Iterator
 
 from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.environments.dm_control.environment import DmControlEnvironment
@@ -33,5 +35,18 @@ def _make_environment(config: DmControlConfig, seed: int, evaluation: bool) -> D
     from dm_control import suite
 
     domain, _, task = config.task.partition("-")
-    environment = suite.load(domain, task, task_kwargs={"random": seed})
+    with _without_model_warnings():
+        environment = suite.load(domain, task, task_kwargs={"random": seed})
     return DmControlEnvironment(environment, config)
+
+
+@contextlib.contextmanager
+def _without_model_warnings() -> Iterator[None]:
+    """Hides MuJoCo's warnings of deprecated attributes in the suite's own models."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -12,6 +12,7 @@ from mukoe.environments.headless_rendering import choose_backend
 from mukoe.environments.spec_checks import check_spec
 from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
+from mukoe.layouts.common.default_config import default_config
 
 CAN_RENDER = choose_backend() != "disabled"
 
@@ -52,6 +53,13 @@ def test_time_steps_are_those_of_the_suite(task, action_repeat):
     vector.close()
 
 
+def test_the_default_config_knows_the_largest_reward():
+    """Random actions leave the pole hanging, with rewards near 0; upright it is 1."""
+    config = default_config(DmControlConfig("cartpole-swingup", action_repeat=2))
+    assert config.agent.loss.reward_scale == 0.5
+    assert config.agent.network.torso == "tanh_mlp"
+
+
 def test_the_time_limit_is_a_truncation_after_1000_control_steps():
     vector = DmControlConfig("pendulum-swingup", action_repeat=7).make_factory()(0, 1, True)
     vector.reset()
@@ -62,6 +70,12 @@ def test_the_time_limit_is_a_truncation_after_1000_control_steps():
     assert (result.length, result.frames) == (143, 1001)
     assert vector.step(np.zeros((1, 1), np.float32)).first()
     vector.close()
+
+
+def test_the_models_of_the_suite_warn_of_nothing(caplog):
+    """Cheetah has an attribute that MuJoCo has deprecated."""
+    DmControlConfig("cheetah-run").make_factory()(0, 1, False).close()
+    assert not caplog.records
 
 
 def test_actions_reach_exactly_the_bounds_of_a_task():

@@ -1,0 +1,66 @@
+"""Sampled MuZero on cartpole-swingup of the DeepMind Control Suite, for two CPU cores."""
+
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.environments.dm_control.config import DmControlConfig
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
+from mukoe.learning.learner import TargetUpdateConfig
+from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.distributions import GaussianConfig
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import QNormalizationConfig
+
+
+def get_config() -> TrainingConfig:
+    """Returns a config of 16 candidates per node, of one dimension.
+
+    Action repeat as in TD-MPC2 (Hansen et al. 2024, arXiv:2310.16828), so that 100,000 agent steps
+    are 200,000 control steps.
+    """
+    return TrainingConfig(
+        environment=DmControlConfig("cartpole-swingup", action_repeat=2),
+        agent=MuZeroConfig(
+            network=NetworkConfig(
+                torso="mlp",
+                hidden_sizes=(128,),
+                width=64,
+                head_sizes=(64,),
+                gaussian=GaussianConfig(initial_std=0.7, minimum_std=0.1),
+                # Of the transformed values, up to 13.4.
+                value_support=SupportConfig(0.0, 14.0, 57),
+                reward_support=SupportConfig(0.0, 1.0, 21),
+            ),
+            discount=0.99,
+            search=SearchConfig(
+                algorithm="gumbel",
+                num_candidates=16,
+                num_simulations=32,
+                q_normalization=QNormalizationConfig(scope="tree", floor=0.01),
+            ),
+            loss=UnrollLossConfig(
+                unroll_steps=5,
+                td_steps=5,
+                bootstrap="target",
+                value_weight=1.0,
+                entropy_weight=5e-3,
+            ),
+            replay=PlanningReplayConfig(
+                capacity=100_000,
+                min_size=2_000,
+                batch_size=64,
+                samples_per_insert=32.0,
+                sampler="uniform",
+            ),
+            optimizer=OptimizerConfig(learning_rate=1e-3),
+            target_update=TargetUpdateConfig(period=100),
+        ),
+        run=RunConfig(
+            max_actor_steps=100_000,
+            envs_per_actor=8,
+            evaluation_episodes=10,
+            evaluation_period=5_000,
+            target_return=800.0,
+        ),
+    )
