@@ -5,7 +5,7 @@ Shapes are written with letters: `B` environments or batch entries, `T` time ste
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import chex
@@ -45,7 +45,8 @@ def num_bytes(specs: Nest) -> int:
 class EnvironmentSpec(NamedTuple):
     """Specs of one environment, field for field those of `acme.specs.EnvironmentSpec`.
 
-    `actions` is a `DiscreteArray`, or a `BoundedArray` `[D]` of floats: continuous actions.
+    `actions` is a `DiscreteArray`, a `BoundedArray` `[D]` of floats: continuous actions, or a
+    `ProductArray` `[P]` of both.
     """
 
     observations: Nest
@@ -54,13 +55,36 @@ class EnvironmentSpec(NamedTuple):
     discounts: specs.BoundedArray
 
 
+class ProductArray(specs.BoundedArray):
+    """Spec of actions of several parts: vectors `[P]` float32 of choices and real numbers.
+
+    Entry `i` is one of the choices `0 .. choices[i] - 1`, or, where `choices[i]` is 0, a real
+    number in [-1, 1].
+    """
+
+    def __init__(self, choices: Sequence[int], name: str = "action"):
+        """Initialises the spec.
+
+        Args:
+          choices: number of choices of each entry, at least 2; 0 for a real number.
+          name: name of the spec.
+        """
+        self.choices = tuple(int(count) for count in choices)
+        low = [0.0 if count else -1.0 for count in self.choices]
+        high = [count - 1.0 if count else 1.0 for count in self.choices]
+        super().__init__((len(low),), np.float32, low, high, name)
+
+    def __reduce__(self):
+        return ProductArray, (self.choices, self.name)
+
+
 def plays_in_turns(spec: EnvironmentSpec) -> bool:
     """Returns whether two players take turns, so that a discount of -1 passes the turn."""
     return bool(spec.discounts.minimum.min() < 0)
 
 
 def is_continuous(spec: EnvironmentSpec) -> bool:
-    """Returns whether actions are vectors of floats instead of one of `A` choices."""
+    """Returns whether actions are vectors of floats, or of several parts, instead of one choice."""
     return not isinstance(spec.actions, specs.DiscreteArray)
 
 

@@ -36,6 +36,8 @@ def check_search_policy(subject: Subject, params: Params, trained: bool) -> Find
     searches = [reanalyse(policy_params, jax.random.PRNGKey(seed), windows) for seed in range(2)]
     if "search_policy" not in searches[0]:
         return Finding(_CHECK, "unknown", "agent.reanalyse.search computes values only")
+    if "search_candidates" in searches[0]:
+        return Finding(_CHECK, "unknown", "every search draws its own candidates")
     first, second = (np.asarray(search["search_policy"]) for search in searches)
     prior = np.asarray(jax.nn.softmax(predict(subject, params).policy_logits[:, 0]))
     entropy = float(np.mean(-np.sum(first * _log(first), axis=-1)))

@@ -249,4 +249,5 @@ def _same_array(left: specs.Array, right: specs.Array) -> bool:
         left.shape == right.shape
         and left.dtype == right.dtype
         and getattr(left, "num_values", None) == getattr(right, "num_values", None)
+        and getattr(left, "choices", None) == getattr(right, "choices", None)
     )

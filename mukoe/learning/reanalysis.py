@@ -62,8 +62,9 @@ def change_metrics(windows: Row, statistics: Mapping[str, Array]) -> dict[str, A
       statistics: new statistics `[N, ...]`.
 
     Returns:
-      `reanalyse_value_change`, the mean absolute change of the value; with new policies
-      `reanalyse_policy_kl`, the mean KL divergence (nats) of the new policy from the stored one.
+      `reanalyse_value_change`, the mean absolute change of the value; with new policies over all
+      actions `reanalyse_policy_kl`, the mean KL divergence (nats) of the new policy from the stored
+      one. New candidates have no policy in common with the stored ones.
     """
     acted = windows.mask[:, -1]
     new = SearchStatistics.from_extras(statistics)
@@ -72,7 +73,7 @@ def change_metrics(windows: Row, statistics: Mapping[str, Array]) -> dict[str, A
     )
     change = jnp.abs(new.search_value - stored.search_value)
     metrics = {"reanalyse_value_change": masked_mean(change, acted)}
-    if new.search_policy is not None:
+    if new.search_policy is not None and new.search_candidates is None:
         ratio = jnp.log(jnp.maximum(new.search_policy, _SMALLEST_PROBABILITY)) - jnp.log(
             jnp.maximum(stored.search_policy, _SMALLEST_PROBABILITY)
         )

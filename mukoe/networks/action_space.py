@@ -1,6 +1,7 @@
 """Action spaces: policies over actions, and actions as inputs of a network."""
 
 import dataclasses
+import math
 from typing import Protocol
 
 import chex
@@ -11,26 +12,28 @@ from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.networks.distributions import (
+    Categorical,
     Distribution,
     Gaussian,
     GaussianConfig,
+    Product,
     TanhGaussian,
     categorical_policy,
     gaussian_policy,
 )
-from mukoe.types import Array, EnvironmentSpec, PerAction, is_continuous
+from mukoe.types import Array, EnvironmentSpec, PerAction, ProductArray, is_continuous
 
 
 class ActionSpace(Protocol):
     """Actions of one environment: a product of discrete and bounded continuous parts.
 
     A policy over a product is the product of the policies over its parts, so that log-probabilities
-    and entropies add up; its encoding concatenates those of its parts. Spaces of one part are
-    implemented, `DiscreteSpace` and `BoxSpace`.
+    and entropies add up; its encoding concatenates those of its parts. `DiscreteSpace` and
+    `BoxSpace` have one part, a `ProductSpace` several.
 
     spec: shape and type of one action.
     size: length `E` of an encoded action: `A` choices, or `D` numbers.
-    num_outputs: number of outputs of a policy head.
+    num_outputs: number of outputs of a policy head: `E`, then the `D` standard deviations.
     """
 
     @property
@@ -142,9 +145,77 @@ class BoxSpace:
         raise NotImplementedError("there are infinitely many continuous actions")
 
 
+@dataclasses.dataclass(frozen=True)
+class ProductSpace:
+    """Vectors `[P]` of choices and of numbers in [-1, 1], with a policy head per part.
+
+    The encoding has the one-hot vectors of the choices, then the numbers.
+
+    choices: number of choices of each entry; 0 for a number.
+    gaussian: policy head of the numbers.
+    """
+
+    choices: tuple[int, ...]
+    gaussian: GaussianConfig
+
+    @property
+    def spec(self) -> specs.Array:
+        return specs.Array((len(self.choices),), np.float32, "action")
+
+    @property
+    def size(self) -> int:
+        return sum(self._counts) + self._num_numbers
+
+    @property
+    def num_outputs(self) -> int:
+        return self.size + self._num_numbers
+
+    def policy(self, outputs: Array, legal_actions: PerAction | None = None) -> Product:
+        assert legal_actions is None, "actions of several parts are always legal"
+        *logits, numbers = jnp.split(outputs, np.cumsum(self._counts), axis=-1)
+        return Product(
+            choices=tuple(map(Categorical, logits)),
+            numbers=gaussian_policy(numbers, self.gaussian) if self._num_numbers else None,
+            is_choice=tuple(count > 0 for count in self.choices),
+        )
+
+    def encode(self, action: Array, dtype: jnp.dtype | type = jnp.float32) -> jax.Array:
+        parts = [
+            jax.nn.one_hot(jnp.round(action[..., entry]).astype(jnp.int32), count, dtype=dtype)
+            for entry, count in enumerate(self.choices)
+            if count
+        ]
+        numbers = [entry for entry, count in enumerate(self.choices) if not count]
+        clipped = jnp.clip(action[..., np.array(numbers, int)], -1.0, 1.0)
+        return jnp.concatenate([*parts, clipped.astype(dtype)], axis=-1)
+
+    def uniform(self, key: chex.PRNGKey, shape: tuple[int, ...]) -> jax.Array:
+        drawn = jax.random.uniform(key, (*shape, len(self.choices)))
+        choices = jnp.asarray(self.choices)
+        return jnp.where(choices > 0, jnp.floor(drawn * choices), 2.0 * drawn - 1.0)
+
+    @property
+    def num_choices(self) -> int | None:
+        return None if self._num_numbers else math.prod(self.choices)
+
+    def all_actions(self) -> jax.Array:
+        ranges = [np.arange(count) for count in self.choices]
+        grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
+        return jnp.asarray(grid.reshape(-1, len(ranges)), jnp.float32)
+
+    @property
+    def _counts(self) -> list[int]:
+        """Numbers of choices, without the entries that are numbers."""
+        return [count for count in self.choices if count]
+
+    @property
+    def _num_numbers(self) -> int:
+        return self.choices.count(0)
+
+
 def make_action_space(
     environment_spec: EnvironmentSpec, gaussian: GaussianConfig | None
-) -> DiscreteSpace | BoxSpace:
+) -> DiscreteSpace | BoxSpace | ProductSpace:
     """Returns the action space of an environment.
 
     Args:
@@ -159,11 +230,16 @@ def make_action_space(
     if not is_continuous(environment_spec):
         return DiscreteSpace(int(actions.num_values))
     if gaussian is None:
+        kind, agent = "real numbers", "Muesli"
+        if isinstance(actions, ProductArray):
+            kind, agent = "choices and numbers", "PPO"
         raise UserError(
             "this agent needs Discrete actions, and the environment's are vectors of "
-            f"{actions.shape[0]} real numbers; Muesli takes them, and MuZero with "
+            f"{actions.shape[0]} {kind}; {agent} takes them, and MuZero with "
             "agent.search.num_candidates > 0"
         )
+    if isinstance(actions, ProductArray):
+        return ProductSpace(actions.choices, gaussian)
     if len(actions.shape) != 1 or (actions.minimum != -1).any() or (actions.maximum != 1).any():
         raise UserError(
             f"continuous actions must be one vector with bounds -1 and 1, not {actions!r}; scale "

@@ -1,6 +1,7 @@
-"""Policies as distributions over actions: one of `A` choices, or vectors of `D` numbers."""
+"""Policies as distributions over actions: choices, vectors of numbers, and products of them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import chex
@@ -166,6 +167,70 @@ class TanhGaussian(NamedTuple):
     @property
     def _normal(self) -> Gaussian:
         return Gaussian(self.mean, self.std)
+
+
+class Product(NamedTuple):
+    """Distributions `[...]` over vectors `[..., P]` of independent choices and real numbers.
+
+    The logarithm of a probability is the sum of those of the parts, and so is the entropy.
+
+    choices: distribution of each choice, in the order of the entries.
+    numbers: distribution of all real numbers; None without.
+    is_choice: `P` flags, True for the entries that are choices.
+    """
+
+    choices: tuple[Categorical, ...]
+    numbers: Gaussian | TanhGaussian | None
+    is_choice: tuple[bool, ...]
+
+    def noise(self, key: chex.PRNGKey) -> jax.Array:
+        keys = jax.random.split(key, len(self._parts))
+        drawn = [part.noise(key) for part, key in zip(self._parts, keys, strict=True)]
+        return jnp.concatenate(drawn, axis=-1)
+
+    def perturb(self, noise: Array) -> jax.Array:
+        sizes = [choice.logits.shape[-1] for choice in self.choices]
+        split = jnp.split(noise, np.cumsum(sizes)[: len(self._parts) - 1], axis=-1)
+        return self._join([p.perturb(n) for p, n in zip(self._parts, split, strict=True)])
+
+    def sample(self, key: chex.PRNGKey) -> jax.Array:
+        keys = jax.random.split(key, len(self._parts))
+        return self._join([p.sample(key) for p, key in zip(self._parts, keys, strict=True)])
+
+    def mode(self) -> jax.Array:
+        return self._join([part.mode() for part in self._parts])
+
+    def log_prob(self, action: Array) -> jax.Array:
+        columns = np.flatnonzero(self.is_choice)
+        each = [
+            choice.log_prob(jnp.round(action[..., column]).astype(jnp.int32))
+            for choice, column in zip(self.choices, columns, strict=True)
+        ]
+        if self.numbers is not None:
+            columns = np.flatnonzero(~np.array(self.is_choice))
+            each.append(self.numbers.log_prob(action[..., columns]))
+        return sum(each[1:], each[0])
+
+    def entropy(self) -> jax.Array:
+        each = [part.entropy() for part in self._parts]
+        return sum(each[1:], each[0])
+
+    def widened(self, scale: float) -> "Product":
+        choices = tuple(choice.widened(scale) for choice in self.choices)
+        numbers = None if self.numbers is None else self.numbers.widened(scale)
+        return Product(choices, numbers, self.is_choice)
+
+    @property
+    def _parts(self) -> tuple[Categorical | Gaussian | TanhGaussian, ...]:
+        return self.choices if self.numbers is None else (*self.choices, self.numbers)
+
+    def _join(self, parts: Sequence[Array]) -> jax.Array:
+        """Returns the actions `[..., P]` of those of the parts."""
+        choices = [part[..., None].astype(jnp.float32) for part in parts[: len(self.choices)]]
+        joined = jnp.concatenate([*choices, *parts[len(choices) :]], axis=-1)
+        # Choices come first in `joined`; a stable sort of the flags finds the entries again.
+        order = np.argsort(~np.array(self.is_choice), kind="stable")
+        return joined[..., np.argsort(order)]
 
 
 def sample_candidates(policy: Distribution, key: chex.PRNGKey, count: int) -> jax.Array:

@@ -12,7 +12,6 @@ from mukoe.errors import UserError
 from mukoe.networks.action_encoding import check_action_encoding
 from mukoe.networks.action_space import (
     ActionSpace,
-    BoxSpace,
     DiscreteSpace,
     make_action_space,
 )
@@ -54,7 +53,7 @@ class MuZeroNetworks:
     dynamics: Callable[[Params, jax.Array, Array], tuple[jax.Array, jax.Array]]
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
-    action_space: DiscreteSpace | BoxSpace
+    action_space: ActionSpace
     projection: Projection | None = None
     value_prefix: ValuePrefix | None = None
 
@@ -88,10 +87,10 @@ def make_muzero_networks(
     check_input(network_config.torso, spec)
     gaussian = network_config.gaussian if continuous_actions else None
     action_space = make_action_space(environment_spec, gaussian)
-    if isinstance(action_space, BoxSpace):
-        _check_continuous(history_config, network_config)
-    else:
+    if isinstance(action_space, DiscreteSpace):
         check_action_encoding(network_config, spec, action_space.size)
+    else:
+        _check_continuous(history_config, network_config)
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, action_space)))
     representation, prediction, dynamics = model.apply
 

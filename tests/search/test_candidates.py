@@ -8,8 +8,8 @@ import mctx
 import numpy as np
 import pytest
 
-from mukoe.networks.action_space import BoxSpace, DiscreteSpace
-from mukoe.networks.distributions import GaussianConfig
+from mukoe.networks.action_space import BoxSpace, DiscreteSpace, ProductSpace
+from mukoe.networks.distributions import GaussianConfig, candidate_log_probs
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import CandidateSampler
 from mukoe.search.config import SearchConfig
@@ -165,3 +165,29 @@ def test_evaluation_knows_the_mode_and_draws_no_wide_candidates():
     assert np.std(np.asarray(output.candidates)[:, 1:]) == pytest.approx(0.4, rel=0.1)
     again = searched(space, flat, settings, outputs, evaluation=True, key=jax.random.PRNGKey(9))
     np.testing.assert_array_equal(output.candidates, again.candidates)
+
+
+TOOLS, FORCES = jnp.array([-1.0, -0.5, -0.1]), jnp.array([0.5, 0.5, -0.6])
+
+
+def work(action):
+    """Reward of a tool and a force, at most -0.1: the last tool, which takes a force of -0.6."""
+    tool = action[:, 0].astype(jnp.int32)
+    return TOOLS[tool] - (action[:, 1] - FORCES[tool]) ** 2
+
+
+def test_the_best_tool_and_its_force_are_learned():
+    """Of the policy head's outputs alone, by the cross-entropy with the improved policy."""
+    space, settings = ProductSpace((3, 0), GAUSSIAN), config("gumbel", 8, 16)
+
+    def loss(outputs, output):
+        log_probs = candidate_log_probs(space.policy(outputs[None]), output.candidates, axis=1)
+        return -jnp.mean(jnp.sum(output.search_policy * log_probs, axis=-1))
+
+    outputs, step = jnp.zeros(space.num_outputs), jax.jit(jax.grad(loss))
+    for key in jax.random.split(KEY, 60):
+        output = searched(space, work, settings, jnp.tile(outputs, (32, 1)), key=key)
+        outputs -= 0.3 * step(outputs, output)
+    mode = space.policy(outputs).mode()
+    assert mode[0] == 2
+    assert mode[1] == pytest.approx(-0.6, abs=0.15)

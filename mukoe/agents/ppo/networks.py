@@ -18,8 +18,6 @@ import jax.numpy as jnp
 from mukoe.agents.ppo.config import PPONetworkConfig
 from mukoe.networks.action_space import (
     ActionSpace,
-    BoxSpace,
-    DiscreteSpace,
     make_action_space,
 )
 from mukoe.networks.distributions import Distribution
@@ -41,7 +39,7 @@ class PPONetworks:
 
     init: Callable[[chex.PRNGKey], Params]
     apply: Callable[[Params, Array], tuple[jax.Array, jax.Array]]
-    action_space: DiscreteSpace | BoxSpace
+    action_space: ActionSpace
     has_convolutions: bool
 
     @property
@@ -110,10 +108,11 @@ class _ActorCritic(hk.Module):
             for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
         size = self._action_space.size
         outputs = orthogonal_linear(size, 0.01, "policy_head")(for_policy)
-        if isinstance(self._action_space, BoxSpace):
+        if num_deviations := self._action_space.num_outputs - size:
             # The standard deviation does not depend on the state.
-            deviation = hk.get_parameter("deviation", (size,), init=jnp.zeros)
-            outputs = jnp.concatenate([outputs, jnp.broadcast_to(deviation, outputs.shape)], -1)
+            deviation = hk.get_parameter("deviation", (num_deviations,), init=jnp.zeros)
+            deviations = jnp.broadcast_to(deviation, (*outputs.shape[:-1], num_deviations))
+            outputs = jnp.concatenate([outputs, deviations], axis=-1)
         return outputs, orthogonal_linear(1, 1.0, "value_head")(for_value)[:, 0]
 
     # The names of these methods are part of the names of parameters.

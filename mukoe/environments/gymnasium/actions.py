@@ -1,5 +1,6 @@
 """Conversion of Gymnasium action spaces to dm_env specs."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from gymnasium import spaces
 
 from mukoe.environments.spec_checks import MAX_ACTIONS
 from mukoe.errors import UserError
+from mukoe.types import ProductArray
 
 
 def make_action_decoder(
@@ -29,13 +31,13 @@ def make_action_decoder(
     if isinstance(space, spaces.Discrete):
         start = int(space.start)
         count, decode = int(space.n), lambda action: start + int(action)
-    elif isinstance(space, spaces.MultiDiscrete):
+    elif isinstance(space, spaces.MultiDiscrete) and _num_combinations(space) <= MAX_ACTIONS:
         count, decode = _multi_discrete_decoder(space)
     else:
-        raise UserError(
-            f"Gymnasium environment '{name}' has actions {space}; "
-            "supported are Discrete, MultiDiscrete, and Box of floats"
-        )
+        choices, decode = _product_decoder(space, name)
+        count = max(choices)
+        if count <= MAX_ACTIONS:
+            return ProductArray(choices), decode
     if count > MAX_ACTIONS:
         raise UserError(
             f"Gymnasium environment '{name}' has {count} actions ({space}); "
@@ -62,6 +64,54 @@ def _box_decoder(
         return np.clip(scaled, space.low.ravel(), space.high.ravel()).reshape(space.shape)
 
     return specs.BoundedArray(low.shape, np.float32, -1.0, 1.0, name="action"), decode
+
+
+def _product_decoder(
+    space: spaces.Space, name: str
+) -> tuple[list[int], Callable[[np.ndarray], Any]]:
+    """Returns the choices of the entries of a product of spaces, and its decoder.
+
+    Args:
+        space: Discrete, MultiDiscrete, MultiBinary or Box of floats, or a Dict or Tuple of these,
+            whose parts are taken in their order.
+        name: environment name for error messages.
+
+    Raises:
+        UserError: the space, or a part of it, is not supported.
+    """
+    if isinstance(space, spaces.Dict):
+        choices, decode_tuple = _product_decoder(spaces.Tuple(space.spaces.values()), name)
+        return choices, lambda action: dict(zip(space.spaces, decode_tuple(action), strict=True))
+    if isinstance(space, spaces.Tuple):
+        parts = [_product_decoder(part, name) for part in space.spaces]
+        ends = np.cumsum([len(choices) for choices, _ in parts])
+
+        def decode_parts(action: np.ndarray) -> tuple[Any, ...]:
+            entries = np.split(action, ends[:-1])
+            return tuple(decode(x) for (_, decode), x in zip(parts, entries, strict=True))
+
+        return [count for choices, _ in parts for count in choices], decode_parts
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        spec, decode = _box_decoder(space, name)
+        return [0] * spec.shape[0], decode
+    if isinstance(space, spaces.Discrete):
+        start = space.start
+        return [int(space.n)], lambda action: int(start) + round(float(action[0]))
+    if isinstance(space, spaces.MultiDiscrete):
+        start, shape = space.start, space.nvec.shape
+        counts = [int(count) for count in space.nvec.flat]
+        return counts, lambda action: start + np.rint(action).astype(space.dtype).reshape(shape)
+    if isinstance(space, spaces.MultiBinary):
+        counts = [2] * int(np.prod(space.shape))
+        return counts, lambda action: np.rint(action).astype(space.dtype).reshape(space.shape)
+    raise UserError(
+        f"Gymnasium environment '{name}' has actions {space}; supported are Discrete, "
+        "MultiDiscrete, MultiBinary, Box of floats, and Dict or Tuple of these"
+    )
+
+
+def _num_combinations(space: spaces.MultiDiscrete) -> int:
+    return math.prod(int(count) for count in space.nvec.flat)
 
 
 def _multi_discrete_decoder(space: spaces.MultiDiscrete) -> tuple[int, Callable[[Any], Any]]:

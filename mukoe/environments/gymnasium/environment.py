@@ -104,7 +104,7 @@ class GymnasiumEnvironment(dm_env.Environment):
         return MaskedObservation(self._feature_spec, specs.Array((size,), bool, "legal_actions"))
 
     def action_spec(self) -> specs.BoundedArray:
-        """Returns the spec of the action: int32 in 0..A-1, or float32 `[D]` in [-1, 1]."""
+        """Returns the spec of the action: int32 in 0..A-1, float32 `[D]`, or several parts."""
         return self._action_spec
 
     @property

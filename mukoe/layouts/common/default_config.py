@@ -126,7 +126,8 @@ def _random_actions(
     spec = environment.spec
     if is_continuous(spec):
         shape = (environment.num_envs, *spec.actions.shape)
-        return random.uniform(-1.0, 1.0, shape).astype(np.float32)
+        low, high = spec.actions.minimum, spec.actions.maximum
+        return random.uniform(low, high, shape).astype(np.float32)
     _, legal = split_legal_actions(observation)
     noise = random.random((environment.num_envs, int(spec.actions.num_values)))
     if legal is not None:

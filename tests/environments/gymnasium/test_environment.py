@@ -1,10 +1,13 @@
 """Gymnasium environments through dm_env, against Gymnasium itself."""
 
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
 
+from mukoe.environments.gymnasium.actions import make_action_decoder
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.factory import make_gymnasium
 from mukoe.environments.sync_vector import vectorize
@@ -324,7 +327,15 @@ def test_a_reward_of_one_entry_is_a_number():
         ({"observation_space": spaces.Box(-1, 1, (0,))}, "empty observations Box"),
         ({"observation_space": spaces.Dict({})}, "empty observations Dict"),
         ({"observation_space": spaces.Discrete(10**12)}, f"has {10**12} choices .*at most 1000000"),
-        ({"action_space": spaces.MultiBinary(2)}, "actions MultiBinary.*supported are Discrete"),
+        ({"action_space": spaces.Text(5)}, "actions Text.*supported are Discrete"),
+        (
+            {"action_space": spaces.Tuple([spaces.Discrete(2), spaces.Text(5)])},
+            "actions Text.*supported are Discrete",
+        ),
+        (
+            {"action_space": spaces.Tuple([spaces.Discrete(2), spaces.Box(-np.inf, 1, (2,))])},
+            "actions Box.*finite bounds",
+        ),
         ({"action_space": spaces.Box(-1, 1, (2,), int)}, "actions Box.*Box of floats"),
         ({"action_space": spaces.Box(-np.inf, 1, (2,))}, "actions Box.*finite bounds"),
         (
@@ -332,8 +343,8 @@ def test_a_reward_of_one_entry_is_a_number():
             "actions Box.*each low below its high",
         ),
         (
-            {"action_space": spaces.MultiDiscrete([1000] * 9)},
-            f"has {10**27} actions .*at most 10000",
+            {"action_space": spaces.MultiDiscrete([20_000, 2])},
+            "has 20000 actions .*at most 10000",
         ),
         ({"observation_space": spaces.Text(5)}, "observations Text.*supported are Box"),
         (
@@ -352,3 +363,34 @@ def test_the_picture_passes_through():
     environment.reset()
     assert "SFFF" in environment.render().replace("\x1b[41m", "").replace("\x1b[0m", "")
     environment.close()
+
+
+MIXED = spaces.Dict(
+    {
+        "tool": spaces.Discrete(3, start=5),
+        "force": spaces.Box(np.float32([-1, 2]), np.float32([3, 10])),
+        "where": spaces.Tuple([spaces.MultiDiscrete([[2, 4], [3, 5]]), spaces.MultiBinary(2)]),
+    }
+)
+
+
+@pytest.mark.parametrize("space", [spaces.MultiDiscrete([11] * 6), MIXED])
+def test_actions_of_several_parts(space):
+    """Every vector within the bounds is a native action; the ends are the bounds of the parts."""
+    spec, decode = make_action_decoder(space, "test")
+    random = np.random.default_rng(0)
+    for share in random.random((200, *spec.shape)):
+        assert space.contains(decode(spec.minimum + share * (spec.maximum - spec.minimum)))
+    if space is MIXED:
+        # `Dict` sorts its keys: force, tool, where.
+        assert spec.choices == (0, 0, 3, 2, 4, 3, 5, 2, 2)
+        low, high = decode(spec.minimum), decode(spec.maximum)
+        np.testing.assert_allclose([low["force"], high["force"]], [[-1, 2], [3, 10]])
+        assert (low["tool"], high["tool"]) == (5, 7)
+        np.testing.assert_array_equal(high["where"][0], [[1, 3], [2, 4]])
+        np.testing.assert_array_equal(high["where"][1], [1, 1])
+    else:
+        assert spec.choices == (11,) * 6
+        assert len({tuple(decode(np.full(6, x))) for x in range(11)}) == 11
+    copied = pickle.loads(pickle.dumps(spec))
+    assert copied.choices == spec.choices and copied.shape == spec.shape
