@@ -36,6 +36,8 @@ def make_action_decoder(
     else:
         choices, decode = _product_decoder(space, name)
         count = max(choices)
+        if count == 0:
+            return specs.BoundedArray((len(choices),), np.float32, -1.0, 1.0, "action"), decode
         if count <= MAX_ACTIONS:
             return ProductArray(choices), decode
     if count > MAX_ACTIONS:
@@ -82,7 +84,7 @@ def _product_decoder(
     if isinstance(space, spaces.Dict):
         choices, decode_tuple = _product_decoder(spaces.Tuple(space.spaces.values()), name)
         return choices, lambda action: dict(zip(space.spaces, decode_tuple(action), strict=True))
-    if isinstance(space, spaces.Tuple):
+    if isinstance(space, spaces.Tuple) and space.spaces:
         parts = [_product_decoder(part, name) for part in space.spaces]
         ends = np.cumsum([len(choices) for choices, _ in parts])
 

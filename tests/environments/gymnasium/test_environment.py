@@ -394,3 +394,19 @@ def test_actions_of_several_parts(space):
         assert len({tuple(decode(np.full(6, x))) for x in range(11)}) == 11
     copied = pickle.loads(pickle.dumps(spec))
     assert copied.choices == spec.choices and copied.shape == spec.shape
+
+
+def test_parts_that_are_all_numbers_are_one_vector():
+    """Agents with continuous actions take them as they take a Box."""
+    box = spaces.Box(np.float32([-1, 2]), np.float32([3, 10]))
+    spec, decode = make_action_decoder(spaces.Dict({"b": box, "a": spaces.Box(0, 1, (1,))}), "test")
+    assert not hasattr(spec, "choices") and spec.shape == (3,)
+    action = decode(np.array([1, -1, 0], np.float32))
+    assert list(action) == ["a", "b"]
+    np.testing.assert_allclose(action["b"], [-1, 6])
+
+
+@pytest.mark.parametrize("space", [spaces.Tuple([]), spaces.Dict({})])
+def test_actions_without_parts_are_refused(space):
+    with pytest.raises(UserError, match="actions Tuple.*supported are Discrete"):
+        make_action_decoder(space, "test")
