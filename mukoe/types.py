@@ -220,15 +220,19 @@ class Sample(NamedTuple):
     """A batch from replay.
 
     keys: `[B]` uint64, the names of the items, for `update_priorities`. Stay on the host.
-    probabilities: `[B]` float32, with which each item was drawn.
+    probabilities: `[B]` float32, with which each item was drawn; with demonstrations, over that of
+        a uniform draw from its table.
     rows: `Row` of arrays `[B, T, ...]`.
     learner_steps: `[]` int32, updates before this one; set by the learner.
+    demonstrated: `[B]` float32, 1 for sequences of demonstrations and 0 for others; `()` where a
+        run has none.
     """
 
     keys: Array
     probabilities: Array
     rows: Row
     learner_steps: Array = ()
+    demonstrated: Array = ()
 
 
 class LossExtra(NamedTuple):

@@ -1,7 +1,7 @@
 """Optional protocols of a builder: a layout uses what a builder implements."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from mukoe.acting.rollouts import RolloutDeclaration
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
@@ -71,6 +71,30 @@ class Reanalyses(Protocol):
 
     def make_renew(self, networks: Any, environment_spec: EnvironmentSpec) -> Renew:
         """Makes the function that computes the statistics of whole samples."""
+
+
+class DemonstrationSettings(NamedTuple):
+    """Settings of an agent's demonstrations.
+
+    capacity: steps that are kept, in whole episodes; None for all.
+    remover: episodes that are removed first.
+    clones_actions: True if the loss has a term for the stored actions of demonstrations.
+    learned_statistics: names of the search statistics of demonstrations that the loss reads.
+    """
+
+    capacity: int | None
+    remover: Literal["oldest", "worst"]
+    clones_actions: bool
+    learned_statistics: frozenset[str]
+
+
+@runtime_checkable
+class LearnsFromDemonstrations(Protocol):
+    """Builder of an agent whose samples may hold demonstrations."""
+
+    @property
+    def demonstrations(self) -> DemonstrationSettings:
+        """Limits of the demonstrations, and what the agent learns from them."""
 
 
 class UnrollPredictions(NamedTuple):

@@ -67,6 +67,38 @@ def check_offline(sources: str, layout: str, resumes: bool, stored: str | None) 
         )
 
 
+def check_demonstrations(
+    sources: str, layout: str, offline: str | None, resumes: bool, stored: str | None
+) -> None:
+    """Checks that the demonstrations of a run fit its layout and the run to resume.
+
+    Args:
+      sources: sources of --demonstrations, with absolute paths.
+      layout: 'local', 'sebulba' or 'distributed'.
+      offline: value of --offline; None for a run with actors.
+      resumes: True if a run is resumed.
+      stored: --demonstrations of the run that is resumed; None for a run without.
+
+    Raises:
+      UserError: the layout is 'sebulba', there are no actors, or the run to resume has other
+        demonstrations.
+    """
+    if offline is not None:
+        raise UserError(
+            "--demonstrations are for a run with actors, and --offline has none: give one of them"
+        )
+    if layout == "sebulba":
+        raise UserError(
+            "--demonstrations is for --layout=local or --layout=distributed, not --layout=sebulba"
+        )
+    if resumes and stored != sources:
+        has = "no demonstrations" if stored is None else f"demonstrations of {stored}"
+        raise UserError(
+            f"the run to resume has {has}: leave --demonstrations out, or start a run in another "
+            "--workdir"
+        )
+
+
 def _given(values: flags.FlagValues, names: Iterable[str]) -> list[str]:
     return [name for name in names if not values[name].using_default_value]
 

@@ -30,6 +30,12 @@ OFFLINE = flags.DEFINE_string(
     "minari:NAME for a Minari data set, or several with shares of the batches, such as "
     "runs/a:0.7,minari:cartpole/random-v0:0.3. Periods of the run then count learner steps.",
 )
+DEMONSTRATIONS = flags.DEFINE_string(
+    "demonstrations",
+    None,
+    "Data that are sampled beside those of the actors (local, distributed), with "
+    "--config.agent.replay.demonstration_fraction; sources as of --offline.",
+)
 ENV = flags.DEFINE_string(
     "env",
     None,
@@ -48,7 +54,7 @@ def main() -> int:
     """Trains and returns the exit status; the distributed layout exits the process."""
     training.require_workdir("runs/cartpole")
     config = make_config()
-    return training.train(config, CONFIG, LAYOUT.value, OFFLINE.value)
+    return training.train(config, CONFIG, LAYOUT.value, OFFLINE.value, DEMONSTRATIONS.value)
 
 
 def run() -> NoReturn:

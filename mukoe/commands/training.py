@@ -7,7 +7,11 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
-from mukoe.commands.layout_flags import check_layout_flags, check_offline
+from mukoe.commands.layout_flags import (
+    check_demonstrations,
+    check_layout_flags,
+    check_offline,
+)
 from mukoe.configuration import (
     DEFINE_config,
     apply_overrides,
@@ -80,7 +84,15 @@ GCP_LOCATION = flags.DEFINE_string("gcp_location", "us-central1", "Region of Ver
 MAY_DIFFER = ("run", "distributed", "sebulba", "environment.address")
 
 # Flags of layout and runtime, kept in the workdir for `--resume`.
-_LAUNCH_FLAGS = ("layout", "lp_launch_type", "launcher", "ray_address", "cluster", "offline")
+_LAUNCH_FLAGS = (
+    "layout",
+    "lp_launch_type",
+    "launcher",
+    "ray_address",
+    "cluster",
+    "offline",
+    "demonstrations",
+)
 
 
 def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
@@ -160,10 +172,11 @@ def _restore_launch_flags(workdir: Path) -> None:
 def _launch_flags() -> dict[str, Any]:
     """Returns the flags of layout and runtime that have a value."""
     values = {name: flags.FLAGS[name].value for name in _LAUNCH_FLAGS if name in flags.FLAGS}
+    for name in ("offline", "demonstrations"):
+        if value := values.get(name):
+            values[name] = canonical_text(value)
     if value := values.get("cluster"):
         values["cluster"] = str(Path(value).expanduser().resolve())
-    if value := values.get("offline"):
-        values["offline"] = canonical_text(value)
     given = {name: value for name, value in values.items() if value is not None}
     return {**given, "cluster_overrides": CLUSTER.overrides} if CLUSTER.overrides else given
 
@@ -200,7 +213,11 @@ def require_workdir(example: str) -> None:
 
 
 def train(
-    config: TrainingConfig, config_file: Any, layout: str | None, offline: str | None = None
+    config: TrainingConfig,
+    config_file: Any,
+    layout: str | None,
+    offline: str | None = None,
+    demonstrations: str | None = None,
 ) -> int:
     """Trains and returns the exit status; the distributed layout exits the process.
 
@@ -209,6 +226,8 @@ def train(
       config_file: flag of `DEFINE_config`; the workdir keeps a copy of the file.
       layout: 'local', 'sebulba' or 'distributed'; None for that of the agent.
       offline: sources of the data that are learned from, see `parse_sources`; None to act.
+      demonstrations: sources of the data that are sampled beside those of the actors; None for
+        none.
     """
     if layout is None:
         layout = default_layout(config)
@@ -218,6 +237,11 @@ def train(
         print(default_config.describe(config), flush=True)
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
     set_process_environment(process_environment())
+    if demonstrations is not None:
+        sources, stored = parse_sources(demonstrations), _stored_launch().get("demonstrations")
+        check_demonstrations(join_sources(sources), layout, offline, RESUME.value, stored)
+        if layout == "local":
+            return _train_with_demonstrations(config, config_file, sources)
     if offline is not None:
         return _train_offline(config, config_file, layout, parse_sources(offline))
     if layout == "distributed":
@@ -236,8 +260,7 @@ def _train_offline(
     config: TrainingConfig, config_file: Any, layout: str, sources: Sequence[Source]
 ) -> int:
     """Learns from stored data, which are read before the workdir is made."""
-    launch = stored_launch(Path(WORKDIR.value or "").expanduser()) if RESUME.value else {}
-    check_offline(join_sources(sources), layout, RESUME.value, launch.get("offline"))
+    check_offline(join_sources(sources), layout, RESUME.value, _stored_launch().get("offline"))
 
     from mukoe.layouts import local
     from mukoe.layouts.common.offline_data import read_sources
@@ -250,6 +273,28 @@ def _train_offline(
     local.check_offline_data(data, experiment, spec)
     workdir = _prepare(config, config_file)
     return local.train_offline(experiment, spec, data, workdir, RESUME.value)
+
+
+def _train_with_demonstrations(
+    config: TrainingConfig, config_file: Any, sources: Sequence[Source]
+) -> int:
+    """Trains in one process, beside demonstrations that are read before the workdir is made."""
+    from mukoe.layouts import local
+    from mukoe.layouts.common.demonstrations import select_demonstrations
+    from mukoe.layouts.common.offline_data import read_sources
+
+    show_phase("building agent and environments")
+    experiment = drawn_experiment(config)
+    spec = local.check(experiment, demonstrations=True)
+    show_phase("reading demonstrations")
+    data = select_demonstrations(read_sources(sources, spec, config), experiment, spec)
+    workdir = _prepare(config, config_file)
+    return local.train(experiment, spec, workdir, RESUME.value, data)
+
+
+def _stored_launch() -> dict[str, Any]:
+    """Returns the flags of layout and runtime of the run to resume; empty for a new run."""
+    return stored_launch(Path(WORKDIR.value or "").expanduser()) if RESUME.value else {}
 
 
 def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> NoReturn:

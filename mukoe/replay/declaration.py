@@ -42,6 +42,8 @@ class ReplayDeclaration:
     # Fraction of reanalysed items in a sample, which nodes of a program read from the table, search
     # again and write to a table of their own.
     reanalysed_fraction: float = 0.0
+    # Fraction of demonstrations in a sample, which have a table of their own.
+    demonstrated_fraction: float = 0.0
     # Average number of samples of an item; None disables the rate limit.
     samples_per_insert: float | None = None
     # Tolerance of `samples_per_insert` in both directions, as a fraction of the first `min_size`
@@ -60,6 +62,7 @@ class ReplayDeclaration:
         self._check_items()
         self._check_sampling()
         self._check_fresh_items()
+        self._check_demonstrations()
         _check(bool(self.table), "table", self.table, "a name")
 
     def _check_items(self) -> None:
@@ -141,6 +144,22 @@ class ReplayDeclaration:
             f"at least the fresh items of a batch ({self.fresh_items})",
         )
 
+    def _check_demonstrations(self) -> None:
+        fraction = self.demonstrated_fraction
+        _check(
+            not fraction or 1 <= self.demonstrated_items < self.batch_size,
+            "demonstrated_fraction",
+            fraction,
+            f"0, or leave at least one demonstration and one other sequence in a batch of "
+            f"{self.batch_size}",
+        )
+        _check(
+            not (fraction and self.fresh_items),
+            "demonstrated_fraction",
+            fraction,
+            "0 with fresh items",
+        )
+
     @property
     def item_length(self) -> int:
         """Number of rows of an item, its history included (`T` of a sample)."""
@@ -155,6 +174,37 @@ class ReplayDeclaration:
     def reanalysed_items(self) -> int:
         """Number of reanalysed items in a sample."""
         return round(self.reanalysed_fraction * self.batch_size)
+
+    @property
+    def demonstrated_items(self) -> int:
+        """Number of demonstrations in a sample."""
+        return round(self.demonstrated_fraction * self.batch_size)
+
+    @property
+    def acted(self) -> "ReplayDeclaration":
+        """Declaration of the replay of the actors, without the demonstrations of a sample."""
+        return dataclasses.replace(
+            self, batch_size=self.batch_size - self.demonstrated_items, demonstrated_fraction=0.0
+        )
+
+    def filled(self, batch_size: int, capacity: int, min_size: int = 1) -> "ReplayDeclaration":
+        """Returns the declaration of a table of stored episodes, to which nothing is added later.
+
+        Args:
+          batch_size: number of items in a sample.
+          capacity: room for items.
+          min_size: number of items before the first sample.
+        """
+        return dataclasses.replace(
+            self,
+            batch_size=batch_size,
+            capacity=capacity,
+            min_size=min_size,
+            samples_per_insert=None,
+            online_fraction=0.0,
+            reanalysed_fraction=0.0,
+            demonstrated_fraction=0.0,
+        )
 
     @property
     def fresh_capacity(self) -> int:
@@ -221,7 +271,10 @@ def zero_sample(declaration: ReplayDeclaration, row_spec: Row) -> Sample:
     rows = jax.tree.map(functools.partial(zeros, length), row_spec)
     rows = rows._replace(observation=jax.tree.map(observed, row_spec.observation))
     keys = np.zeros(batch_size, np.uint64)
-    return Sample(keys, np.full(batch_size, 1.0 / batch_size, np.float32), rows)
+    sample = Sample(keys, np.full(batch_size, 1.0 / batch_size, np.float32), rows)
+    if declaration.demonstrated_items:
+        return sample._replace(demonstrated=np.zeros(batch_size, np.float32))
+    return sample
 
 
 def check_final_extras(extras: Mapping | None, discount: float, names: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ MAY_BE_HUGE = {
     "DistributedConfig.prefetch_size",
     "PlanningReplayConfig.batch_size",
     "PlanningReplayConfig.capacity",
+    "PlanningReplayConfig.demonstration_capacity",
     "PlanningReplayConfig.min_size",
     "MuesliLossConfig.num_samples",
     "MuesliLossConfig.sequence_length",

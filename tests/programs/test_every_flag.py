@@ -121,7 +121,7 @@ def test_every_program_and_every_kind_of_flag_is_here():
     }
     assert programs == set(ENDING)
     assert {kind for name in programs for kind in flags_of(command_of(name)).values()} <= set(WRONG)
-    assert {"config", "layout", "env", "offline"} == set(flags_of("train"))
+    assert {"config", "layout", "env", "offline", "demonstrations"} == set(flags_of("train"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from absl import flags
 
-from mukoe.commands.layout_flags import check_layout_flags, check_offline
+from mukoe.commands.layout_flags import check_demonstrations, check_layout_flags, check_offline
 from mukoe.errors import UserError
 from tests.programs.forked import run_program
 
@@ -88,6 +88,22 @@ def test_a_resumed_run_keeps_its_data():
         check_offline("/runs/a", "local", True, None)
     with pytest.raises(UserError, match="learns from /runs/b: leave --offline out"):
         check_offline("/runs/a", "local", True, "/runs/b")
+
+
+def test_demonstrations_are_beside_actors_and_stay_those_of_the_run():
+    source = "/runs/a"
+    for layout in ("local", "distributed"):
+        check_demonstrations(source, layout, None, False, None)
+        check_demonstrations(source, layout, None, True, "/runs/a")
+    for changed, message in [
+        ({"layout": "sebulba"}, "--layout=local or --layout=distributed, not --layout=sebulba"),
+        ({"offline": "/runs/b"}, "--offline has none: give one of them"),
+        ({"resumes": True}, "has no demonstrations: leave --demonstrations out"),
+        ({"resumes": True, "stored": "/runs/b"}, "has demonstrations of /runs/b: leave"),
+    ]:
+        valid = {"layout": "local", "offline": None, "resumes": False, "stored": None}
+        with pytest.raises(UserError, match=message):
+            check_demonstrations(source, **{**valid, **changed})
 
 
 def test_the_launch_type_of_the_default_layout_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from mukoe.agents.planning.cloning import CloningConfig
 from mukoe.agents.planning.config import (
     PlanningReplayConfig,
     TargetSettings,
@@ -66,6 +67,7 @@ class AlphaZeroConfig(Validated):
     replay: PlanningReplayConfig = PlanningReplayConfig(sampler="uniform")
     optimizer: OptimizerConfig = OptimizerConfig()
     reanalyse: ReanalyseConfig = ReanalyseConfig()
+    cloning: CloningConfig = CloningConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()

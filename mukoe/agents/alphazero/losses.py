@@ -16,6 +16,8 @@ from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
+    cloning_metrics,
+    full_search_losses,
     policy_entropy,
     share_outside_bins,
     total_loss,
@@ -74,11 +76,15 @@ def _loss(
     features = network_inputs(networks, config.history, sample.rows, steps=1)[:, 0]
     mirrored = jax.random.bernoulli(mirror_key, shape=features.shape[:1])
     features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
+    actions = targets.actions[:, 0]
+    actions = jnp.where(mirrored, jnp.array(mirrored_actions)[actions], actions)
+    targets = targets._replace(policies=policy[:, None], actions=actions[:, None])
     prediction = networks.prediction(params, networks.representation(params, features))
     check_prediction(networks, prediction, features.shape[0])
     value_probs = networks.value_encoding.to_probs(targets.values[:, 0])
     losses = {
-        "policy_loss": targets.masks.acted[:, 0] * cross_entropy(prediction.policy_logits, policy),
+        "policy_loss": targets.masks.acted[:, 0]
+        * full_search_losses(networks.action_space, prediction.policy_logits, targets, step=0),
         "value_loss": targets.masks.known[:, 0]
         * cross_entropy(prediction.value_logits, value_probs),
     }
@@ -89,6 +95,7 @@ def _loss(
         "values_outside_bins": share_outside_bins(
             networks.value_encoding, targets.values, targets.masks.known
         ),
+        **cloning_metrics(networks.action_space, prediction.policy_logits, targets),
     }
     weights = {"policy_loss": 1.0, "value_loss": config.loss.value_weight}
     unrolled = UnrollLosses(losses, root_value, metrics)

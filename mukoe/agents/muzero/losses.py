@@ -16,6 +16,7 @@ from mukoe.agents.planning.consistency import consistency_losses
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
+    cloning_metrics,
     loss_weights,
     policy_losses,
     share_outside_bins,
@@ -127,6 +128,7 @@ def _unroll_losses(
         "rewards_outside_bins": share_outside_bins(
             networks.reward_encoding, targets.rewards[:, :steps], known[:, :steps]
         ),
+        **cloning_metrics(networks.action_space, prediction.policy_logits, targets),
     }
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
     states = []

@@ -10,7 +10,7 @@ import mctx
 import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
-from mukoe.agents.extensions import MemoryUse, NetworkCalls, Unroll
+from mukoe.agents.extensions import DemonstrationSettings, MemoryUse, NetworkCalls, Unroll
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
@@ -98,6 +98,22 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         model = self._search_model(networks, environment_spec)
         return make_reanalyse(networks, model, self._config)
 
+    @property
+    def demonstrations(self) -> DemonstrationSettings:
+        """Limits of the demonstrations, and what the agent learns from them."""
+        config = self._config
+        learned: set[str] = set(SearchStatistics._fields)
+        if config.cloning.mode == "alone":
+            learned &= {"search_value"}
+        if config.targets.bootstrap == "target":
+            learned -= {"search_value"}
+        return DemonstrationSettings(
+            capacity=config.replay.demonstration_capacity,
+            remover=config.replay.demonstration_remover,
+            clones_actions=config.cloning.mode != "none",
+            learned_statistics=frozenset(learned),
+        )
+
     def make_renew(self, networks: Networks, environment_spec: EnvironmentSpec) -> Renew:
         """Makes the function that computes the statistics of whole samples."""
         reanalyse = self.make_reanalyse(networks, environment_spec)
@@ -162,6 +178,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             history=self._config.history.frames - 1,
             observed_rows=self._observed_rows,
             reanalysed_fraction=self._reanalysed_fraction,
+            demonstrated_fraction=config.demonstration_fraction,
             capacity=config.capacity,
             min_size=config.min_size,
             batch_size=config.batch_size,

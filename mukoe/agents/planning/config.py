@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from msgspec import Meta
 
 from mukoe.agents.planning.augmentation import AugmentationConfig
+from mukoe.agents.planning.cloning import CloningConfig
 from mukoe.agents.planning.consistency import ConsistencyConfig
 from mukoe.configuration.bounds import (
     LARGEST_COUNT,
@@ -51,6 +52,14 @@ class PlanningReplayConfig(Validated):
     importance_exponent: UnitInterval = 1.0
     # Added to each priority, so that every step keeps a positive probability.
     priority_epsilon: PositiveFloat = 1e-3
+    # Fraction of a batch that is drawn from the episodes of --demonstrations, which have a table
+    # of their own; rounded to whole sequences.
+    demonstration_fraction: UnitInterval = 0.0
+    # Steps of demonstrations that are kept, in whole episodes; None for all.
+    demonstration_capacity: PositiveInt | None = None
+    # Demonstrations that are removed first: the 'oldest' episodes, or the 'worst', with the lowest
+    # returns.
+    demonstration_remover: Literal["oldest", "worst"] = "oldest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +191,8 @@ class PlanningConfig(Protocol):
     @property
     def reanalyse(self) -> ReanalyseConfig: ...
     @property
+    def cloning(self) -> CloningConfig: ...
+    @property
     def num_target_bins(self) -> int:
         """Number of bins of one state's categorical targets."""
 
@@ -220,6 +231,7 @@ class LearnedModelConfig(Validated):
     optimizer: OptimizerConfig = OptimizerConfig()
     target_update: TargetUpdateConfig = TargetUpdateConfig()
     reanalyse: ReanalyseConfig = ReanalyseConfig()
+    cloning: CloningConfig = CloningConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()

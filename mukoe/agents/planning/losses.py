@@ -143,7 +143,8 @@ def policy_losses(
     """Returns the cross-entropy `-Σ_a π'(a) log π(a)` `[B]`, less the entropy bonus.
 
     The sum is over all actions, or over the candidates of the search as they are: their prior in
-    the search has weighted them (Sampled MuZero, arXiv:2104.06303, section 4.2).
+    the search has weighted them (Sampled MuZero, arXiv:2104.06303, section 4.2). The cross-entropy
+    with stored actions is added to it, or replaces it, where they are cloned.
 
     Args:
       action_space: actions of the environment.
@@ -161,9 +162,73 @@ def policy_losses(
         policy = action_space.policy(outputs)
         log_probs = candidate_log_probs(policy, targets.candidates[:, step], axis=1)
         loss = -jnp.sum(target * log_probs, axis=-1)
+    loss = _with_cloning(action_space, loss, outputs, targets, step)
     if not config.entropy_weight:
         return loss
     return loss - config.entropy_weight * action_space.policy(outputs).entropy()
+
+
+def full_search_losses(
+    action_space: ActionSpace, logits: PerAction, targets: UnrollTargets, step: int
+) -> PerEntry:
+    """Returns the cross-entropy `[B]` with search policies over all actions, and cloned actions.
+
+    Args:
+      action_space: actions of the environment.
+      logits: `[B, A]` logits of the policy.
+      targets: targets of the unroll.
+      step: unroll step of the logits, 0 for the root.
+    """
+    loss = cross_entropy(logits, targets.policies[:, step])
+    return _with_cloning(action_space, loss, logits, targets, step)
+
+
+def _with_cloning(
+    action_space: ActionSpace,
+    loss: PerEntry,
+    outputs: Array,
+    targets: UnrollTargets,
+    step: int,
+) -> PerEntry:
+    """Returns the losses `[B]` of a policy by its targets: search policies and stored actions.
+
+    Args:
+      action_space: actions of the environment.
+      loss: `[B]` cross-entropy with the search policy.
+      outputs: `[B, O]` outputs of the policy head.
+      targets: targets of the unroll, with the weights of both (`CloningConfig`).
+      step: unroll step of the outputs, 0 for the root.
+    """
+    weights = targets.policy_weights
+    if weights is None:
+        return loss
+    taken = -action_space.policy(outputs).log_prob(targets.actions[:, step])
+    return weights.search * loss + weights.stored * taken
+
+
+def cloning_metrics(
+    action_space: ActionSpace, outputs: Array, targets: UnrollTargets
+) -> dict[str, Array]:
+    """Returns metrics of the cloned actions at the roots; empty without cloning.
+
+    Args:
+      action_space: actions of the environment.
+      outputs: `[B, O]` outputs of the policy head at the roots.
+      targets: targets of the unroll.
+
+    Returns:
+      `cloning_loss`, the mean cross-entropy (nats) with the cloned actions, and, for discrete
+      actions, `cloning_agreement`, the share of them that are the most probable action.
+    """
+    weights = targets.policy_weights
+    if weights is None:
+        return {}
+    policy, actions = action_space.policy(outputs), targets.actions[:, 0]
+    cloned = targets.masks.acted[:, 0] * (weights.stored > 0)
+    metrics = {"cloning_loss": masked_mean(-policy.log_prob(actions), cloned)}
+    if action_space.num_choices is not None:
+        metrics["cloning_agreement"] = masked_mean(policy.mode() == actions, cloned)
+    return metrics
 
 
 def policy_entropy(logits: PerAction) -> Array:

@@ -16,6 +16,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from mukoe.agents.planning.cloning import PolicyWeights, policy_weights
 from mukoe.agents.planning.config import PlanningConfig, TargetSettings
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.root import RootNetworks
@@ -34,6 +35,8 @@ class UnrollTargets(NamedTuple):
     masks: masks of known targets, `[B, K+1]` each.
     ages: `[B]` updates since the first action of each sequence; None if rows do not store them.
     candidates: `[B, K+1, M, ...]` actions of the search policies; None for those over all actions.
+    policy_weights: weights of search policies and stored actions as targets of the policy; None
+        for search policies alone.
     """
 
     policies: Array
@@ -43,6 +46,7 @@ class UnrollTargets(NamedTuple):
     masks: UnrollMasks
     ages: Array | None = None
     candidates: Array | None = None
+    policy_weights: PolicyWeights | None = None
 
 
 def make_targets(
@@ -104,7 +108,8 @@ def sample_targets(
     else:
         values = SearchStatistics.from_extras(rows.extras).search_value
     ages = sample_ages(config, sample)
-    return make_targets(rows, values, key, networks.action_space, config.targets, ages)
+    targets = make_targets(rows, values, key, networks.action_space, config.targets, ages)
+    return targets._replace(policy_weights=policy_weights(config.cloning, sample))
 
 
 def sample_ages(config: PlanningConfig, sample: Sample) -> Array | None:

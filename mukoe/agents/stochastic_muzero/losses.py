@@ -30,6 +30,8 @@ from mukoe.agents.planning.consistency import consistency_losses
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
+    cloning_metrics,
+    full_search_losses,
     loss_weights,
     policy_entropy,
     share_outside_bins,
@@ -156,7 +158,7 @@ def _unroll_losses(
     nothing = jnp.zeros_like(root_value)
     losses = {
         "policy_loss": acted[:, 0]
-        * cross_entropy(prediction.policy_logits, targets.policies[:, 0]),
+        * full_search_losses(networks.action_space, prediction.policy_logits, targets, step=0),
         "value_loss": known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0]),
         "reward_loss": nothing,
         "afterstate_value_loss": nothing,
@@ -168,6 +170,7 @@ def _unroll_losses(
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(losses["policy_loss"]),
         "root_value_loss": jnp.mean(losses["value_loss"]),
+        **cloning_metrics(networks.action_space, prediction.policy_logits, targets),
     }
     afterstates, states = [], []
     # A Python loop: the gradient of a convolution inside lax.scan is slow on the CPU.
@@ -182,7 +185,9 @@ def _unroll_losses(
         chex.assert_equal_shape([chance.chance_logits, codes.targets[:, k]])
         terms = {
             "policy_loss": acted[:, k + 1]
-            * cross_entropy(prediction.policy_logits, targets.policies[:, k + 1]),
+            * full_search_losses(
+                networks.action_space, prediction.policy_logits, targets, step=k + 1
+            ),
             "value_loss": known[:, k + 1]
             * cross_entropy(prediction.value_logits, value_probs[:, k + 1]),
             "reward_loss": known[:, k] * cross_entropy(reward_logits, reward_probs[:, k]),

@@ -1,8 +1,8 @@
-"""Data of a run without actors: the replay of other runs, and Minari data sets."""
+"""Stored data to learn from: the replay of other runs, and Minari data sets."""
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from dm_env import specs
 
-from mukoe.agents.extensions import Reanalyses, rollout_of
+from mukoe.agents.extensions import LearnsFromDemonstrations, Reanalyses, rollout_of
 from mukoe.configuration import load_config
 from mukoe.configuration.plain import to_dict
 from mukoe.configuration.workdir import flatten
@@ -22,7 +22,7 @@ from mukoe.layouts.common.run_state import unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.replay.datasets.reader import open_dataset
 from mukoe.replay.datasets.storage import own_metadata
-from mukoe.replay.declaration import ReplayDeclaration, row_spec
+from mukoe.replay.declaration import row_spec
 from mukoe.replay.episodes import add_episode, stored_episodes
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.system import check_fits
@@ -58,6 +58,12 @@ class OfflineData:
         """Number of rows, final observations included."""
         return sum(len(episode.mask) for episode in self.episodes)
 
+    @property
+    def summary(self) -> str:
+        """Number and source of the episodes."""
+        steps = self.num_rows - len(self.episodes)
+        return f"{len(self.episodes):,} episodes ({steps:,} steps) of {self.source}"
+
     def missing_statistics(self, extras_spec: Mapping[str, specs.Array]) -> list[str]:
         """Returns the search statistics that an agent stores and these rows do not have."""
         return [
@@ -72,7 +78,9 @@ class OfflineData:
 
 
 def read_sources(
-    sources: Sequence[Source], environment_spec: EnvironmentSpec, config: TrainingConfig
+    sources: Sequence[Source],
+    environment_spec: EnvironmentSpec,
+    config: TrainingConfig | None = None,
 ) -> OfflineData:
     """Reads all sources, and warns of other settings of the environment.
 
@@ -81,7 +89,7 @@ def read_sources(
     Args:
       sources: sources, from `parse_sources`.
       environment_spec: spec of one environment of the run that learns.
-      config: configuration of the run that learns.
+      config: configuration of the run that learns; None not to warn.
 
     Raises:
       UserError: a source does not exist, cannot be read, or has other spaces than the environment.
@@ -94,7 +102,8 @@ def read_sources(
             else read_dataset(source.name, environment_spec)
         )
         _check_spaces(part, environment_spec)
-        warn_of_other_environment(part, config)
+        if config is not None:
+            warn_of_other_environment(part, config)
         parts.append(part)
     if len(parts) == 1:
         return parts[0]
@@ -202,6 +211,7 @@ def check_data(
     experiment: ExperimentConfig,
     environment_spec: EnvironmentSpec,
     policy: Policy,
+    share: float = 1.0,
 ) -> None:
     """Checks that an agent can learn from the data.
 
@@ -210,6 +220,7 @@ def check_data(
       experiment: agent, environment and settings.
       environment_spec: spec of one environment, in which the agent is evaluated.
       policy: behaviour policy of the agent.
+      share: fraction of a batch that is drawn from the data.
 
     Raises:
       UserError: the spaces differ, the agent stores extras that the data do not have, or it would
@@ -226,26 +237,42 @@ def check_data(
                 f"the agent learns from {name} {_describe(spec)} of each row, and the data of "
                 f"{data.source} have {has}"
             )
-    if statistics and not renews_all_statistics(experiment.builder):
+    learned = learned_statistics(statistics, experiment.builder)
+    if unknown := [name for name in learned if not renews(experiment.builder, name, share)]:
         raise UserError(
-            f"the data of {data.source} have no {' and no '.join(statistics)} of this agent: set "
+            f"the data of {data.source} have no {' and no '.join(unknown)} of this agent: set "
             "--config.agent.reanalyse.mode=replay (with search=full), or mode=learner with "
-            "fraction=1"
+            f"fraction={share:g}{' or more' if share < 1 else ''}"
         )
-    rows = row_spec(environment_spec, policy.extras_spec)
+    rows, declaration = row_spec(environment_spec, policy.extras_spec), experiment.builder.replay
     check_fits(
-        bytes_required(_declaration(experiment, data), rows, num_streams=1),
+        bytes_required(declaration.filled(1, data.num_rows), rows, num_streams=1),
         f"replay of the {data.num_rows:,} rows of {data.source}",
         "learn from less data, such as a run with a smaller replay",
     )
 
 
-def renews_all_statistics(builder: Any) -> bool:
-    """Returns whether an agent searches all rows before it learns from them."""
-    if not isinstance(builder, Reanalyses) or builder.reanalyse.search != "full":
+def learned_statistics(names: Sequence[str], builder: Any) -> list[str]:
+    """Returns those of some search statistics that the loss of an agent reads in stored data."""
+    if not isinstance(builder, LearnsFromDemonstrations):
+        return list(names)
+    return [name for name in names if name in builder.demonstrations.learned_statistics]
+
+
+def renews(builder: Any, statistic: str, share: float = 1.0) -> bool:
+    """Returns whether an agent computes a search statistic of all rows before it learns from them.
+
+    Args:
+      builder: builder of the agent.
+      statistic: name of the statistic.
+      share: fraction of a batch that is drawn from these rows, which come first in the batch.
+    """
+    if not isinstance(builder, Reanalyses):
         return False
-    mode, fraction = builder.reanalyse.mode, builder.reanalyse.fraction
-    return mode == "replay" or (mode == "learner" and fraction == 1.0)
+    settings = builder.reanalyse
+    if settings.search == "values" and statistic != "search_value":
+        return False
+    return settings.mode == "replay" or (settings.mode == "learner" and settings.fraction >= share)
 
 
 def warn_of_other_environment(data: OfflineData, config: TrainingConfig) -> None:
@@ -267,8 +294,7 @@ def make_offline_replay(
 ) -> InProcessReplay:
     """Builds a replay of all episodes, with the sequences and the sampler of the agent.
 
-    It has room for the whole data. Rows have learner step 0, the oldest, where the agent stores
-    it; missing search statistics are 0.
+    It has room for the whole data. Its rows are those of `agent_episodes`.
 
     Args:
       experiment: agent, environment and settings.
@@ -277,25 +303,43 @@ def make_offline_replay(
       data: checked episodes, see `check_data`.
       keep_learner_steps: True to keep the stored learner steps, of a run that is copied.
     """
+    batch_size = experiment.builder.replay.batch_size
+    seed = random_seed(experiment.run, {}, SeededPart.REPLAY)
+    return make_filled_replay(
+        experiment, environment_spec, policy, data, batch_size, seed, keep_learner_steps
+    )
+
+
+def make_filled_replay(
+    experiment: ExperimentConfig,
+    environment_spec: EnvironmentSpec,
+    policy: Policy,
+    data: OfflineData,
+    batch_size: int,
+    seed: int,
+    keep_learner_steps: bool = False,
+) -> InProcessReplay:
+    """Builds a replay of all episodes.
+
+    Args:
+      experiment: agent, environment and settings.
+      environment_spec: spec of one environment.
+      policy: behaviour policy of the agent, whose extras are stored.
+      data: checked episodes, see `check_data`.
+      batch_size: number of items in a sample.
+      seed: seed of the sampler.
+      keep_learner_steps: True to keep the stored learner steps, of a run that is copied.
+    """
     replay = InProcessReplay(
-        _declaration(experiment, data),
+        experiment.builder.replay.filled(batch_size, data.num_rows),
         row_spec(environment_spec, policy.extras_spec),
         num_streams=1,
-        seed=random_seed(experiment.run, {}, SeededPart.REPLAY),
+        seed=seed,
     )
     adder = replay.make_adder()
-    zeroed = set(data.missing_statistics(policy.extras_spec))
-    if not (keep_learner_steps and _LEARNER_STEPS in data.extras_spec):
-        zeroed.add(_LEARNER_STEPS)
     ends = []
-    for episode in data.episodes:
-        extras = {
-            name: np.zeros((len(episode.mask), *spec.shape), spec.dtype)
-            if name in zeroed
-            else episode.extras[name]
-            for name, spec in policy.extras_spec.items()
-        }
-        add_episode(adder, episode._replace(extras=extras))
+    for episode in agent_episodes(data, policy, keep_learner_steps):
+        add_episode(adder, episode)
         ends.append(replay.inserted)
     if data.shares:
         counts, shares = zip(*data.shares, strict=True)
@@ -303,15 +347,30 @@ def make_offline_replay(
     return replay
 
 
-def _declaration(experiment: ExperimentConfig, data: OfflineData) -> ReplayDeclaration:
-    """Returns the declaration of the agent's replay, with room for all rows and no rate limit."""
-    return dataclasses.replace(
-        experiment.builder.replay,
-        capacity=data.num_rows,
-        min_size=1,
-        samples_per_insert=None,
-        online_fraction=0.0,
-    )
+def agent_episodes(
+    data: OfflineData, policy: Policy, keep_learner_steps: bool = False
+) -> Iterator[Row]:
+    """Yields the episodes with the extras that an agent stores.
+
+    Rows have learner step 0, the oldest, where the agent stores it; missing search statistics are
+    0.
+
+    Args:
+      data: checked episodes, see `check_data`.
+      policy: behaviour policy of the agent, whose extras are stored.
+      keep_learner_steps: True to keep the stored learner steps, of a run that is copied.
+    """
+    zeroed = set(data.missing_statistics(policy.extras_spec))
+    if not (keep_learner_steps and _LEARNER_STEPS in data.extras_spec):
+        zeroed.add(_LEARNER_STEPS)
+    for episode in data.episodes:
+        extras = {
+            name: np.zeros((len(episode.mask), *spec.shape), spec.dtype)
+            if name in zeroed
+            else episode.extras[name]
+            for name, spec in policy.extras_spec.items()
+        }
+        yield episode._replace(extras=extras)
 
 
 def spec_difference(stored: EnvironmentSpec, here: EnvironmentSpec) -> str | None:

@@ -17,6 +17,9 @@ from mukoe.learning.reanalysis import Reanalyse, change_metrics
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import Array, EnvironmentSpec, PolicyParams, Row
 
+# Least number of rows of a step: an action, and a final observation.
+_LEAST_ROWS = 2
+
 
 def make_replay_reanalyser(
     experiment: ExperimentConfig,
@@ -24,6 +27,7 @@ def make_replay_reanalyser(
     networks: Any,
     replay: InProcessReplay,
     learner: Learner,
+    demonstrations: bool = False,
 ) -> "ReplayReanalyser | None":
     """Builds the reanalyser of a run; None if the agent's replay is not rewritten.
 
@@ -33,18 +37,23 @@ def make_replay_reanalyser(
       networks: networks of the agent's builder.
       replay: replay to rewrite.
       learner: source of the newest parameters.
+      demonstrations: True for the table of demonstrations, whose share of the rows of an update
+        is that of a batch.
     """
     builder = experiment.builder
     if reanalyse_mode(builder) != "replay":
         return None
     assert isinstance(builder, Reanalyses)
-    seed = random_seed(experiment.run, {}, SeededPart.REANALYSIS)
+    part = SeededPart.DEMONSTRATIONS if demonstrations else SeededPart.REANALYSIS
+    seed = random_seed(experiment.run, {}, part)
+    rows = builder.reanalyse.rows_per_update
+    demonstrated = round(builder.replay.demonstrated_fraction * rows)
     return ReplayReanalyser(
         builder.make_reanalyse(networks, environment_spec),
         replay,
         learner,
         jax.random.PRNGKey(seed),
-        builder.reanalyse.rows_per_update,
+        max(demonstrated if demonstrations else rows - demonstrated, _LEAST_ROWS),
     )
 
 

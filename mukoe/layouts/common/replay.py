@@ -10,7 +10,7 @@ from mukoe.types import EnvironmentSpec, Policy
 def make_replay(
     experiment: ExperimentConfig, environment_spec: EnvironmentSpec, policy: Policy, num_envs: int
 ) -> InProcessReplay:
-    """Builds the replay that the agent declares.
+    """Builds the replay of the actors that the agent declares.
 
     Args:
       experiment: agent, environment and settings.
@@ -19,7 +19,7 @@ def make_replay(
       num_envs: number of environments, each with an adder.
     """
     return InProcessReplay(
-        experiment.builder.replay,
+        experiment.builder.replay.acted,
         row_spec(environment_spec, policy.extras_spec),
         num_streams=num_envs,
         seed=random_seed(experiment.run, {}, SeededPart.REPLAY),

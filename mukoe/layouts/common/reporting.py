@@ -53,17 +53,23 @@ def _percentages(parts: Mapping[str, float]) -> str:
     return " ".join(f"{part} {100 * parts[part]:.0f}%" for part in shown)
 
 
-def expectation(experiment: ExperimentConfig, workdir: Path) -> str:
+def expectation(
+    experiment: ExperimentConfig, workdir: Path, demonstrations: str | None = None
+) -> str:
     """Returns a line about the periods of a run, for its start.
 
     Args:
       experiment: agent, environment and settings.
       workdir: directory of the run.
+      demonstrations: number and source of the demonstrations; None for a run without.
     """
     run, builder = experiment.run, experiment.builder
     learns = ""
     if not rollout_of(builder):
         learns = f", updates after the first {builder.replay.min_size:,} items of replay"
+        if demonstrations is not None:
+            share = builder.replay.demonstrated_items / builder.replay.batch_size
+            learns += f", {share:.1%} of each batch from {demonstrations}"
     evaluates = ", no evaluation"
     if run.evaluation_period:
         evaluates = f", {run.evaluation_episodes} evaluation episodes every"

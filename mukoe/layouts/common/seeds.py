@@ -21,6 +21,7 @@ class SeededPart(enum.IntEnum):
     REPLAY = 3
     INFERENCE = 4
     REANALYSIS = 5
+    DEMONSTRATIONS = 6
 
 
 def random_seed(

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mukoe.errors import UserError
+from mukoe.layouts.common.demonstrations import check_demonstrations
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
 from mukoe.layouts.common.reanalysis import check_reanalysis_in_program
 from mukoe.layouts.common.required_memory import RequiredMemory
@@ -62,6 +63,7 @@ def make_graph(
         does not suffice, or the placement does not suit the policy.
     """
     check_reanalysis_in_program(experiment)
+    check_demonstrations(experiment, given=False)
     spec = check_experiment(experiment)
     inference = inference_placement(experiment.distributed, has_accelerator())
     replay_bytes = _check_memory(experiment, spec, inference, memory_of)

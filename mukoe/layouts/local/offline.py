@@ -23,7 +23,12 @@ from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig, check_experiment
 from mukoe.layouts.common.learning_parts import make_learning_parts, make_run_checkpointer
-from mukoe.layouts.common.offline_data import OfflineData, check_data, make_offline_replay
+from mukoe.layouts.common.offline_data import (
+    OfflineData,
+    check_data,
+    learned_statistics,
+    make_offline_replay,
+)
 from mukoe.layouts.common.reanalysis import ReplayReanalyser, check_reanalysis_in_process
 from mukoe.layouts.common.reporting import EVALUATING, time_line
 from mukoe.layouts.common.required_memory import RequiredMemory
@@ -56,6 +61,11 @@ def check_offline(experiment: ExperimentConfig) -> EnvironmentSpec:
         raise UserError(
             "the length of a run with --offline is in learner steps: set "
             "--config.run.max_learner_steps, for example to 100000"
+        )
+    if experiment.builder.replay.demonstrated_items:
+        raise UserError(
+            "agent.replay.demonstration_fraction is for a run with actors: with --offline, set it "
+            "to 0"
         )
     check_reanalysis_in_process(experiment)
     spec = check_experiment(experiment)
@@ -147,7 +157,8 @@ def make_offline_run(
     evaluator.restore(
         unpack(restored.state, "evaluator"), ResumeLimits(settings.resume_seconds, should_stop)
     )
-    missing = data.missing_statistics(learning.policy.extras_spec)
+    statistics = data.missing_statistics(learning.policy.extras_spec)
+    missing = learned_statistics(statistics, experiment.builder)
     is_searched = reanalyse_mode(experiment.builder) != "replay" or not missing
     run = OfflineRun(
         experiment=experiment,
@@ -292,9 +303,7 @@ def _expectation(run: RunConfig, data: OfflineData, workdir: Path) -> str:
     if run.evaluation_period:
         evaluates = f", {run.evaluation_episodes} evaluation episodes every"
         evaluates += f" {run.evaluation_period:,} learner steps"
-    steps = data.num_rows - len(data.episodes)
     return (
-        f"{run.max_learner_steps:,} learner steps in {workdir}, on {len(data.episodes):,} episodes "
-        f"({steps:,} steps) of {data.source}{evaluates}, a checkpoint every "
-        f"{run.checkpoint_seconds:g} s; Ctrl-C saves and ends"
+        f"{run.max_learner_steps:,} learner steps in {workdir}, on {data.summary}{evaluates}, a "
+        f"checkpoint every {run.checkpoint_seconds:g} s; Ctrl-C saves and ends"
     )

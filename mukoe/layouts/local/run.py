@@ -18,9 +18,11 @@ from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import period_reached
 from mukoe.layouts.common.checkpointing import RunCheckpointer
 from mukoe.layouts.common.counting import Counter
+from mukoe.layouts.common.demonstrations import Demonstrations
 from mukoe.layouts.common.evaluator import Evaluator
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learning_parts import make_learning_parts, make_run_checkpointer
+from mukoe.layouts.common.offline_data import OfflineData
 from mukoe.layouts.common.reanalysis import ReplayReanalyser
 from mukoe.layouts.common.reporting import expectation, make_progress, time_line
 from mukoe.layouts.common.resume_limits import ResumeLimits
@@ -44,6 +46,7 @@ def train(
     environment_spec: EnvironmentSpec,
     workdir: Path,
     resume: bool = False,
+    demonstrations: OfflineData | None = None,
 ) -> int:
     """Trains to the step limit or the target return, and returns the exit status.
 
@@ -53,12 +56,16 @@ def train(
       workdir: existing directory of the run.
       resume: True to continue from the newest checkpoint, if there is one; bit for bit if it
         has the run state.
+      demonstrations: episodes of `select_demonstrations`; None for none.
 
     Returns:
       Exit status, see `run_to_end`.
     """
-    make = functools.partial(make_run, experiment, environment_spec, workdir, resume)
-    return run_to_end(make, expectation(experiment, workdir), experiment.run, workdir)
+    make = functools.partial(
+        make_run, experiment, environment_spec, workdir, resume, demonstrations=demonstrations
+    )
+    shown = None if demonstrations is None else demonstrations.summary
+    return run_to_end(make, expectation(experiment, workdir, shown), experiment.run, workdir)
 
 
 def make_run(
@@ -67,6 +74,7 @@ def make_run(
     workdir: Path,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    demonstrations: OfflineData | None = None,
 ) -> "LocalRun":
     """Builds the parts of a run, and restores them from the newest checkpoint.
 
@@ -77,12 +85,15 @@ def make_run(
       resume: True to continue from the newest checkpoint, if there is one.
       should_stop: called before every step of an evaluation, and of the repetition of actions
         that restores environments; True interrupts it.
+      demonstrations: episodes of `select_demonstrations`; None for none.
 
     Raises:
       InterruptedResumeError: the repetition was interrupted; the workdir is unchanged.
     """
     settings, num_envs = experiment.run, experiment.run.envs_per_actor
-    learning = make_learning_parts(experiment, environment_spec, workdir, resume, num_envs)
+    learning = make_learning_parts(
+        experiment, environment_spec, workdir, resume, num_envs, demonstrations=demonstrations
+    )
     replay, learner, counter = learning.replay, learning.learner, learning.counter
     restored = learning.restored
     assert replay is not None
@@ -127,6 +138,7 @@ def make_run(
         replay=replay,
         learner=learner,
         reanalyser=learning.reanalyser,
+        demonstrations=learning.demonstrations,
         acting=acting,
         evaluator=evaluator,
         logger=logger,
@@ -147,6 +159,7 @@ class LocalRun:
     replay: replay of the actor's rows.
     learner: learner, which makes the updates that replay allows after each step.
     reanalyser: reanalyser of the replay, which rewrites rows after each update; None for none.
+    demonstrations: demonstrations beside the actor's rows; None for none.
     acting: environments, actor and their loop.
     evaluator: evaluator of the newest parameters.
     logger: logs of actor and learner.
@@ -161,6 +174,7 @@ class LocalRun:
     replay: InProcessReplay
     learner: Learner
     reanalyser: ReplayReanalyser | None
+    demonstrations: Demonstrations | None
     acting: ActingParts
     evaluator: Evaluator
     logger: RunLogger
@@ -188,6 +202,9 @@ class LocalRun:
         if self.evaluator.is_interrupted:
             self._evaluate()
             return
+        if self.demonstrations is not None and not self.demonstrations.is_searched:
+            self._search_demonstrations(self.demonstrations)
+            return
         settings, loop = self.experiment.run, self.acting.loop
         before = loop.progress
         episodes = loop.step()
@@ -199,9 +216,7 @@ class LocalRun:
         )
         metrics: Mapping[str, Any] = {}
         while self.replay.can_sample() and not self._has_learned:
-            metrics = self.learner.step()
-            if self.reanalyser is not None:
-                metrics = {**metrics, **self.reanalyser.step()}
+            metrics = self._update()
         counts = self.counter.get_counts()
         self.logger.add(counts, episodes, metrics)
         if period_reached(settings.log_period, counts["actor_steps"], added):
@@ -209,6 +224,23 @@ class LocalRun:
         if period_reached(settings.evaluation_period, counts["actor_steps"], added):
             self._evaluate()
         self.checkpoints.save_if_due(counts["actor_steps"], added)
+
+    def _update(self) -> Mapping[str, Any]:
+        """Makes an update, and rewrites the rows that follow it."""
+        metrics = self.learner.step()
+        if self.reanalyser is None:
+            return metrics
+        metrics = {**metrics, **self.reanalyser.step()}
+        if self.demonstrations is not None:
+            self.demonstrations.step()
+            metrics["reanalysed_per_step"] += self.demonstrations.rewritten / self.replay.inserted
+        return metrics
+
+    def _search_demonstrations(self, demonstrations: Demonstrations) -> None:
+        """Makes a step of the search of demonstrations without search statistics."""
+        demonstrations.step()
+        is_searched = demonstrations.is_searched
+        self.counter.report(stage=None if is_searched else demonstrations.stage)
 
     def _evaluate(self) -> None:
         counts = self.counter.get_counts()

@@ -2,6 +2,7 @@
 
 from mukoe.agents.extensions import FollowsRunLength, rollout_of
 from mukoe.errors import UserError
+from mukoe.layouts.common.demonstrations import check_demonstrations
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
 from mukoe.layouts.common.reanalysis import check_reanalysis_in_process
 from mukoe.layouts.common.required_memory import RequiredMemory
@@ -43,6 +44,8 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
     elif isinstance(builder, FollowsRunLength):
         builder.for_agent_steps(experiment.run.max_actor_steps)
     check_reanalysis_in_process(experiment)
+    if rollout_of(builder) is None:
+        check_demonstrations(experiment, given=False)
     spec = check_experiment(experiment)
     _check_memory(experiment, spec)
     return spec

@@ -22,7 +22,7 @@ from mukoe.layouts.common.offline_data import (
     make_offline_replay,
     read_sources,
     read_workdir,
-    renews_all_statistics,
+    renews,
     spec_difference,
     warn_of_other_environment,
 )
@@ -117,7 +117,7 @@ def test_the_replay_holds_every_row_as_it_was_stored(data):
 
 
 @pytest.mark.parametrize(
-    "reanalyse, renews",
+    "reanalyse, is_renewed",
     [
         (ReanalyseConfig(), False),
         (ReanalyseConfig(mode="replay"), True),
@@ -126,15 +126,17 @@ def test_the_replay_holds_every_row_as_it_was_stored(data):
         (ReanalyseConfig(mode="learner", fraction=0.8), False),
     ],
 )
-def test_rows_that_nothing_has_searched_need_reanalysis(data, reanalyse, renews):
+def test_rows_that_nothing_has_searched_need_reanalysis(data, reanalyse, is_renewed):
     experiment, spec, policy = parts(offline(reanalyse))
     assert isinstance(experiment.builder, Reanalyses)
-    assert renews_all_statistics(experiment.builder) is renews
+    assert renews(experiment.builder, "search_policy") is is_renewed
     check_data(data, experiment, spec, policy)
-    if renews:
+    if is_renewed:
         check_data(without_statistics(data), experiment, spec, policy)
         return
-    with pytest.raises(UserError, match="have no search_policy and no search_value of this agent"):
+    renews_values = reanalyse.mode != "none" and reanalyse.search == "values"
+    missing = "search_policy" if renews_values else "search_policy and no search_value"
+    with pytest.raises(UserError, match=f"have no {missing} of this agent"):
         check_data(without_statistics(data), experiment, spec, policy)
 
 
