@@ -39,6 +39,7 @@ def extended_init(
       index: number that is folded into the key for the module, different for each module.
     """
 
+    @jax.jit
     def init(key: chex.PRNGKey) -> Params:
         params = networks.init(key)
         inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)

@@ -94,6 +94,7 @@ def make_muzero_networks(
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, action_space)))
     representation, prediction, dynamics = model.apply
 
+    @jax.jit
     def init(key: chex.PRNGKey) -> Params:
         return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
 

@@ -49,6 +49,7 @@ def make_alphazero_networks(
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(config, num_actions)))
     representation, prediction = model.apply
 
+    @jax.jit
     def init(key: chex.PRNGKey) -> Params:
         return model.init(key, jnp.zeros((1, *features.shape), features.dtype))
 

@@ -75,6 +75,7 @@ def make_ppo_networks(
         hk.transform(lambda x: _ActorCritic(network_config, action_space)(x))
     )
 
+    @jax.jit
     def init(key: chex.PRNGKey) -> Params:
         return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
 

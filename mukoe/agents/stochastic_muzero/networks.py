@@ -124,6 +124,7 @@ def make_stochastic_muzero_networks(
     )
     representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = model.apply
 
+    @jax.jit
     def init(key: chex.PRNGKey) -> Params:
         return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
 

@@ -252,8 +252,13 @@ def targets_of(sample, config=None):
 
 def look_and_make_targets(config, networks, params, rows, inputs):
     actions, key = make_actions(networks, config), jax.random.PRNGKey(0)
-    look = actions.look_ahead(params, rows, inputs, key)
-    return make_targets(config, actions, rows, look, MovingSecondMoment.zero(), key)[0]
+
+    @jax.jit
+    def compute(params, rows, inputs):
+        look = actions.look_ahead(params, rows, inputs, key)
+        return make_targets(config, actions, rows, look, MovingSecondMoment.zero(), key)[0]
+
+    return compute(params, rows, inputs)
 
 
 def test_policy_targets_come_from_each_steps_own_observation():
@@ -299,7 +304,7 @@ def test_illegal_actions_get_no_probability():
     assert not np.asarray(targets.policies.weights)[..., 1].any()
     policy = MuesliBuilder(config).make_policy(networks, spec)
     observation = MaskedObservation(sample.rows.observation[:, 0], legal[:, 0])
-    action, extras, _ = policy.apply(
+    action, extras, _ = jax.jit(policy.apply)(
         PolicyParams(params, jnp.int32(0)),
         jax.random.PRNGKey(0),
         observation,
@@ -316,7 +321,7 @@ def test_actions_follow_the_stored_probabilities(evaluation):
     policy = MuesliBuilder(config).make_policy(networks, SPEC, evaluation=True)
     count = 4000
     observation = np.tile(np.float32([0.3, -0.2, 0.5]), (count, 1))
-    action, extras, _ = policy.apply(
+    action, extras, _ = jax.jit(policy.apply)(
         PolicyParams(params, jnp.int32(0)),
         jax.random.PRNGKey(0),
         observation,
