@@ -71,6 +71,7 @@ def get_config() -> TrainingConfig:
                 samples_per_insert=256.0,  # one update per decision
                 priority_exponent=0.6,
                 importance_exponent=0.4,  # there, it rises to 1
+                initial_priority="maximal",
             ),
             optimizer=OptimizerConfig(
                 name="sgd",

@@ -53,8 +53,9 @@ class ReplayDeclaration:
     sampler: Literal["uniform", "prioritized"] = "uniform"
     # Exponent α of the prioritized sampler.
     priority_exponent: float = 1.0
-    # Priority of a new item, a function of its NumPy rows `[S, ...]` (no history); None is 1.
-    initial_priority: Callable[[Row], float] | None = None
+    # Priority of a new item: a function of its NumPy rows `[S, ...]` (no history), or 'maximal',
+    # the greatest priority in replay, 1 in an empty one; None is 1.
+    initial_priority: Callable[[Row], float] | Literal["maximal"] | None = None
     # Name of the table.
     table: str = "replay"
 
@@ -112,7 +113,7 @@ class ReplayDeclaration:
         _check(
             self.initial_priority is None or self.sampler == "prioritized",
             "initial_priority",
-            "a function",
+            "not None",
             "None when the sampler is 'uniform'",
         )
 

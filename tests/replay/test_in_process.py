@@ -270,6 +270,20 @@ def test_initial_priorities_come_from_the_rows_without_history():
     np.testing.assert_allclose(sample.probabilities, expected, rtol=1e-6)
 
 
+def test_new_items_have_the_greatest_priority_in_replay():
+    replay = make(sampler="prioritized", initial_priority="maximal")
+    record(replay.make_adder(), 0, 0, 4)
+    np.testing.assert_allclose(replay.sample().probabilities, 0.25)
+    replay.update_priorities(np.arange(4), np.array([0.5, 8.0, 1.0, 0.5]))
+    record(replay.make_adder(), 1, 0, 2)
+    samples = [replay.sample() for _ in range(40)]
+    found = {k: p for s in samples for k, p in zip(s.keys, s.probabilities, strict=True)}
+    weights = np.array([0.5, 8.0, 1.0, 0.5, 8.0, 8.0])
+    assert {4, 5} <= found.keys()
+    for key, probability in found.items():
+        assert probability == pytest.approx(weights[int(key)] / weights.sum(), rel=1e-6)
+
+
 @pytest.mark.parametrize("priority", [-1.0, np.nan])
 def test_bad_priorities_are_refused(priority):
     replay = make(sampler="prioritized")

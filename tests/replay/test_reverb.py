@@ -12,6 +12,7 @@ from dm_env import specs
 reverb = pytest.importorskip("reverb")
 pytest.importorskip("acme")
 
+from mukoe.errors import UserError  # noqa: E402
 from mukoe.replay import reverb as reverb_replay  # noqa: E402
 from mukoe.replay.declaration import row_spec, zero_sample  # noqa: E402
 from mukoe.types import Row  # noqa: E402
@@ -172,6 +173,11 @@ def test_initial_priorities_come_from_the_rows_without_history(make):
     _, probabilities, items = replay.draw(50)
     for probability, item in zip(probabilities, items, strict=True):
         assert probability == pytest.approx(item.reward[2] / total)
+
+
+def test_the_greatest_priority_of_a_service_is_refused(make):
+    with pytest.raises(UserError, match="initial_priority=maximal.*--layout=local"):
+        make(sampler="prioritized", initial_priority="maximal")
 
 
 def test_priorities_are_followed_and_updates_take_effect(make):

@@ -2,7 +2,8 @@
 
 import abc
 import functools
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import chex
 import jax
@@ -185,14 +186,21 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             samples_per_insert=config.samples_per_insert,
             sampler=config.sampler,
             priority_exponent=config.priority_exponent,
-            initial_priority=(self._initial_priority if config.sampler == "prioritized" else None),
+            initial_priority=self._initial_priority,
         )
 
     def learner_settings(self, networks: Networks) -> LearnerSettings:
         del networks
         return LearnerSettings(make_optimizer(self._config.optimizer), self._config.target_update)
 
-    def _initial_priority(self, rows: Row) -> float:
+    @property
+    def _initial_priority(self) -> Callable[[Row], float] | Literal["maximal"] | None:
+        config = self._config.replay
+        if config.sampler == "uniform":
+            return None
+        return "maximal" if config.initial_priority == "maximal" else self._td_error
+
+    def _td_error(self, rows: Row) -> float:
         """Returns `|search value - return|` of the first row (MuZero, appendix G)."""
         targets = self._config.targets
         window = jax.tree.map(lambda array: array[: targets.td_steps + 1], rows)

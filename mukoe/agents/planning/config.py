@@ -52,6 +52,9 @@ class PlanningReplayConfig(Validated):
     importance_exponent: UnitInterval = 1.0
     # Added to each priority, so that every step keeps a positive probability.
     priority_epsilon: PositiveFloat = 1e-3
+    # Priority of a new step: 'td_error', |search value - return| (paper, appendix G), or
+    # 'maximal', the greatest one in replay (EfficientZero, arXiv:2111.00210, appendix).
+    initial_priority: Literal["td_error", "maximal"] = "td_error"
     # Fraction of a batch that is drawn from the episodes of --demonstrations, which have a table
     # of their own; rounded to whole sequences.
     demonstration_fraction: UnitInterval = 0.0
@@ -82,6 +85,9 @@ class UnrollLossConfig(Validated):
     # Off-policy correction (EfficientZero, arXiv:2111.00210, section 4.3): updates since the first
     # action of a sequence at which n has fallen from `td_steps` to 1, evenly; None for none.
     max_age: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] | None = None
+    # Mixed value target (EfficientZero V2, arXiv:2403.00564, equation 8): updates since the first
+    # action of a sequence from which on its value targets are the search values; None for never.
+    search_value_age: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] | None = None
     # Weight of the policy loss. Paper: 1.
     policy_weight: NonNegativeFloat = 1.0
     # Weight of the value loss. Paper: 1; Reanalyse: 0.25.
@@ -97,6 +103,11 @@ class UnrollLossConfig(Validated):
     def __post_init__(self) -> None:
         super().__post_init__()
         RETURN_ESTIMATORS[self.value_target]  # Raises for an unknown name.
+        if self.max_age is not None and self.search_value_age is not None:
+            raise UserError(
+                "loss.max_age and loss.search_value_age both correct the targets of old sequences: "
+                "set one of them to none"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +121,8 @@ class TargetSettings:
     estimator: estimator of the value targets, a name of `RETURN_ESTIMATORS`.
     bootstrap: source of the bootstrap values, `search` or `target`.
     max_age: age of a sequence at which `n` is 1; None for `td_steps` at every age.
+    search_value_age: age of a sequence from which on the search values are the targets; None for
+      never.
     """
 
     unroll_steps: int
@@ -119,6 +132,21 @@ class TargetSettings:
     estimator: str = "td_lambda"
     bootstrap: Literal["search", "target"] = "search"
     max_age: int | None = None
+    search_value_age: int | None = None
+
+    def mix(self, returns: Array, search_values: Array, ages: Array | None) -> Array:
+        """Returns the value targets `[B, S]`: returns if fresh, search values if old.
+
+        Args:
+          returns: returns `[B, S]`.
+          search_values: search values `[B, S + n]` of the same states and of later ones.
+          ages: updates `[B]` since the first action of each sequence; None if unknown.
+        """
+        if self.search_value_age is None:
+            return returns
+        assert ages is not None
+        is_old = (ages >= self.search_value_age)[:, None]
+        return jnp.where(is_old, search_values[:, : returns.shape[1]], returns)
 
     def steps_at(self, ages: Array | None) -> Array | None:
         """Returns the number of rewards `[B]` int32 of returns, by the age of their sequence.
@@ -212,7 +240,9 @@ def check_full_search(search: SearchConfig) -> None:
 
 def stores_learner_steps(config: PlanningConfig) -> bool:
     """Returns whether rows hold the learner steps of the parameters that acted."""
-    return config.targets.max_age is not None or config.reanalyse.mode != "none"
+    targets = config.targets
+    uses_age = targets.max_age is not None or targets.search_value_age is not None
+    return uses_age or config.reanalyse.mode != "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +283,7 @@ class LearnedModelConfig(Validated):
             estimator=self.loss.value_target,
             bootstrap=self.loss.bootstrap,
             max_age=self.loss.max_age,
+            search_value_age=self.loss.search_value_age,
         )
 
     @property

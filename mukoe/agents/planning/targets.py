@@ -29,7 +29,7 @@ class UnrollTargets(NamedTuple):
     """Targets of the `K + 1` states of an unroll.
 
     policies: `[B, K+1, A]` search policies; `[B, K+1, M]` with candidates.
-    values: `[B, K+1]` returns; 0 in absorbing states.
+    values: `[B, K+1]` returns or search values; 0 in absorbing states.
     rewards: `[B, K+1]` reward of the action taken at each state; 0 in absorbing states.
     actions: `[B, K+1, ...]` actions; random in absorbing states.
     masks: masks of known targets, `[B, K+1]` each.
@@ -73,18 +73,19 @@ def make_targets(
     chex.assert_rank(rows.reward, 2)
     chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, values])
     chex.assert_shape(rows.action, (*rows.reward.shape, *action_space.spec.shape))
-    policies, _, candidates = SearchStatistics.from_extras(rows.extras)
+    policies, search_values, candidates = SearchStatistics.from_extras(rows.extras)
     number = action_space.size if candidates is None else candidates.shape[2]
     chex.assert_shape(policies, (*rows.reward.shape, number))
     returns = settings.returns(rows, values, settings.steps_at(ages))
     states = returns.shape[1]
+    targets = settings.mix(returns, search_values, ages)
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
     random_actions = action_space.uniform(key, returns.shape)
     acted = masks.acted
     has_acted = jnp.reshape(acted > 0, (*acted.shape, *[1] * len(action_space.spec.shape)))
     return UnrollTargets(
         policies=policies[:, :states],
-        values=returns * acted,
+        values=targets * acted,
         rewards=rows.reward[:, :states] * acted,
         actions=jnp.where(has_acted, rows.action[:, :states], random_actions),
         masks=masks,

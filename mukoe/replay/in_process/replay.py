@@ -349,10 +349,14 @@ class InProcessReplay:
         self._first_leaving[place] = slot
 
     def _initial_weight(self, place: int) -> float:
-        if self.declaration.initial_priority is None:
+        initial = self.declaration.initial_priority
+        if initial is None:
             return 1.0
+        if initial == "maximal":
+            # Pending weights of new items are maximal, too.
+            return float(self._tree.weights.max()) or 1.0
         rows = self._pool.gather(self._item_rows[place, self.declaration.history :])
-        return float(self._weights(np.asarray(self.declaration.initial_priority(rows))))
+        return float(self._weights(np.asarray(initial(rows))))
 
     def _evict_oldest(self) -> None:
         place = self._oldest % self.declaration.capacity

@@ -193,12 +193,14 @@ class ReverbAdder(base.ReverbAdder):
             self._append(self._padding)
 
     def _priority(self) -> float:
-        if self._declaration.initial_priority is None:
+        initial = self._declaration.initial_priority
+        if initial is None:
             return 1.0
+        assert callable(initial)  # `make_tables` refuses the others.
         rows = tree.map_structure(
             lambda *leaves: np.stack(leaves), *self._slicer.rows[self._declaration.history :]
         )
-        return float(self._declaration.initial_priority(rows))
+        return float(initial(rows))
 
     def _wait_for_table(self) -> None:
         """Waits for a table at its rate limit, for a bounded time."""

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tree
 from dm_env import specs
 
+from mukoe.errors import UserError
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.types import Row
 
@@ -44,7 +45,15 @@ def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Ta
     Args:
       declaration: declaration of the stored items and of their sampling.
       row_spec: specs of a row.
+
+    Raises:
+      UserError: new items need the greatest priority of the table, which adders cannot read.
     """
+    if declaration.initial_priority == "maximal":
+        raise UserError(
+            "replay.initial_priority=maximal needs a replay in the process of the actors: train "
+            "with --layout=local or --layout=sebulba, or set it to td_error"
+        )
     if declaration.sampler == "prioritized":
         sampler = reverb.selectors.Prioritized(declaration.priority_exponent)
     else:

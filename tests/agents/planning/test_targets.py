@@ -16,6 +16,7 @@ from dm_env import specs
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.agents.planning.targets import make_targets, sample_targets
+from mukoe.errors import UserError
 from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.prediction import Prediction
@@ -206,6 +207,29 @@ def test_old_sequences_are_bootstrapped_earlier(bootstrap, td_lambda, evaluated)
     np.testing.assert_array_equal(targets.values[1, :3], new)
     np.testing.assert_array_equal(targets.values[2, :2], one_step[2:])
     np.testing.assert_array_equal(targets.values[3, 0], 29)
+
+
+def test_value_targets_of_old_sequences_are_the_search_values():
+    # Items 0 and 2 are 100 updates old, items 1 and 3 are new.
+    rows, ages = items_by_start(truncated=True), np.array([100, 99, 100, 0])
+    values, key = rows.extras["search_value"], jax.random.PRNGKey(0)
+    fresh = make_targets(rows, values, key, SPACE, CONFIG.targets)
+    settings = dataclasses.replace(CONFIG.targets, search_value_age=100)
+    mixed = make_targets(rows, values, key, SPACE, settings, ages)
+    np.testing.assert_array_equal(mixed.values[1::2], fresh.values[1::2])
+    acted = fresh.masks.acted[::2]
+    states = acted.shape[1]
+    np.testing.assert_array_equal(mixed.values[::2], values[::2, :states] * acted)
+    assert (mixed.values[::2] != fresh.values[::2]).any()
+    # Bootstrap values change returns only.
+    old = np.full(4, 1_000)
+    others = make_targets(rows, values + 7.0, key, SPACE, settings, old)
+    np.testing.assert_array_equal(others.values[::2], mixed.values[::2])
+
+
+def test_one_correction_of_old_targets_at_a_time():
+    with pytest.raises(UserError, match="search_value_age"):
+        dataclasses.replace(CONFIG.loss, max_age=10, search_value_age=10)
 
 
 def test_actions_in_absorbing_states_are_random_and_legal_numbers():
