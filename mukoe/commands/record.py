@@ -8,6 +8,9 @@ The data set is in `MINARI_DATASETS_PATH`, by default `~/.minari/datasets`; `min
 opens it. It appears, complete, at the end. Ctrl-C ends the recording and keeps complete episodes.
 """
 
+import contextlib
+import dataclasses
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -70,6 +73,16 @@ SIMULATIONS = flags.DEFINE_integer(
     "simulations", None, "Simulations per step of the agent instead of the run's value."
 )
 
+FPS = flags.DEFINE_float(
+    "fps",
+    None,
+    "Steps per second of --policy=human, by default 15 in Atari; 0, the default of other "
+    "environments, waits for a key at every step.",
+    0.0,
+    240.0,
+)
+
+_ATARI_FPS = 15.0
 _OF_RUN = ("explore", "best", "step", "simulations")
 
 
@@ -93,6 +106,8 @@ def main() -> int:
         reference = Reference(Path(WORKDIR.value).expanduser(), BEST.value, STEP.value)
         run = open_agent(reference, SIMULATIONS.value)
     config = make_config() if run is None else run.config.environment
+    if policy == "human":
+        return _record_user(config, run)
     return _record_policy(config, run if policy == "run" else None)
 
 
@@ -112,6 +127,10 @@ def _check_flags(policy: str) -> None:
     if STEPS.value is not None and not flags.FLAGS["episodes"].using_default_value:
         raise UserError("--episodes and --steps exclude each other: give one of them")
     unused = [name for name in _OF_RUN if not flags.FLAGS[name].using_default_value]
+    if policy != "human" and FPS.value is not None:
+        raise UserError("--fps is for --policy=human: leave it out")
+    if policy == "human" and STEPS.value is not None:
+        raise UserError("--policy=human counts --episodes: leave out --steps")
     if policy != "run" and unused:
         raise UserError(f"--{unused[0]} is for --policy=run: leave it out")
 
@@ -130,7 +149,8 @@ def _record_policy(config: Any, run: "StoredRun | None") -> int:
     spec = environment.spec
     policy = make_random_policy(spec) if run is None else run.make_policy(not EXPLORE.value)
     params = no_params() if run is None else run.params
-    with collected_signals() as signals, _writer(spec, config, run) as writer:
+    algorithm = "random" if run is None else type(run.config.agent).__name__.removesuffix("Config")
+    with collected_signals() as signals, _writer(spec, config, algorithm) as writer:
         total = EPISODES.value if STEPS.value is None else STEPS.value
         with CountedProgress("recording", total) as progress:
 
@@ -142,6 +162,52 @@ def _record_policy(config: Any, run: "StoredRun | None") -> int:
                 policy, params, environment, length, SEED.value, add, lambda: bool(signals)
             )
     return _report(writer, bool(signals))
+
+
+def _record_user(config: Any, run: "StoredRun | None") -> int:
+    """Records the user, in two-player games against the agent of a run or random moves."""
+    from mukoe.types import plays_in_turns
+    from mukoe.viewing.inspected_agent import InspectedAgent
+    from mukoe.viewing.user_episodes import AgentOpponent, Opponent, RandomOpponent, record_user
+
+    environment = _drawn(config).make_factory()(SEED.value, 1, False)
+    with contextlib.closing(environment):
+        spec = environment.spec
+        opponent: Opponent
+        if run is not None and plays_in_turns(spec):
+            opponent = AgentOpponent(InspectedAgent(run.experiment.builder, spec, run.params))
+        else:
+            opponent = RandomOpponent(spec, SEED.value)
+        erase_line()
+        interrupted = False
+        with _writer(spec, config, "human") as writer:
+            # Ctrl-C ends the wait for a key.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                record_user(
+                    environment,
+                    opponent,
+                    EPISODES.value,
+                    MAX_STEPS.value,
+                    _steps_per_second(config),
+                    writer.write,
+                )
+            except KeyboardInterrupt:
+                interrupted = True
+    return _report(writer, interrupted)
+
+
+def _drawn(config: Any) -> Any:
+    """Returns the configuration of an environment that can be drawn while it trains."""
+    if hasattr(config, "with_rendering"):
+        return config.with_rendering()
+    return dataclasses.replace(config, backend="python") if hasattr(config, "backend") else config
+
+
+def _steps_per_second(config: Any) -> float:
+    if FPS.value is not None:
+        return FPS.value
+    return _ATARI_FPS if type(config).__name__ == "AtariConfig" else 0.0
 
 
 def _report(writer: "DatasetWriter", interrupted: bool) -> int:
@@ -159,11 +225,10 @@ def _length() -> "RecordingLength":
     return RecordingLength(episodes, STEPS.value or 0, MAX_STEPS.value)
 
 
-def _writer(spec: Any, config: Any, run: "StoredRun | None") -> "DatasetWriter":
+def _writer(spec: Any, config: Any, algorithm: str) -> "DatasetWriter":
     from mukoe.layouts.common.dataset_metadata import describe_environment
     from mukoe.replay.datasets.writer import DatasetWriter
 
-    algorithm = "random policy" if run is None else type(run.config.agent).__name__
     metadata = {**describe_environment(config), "algorithm_name": algorithm}
     return DatasetWriter(str(DATASET.value), spec, metadata)
 

@@ -65,6 +65,7 @@ NAMED = [
     ("launch.py", f"--config.agent.network.width={10**9}", "make the layers of agent.network"),
     ("record.py", "--dataset=cartpole", "'cartpole' is no name of a Minari data set"),
     ("record.py", "--env=CartPole-v1", "--workdir gives the environment: leave out --env"),
+    ("record.py", "--fps=10", "--fps is for --policy=human: leave it out"),
     ("report.py", "--smooth=0", "--smooth=0"),
     ("results.py", "--threshold=x=nan", "is not ENVIRONMENT=RETURN"),
     ("tiles_2048.py", "--games=0", "--games=0"),

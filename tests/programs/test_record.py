@@ -45,6 +45,21 @@ def test_random_episodes_are_a_data_set_of_minari(root):
     environment.close()
 
 
+def test_a_user_plays_from_a_pipe(root):
+    result = run_program(
+        "record.py",
+        "--env=CartPole-v1",
+        "--dataset=cartpole/user-v0",
+        "--policy=human",
+        text="a" * 14 + "x",
+        MINARI_DATASETS_PATH=str(root),
+    )
+    assert result.returncode == 0, result.stderr
+    dataset = minari.load_dataset("cartpole/user-v0")
+    assert dataset.total_episodes == 1 and (dataset[0].actions == 0).all()
+    assert dataset.storage.metadata["algorithm_name"] == "human"
+
+
 def test_steps_are_the_other_length(root):
     record(root, "--env=CartPole-v1", "--dataset=cartpole/steps-v0", "--steps=150", "--num_envs=3")
     assert 150 <= minari.load_dataset("cartpole/steps-v0").total_steps < 300
@@ -67,5 +82,5 @@ def test_the_commands_of_the_page_name_existing_flags(root):
     assert first.startswith("data set 'cartpole/random-v0': 2 episodes, "), result.stderr
     assert last == str(picture) and picture.read_text().startswith("<svg")
     result = run_program("datasets.py", MINARI_DATASETS_PATH=str(root))
-    line = r"cartpole/random-v0  2 episodes, \d+ steps  random policy\n"
+    line = r"cartpole/random-v0  2 episodes, \d+ steps  random\n"
     assert re.fullmatch(line, result.stdout), result.stderr
