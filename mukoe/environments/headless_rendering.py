@@ -4,8 +4,13 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from mukoe.errors import UserError
+
+T = TypeVar("T")
 
 _VARIABLE = "MUJOCO_GL"
 _NONE = "disabled"
@@ -34,6 +39,20 @@ def require_rendering() -> None:
             "works here: install libegl1 and libgl1-mesa-dri, or libosmesa6, or use the features "
             "(--config.environment.pixels=false)"
         )
+
+
+def in_render_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function in the only thread of the process that renders, and returns its result.
+
+    An OpenGL context belongs to the thread that used it last: environments are made, stepped and
+    closed by different threads.
+    """
+    return _render_thread().submit(function, *arguments).result()
+
+
+@functools.cache
+def _render_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "mukoe-render")
 
 
 @functools.cache

@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import itertools
 import logging
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,8 +27,10 @@ _LOGGER = logging.getLogger(__name__)
 DIRECTORY = "pictures"
 """Directory of the event files in `WORKDIR/tensorboard`."""
 
-# A video of 10 s of most environments, with a file of at most a few MB.
+# A video of 10 s of most environments, with a file of at most a few MB. It is shorter where
+# drawing is slow: a run may wait for it.
 _MAX_STEPS = 100
+_MAX_SECONDS = 20.0
 _SEED = 0
 
 
@@ -126,15 +130,19 @@ class _StoppedError(Exception):
 
 
 def _until(should_stop: Callable[[], bool], steps: Iterator[EpisodeStep]) -> Iterator[EpisodeStep]:
-    """Yields the steps until the run has to stop.
+    """Yields the steps for at most 20 s after the first one, which compiles the policy.
 
     Raises:
       _StoppedError: the run has to stop.
     """
+    deadline = math.inf
     for step in steps:
         if should_stop():
             raise _StoppedError
+        deadline = min(deadline, time.monotonic() + _MAX_SECONDS)
         yield step
+        if time.monotonic() > deadline:
+            return
 
 
 def _encode_video(

@@ -127,5 +127,15 @@ def test_a_stopped_run_draws_no_further(tmp_path):
     assert next(polls) == 4 and not (tmp_path / "tensorboard").exists()
 
 
+def test_a_slow_drawing_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr("mukoe.viewing.tensorboard_episodes._MAX_SECONDS", 0.0)
+    drawer = EXPERIMENT.make_drawer(EXPERIMENT, SPEC)
+    (params,) = Source().get_variables(("policy",))
+    drawer.draw(params, 7, tmp_path, lambda: False)
+    drawer.close()
+    ((_, data),) = images_of(tmp_path)["evaluation/episode"]
+    assert Image.open(io.BytesIO(data)).n_frames == 1
+
+
 def test_the_constructor_of_a_drawer_is_sent_to_the_node_of_the_evaluator():
     assert pickle.loads(pickle.dumps(EXPERIMENT.make_drawer)).func is TensorBoardEpisodes

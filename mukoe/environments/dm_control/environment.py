@@ -1,5 +1,6 @@
 """Adapter of the DeepMind Control Suite's tasks to the specs of agents."""
 
+import functools
 from typing import Any
 
 import dm_env
@@ -7,7 +8,7 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.environments.dm_control.config import DmControlConfig
-from mukoe.environments.headless_rendering import require_rendering
+from mukoe.environments.headless_rendering import in_render_thread, require_rendering
 from mukoe.errors import UserError
 
 # Pixels of a video's frame.
@@ -37,6 +38,7 @@ class DmControlEnvironment(dm_env.Environment):
         self._low = np.broadcast_to(actions.minimum, actions.shape).astype(np.float64)
         self._high = np.broadcast_to(actions.maximum, actions.shape).astype(np.float64)
         self._restart = True
+        self._is_rendered = False
 
     def observation_spec(self) -> specs.Array:
         """Returns the spec of the observation, float32 `[N]` or uint8 `[H, W, 3]`."""
@@ -91,7 +93,8 @@ class DmControlEnvironment(dm_env.Environment):
     def close(self) -> None:
         """Closes the task and its rendering contexts."""
         self._environment.close()
-        self._environment.physics.free()
+        if self._is_rendered:
+            in_render_thread(self._environment.physics.free)
 
     def _observe(self, timestep: dm_env.TimeStep) -> np.ndarray:
         if self._config.pixels:
@@ -107,4 +110,5 @@ class DmControlEnvironment(dm_env.Environment):
                 f"'{self._config.task}' has {physics.model.ncam} cameras: environment.camera must "
                 f"be at most {physics.model.ncam - 1}, not {camera}"
             )
-        return physics.render(height, width, camera_id=camera)
+        self._is_rendered = True
+        return in_render_thread(functools.partial(physics.render, height, width, camera_id=camera))

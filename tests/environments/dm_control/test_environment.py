@@ -1,5 +1,8 @@
 """Tasks of the DeepMind Control Suite, beside the suite itself."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -116,6 +119,24 @@ def test_a_task_with_features_is_drawn_for_videos():
     vector.reset()
     assert vector.render().shape == (480, 480, 3) and vector.render().dtype == np.uint8
     vector.close()
+
+
+@pytest.mark.skipif(not CAN_RENDER, reason="no OpenGL")
+def test_environments_are_drawn_and_closed_by_any_thread():
+    """An OpenGL context of one thread cannot be used by another, not even at the exit."""
+    code = (
+        "import threading\n"
+        "from mukoe.environments.dm_control.config import DmControlConfig\n"
+        "factory = DmControlConfig('cartpole-swingup').make_factory()\n"
+        "vectors = [factory(seed, 1, False) for seed in range(2)]\n"
+        "def draw(): [vector.reset() and vector.render() for vector in vectors]\n"
+        "threads = [threading.Thread(target=draw) for _ in range(2)]\n"
+        "for thread in threads: thread.start(); thread.join()\n"
+        "draw()\n"
+        "vectors[0].close()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not CAN_RENDER, reason="no OpenGL")
