@@ -56,16 +56,22 @@ def amplify(environment: gymnasium.Env) -> gymnasium.Env:
     velocities of MountainCar, which are at most 0.07. Observations other than floats, and larger
     or unbounded entries, are unchanged.
     """
-    space = environment.observation_space
-    if not isinstance(space, gymnasium.spaces.Box) or space.dtype.kind != "f":
+    space, factors = environment.observation_space, amplification(environment.observation_space)
+    if factors is None:
         return environment
-    largest = np.maximum(np.abs(space.low), np.abs(space.high))
-    factors = np.where((largest > 0) & (largest < 1), 1 / np.maximum(largest, 1e-30), 1.0)
-    factors = factors.astype(space.dtype)
-    if (factors == 1).all():
-        return environment
+    assert isinstance(space, gymnasium.spaces.Box)
     return gymnasium.wrappers.TransformObservation(
         environment,
         lambda observation: observation * factors,
         gymnasium.spaces.Box(space.low * factors, space.high * factors, dtype=space.dtype),
     )
+
+
+def amplification(space: gymnasium.spaces.Space) -> np.ndarray | None:
+    """Returns the factors of `amplify`, None for observations that it does not change."""
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype.kind != "f":
+        return None
+    largest = np.maximum(np.abs(space.low), np.abs(space.high))
+    factors = np.where((largest > 0) & (largest < 1), 1 / np.maximum(largest, 1e-30), 1.0)
+    factors = factors.astype(space.dtype)
+    return None if (factors == 1).all() else factors

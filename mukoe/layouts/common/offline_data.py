@@ -14,14 +14,15 @@ from mukoe.agents.extensions import LearnsFromDemonstrations, Reanalyses, rollou
 from mukoe.configuration import load_config
 from mukoe.configuration.plain import to_dict
 from mukoe.configuration.workdir import flatten
+from mukoe.environments.gymnasium.general import amplification
 from mukoe.errors import UserError
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
 from mukoe.layouts.common.offline_sources import Source
 from mukoe.layouts.common.run_state import unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.replay.datasets.reader import open_dataset
-from mukoe.replay.datasets.storage import own_metadata
+from mukoe.replay.datasets.reader import RawDataset, open_dataset, open_raw
+from mukoe.replay.datasets.storage import own_metadata, registered_environment
 from mukoe.replay.declaration import row_spec
 from mukoe.replay.episodes import add_episode, stored_episodes
 from mukoe.replay.in_process import InProcessReplay, bytes_required
@@ -96,11 +97,12 @@ def read_sources(
     """
     parts = []
     for source in sources:
-        part = (
-            read_workdir(Path(source.name))
-            if source.kind == "workdir"
-            else read_dataset(source.name, environment_spec)
-        )
+        if source.kind == "workdir":
+            part = read_workdir(Path(source.name))
+        else:
+            if config is not None:
+                check_foreign(open_raw(source.name), config.environment)
+            part = read_dataset(source.name, environment_spec)
         _check_spaces(part, environment_spec)
         if config is not None:
             warn_of_other_environment(part, config)
@@ -283,6 +285,29 @@ def warn_of_other_environment(data: OfflineData, config: TrainingConfig) -> None
     if there and names:
         texts = [f"{name} is {there.get(name)} there, {here.get(name)} here" for name in names]
         _LOGGER.warning(f"the data of {data.source} are of another environment: {'; '.join(texts)}")
+
+
+def check_foreign(dataset: RawDataset, environment: Any) -> None:
+    """Checks a data set of other software, and warns if it is of another registered environment.
+
+    Args:
+      dataset: data set, opened.
+      environment: configuration of the environment of the run that learns.
+
+    Raises:
+      UserError: the environment scales observations, and those of the data are not scaled.
+    """
+    if own_metadata(dataset.metadata):
+        return
+    scales = getattr(environment, "amplify_observations", False)
+    if scales and amplification(dataset.observation_space) is not None:
+        raise UserError(
+            f"the observations of data set '{dataset.name}' are not scaled to bounds of 1, and "
+            "those of the environment are: set --config.environment.amplify_observations=false"
+        )
+    here, there = getattr(environment, "env", None), registered_environment(dataset.metadata)
+    if here is not None and there is not None and here != there:
+        _LOGGER.warning(f"data set '{dataset.name}' is of {there}, and this run of {here}")
 
 
 def make_offline_replay(

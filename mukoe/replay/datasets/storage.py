@@ -74,6 +74,16 @@ def own_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     return own if isinstance(own, dict) else {}
 
 
+def registered_environment(metadata: Mapping[str, Any]) -> str | None:
+    """Returns the Gymnasium name of the environment of a data set, None where it is unknown."""
+    try:
+        spec = json.loads(metadata.get("env_spec") or "{}")
+    except (TypeError, ValueError):
+        return None
+    name = spec.get("id") if isinstance(spec, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def dataset_names() -> Iterator[str]:
     """Yields the names of all data sets, in alphabetical order."""
     root = root_folder()

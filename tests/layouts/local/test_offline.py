@@ -1,8 +1,10 @@
 """Runs on the stored replay of another run."""
 
 import dataclasses
+import types
 from pathlib import Path
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from mukoe.layouts import local
 from mukoe.layouts.common.offline_data import (
     OfflineData,
     check_data,
+    check_foreign,
     make_offline_replay,
     read_sources,
     read_workdir,
@@ -29,6 +32,7 @@ from mukoe.layouts.common.offline_data import (
 from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.local.dataset_conversion import to_dataset, to_workdir
 from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.replay.datasets.reader import RawDataset
 from mukoe.replay.datasets.writer import DatasetWriter
 from mukoe.replay.episodes import stored_episodes
 from mukoe.types import EnvironmentSpec
@@ -303,3 +307,35 @@ def test_nothing_is_left_of_a_conversion_that_saves_no_replay(dataset, tmp_path)
         config = offline(replay_checkpoint_seconds=0.0)
         to_workdir("cartpole/run-v0", config, None, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+def foreign(space, **metadata):
+    """A data set without the metadata of this package."""
+    storage = types.SimpleNamespace(observation_space=space)
+    return RawDataset("other/data-v0", metadata, storage)
+
+
+def test_unscaled_observations_are_refused_where_the_environment_scales():
+    small = gymnasium.spaces.Box(np.float32([-1.2, -0.07]), np.float32([0.6, 0.07]))
+    scaled = GymnasiumConfig("MountainCar-v0", amplify_observations=True)
+    with pytest.raises(UserError, match="set --config.environment.amplify_observations=false"):
+        check_foreign(foreign(small), scaled)
+    check_foreign(foreign(small), GymnasiumConfig("MountainCar-v0"))
+    check_foreign(foreign(small, mukoe={"environment": {}, "smallest_discount": 0.0}), scaled)
+    check_foreign(foreign(gymnasium.spaces.Box(-1, 1, (2,))), scaled)
+
+
+@pytest.mark.parametrize(
+    "env_spec, warns",
+    [
+        ('{"id": "CartPole-v0"}', True),
+        ('{"id": "CartPole-v1"}', False),
+        ("{", False),
+        (None, False),
+    ],
+)
+def test_data_of_another_registered_environment_are_a_warning(caplog, env_spec, warns):
+    data = foreign(gymnasium.spaces.Box(-1, 1, (2,)), env_spec=env_spec)
+    check_foreign(data, GymnasiumConfig("CartPole-v1"))
+    expected = "data set 'other/data-v0' is of CartPole-v0, and this run of CartPole-v1"
+    assert (expected in caplog.text) is warns and bool(caplog.records) is warns
