@@ -240,8 +240,9 @@ def train(
     if demonstrations is not None:
         sources, stored = parse_sources(demonstrations), _stored_launch().get("demonstrations")
         check_demonstrations(join_sources(sources), layout, offline, RESUME.value, stored)
-        if layout == "local":
-            return _train_with_demonstrations(config, config_file, sources)
+        if layout == "distributed":
+            _launch(config, config_file, join_sources(sources))
+        return _train_with_demonstrations(config, config_file, sources)
     if offline is not None:
         return _train_offline(config, config_file, layout, parse_sources(offline))
     if layout == "distributed":
@@ -320,7 +321,9 @@ def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> N
     )
 
 
-def _launch(config: TrainingConfig, config_file: Any) -> NoReturn:
+def _launch(
+    config: TrainingConfig, config_file: Any, demonstrations: str | None = None
+) -> NoReturn:
     try:
         from mukoe.layouts.distributed.graph import make_graph
         from mukoe.layouts.distributed.runtimes.launchpad import launcher
@@ -331,12 +334,16 @@ def _launch(config: TrainingConfig, config_file: Any) -> NoReturn:
             f"pip install 'mukoe[distributed]' ({error})"
         ) from error
     if LAUNCHER.value == "ray":
-        launcher.leave(_launch_on_ray(config, config_file))
+        launcher.leave(_launch_on_ray(config, config_file, demonstrations))
     if flags.FLAGS.lp_launch_type == "vertex_ai":
+        if demonstrations is not None:
+            raise UserError(
+                "--demonstrations are files of this machine, which nodes on Vertex AI cannot read"
+            )
         launcher.leave(_launch_on_vertex(config, config_file))
     show_phase("building agent and environments")
     experiment = drawn_experiment(config)
-    graph = make_graph(experiment)
+    graph = make_graph(experiment, demonstrations=demonstrations)
     launcher.allow_connections(experiment)
     workdir = _prepare(config, config_file)
     program, counter = make_program(graph, workdir, RESUME.value)
@@ -344,7 +351,7 @@ def _launch(config: TrainingConfig, config_file: Any) -> NoReturn:
     launcher.leave(status)
 
 
-def _launch_on_ray(config: TrainingConfig, config_file: Any) -> int:
+def _launch_on_ray(config: TrainingConfig, config_file: Any, demonstrations: str | None) -> int:
     from mukoe.layouts.distributed.graph import make_graph
     from mukoe.layouts.distributed.placement import place_inference
     from mukoe.layouts.distributed.ray.cluster import RayClusterConfig
@@ -361,7 +368,7 @@ def _launch_on_ray(config: TrainingConfig, config_file: Any) -> int:
     else:
         cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
     experiment = place_inference(drawn_experiment(config), cluster.inference.has_accelerator)
-    graph = make_graph(experiment, cluster.memory_of)
+    graph = make_graph(experiment, cluster.memory_of, demonstrations)
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_file)

@@ -7,16 +7,21 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from mukoe.acting.inference.calls import (
+    NO_SESSION,
+    last_line,
+    pause,
+    raise_if_refused,
+    result_of,
+    start_call,
+)
 from mukoe.acting.inference.config import InferenceConfig
 from mukoe.acting.inference.requests import Answer
-from mukoe.errors import UserError
 from mukoe.observability.timings import Timings
 
-_SLICE_SECONDS = 0.2
 _MOVE_SECONDS = 5.0
 # Longest wait for a server that is compiling.
 _COMPILE_SECONDS = 1200.0
-_NO_SESSION = "has no session on this server"
 
 T = TypeVar("T")
 
@@ -87,7 +92,7 @@ class ServerConnection:
             try:
                 return self._open(index, self._config.timeout_seconds, _COMPILE_SECONDS)
             except Exception as error:  # the transport's errors have no common class
-                _raise_if_refused(error)
+                raise_if_refused(error)
                 errors.append(error)
         raise TimeoutError(self._unavailable(self._config.timeout_seconds, errors[-1]))
 
@@ -112,7 +117,7 @@ class ServerConnection:
             try:
                 return self._finish(sent, finish, sent_at)
             except Exception as error:  # the transport's errors have no common class
-                _raise_if_refused(error)
+                raise_if_refused(error)
                 return self._fail_over(inputs, finish, error)
 
         return wait
@@ -123,10 +128,10 @@ class ServerConnection:
         Raises:
           TimeoutError: the server has not responded within `timeout_seconds`.
         """
-        return self._result(_start(server, method, *arguments), self._config.timeout_seconds)
+        return self._result(start_call(server, method, *arguments), self._config.timeout_seconds)
 
     def _send(self, inputs: Inputs) -> "futures.Future[Answer]":
-        return _start(self._servers[self._current], "act", self._name, *inputs)
+        return start_call(self._servers[self._current], "act", self._name, *inputs)
 
     def _finish(
         self,
@@ -153,17 +158,17 @@ class ServerConnection:
         give_up_at = begun + self._config.give_up_seconds
         while time.monotonic() < min(give_up_at, begun + _COMPILE_SECONDS):
             # A server that has lost the session is available: try it first.
-            step = 0 if _NO_SESSION in str(error) else 1
+            step = 0 if NO_SESSION in str(error) else 1
             index = (self._current + step) % len(self._servers)
             try:
                 self._open(index, _MOVE_SECONDS, _MOVE_SECONDS)
                 return self._finish(self._send(inputs), finish, time.monotonic())
             except Exception as failure:  # the transport's errors have no common class
-                _raise_if_refused(failure)
+                raise_if_refused(failure)
                 if isinstance(failure, _StillCompiling):
                     give_up_at = time.monotonic() + self._config.give_up_seconds
                 error, self._current = failure, index
-                self._pause()
+                pause(self._should_stop)
         raise TimeoutError(self._unavailable(self._config.give_up_seconds, error))
 
     def _open(self, index: int, seconds: float, compile_seconds: float) -> None:
@@ -172,65 +177,22 @@ class ServerConnection:
             error: Exception = _StillCompiling("an inference server is still compiling")
             patience = compile_seconds
             try:
-                if self._result(_start(server, "wait_until_ready"), seconds):
+                if self._result(start_call(server, "wait_until_ready"), seconds):
                     break
             except Exception as failure:  # unavailable
                 error, patience = failure, seconds
             if time.monotonic() > begun + patience:
                 raise error
-            self._pause()
-        self._result(_start(server, "open_session", self._name, self._num_envs), seconds)
+            pause(self._should_stop)
+        self._result(start_call(server, "open_session", self._name, self._num_envs), seconds)
         self.moves += index != self._current
         self._current = index
 
     def _result(self, future: "futures.Future[T]", seconds: float) -> T:
-        end = time.monotonic() + seconds
-        while True:
-            done, _ = futures.wait([future], min(_SLICE_SECONDS, seconds))
-            if done:
-                return future.result()
-            if self._should_stop() or time.monotonic() > end:
-                future.cancel()
-                reason = "the program stops" if self._should_stop() else f"after {seconds:g} s"
-                raise TimeoutError(f"no answer from an inference server: {reason}")
-
-    def _pause(self) -> None:
-        if self._should_stop():
-            raise TimeoutError("no answer from an inference server: the program stops")
-        time.sleep(_SLICE_SECONDS)
+        return result_of(future, seconds, self._should_stop)
 
     def _unavailable(self, seconds: float, error: Exception) -> str:
         return (
             f"{self._name}: none of {len(self._servers)} inference servers has answered for "
-            f"{seconds:g} s; the last error was: {_last_line(error)}"
+            f"{seconds:g} s; the last error was: {last_line(error)}"
         )
-
-
-def _start(server: Any, method: str, *arguments: Any) -> "futures.Future[Any]":
-    """Calls a method in the background; never raises."""
-    if hasattr(server, "futures"):  # a courier client
-        return getattr(server.futures, method)(*arguments)
-    future: futures.Future[Any] = futures.Future()
-    try:
-        if method == "act":
-            return server.submit(*arguments)
-        future.set_result(getattr(server, method)(*arguments))
-    except Exception as error:  # raised by `result`, as with a courier client
-        future.set_exception(error)
-    return future
-
-
-def _raise_if_refused(error: Exception) -> None:
-    """Raises a UserError of the server, which any other server would raise too.
-
-    Courier transmits only the text of an error.
-    """
-    if _NO_SESSION in str(error):
-        return
-    last_line = _last_line(error)
-    if isinstance(error, UserError) or last_line.startswith("mukoe.errors.UserError: "):
-        raise UserError(last_line.removeprefix("mukoe.errors.UserError: ")) from error
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

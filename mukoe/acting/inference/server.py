@@ -183,6 +183,11 @@ class InferenceServer:
         """
         return self._parameters.get(learner_steps)
 
+    def newest_params(self) -> PolicyParams | None:
+        """Returns the newest parameters on the first device; None before there are any."""
+        newest = self._parameters.newest
+        return None if newest is None else newest.on_devices[0]
+
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Serves until `should_stop` returns True, then fails pending requests."""
 

@@ -105,6 +105,9 @@ class DistributedConfig(Validated):
     num_inference_servers: PositiveInt = 1
     # Number of reanalyser nodes, for agent.reanalyse.mode=nodes.
     num_reanalysers: NonNegativeInt = 0
+    # Placement of their searches: 'local' on each reanalyser's CPU; 'server' on inference servers,
+    # between the batches of the actors.
+    reanalysis: Literal["local", "server"] = "local"
     # Step one half of an actor's environments while the other half waits for its actions; None
     # to do so if actions come from a server.
     double_buffering: bool | None = None

@@ -8,13 +8,15 @@ import jax
 import numpy as np
 
 from mukoe.errors import UserError
-from mukoe.layouts.common.demonstrations import check_demonstrations
+from mukoe.layouts.common.demonstrations import check_demonstrations, select_demonstrations
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
+from mukoe.layouts.common.offline_data import read_sources
+from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.common.reanalysis import check_reanalysis_in_program
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.placement import InferencePlacement, inference_placement
 from mukoe.system import check_fits, has_accelerator
-from mukoe.types import EnvironmentSpec
+from mukoe.types import EnvironmentSpec, num_bytes
 
 # Reverb compresses its chunks: frames of games to less than a quarter.
 _PIXEL_COMPRESSION = 4
@@ -41,34 +43,61 @@ class ProgramGraph:
     environment_spec: spec of one environment.
     inference: placement of the actors' policy.
     replay_bytes: size of a full replay.
+    demonstrations: sources of the demonstrations, see `parse_sources`; None for none.
     """
 
     experiment: ExperimentConfig
     environment_spec: EnvironmentSpec
     inference: InferencePlacement
     replay_bytes: int
+    demonstrations: str | None = None
 
 
 def make_graph(
-    experiment: ExperimentConfig, memory_of: MemoryOfGroup | None = None
+    experiment: ExperimentConfig,
+    memory_of: MemoryOfGroup | None = None,
+    demonstrations: str | None = None,
 ) -> ProgramGraph:
     """Checks an experiment and decides on its program; makes one environment and the networks.
 
     Args:
       experiment: agent, environment and settings.
       memory_of: memory of the machines of a group; None if all nodes run on this machine.
+      demonstrations: sources of the demonstrations, which the replay node reads; None for none.
 
     Raises:
       UserError: the environment cannot be made, the agent does not fit it or the layout, memory
         does not suffice, or the placement does not suit the policy.
     """
     check_reanalysis_in_program(experiment)
-    check_demonstrations(experiment, given=False)
+    check_demonstrations(experiment, demonstrations is not None)
     spec = check_experiment(experiment)
     inference = inference_placement(experiment.distributed, has_accelerator())
+    if experiment.distributed.reanalysis == "server" and inference == "local":
+        raise UserError(
+            "distributed.reanalysis=server needs inference servers: set --inference=server or "
+            "--inference=split, or distributed.reanalysis=local"
+        )
     replay_bytes = _check_memory(experiment, spec, inference, memory_of)
     _check_inference(experiment, spec, inference)
-    return ProgramGraph(experiment, spec, inference, replay_bytes)
+    if demonstrations is not None:
+        replay_bytes += _check_demonstrations(experiment, spec, demonstrations)
+    return ProgramGraph(experiment, spec, inference, replay_bytes, demonstrations)
+
+
+def _check_demonstrations(experiment: ExperimentConfig, spec: EnvironmentSpec, text: str) -> int:
+    """Checks the demonstrations of some sources; returns the bytes of their rows.
+
+    Raises:
+      UserError: a source cannot be read, does not suit the agent, or has a weight.
+    """
+    sources = parse_sources(text)
+    if any(source.weight is not None for source in sources):
+        raise UserError(
+            f"--demonstrations={text}: weights of sources are for --layout=local; leave them out"
+        )
+    data = select_demonstrations(read_sources(sources, spec), experiment, spec)
+    return sum(num_bytes(episode) for episode in data.episodes)
 
 
 def _check_inference(

@@ -127,6 +127,10 @@ class ReverbAdder(base.ReverbAdder):
         del timeout_ms
         self._add_first_called = False
 
+    def flush(self) -> None:
+        """Waits for the table to hold all items, for a bounded time."""
+        wait_for_table(self._writer, 0, self._should_stop)
+
     def __del__(self) -> None:
         """Closes the writer at once; the base class would wait for a table at its limit."""
         # The property would make a writer, which waits minutes for a server that is gone.

@@ -10,6 +10,7 @@ import reverb
 import tensorflow as tf
 import tree
 
+from mukoe.replay.demonstrations import labelled
 from mukoe.replay.handle import ClosableDataset
 from mukoe.types import MaskedObservation, Row, Sample
 
@@ -29,17 +30,19 @@ class ReverbDataset(Iterator[Sample]):
     samples one by one would never fill a batch.
     """
 
-    def __init__(self, client: reverb.Client, table: str, batch_size: int):
+    def __init__(self, client: reverb.Client, table: str, batch_size: int, relative: bool = False):
         """Builds the iterator, which connects at the first `next`.
 
         Args:
           client: client of the server.
           table: name of the table.
           batch_size: number of items in a sample.
+          relative: True for probabilities over that of a uniform draw from the table.
         """
         self._client = client
         self._table = table
         self._batch_size = batch_size
+        self._relative = relative
         self._closed = threading.Event()
         self._signature: Row | None = None
         self._parts: list[tuple] = []
@@ -108,7 +111,26 @@ class ReverbDataset(Iterator[Sample]):
         options = tf.data.Options()
         options.threading.private_threadpool_size = 1
         batches = dataset.batch(self._batch_size).with_options(options).as_numpy_iterator()
-        return ((item.info.key, item.info.probability, *item.data) for item in batches)
+        return ((item.info.key, self._probabilities(item.info), *item.data) for item in batches)
+
+    def _probabilities(self, info: reverb.SampleInfo) -> np.ndarray:
+        return info.probability * info.table_size if self._relative else info.probability
+
+
+class LabelledDataset(Iterator[Sample]):
+    """Samples with their mask of demonstrations."""
+
+    def __init__(self, dataset: ClosableDataset, demonstrated: bool):
+        """Takes a dataset whose items are all demonstrations, or none."""
+        self._dataset = dataset
+        self._demonstrated = demonstrated
+
+    def __next__(self) -> Sample:
+        return labelled(next(self._dataset), self._demonstrated)
+
+    def close(self) -> None:
+        """Ends the iteration."""
+        self._dataset.close()
 
 
 class MixedDataset(Iterator[Sample]):

@@ -10,9 +10,9 @@ import reverb
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.handle import ClosableDataset, never
 from mukoe.replay.reverb.adder import ReverbAdder
-from mukoe.replay.reverb.dataset import MixedDataset, ReverbDataset
+from mukoe.replay.reverb.dataset import LabelledDataset, MixedDataset, ReverbDataset
 from mukoe.replay.reverb.reanalysed import ReanalysedDataset, ReanalysedWriter
-from mukoe.replay.reverb.tables import fresh_table, reanalysed_table
+from mukoe.replay.reverb.tables import demonstration_table, fresh_table, reanalysed_table
 from mukoe.types import Row
 
 _UPDATE_TIMEOUT_S = 10.0
@@ -30,7 +30,8 @@ class ReverbReplay:
           row_spec: specs of a row.
         """
         self._client = client
-        self._declaration = declaration
+        self._declaration = declaration.acted
+        self._num_demonstrated = declaration.demonstrated_items
         self._row_spec = row_spec
 
     def make_adder(self, should_stop: Callable[[], bool] = never) -> ReverbAdder:
@@ -43,14 +44,26 @@ class ReverbReplay:
 
     def make_dataset(self) -> ClosableDataset:
         """Makes an endless iterator over samples, which connects at the first `next`."""
+        acted = self._make_acted_dataset()
+        if not self._num_demonstrated:
+            return acted
+        table = demonstration_table(self._declaration)
+        demonstrations = self._read(table, self._num_demonstrated)
+        return MixedDataset(LabelledDataset(demonstrations, True), LabelledDataset(acted, False))
+
+    def _read(self, table: str, batch_size: int) -> ReverbDataset:
+        relative = self._num_demonstrated > 0
+        return ReverbDataset(self._client, table, batch_size, relative)
+
+    def _make_acted_dataset(self) -> ClosableDataset:
         declaration = self._declaration
         if declaration.reanalysed_items:
             return self._make_reanalysed_dataset()
         num_replayed = declaration.batch_size - declaration.fresh_items
-        replayed = ReverbDataset(self._client, declaration.table, num_replayed)
+        replayed = self._read(declaration.table, num_replayed)
         if not declaration.fresh_items:
             return replayed
-        fresh = ReverbDataset(self._client, fresh_table(declaration), declaration.fresh_items)
+        fresh = self._read(fresh_table(declaration), declaration.fresh_items)
         return MixedDataset(replayed, fresh)
 
     def _make_reanalysed_dataset(self) -> ClosableDataset:
@@ -68,7 +81,7 @@ class ReverbReplay:
         Args:
           batch_size: number of items in a sample.
         """
-        return ReverbDataset(self._client, self._declaration.table, batch_size)
+        return self._read(self._declaration.table, batch_size)
 
     def make_reanalysed_writer(self, should_stop: Callable[[], bool] = never) -> ReanalysedWriter:
         """Makes the writer of reanalysed samples.
@@ -81,14 +94,20 @@ class ReverbReplay:
     def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities `[B]` of the items with these keys `[B]`; skips removed items.
 
+        With demonstrations, items are in the order of their sample.
+
         The update is dropped if the server does not answer in time: Reverb's own call would wait
         without a limit.
         """
-        updates = dict(zip(keys.tolist(), priorities.tolist(), strict=True))
+        count, table = self._num_demonstrated, self._declaration.table
+        pairs = list(zip(keys.tolist(), priorities.tolist(), strict=True))
 
         def update() -> None:
             with contextlib.suppress(RuntimeError):  # Broken connection.
-                self._client.mutate_priorities(self._declaration.table, updates)
+                self._client.mutate_priorities(table, dict(pairs[count:]))
+                if count:
+                    demonstrations = demonstration_table(self._declaration)
+                    self._client.mutate_priorities(demonstrations, dict(pairs[:count]))
 
         thread = threading.Thread(target=update, daemon=True)
         thread.start()

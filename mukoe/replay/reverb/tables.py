@@ -21,6 +21,11 @@ def reanalysed_table(declaration: ReplayDeclaration) -> str:
     return f"{declaration.table}_reanalysed"
 
 
+def demonstration_table(declaration: ReplayDeclaration) -> str:
+    """Returns the name of the table of demonstrations."""
+    return f"{declaration.table}_demonstrations"
+
+
 def reanalysed_row_spec(row_spec: Row) -> Row:
     """Returns the spec of the rows of a reanalysed item.
 
@@ -35,16 +40,20 @@ def reanalysed_row_spec(row_spec: Row) -> Row:
     return row_spec._replace(extras=extras)
 
 
-def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
+def make_tables(
+    declaration: ReplayDeclaration, row_spec: Row, num_demonstrations: int = 0
+) -> list[reverb.Table]:
     """Makes the tables that the declaration describes; their items are `Row`s `[T, ...]`.
 
     Fresh items have a table of their own, which samples the newest first and each item once.
     It never blocks an adder: when it is full, the oldest items are removed. Reanalysed items are in
-    a queue of two batches, which blocks their writers when it is full.
+    a queue of two batches, which blocks their writers when it is full. The table of demonstrations
+    allows no sample before all of them are in it.
 
     Args:
       declaration: declaration of the stored items and of their sampling.
       row_spec: specs of a row.
+      num_demonstrations: number of items of demonstrations; 0 for no table.
 
     Raises:
       UserError: new items need the greatest priority of the table, which adders cannot read.
@@ -54,10 +63,30 @@ def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Ta
             "replay.initial_priority=maximal needs a replay in the process of the actors: train "
             "with --layout=local or --layout=sebulba, or set it to td_error"
         )
+    tables = _make_acted_tables(declaration.acted, row_spec)
+    if num_demonstrations:
+        demonstrations = reverb.Table(
+            name=demonstration_table(declaration),
+            sampler=_make_sampler(declaration),
+            remover=reverb.selectors.Fifo(),
+            max_size=num_demonstrations,
+            rate_limiter=reverb.rate_limiters.MinSize(num_demonstrations),
+            signature=_item_signature(declaration, row_spec),
+        )
+        tables.append(demonstrations)
+    return tables
+
+
+def _make_sampler(
+    declaration: ReplayDeclaration,
+) -> reverb.selectors.Prioritized | reverb.selectors.Uniform:
     if declaration.sampler == "prioritized":
-        sampler = reverb.selectors.Prioritized(declaration.priority_exponent)
-    else:
-        sampler = reverb.selectors.Uniform()
+        return reverb.selectors.Prioritized(declaration.priority_exponent)
+    return reverb.selectors.Uniform()
+
+
+def _make_acted_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Table]:
+    """Makes the tables of the sequences of the actors."""
     if declaration.samples_per_insert is None:
         rate_limiter = reverb.rate_limiters.MinSize(declaration.min_size)
     else:
@@ -71,7 +100,7 @@ def make_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[reverb.Ta
     item_signature = _item_signature(declaration, row_spec)
     table = reverb.Table(
         name=declaration.table,
-        sampler=sampler,
+        sampler=_make_sampler(declaration),
         remover=reverb.selectors.Fifo(),
         max_size=declaration.capacity,
         rate_limiter=rate_limiter,

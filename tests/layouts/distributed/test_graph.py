@@ -118,6 +118,14 @@ def test_reanalysers_are_nodes_of_the_program():
         local.check(graph.experiment)
 
 
+def test_searches_of_reanalysers_need_inference_servers_to_be_there():
+    agent = MuZeroConfig(reanalyse=ReanalyseConfig(mode="nodes"))
+    settings = {"num_reanalysers": 1, "reanalysis": "server"}
+    with pytest.raises(UserError, match="reanalysis=server needs inference servers: set --infer"):
+        make(lambda _: MuZeroBuilder(agent), inference="local", **settings)
+    assert make(lambda _: MuZeroBuilder(agent), inference="server", **settings)
+
+
 def test_unknown_memory_is_not_checked(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
     memory_of = {"replay": MachineMemory.UNKNOWN}

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import jax
 
+from mukoe.acting.inference.reanalysis import Reanalysis
+from mukoe.agents.extensions import Reanalyses
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.distributed.nodes.runtime import ReplayService, Runtime
 from mukoe.replay.declaration import row_spec, zero_sample
 from mukoe.replay.handle import SharedReplay
 from mukoe.types import EnvironmentSpec, Policy, Sample
+
+# Sequences of one search of a reanalyser.
+REANALYSER_BATCH_SIZE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,7 @@ class NodeContext:
     workdir: directory of the logs and checkpoints.
     counts: counts at the start of the program; empty unless the run is resumed.
     saves_replay: True if checkpoints hold the replay.
+    demonstrations: sources of the demonstrations, see `parse_sources`; None for none.
     """
 
     runtime: Runtime
@@ -32,6 +38,7 @@ class NodeContext:
     workdir: Path
     counts: Mapping[str, int]
     saves_replay: bool = False
+    demonstrations: str | None = None
 
     @property
     def resumes(self) -> bool:
@@ -52,6 +59,25 @@ class NodeContext:
         """Returns a sample of zeros with the shapes of those of the replay."""
         spec = row_spec(self.environment_spec, self.make_policy().extras_spec)
         return zero_sample(self.experiment.builder.replay, spec)
+
+    def zero_reanalyser_sample(self) -> Sample:
+        """Returns a sample of zeros with the shapes of those that reanalysers read."""
+        spec = row_spec(self.environment_spec, self.make_policy().extras_spec)
+        return zero_sample(self.experiment.builder.replay.filled(REANALYSER_BATCH_SIZE, 1), spec)
+
+    def make_reanalysis(self, *indices: int) -> Reanalysis:
+        """Makes the searches of sampled sequences.
+
+        Args:
+          indices: numbers that distinguish the nodes that search.
+        """
+        builder = self.experiment.builder
+        assert isinstance(builder, Reanalyses)
+        networks = builder.make_networks(self.environment_spec)
+        return Reanalysis(
+            builder.make_renew(networks, self.environment_spec),
+            self.random_key(SeededPart.REANALYSIS, *indices),
+        )
 
     def random_seed(self, part: SeededPart, *indices: int) -> int:
         """Returns the seed of a part of the run; it changes with each resume and restart."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mukoe.acting.inference import Answer, InferenceServer
+from mukoe.acting.inference.reanalysis import Renewed, ServedReanalysis
 from mukoe.acting.variables import VariableClient, VariableSource
+from mukoe.errors import UserError
 from mukoe.layouts.common.counting import Counter, FaultTolerantCounterClient
 from mukoe.layouts.common.seeds import SeededPart
 from mukoe.layouts.distributed.nodes.context import NodeContext
@@ -57,6 +59,13 @@ class InferenceNode:
             smallest_batch=min(group_sizes(context.experiment, served=True)),
             split=split,
         )
+        self._reanalysis: ServedReanalysis | None = None
+        if distributed.reanalysis == "server" and distributed.num_reanalysers:
+            self._reanalysis = ServedReanalysis(
+                context.make_reanalysis(index),
+                context.zero_reanalyser_sample(),
+                self._server.newest_params,
+            )
 
     def wait_until_ready(self) -> bool:
         """See `InferenceServer.wait_until_ready`."""
@@ -80,14 +89,27 @@ class InferenceNode:
         """See `InferenceServer.get_parameters`."""
         return self._server.get_parameters(learner_steps)
 
+    def reanalyse(self, leaves: Sequence[np.ndarray], probabilities: np.ndarray) -> Renewed | None:
+        """See `ServedReanalysis.search`."""
+        if self._reanalysis is None:
+            raise UserError(f"{self._label} serves no reanalysis: distributed.reanalysis is local")
+        return self._reanalysis.search(leaves, probabilities)
+
     def run(self) -> None:
         """Serves until the program stops."""
         runtime = self._context.runtime
         with runtime.reporting_failures(self._label):
             if fetch_parameters(self._variables, runtime, self._stop):
                 threading.Thread(target=self._log, daemon=True).start()
+                if self._reanalysis is not None:
+                    threading.Thread(target=self._compile_reanalysis, daemon=True).start()
                 with self._exporter():
                     self._server.run(self._stop.is_set)
+
+    def _compile_reanalysis(self) -> None:
+        assert self._reanalysis is not None
+        with self._context.runtime.reporting_failures(self._label):
+            self._reanalysis.compile(self._stop)
 
     def _exporter(self) -> contextlib.AbstractContextManager:
         port = self._context.experiment.distributed.prometheus_port

@@ -11,14 +11,20 @@ import pytest
 reverb = pytest.importorskip("reverb")
 pytest.importorskip("acme")
 
+from mukoe.acting.inference.config import InferenceConfig  # noqa: E402
+from mukoe.acting.inference.reanalysis import (  # noqa: E402
+    RemoteReanalysis,
+    ServedReanalysis,
+)
 from mukoe.agents.muzero.builder import MuZeroBuilder  # noqa: E402
 from mukoe.agents.planning.config import PlanningReplayConfig  # noqa: E402
+from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig  # noqa: E402
 from mukoe.layouts.distributed.nodes.context import NodeContext  # noqa: E402
 from mukoe.layouts.distributed.nodes.reanalyser import ReanalyserNode  # noqa: E402
 from mukoe.learning.reanalysis import ReanalyseConfig  # noqa: E402
 from mukoe.networks.action_space import DiscreteSpace  # noqa: E402
-from mukoe.replay.declaration import row_spec  # noqa: E402
+from mukoe.replay.declaration import row_spec, zero_sample  # noqa: E402
 from mukoe.replay.reverb import ReverbReplay, make_tables  # noqa: E402
 from tests.agents.planning.true_mdp import corridors, true_model  # noqa: E402
 from tests.layouts.common.test_reanalysis import (  # noqa: E402
@@ -29,6 +35,7 @@ from tests.layouts.common.test_reanalysis import (  # noqa: E402
     random_params,
 )
 from tests.layouts.distributed.nodes.fakes import FakeRuntime  # noqa: E402
+from tests.replay.episodes import ROW_SPEC, declare  # noqa: E402
 
 SPEC = corridors(0, 1).spec
 
@@ -46,8 +53,27 @@ class Learner(Parameters):
         return [self.params]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
+class DeadServer:
+    def reanalyse(self, leaves, probabilities):
+        raise ConnectionError("unavailable")
+
+
+class Server:
+    """An inference server, which compiles its search when it is made."""
+
+    def __init__(self, context, learner):
+        self.served = ServedReanalysis(
+            context.make_reanalysis(), context.zero_reanalyser_sample(), lambda: learner.params
+        )
+        stop = context.runtime.stop_event
+        threading.Thread(target=self.served.compile, args=(stop,), daemon=True).start()
+
+    def reanalyse(self, leaves, probabilities):
+        return self.served.search(leaves, probabilities)
+
+
+@pytest.fixture(scope="module", params=["local", "server"])
+def made(request, tmp_path_factory):
     """Handle of a filled replay, source of the parameters, and log of a running reanalyser."""
     workdir = tmp_path_factory.mktemp("reanalyser")
     settings = dataclasses.replace(
@@ -65,7 +91,10 @@ def made(tmp_path_factory):
     context = NodeContext(runtime, experiment, SPEC, workdir, {})
     service = types.SimpleNamespace(connect=lambda row_spec: replay)
     learner = Learner(random_params())
-    node = ReanalyserNode(context, service, learner, index=1)
+    servers = []
+    if request.param == "server":
+        servers = [DeadServer(), Server(context, learner)]
+    node = ReanalyserNode(context, service, learner, 1, servers)
     thread = threading.Thread(target=node.run, daemon=True)
     thread.start()
     yield replay, learner, workdir / "logs" / "reanalyser_1.csv"
@@ -120,3 +149,29 @@ def test_newer_parameters_are_used(made):
             break
     assert changed
     dataset.close()
+
+
+def zero_requests():
+    sample = zero_sample(declare(batch_size=2), ROW_SPEC)
+    return sample, ServedReanalysis(None, sample, lambda: None)
+
+
+def test_a_malformed_request_is_refused_with_the_expected_arrays():
+    sample, served = zero_requests()
+    leaves = jax.tree.leaves(sample.rows)
+    assert served.search(leaves, sample.probabilities) is None  # It is still compiling.
+    with pytest.raises(UserError, match=r"a reanalyser sent arrays of .*expected"):
+        served.search(leaves[1:], sample.probabilities)
+    server = types.SimpleNamespace(reanalyse=served.search)
+    remote = RemoteReanalysis([server], InferenceConfig())
+    with pytest.raises(UserError, match="a reanalyser sent"):
+        remote.search(sample._replace(probabilities=sample.probabilities[:1]))
+
+
+def test_without_a_server_a_reanalyser_gives_up_in_time_and_at_the_stop():
+    sample, _ = zero_requests()
+    config = InferenceConfig(give_up_seconds=0.5)
+    with pytest.raises(TimeoutError, match="none of 2 inference servers .* 0.5 s.*: unavailable"):
+        RemoteReanalysis([DeadServer(), DeadServer()], config).search(sample)
+    with pytest.raises(TimeoutError, match="the program stops"):
+        RemoteReanalysis([DeadServer()], InferenceConfig(), lambda: True).search(sample)

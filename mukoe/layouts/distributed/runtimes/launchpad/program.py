@@ -44,6 +44,7 @@ def make_program(
         workdir=workdir,
         counts=stored_counts(workdir) if resume else {},
         saves_replay=saves_replay(graph.experiment, graph.replay_bytes),
+        demonstrations=graph.demonstrations,
     )
     split = graph.inference == "split"
     program = lp.Program(name)
@@ -82,7 +83,10 @@ def make_program(
     if distributed.num_reanalysers:
         with program.group("reanalyser"):
             for index in range(distributed.num_reanalysers):
-                program.add_node(lp.PyClassNode(ReanalyserNode, context, replay, learner, index))
+                preferred = servers_of(index, servers) if distributed.reanalysis == "server" else []
+                program.add_node(
+                    lp.PyClassNode(ReanalyserNode, context, replay, learner, index, preferred)
+                )
 
     with program.group("evaluator"):
         program.add_node(lp.PyClassNode(EvaluatorNode, context, counter, learner))

@@ -10,6 +10,9 @@ from launchpad import address as lp_address
 from launchpad.nodes.reverb.node import ReverbHandle
 from reverb.errors import DeadlineExceededError
 
+from mukoe.layouts.common.demonstrations import select_demonstrations
+from mukoe.layouts.common.offline_data import OfflineData, agent_episodes, read_sources
+from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.distributed.nodes.context import NodeContext
 from mukoe.layouts.distributed.nodes.runtime import ReplayStatistics
 from mukoe.layouts.distributed.runtimes.launchpad.replay_server import (
@@ -19,7 +22,8 @@ from mukoe.layouts.distributed.runtimes.launchpad.replay_server import (
 )
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.reverb import ReverbReplay, make_tables
-from mukoe.replay.reverb.tables import reanalysed_table
+from mukoe.replay.reverb.demonstrations import fill_demonstrations, num_items
+from mukoe.replay.reverb.tables import demonstration_table, reanalysed_table
 from mukoe.types import Row
 
 _STATISTICS_SECONDS = 2
@@ -45,6 +49,8 @@ class ReplayNode(lp.ReverbNode):
             port = lp_address.get_port_from_address(self._address.resolve())
             folder = replay_folder(self._context.workdir) if self._context.saves_replay else None
             server = serve(self._priority_tables_fn, port, folder)
+            if self._context.demonstrations is not None:
+                _fill(self._context, reverb.Client(f"localhost:{port}"))
             runtime.stop_event.wait()
             runtime.linger()
             del server
@@ -52,7 +58,32 @@ class ReplayNode(lp.ReverbNode):
 
 def _make_tables(context: NodeContext) -> list[reverb.Table]:
     rows = row_spec(context.environment_spec, context.make_policy().extras_spec)
-    return make_tables(context.experiment.builder.replay, rows)
+    declaration, count = context.experiment.builder.replay, 0
+    if (data := _demonstrations(context)) is not None:
+        count = num_items(declaration, data.episodes)
+    return make_tables(declaration, rows, count)
+
+
+def _demonstrations(context: NodeContext) -> OfflineData | None:
+    if context.demonstrations is None:
+        return None
+    data = read_sources(parse_sources(context.demonstrations), context.environment_spec)
+    return select_demonstrations(data, context.experiment, context.environment_spec)
+
+
+def _fill(context: NodeContext, client: reverb.Client) -> None:
+    """Fills the table of demonstrations."""
+    data, policy = _demonstrations(context), context.make_policy()
+    assert data is not None
+    declaration = context.experiment.builder.replay
+    fill_demonstrations(
+        client,
+        declaration,
+        row_spec(context.environment_spec, policy.extras_spec),
+        agent_episodes(data, policy),
+        num_items(declaration, data.episodes),
+        context.runtime.stop_event.is_set,
+    )
 
 
 class ReplayHandle(ReverbHandle):
@@ -97,6 +128,7 @@ class ReverbService:
             tables = self._client.server_info(timeout=_STATISTICS_SECONDS)
             # Its items were sampled from the table of stored items before.
             tables.pop(reanalysed_table(self._declaration), None)
+            tables.pop(demonstration_table(self._declaration), None)
             table = tables[self._declaration.table]
             return ReplayStatistics(
                 size=table.current_size,
