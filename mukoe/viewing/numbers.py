@@ -11,3 +11,10 @@ def format_fixed(value: float, decimals: int) -> str:
     """Returns a number with a fixed number of decimals, and without the sign of a zero."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text
+
+
+def format_sum(value: float) -> str:
+    """Returns a reward or a return with 6 digits, and at most 4 decimals: few characters."""
+    if 0 < abs(value) < 1e-3:
+        return format_fixed(value, 4)
+    return f"{round(value, 4) + 0.0:.6g}"

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from mukoe.viewing.action_table import draw_action_table
 from mukoe.viewing.episodes import EpisodeStep
 from mukoe.viewing.inspected_agent import Decision, format_action
-from mukoe.viewing.numbers import format_number
+from mukoe.viewing.numbers import format_number, format_sum
 from mukoe.viewing.style import (
     BACKGROUND,
     CHOSEN,
@@ -76,7 +76,7 @@ class Panel:
             ("episode", str(step.episode + 1)),
             ("step", str(step.step_index)),
             ("reward", _signed(step.reward)),
-            ("return", f"{step.score:.6g}"),
+            ("return", format_sum(step.score)),
         )
         width = (right - left) / len(entries)
         for index, (label, value) in enumerate(entries):
@@ -175,4 +175,5 @@ def _short(number: float) -> str:
 
 
 def _signed(number: float) -> str:
-    return "0" if number == 0 else f"{number:+.4g}"
+    text = format_sum(number)
+    return f"+{text}" if number > 0 and float(text) > 0 else text

@@ -10,7 +10,7 @@ from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.episodes import EpisodeStep
 from mukoe.viewing.inspected_agent import Decision, format_action
-from mukoe.viewing.numbers import format_number
+from mukoe.viewing.numbers import format_number, format_sum
 
 MAX_LISTED = 6
 """Maximum number of actions of a policy in the output, most probable first."""
@@ -28,7 +28,7 @@ def print_episode(
 
 def describe(step: EpisodeStep, names: Sequence[str]) -> str:
     """Returns one line about a step."""
-    start = f"episode {step.episode + 1}  step {step.step_index}  reward {step.reward:g}"
+    start = f"episode {step.episode + 1}  step {step.step_index}  reward {format_sum(step.reward)}"
     if step.decision is None:
         return f"{start}  return {step.score:g}  (end)  {step.result}\n"
     action = format_action(step.decision.action, names)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mukoe.viewing.inspected_agent import format_action
-from mukoe.viewing.numbers import format_number
+from mukoe.viewing.numbers import format_number, format_sum
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,23 @@ from mukoe.viewing.numbers import format_number
 )
 def test_numbers(value, text):
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.0, "0"),
+        (-1.0, "-1"),
+        (0.1, "0.1"),
+        (7.003e-5, "0.0001"),
+        (-1e-9, "0.0000"),
+        (0.000385967, "0.0004"),
+        (-0.123456789, "-0.1235"),
+        (12_345.678, "12345.7"),
+    ],
+)
+def test_rewards_and_returns_have_few_characters(value, text):
+    assert format_sum(value) == text
 
 
 def test_continuous_actions():
