@@ -1,5 +1,7 @@
 """Stretches of the in-process replay: each stored row once, oldest first; only extras change."""
 
+import zlib
+
 import jax
 import numpy as np
 import pytest
@@ -147,3 +149,27 @@ def test_extras_of_another_shape_are_refused_and_change_nothing():
         replay.rewrite(stretch, {"search_value": np.zeros((4, 2))})
     for name, array in replay.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_thousand_rewrites_leave_observations_actions_and_rewards():
+    def checksums():
+        leaves, _ = jax.tree_util.tree_flatten_with_path(ROW_SPEC)
+        names = [jax.tree_util.keystr(path) for path, _ in leaves]
+        state = replay.state_dict()
+        return {
+            name: zlib.crc32(state[f"pool/rows_{index}"].tobytes())
+            for index, name in enumerate(names)
+        }
+
+    replay, random = make(), np.random.default_rng(0)
+    adder = replay.make_adder()
+    for episode, length in enumerate((5, 1, 3, 8)):
+        record(adder, 0, episode, length, truncated=episode % 2 == 0)
+    before, key = checksums(), 0
+    for _ in range(1000):
+        stretch = replay.stretch(key, 4)
+        extras = {"search_value": random.normal(size=4), "search_policy": random.random((4, 2))}
+        replay.rewrite(stretch, extras)
+        key = stretch.next_key
+    changed = {name for name, checksum in checksums().items() if checksum != before[name]}
+    assert changed == {".extras['search_policy']", ".extras['search_value']"}

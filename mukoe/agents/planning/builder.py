@@ -106,7 +106,8 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         learned: set[str] = set(SearchStatistics._fields)
         if config.cloning.mode == "alone":
             learned &= {"search_value"}
-        if config.targets.bootstrap == "target":
+        targets = config.targets
+        if targets.bootstrap == "target" and targets.search_value_age is None:
             learned -= {"search_value"}
         return DemonstrationSettings(
             capacity=config.replay.demonstration_capacity,

@@ -105,8 +105,9 @@ def renew(
 
     Returns:
       The sample with the statistics of all states whose policy or value the targets read, and
-      metrics of their change; `reanalysed_per_step`, the searches per stored step, if the number
-      of samples per step is set.
+      metrics of their change; `reanalysed_states`, the searches of the batch; and
+      `reanalysed_per_step`, the searches per stored step of an actor, if the number of samples per
+      step is set.
     """
     batch_size, history = len(sample.probabilities), config.history.frames - 1
     count = round(fraction * batch_size)
@@ -126,9 +127,11 @@ def renew(
 
     extras = {name: write(sample.rows.extras[name], new) for name, new in statistics.items()}
     metrics = change_metrics(windows, statistics)
+    metrics["reanalysed_states"] = jnp.float32(states.size)
     if config.replay.samples_per_insert is not None:
-        searches = config.replay.samples_per_insert * states.size / batch_size
-        metrics["reanalysed_per_step"] = jnp.float32(searches)
+        demonstrated = round(config.replay.demonstration_fraction * batch_size)
+        updates_per_step = config.replay.samples_per_insert / (batch_size - demonstrated)
+        metrics["reanalysed_per_step"] = jnp.float32(updates_per_step * states.size)
     rows = sample.rows._replace(extras={**sample.rows.extras, **extras})
     return sample._replace(rows=rows), metrics
 

@@ -168,6 +168,7 @@ def make_offline_run(
         evaluator=evaluator,
         logger=make_logger(workdir, "learner", "learner_steps", loggers=settings.loggers),
         num_rows=data.num_rows,
+        num_steps=data.num_rows - len(data.episodes),
         is_searched=is_searched or bool(unpack(restored.state, "offline").get("is_searched")),
         should_stop=should_stop,
     )
@@ -186,6 +187,7 @@ class OfflineRun:
     evaluator: evaluator of the newest parameters.
     logger: log of the learner.
     num_rows: number of rows in replay.
+    num_steps: number of steps in replay, which are rows with an action.
     is_searched: False until rows without search statistics have been searched once, before the
       first update.
     should_stop: called before every step of an evaluation; True interrupts it.
@@ -201,6 +203,7 @@ class OfflineRun:
     evaluator: Evaluator
     logger: Logger
     num_rows: int
+    num_steps: int
     is_searched: bool
     should_stop: Callable[[], bool]
     checkpoints: RunCheckpointer = dataclasses.field(init=False)
@@ -230,8 +233,11 @@ class OfflineRun:
         metrics = self.learner.step()
         if self.reanalyser is not None:
             metrics = {**metrics, **self.reanalyser.step()}
-        self.metrics = metrics
         settings, steps = self.experiment.run, self.counter.get_counts()["learner_steps"]
+        if searches := metrics.get("reanalysed_states"):
+            # The rows are sampled as often as the run is long.
+            metrics = {**metrics, "reanalysed_per_step": steps * searches / self.num_steps}
+        self.metrics = metrics
         if period_reached(settings.log_period, steps, 1):
             self.write_logs()
         if period_reached(settings.evaluation_period, steps, 1):

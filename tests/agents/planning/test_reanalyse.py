@@ -144,7 +144,8 @@ def test_the_loss_gets_the_statistics_of_the_target_parameters():
     renewed = with_reanalysis(loss, reanalyse, settings())
     value, extra = renewed(3.0, 70.0, sample_of_four_steps(True), KEY)
     assert value == 71 and extra.metrics["loss"] == 3.0
-    assert set(extra.metrics) == {"loss", "reanalyse_value_change", "reanalysed_per_step"}
+    per_step = {"reanalysed_per_step", "reanalysed_states"}
+    assert set(extra.metrics) == {"loss", "reanalyse_value_change", *per_step}
     gradient = jax.grad(lambda target: renewed(3.0, target, sample_of_four_steps(True), KEY)[0])
     assert gradient(70.0) == 0
 
@@ -203,3 +204,22 @@ def test_every_planning_agent_reanalyses_in_its_loss(config):
 
 def rules_spec():
     return load_rules("tic_tac_toe", max_steps=None).spec
+
+
+def test_searches_per_step_follow_from_the_updates_of_a_step():
+    def reanalyse(params, key, windows):
+        return {"search_value": windows.observation[:, -1, 0]}
+
+    sample = sample_of_four_steps(True)
+    batch = jax.tree.map(lambda array: np.repeat(array, 8, axis=0), sample.rows)
+    sample = Sample((), np.ones(8, np.float32), batch)
+    config = settings()
+    for fraction, live in ((0.0, 8), (0.25, 6)):
+        replay = dataclasses.replace(
+            config.replay, samples_per_insert=3.0, demonstration_fraction=fraction
+        )
+        changed = dataclasses.replace(config, replay=replay)
+        _, metrics = renew(reanalyse, changed, 0.5, PolicyParams((), 0), sample, KEY)
+        searches = float(metrics["reanalysed_states"])
+        assert searches % 4 == 0 and searches >= 8
+        np.testing.assert_allclose(metrics["reanalysed_per_step"], 3.0 / live * searches)

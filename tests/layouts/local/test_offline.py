@@ -18,6 +18,7 @@ from mukoe.configuration.workdir import flatten
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local
+from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.offline_data import (
     OfflineData,
     check_data,
@@ -31,6 +32,7 @@ from mukoe.layouts.common.offline_data import (
 )
 from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.local.dataset_conversion import to_dataset, to_workdir
+from mukoe.layouts.local.offline import OfflineRun
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.replay.datasets.reader import RawDataset
 from mukoe.replay.datasets.writer import DatasetWriter
@@ -339,3 +341,28 @@ def test_data_of_another_registered_environment_are_a_warning(caplog, env_spec, 
     check_foreign(data, GymnasiumConfig("CartPole-v1"))
     expected = "data set 'other/data-v0' is of CartPole-v0, and this run of CartPole-v1"
     assert (expected in caplog.text) is warns and bool(caplog.records) is warns
+
+
+def test_searches_per_stored_step_count_the_updates_so_far():
+    counter = Counter()
+
+    def update():
+        counter.increment(learner_steps=1)
+        return {"loss": 0.0, "reanalysed_states": 12.0, "reanalysed_per_step": 96.0}
+
+    run = OfflineRun(
+        experiment=offline(max_learner_steps=100, log_period=100).make_experiment(),
+        counter=counter,
+        learner=types.SimpleNamespace(step=update),
+        reanalyser=None,
+        evaluator=types.SimpleNamespace(is_interrupted=False, evaluate=lambda *_: False),
+        logger=None,
+        num_rows=44,
+        num_steps=40,
+        is_searched=True,
+        should_stop=lambda: False,
+    )
+    run.checkpoints = types.SimpleNamespace(save_if_due=lambda *_: None)
+    for steps in range(1, 6):
+        run.step()
+        assert run.metrics["reanalysed_per_step"] == pytest.approx(12 * steps / 40)
