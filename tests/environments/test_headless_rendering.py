@@ -17,7 +17,9 @@ from mukoe.environments.gymnasium.config import GymnasiumConfig
     ],
 )
 def test_the_first_backend_that_works_is_chosen(monkeypatch, working, display, expected):
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    # A variable that is set first is restored, or removed, at the end of the test.
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    monkeypatch.delenv("MUJOCO_GL")
     monkeypatch.delenv("DISPLAY", raising=False)
     if display:
         monkeypatch.setenv("DISPLAY", display)

@@ -1,15 +1,19 @@
 """Adapter of the DeepMind Control Suite's tasks to the specs of agents."""
 
 import functools
+import logging
 from typing import Any
 
 import dm_env
 import numpy as np
+from dm_control.rl import control
 from dm_env import specs
 
 from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.environments.headless_rendering import in_render_thread, require_rendering
 from mukoe.errors import UserError
+
+_LOGGER = logging.getLogger(__name__)
 
 # Pixels of a video's frame.
 _VIDEO_SIZE = 480
@@ -39,6 +43,7 @@ class DmControlEnvironment(dm_env.Environment):
         self._high = np.broadcast_to(actions.maximum, actions.shape).astype(np.float64)
         self._restart = True
         self._is_rendered = False
+        self._observation: np.ndarray | None = None
 
     def observation_spec(self) -> specs.Array:
         """Returns the spec of the observation, float32 `[N]` or uint8 `[H, W, 3]`."""
@@ -60,20 +65,25 @@ class DmControlEnvironment(dm_env.Environment):
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode."""
         self._restart = False
-        return dm_env.restart(self._observe(self._environment.reset()))
+        self._observation = self._observe(self._environment.reset())
+        return dm_env.restart(self._observation)
 
     def step(self, action: np.ndarray) -> dm_env.TimeStep:
         """Repeats an action, at most to the end of the episode; after LAST, starts one instead."""
         if self._restart:
             return self.reset()
         native, reward = self.decode_action(action), 0.0
-        for _ in range(self.action_repeat):
-            timestep = self._environment.step(native)
-            reward += float(timestep.reward)
-            if timestep.last():
-                break
+        try:
+            for _ in range(self.action_repeat):
+                timestep = self._environment.step(native)
+                reward += float(timestep.reward)
+                if timestep.last():
+                    break
+        except control.PhysicsError as error:
+            return self._end_after(error, reward)
         self._restart = timestep.last()
-        return timestep._replace(reward=reward, observation=self._observe(timestep))
+        self._observation = self._observe(timestep)
+        return timestep._replace(reward=reward, observation=self._observation)
 
     def decode_action(self, action: np.ndarray) -> np.ndarray:
         """Returns an action of the agent as the task takes it, float64 `[D]` within its bounds."""
@@ -95,6 +105,16 @@ class DmControlEnvironment(dm_env.Environment):
         self._environment.close()
         if self._is_rendered:
             in_render_thread(self._environment.physics.free)
+
+    def _end_after(self, error: control.PhysicsError, reward: float) -> dm_env.TimeStep:
+        """Returns the termination of an episode whose simulation has diverged.
+
+        The observation is the last valid one, the discount is 0 as in `dm_control.composer`.
+        """
+        text = " ".join(str(error).split())
+        _LOGGER.warning(f"'{self._config.task}' has diverged, and its episode ends: {text}")
+        self._restart = True
+        return dm_env.termination(reward, self._observation)
 
     def _observe(self, timestep: dm_env.TimeStep) -> np.ndarray:
         if self._config.pixels:

@@ -81,6 +81,20 @@ def test_the_models_of_the_suite_warn_of_nothing(caplog):
     assert not caplog.records
 
 
+def test_a_simulation_that_diverges_ends_the_episode_and_not_the_run(caplog):
+    vector = DmControlConfig("cartpole-swingup").make_factory()(0, 1, False)
+    vector.reset()
+    action = np.zeros((1, 1), np.float32)
+    before = vector.step(action).observation
+    vector.environments[0]._environment.physics.data.qvel[:] = np.nan
+    timestep = vector.step(action)
+    assert timestep.last() and timestep.discount == 0.0 and timestep.reward == 0.0
+    np.testing.assert_array_equal(timestep.observation, before)
+    assert caplog.text.count("'cartpole-swingup' has diverged") == 1
+    assert vector.step(action).first() and not vector.step(action).last()
+    vector.close()
+
+
 def test_actions_reach_exactly_the_bounds_of_a_task():
     """Quadruped has bounds of its own per actuator, some from -1 to 1.1."""
     task = native("quadruped-walk", 0)
