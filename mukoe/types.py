@@ -134,9 +134,10 @@ class SplitPolicy:
 
     represent: `(params, observation [B, ...], state [B, ...]) -> root [B, ...]`, a tree of
         dicts and arrays.
-    search: `(params, key, root, legal_actions [B, A] or None) -> (action [B] int32, extras)`.
+    search: `(params, key, root, legal_actions [B, A] or None) -> (action [B, ...], extras)`.
     update_state: `(observation, action, state) -> state`, the memory of the next step.
     search_params: the part of the parameters that `search` needs.
+    action_spec: spec of one action.
     """
 
     represent: Callable[[PolicyParams, Nest, Nest], Nest]
@@ -145,6 +146,7 @@ class SplitPolicy:
     ]
     update_state: Callable[[Nest, Array, Nest], Nest]
     search_params: Callable[[PolicyParams], PolicyParams]
+    action_spec: specs.Array = specs.Array((), np.int32, "action")
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)

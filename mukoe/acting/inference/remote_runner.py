@@ -67,7 +67,8 @@ class SplitRunner:
         self._device = jax.local_devices(backend="cpu")[0]
         self._key = jax.device_put(random_key, self._device)
         self._steps = 0
-        self._previous_action = np.zeros(num_envs, np.int32)
+        action = policy.split.action_spec
+        self._previous_action = np.zeros((num_envs, *action.shape), action.dtype)
         self._params: PolicyParams | None = None
         self._learner_steps = 0
 

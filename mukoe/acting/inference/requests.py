@@ -66,15 +66,15 @@ class Request:
 class InputCheck:
     """Check of request inputs, which rejects a malformed request before it enters a batch."""
 
-    def __init__(self, observation_spec: Nest, split: bool):
+    def __init__(self, observation_spec: Nest, action_spec: specs.Array | None):
         """Stores the expected inputs.
 
         Args:
           observation_spec: observation spec of one environment.
-          split: True to expect previous actions too.
+          action_spec: spec of the previous action of one environment; None to expect none.
         """
         self._observation: list[specs.Array] = jax.tree.leaves(observation_spec)
-        self._split = split
+        self._action = action_spec
 
     def __call__(
         self,
@@ -91,7 +91,7 @@ class InputCheck:
           num_envs: number of environments `B`.
           leaves: flat observation, arrays `[B, ...]`.
           is_first: `[B]` bool.
-          previous_action: `[B]` int32 of a split policy, otherwise None.
+          previous_action: `[B, ...]` of a split policy, otherwise None.
 
         Raises:
           UserError: the inputs are malformed; the message names the expected ones.
@@ -105,13 +105,14 @@ class InputCheck:
         first = _Kind((num_envs,), _BOOL)
         if _kind(is_first) != first:
             _refuse(name, "is_first", _kind(is_first), first)
-        action = _Kind((num_envs,), _INT32) if self._split else None
+        spec = self._action
+        action = None if spec is None else _Kind((num_envs, *spec.shape), spec.dtype)
         if _kind(previous_action) != action:
             _refuse(name, "previous_action", _kind(previous_action), action)
         return [*leaves] if previous_action is None else [*leaves, previous_action]
 
 
-_BOOL, _INT32 = np.dtype(bool), np.dtype(np.int32)
+_BOOL = np.dtype(bool)
 
 
 class _Kind(NamedTuple):

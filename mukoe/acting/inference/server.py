@@ -66,7 +66,8 @@ class InferenceServer:
         num_slots = min(max_environments, -(-max_environments // len(devices)) + max_batch_size)
         served = Served(policy, observation_spec, split)
         self._config = config
-        self._check = InputCheck(observation_spec, split)
+        action_spec = policy.split.action_spec if split and policy.split else None
+        self._check = InputCheck(observation_spec, action_spec)
         self._sessions = Sessions(len(devices), num_slots, config.timeout_seconds)
         search_params = policy.split.search_params if split and policy.split else None
         self._parameters = ServerParameters(variables, devices, search_params)
@@ -136,7 +137,7 @@ class InferenceServer:
           name: name of an open session with `B` environments.
           leaves: flat observation, arrays `[B, ...]`; unchanged until the answer.
           is_first: `[B]` bool, True at the first step of an episode.
-          previous_action: `[B]` int32, action after the last request (any value before the
+          previous_action: `[B, ...]`, action after the last request (any value before the
             first one); only for a split policy.
 
         Raises:

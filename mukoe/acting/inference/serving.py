@@ -33,7 +33,7 @@ class Served:
         self._observation_spec = observation_spec
         if split:
             assert policy.split is not None, "this policy has no parts"
-            self._inputs: Nest = (observation_spec, specs.Array((), np.int32))
+            self._inputs: Nest = (observation_spec, policy.split.action_spec)
             self._step = _make_represent(policy, policy.split)
         else:
             self._inputs = (observation_spec,)

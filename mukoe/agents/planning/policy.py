@@ -52,7 +52,7 @@ def make_search_policy(
       evaluation: mode without exploration.
       search_params: function that selects the parameters below the root.
     """
-    split = _split(model, action_space.size, config, evaluation, search_params)
+    split = _split(model, action_space, config, evaluation, search_params)
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
@@ -100,7 +100,7 @@ def _extras_spec(
 
 def _split(
     model: SearchModel,
-    num_actions: int,
+    action_space: ActionSpace,
     config: PlanningConfig,
     evaluation: bool,
     search_params: Callable[[Params], Params],
@@ -108,7 +108,7 @@ def _split(
     """Returns the parts of the policy: root evaluation of the history, and search."""
 
     def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
-        inputs = network_input(observation, state, config.history, num_actions)
+        inputs = network_input(observation, state, config.history, action_space.size)
         root = model.root(params.network, inputs)
         return {
             "prior_logits": root.prior_logits,
@@ -140,6 +140,7 @@ def _split(
         search=search,
         update_state=update_state,
         search_params=lambda params: params._replace(network=search_params(params.network)),
+        action_spec=action_space.spec,
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from mukoe.acting.inference.requests import InputCheck
+from mukoe.acting.inference.serving import Served
 from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
@@ -87,6 +89,23 @@ def test_the_policy_stores_its_candidates():
     assert (candidates == np.asarray(action)[:, None]).all(-1).any(-1).all()
     assert set(np.unique(candidates[..., 0])) <= {0.0, 1.0, 2.0}
     np.testing.assert_array_equal(state.actions[:, -1], action)
+
+
+def test_an_inference_server_takes_the_actions_of_split_policies():
+    builder, networks, params = build()
+    policy, policy_params = builder.make_policy(networks, SPEC), PolicyParams(params, jnp.int32(0))
+    check = InputCheck(SPEC.observations, policy.split.action_spec)
+    first, previous = np.zeros(B, bool), np.full((B, 3), 0.5, np.float32)
+    leaves = check("actor", B, [np.ones((B, 4), np.float32)], first, previous)
+    served = Served(policy, SPEC.observations, split=True)
+    memory = served.initial_memory(B)
+    serve = jax.jit(served.serve)
+    root, (state, _) = serve(policy_params, KEY, 0, leaves, first, np.arange(B), memory)
+    np.testing.assert_array_equal(state.actions[:, -1], previous)
+    action, extras = jax.jit(policy.split.search)(policy_params, KEY, root, None)
+    assert action.shape == (B, 3) and extras["search_candidates"].shape == (B, COUNT, 3)
+    with pytest.raises(UserError, match="previous_action .*, expected float32.3,3."):
+        check("actor", B, [np.ones((B, 4), np.float32)], first, np.zeros(B, np.int32))
 
 
 def test_loss_and_reanalysis_of_candidates():
