@@ -20,6 +20,8 @@ class NetworkConfig(Validated):
     # Name of a torso in `mukoe.networks.torsos`, or package.module:attribute of another one.
     # Paper: 'large'.
     torso: str = "mlp"
+    # Normalise observations, which must be vectors, by running statistics of sampled rows.
+    normalize_observations: bool = False
     # Widths of the torso's hidden layers; channels of the stages of 'impala'.
     hidden_sizes: tuple[PositiveInt, ...] = (128,)
     # Channels of a spatial state, length of a vector state. Paper: 256.

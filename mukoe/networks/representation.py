@@ -6,6 +6,7 @@ import jax
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import scale_pixels
+from mukoe.networks.observation_statistics import NormalizedInput
 from mukoe.networks.residual import residual_blocks
 from mukoe.networks.state import finish_state, initial_lstm_state
 from mukoe.networks.torsos import TORSOS
@@ -30,7 +31,10 @@ class Representation(hk.Module):
         """
         config = self._config
         torso = TORSOS[config.torso](config)
-        x = residual_blocks(torso(scale_pixels(inputs)), config.representation_blocks)
+        x = scale_pixels(inputs)
+        if config.normalize_observations:
+            x = NormalizedInput()(x)
+        x = residual_blocks(torso(x), config.representation_blocks)
         if config.dynamics == "lstm":
             return initial_lstm_state(x, config.width)
         if x.shape[-1] != config.width:

@@ -6,6 +6,10 @@ from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.losses import make_loss
 from mukoe.agents.muesli.policy import make_policy
+from mukoe.agents.planning.observations import (
+    with_statistics_loss,
+    with_statistics_optimizer,
+)
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks
 from mukoe.replay.declaration import ReplayDeclaration
@@ -59,12 +63,15 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
     def make_loss(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        return make_loss(networks, self._config, plays_in_turns(environment_spec))
+        config = self._config
+        loss = make_loss(networks, config, plays_in_turns(environment_spec))
+        return with_statistics_loss(loss, networks, config.history, config.network)
 
     def learner_settings(self, networks: MuZeroNetworks) -> LearnerSettings:
         del networks
-        return LearnerSettings(
+        settings = LearnerSettings(
             make_optimizer(self._config.optimizer),
             self._config.target_update,
             loss_state=MovingSecondMoment.zero(),
         )
+        return with_statistics_optimizer(settings, self._config.network)

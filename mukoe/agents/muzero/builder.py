@@ -1,10 +1,15 @@
 """The builder of MuZero and Gumbel MuZero."""
 
+from mukoe.agents.builder import LearnerSettings
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.muzero.model import muzero_model, prefix_model
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
+from mukoe.agents.planning.observations import (
+    with_statistics_loss,
+    with_statistics_optimizer,
+)
 from mukoe.networks.history import network_input_spec
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.networks.value_prefix import with_value_prefix
@@ -48,8 +53,14 @@ class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
     def make_loss(
         self, networks: MuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        loss = make_loss(networks, self._config)
+        config = self._config
+        loss = with_statistics_loss(
+            make_loss(networks, config), networks, config.history, config.network
+        )
         return self.with_reanalysis(loss, networks, environment_spec)
+
+    def learner_settings(self, networks: MuZeroNetworks) -> LearnerSettings:
+        return with_statistics_optimizer(super().learner_settings(networks), self._config.network)
 
     def _search_params(self, params: Params) -> Params:
         return without_representation(params)

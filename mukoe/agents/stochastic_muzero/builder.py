@@ -4,9 +4,14 @@ import dataclasses
 
 import mctx
 
+from mukoe.agents.builder import LearnerSettings
 from mukoe.agents.extensions import Unroll
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
+from mukoe.agents.planning.observations import (
+    with_statistics_loss,
+    with_statistics_optimizer,
+)
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
 from mukoe.agents.stochastic_muzero.model import stochastic_muzero_model
@@ -74,8 +79,14 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
     def make_loss(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        loss = make_loss(networks, self._config)
+        config = self._config
+        loss = with_statistics_loss(
+            make_loss(networks, config), networks, config.history, config.network
+        )
         return self.with_reanalysis(loss, networks, environment_spec)
+
+    def learner_settings(self, networks: StochasticMuZeroNetworks) -> LearnerSettings:
+        return with_statistics_optimizer(super().learner_settings(networks), self._config.network)
 
     def _search_params(self, params: Params) -> Params:
         return search_params(params)

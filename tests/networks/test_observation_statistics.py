@@ -1,0 +1,90 @@
+"""Running statistics of observations: against NumPy, and beside the other parameters."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from dm_env import specs
+
+from mukoe.errors import UserError
+from mukoe.learning.optimizers import OptimizerConfig, make_optimizer
+from mukoe.networks.config import NetworkConfig
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.models import make_muzero_networks
+from mukoe.networks.observation_statistics import keep_statistics, statistics_loss
+from mukoe.networks.value_encoding import SupportConfig
+from tests.networks.tiny import spec_of
+
+SUPPORT = SupportConfig(-2.0, 2.0, 5)
+CONFIG = NetworkConfig(
+    hidden_sizes=(8,), width=8, head_sizes=(8,), value_support=SUPPORT, reward_support=SUPPORT
+)
+NORMALIZED = dataclasses.replace(CONFIG, normalize_observations=True)
+STATISTICS = "representation/observation_statistics"
+SCALE, SHIFT = np.float32([1.0, 200.0, 0.01]), np.float32([0.0, -1000.0, 3.0])
+
+
+def make(config, shape=(3,)):
+    networks = make_muzero_networks(
+        spec_of(specs.Array(shape, np.float32), 2), HistoryConfig(), config
+    )
+    return networks, networks.init(jax.random.PRNGKey(0))
+
+
+def test_statistics_are_those_of_the_batches_and_touch_nothing_else():
+    networks, params = make(NORMALIZED)
+    optimizer = keep_statistics(make_optimizer(OptimizerConfig(weight_decay=0.1)))
+    plain = make_optimizer(OptimizerConfig(weight_decay=0.1))
+    others = {name: module for name, module in params.items() if name != STATISTICS}
+    assert len(others) == len(params) - 1
+
+    def loss(params, inputs, with_statistics):
+        state = networks.representation(params, inputs)
+        total = jnp.mean(state**2)
+        return total + statistics_loss(params, inputs) if with_statistics else total
+
+    @jax.jit
+    def update(params, state, others, others_state, inputs):
+        value, gradient = jax.value_and_grad(loss)(params, inputs, True)
+        updates, state = optimizer.update(gradient, state, params)
+        kept = {STATISTICS: params[STATISTICS]}
+        plain_value, gradient = jax.value_and_grad(loss)({**others, **kept}, inputs, False)
+        gradient.pop(STATISTICS)
+        changes, others_state = plain.update(gradient, others_state, others)
+        params, others = optax.apply_updates(params, updates), optax.apply_updates(others, changes)
+        return params, state, others, others_state, value, plain_value
+
+    random, seen = np.random.default_rng(0), []
+    state, others_state = optimizer.init(params), plain.init(others)
+    for _ in range(100):
+        inputs = random.normal(size=(64, 3)).astype(np.float32) * SCALE + SHIFT
+        seen.append(inputs)
+        params, state, others, others_state, value, plain_value = update(
+            params, state, others, others_state, inputs
+        )
+        assert float(value) == pytest.approx(float(plain_value), rel=1e-5)
+    seen = np.concatenate(seen)
+    np.testing.assert_allclose(params[STATISTICS]["mean"], seen.mean(axis=0), rtol=1e-3, atol=1e-3)
+    # The first batch is measured from a mean of 0, as one of a hundred.
+    first = (seen[:64] ** 2).mean(axis=0) / 100
+    np.testing.assert_allclose(params[STATISTICS]["variance"] - first, seen.var(axis=0), rtol=0.15)
+    for name, module in others.items():
+        for parameter, value in module.items():
+            np.testing.assert_allclose(params[name][parameter], value, rtol=1e-4, atol=1e-6)
+
+
+def test_states_do_not_depend_on_the_units_of_observations():
+    networks, params = make(NORMALIZED)
+    inputs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    statistics = {"mean": jnp.asarray(SHIFT), "variance": jnp.asarray(SCALE**2)}
+    expected = networks.representation(params, inputs)
+    scaled = networks.representation({**params, STATISTICS: statistics}, inputs * SCALE + SHIFT)
+    np.testing.assert_allclose(scaled, expected, atol=1e-3)
+
+
+def test_only_vectors_are_normalised():
+    with pytest.raises(UserError, match="normalize_observations needs observations that are vec"):
+        make(dataclasses.replace(NORMALIZED, torso="board"), (4, 4, 3))
