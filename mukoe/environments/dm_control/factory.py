@@ -4,13 +4,16 @@ import contextlib
 import functools
 import logging
 from collections.abc import Iterator
+from typing import Any
 
+from mukoe.configuration.registry import describe_error
 from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.environments.dm_control.environment import DmControlEnvironment
 from mukoe.environments.dm_control.names import PREFIX
 from mukoe.environments.headless_rendering import choose_backend, require_rendering
 from mukoe.environments.sync_vector import vectorize
 from mukoe.environments.vector import EnvironmentFactory
+from mukoe.errors import UserError
 
 
 def make_dm_control(config: DmControlConfig) -> EnvironmentFactory:
@@ -31,13 +34,28 @@ def make_dm_control(config: DmControlConfig) -> EnvironmentFactory:
 
 def _make_environment(config: DmControlConfig, seed: int, evaluation: bool) -> DmControlEnvironment:
     del evaluation
-    choose_backend()  # Before the import below, which reads it.
-    from dm_control import suite
-
+    suite = _import_suite()
     domain, _, task = config.task.partition("-")
     with _without_model_warnings():
         environment = suite.load(domain, task, task_kwargs={"random": seed})
     return DmControlEnvironment(environment, config)
+
+
+def _import_suite() -> Any:
+    """Returns the module `dm_control.suite`.
+
+    Raises:
+        UserError: it cannot be imported: packages do not fit, or the backend does not work.
+    """
+    backend = choose_backend()  # Before the import below, which reads it.
+    try:
+        from dm_control import suite
+    except Exception as error:  # of any of the packages behind it
+        raise UserError(
+            f"dm_control cannot be imported, with MUJOCO_GL={backend}: {describe_error(error)}; "
+            "pip install 'mukoe[control]' installs versions that fit"
+        ) from error
+    return suite
 
 
 @contextlib.contextmanager

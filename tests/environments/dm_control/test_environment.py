@@ -1,5 +1,6 @@
 """Tasks of the DeepMind Control Suite, beside the suite itself."""
 
+import os
 import subprocess
 import sys
 
@@ -133,6 +134,22 @@ def test_a_task_with_features_is_drawn_for_videos():
     vector.reset()
     assert vector.render().shape == (480, 480, 3) and vector.render().dtype == np.uint8
     vector.close()
+
+
+def test_a_suite_that_cannot_be_imported_is_reported_in_one_line():
+    """dm_control refuses the backend when it is imported."""
+    code = (
+        "from mukoe.environments.dm_control.config import DmControlConfig\n"
+        "from mukoe.errors import UserError\n"
+        "try: DmControlConfig('cheetah-run').make_factory()(0, 1, False)\n"
+        "except UserError as error: print(error)\n"
+    )
+    environment = {**os.environ, "MUJOCO_GL": "banana"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert result.stdout.startswith("dm_control cannot be imported, with MUJOCO_GL=banana: ")
+    assert len(result.stdout.splitlines()) == 1 and "Traceback" not in result.stderr
 
 
 @pytest.mark.skipif(not CAN_RENDER, reason="no OpenGL")
