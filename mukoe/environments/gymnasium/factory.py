@@ -1,6 +1,7 @@
 """Environment factory of registered Gymnasium environments."""
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.names import gymnasium_names, registering_module, uses_mujoco
 from mukoe.environments.headless_rendering import choose_backend
+from mukoe.environments.mujoco_warnings import log_mujoco_warnings
 from mukoe.environments.similar_names import similar_names
 from mukoe.environments.sync_vector import vectorize
 from mukoe.environments.vector import EnvironmentFactory
@@ -41,8 +43,10 @@ def make_gymnasium(
 
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
         del evaluation  # Gymnasium environments are the same in training and evaluation.
-        if "render_mode" in kwargs and uses_mujoco(name):
-            choose_backend()
+        if uses_mujoco(name) and importlib.util.find_spec("mujoco"):
+            log_mujoco_warnings()
+            if "render_mode" in kwargs:
+                choose_backend()
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(environment.close)
