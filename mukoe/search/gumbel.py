@@ -16,6 +16,7 @@ from mukoe.search.q_normalization import (
 )
 from mukoe.search.root import invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, tree_statistics
+from mukoe.search.threefry import unrolled
 from mukoe.types import Params, PerAction
 
 
@@ -43,7 +44,7 @@ def gumbel_search(
     search_key, gumbel_key = jax.random.split(key)
     logits = root.prior_logits
     scale = 0.0 if evaluation else config.gumbel_scale
-    gumbel = scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
+    gumbel = scale * jax.random.gumbel(unrolled(gumbel_key), logits.shape, logits.dtype)
     qtransform = functools.partial(scaled_completed_qvalues, config=config.q_normalization)
     tree = model.search(
         params,

@@ -14,6 +14,7 @@ from mukoe.search.q_normalization import make_extra_data, normalized_qvalues
 from mukoe.search.root import add_dirichlet_noise, invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
 from mukoe.search.temperature import sample_action, scheduled_temperature
+from mukoe.search.threefry import unrolled
 from mukoe.types import Array, Params, PerAction
 
 
@@ -41,7 +42,11 @@ def puct_search(
     prior = jax.nn.softmax(root.prior_logits)
     if not evaluation:
         noisy = add_dirichlet_noise(
-            noise_key, prior, legal_actions, config.dirichlet_alpha, config.dirichlet_fraction
+            unrolled(noise_key),
+            prior,
+            legal_actions,
+            config.dirichlet_alpha,
+            config.dirichlet_fraction,
         )
         noisy_logits = mask_logits(safe_log(noisy), legal_actions)
         root = dataclasses.replace(root, prior_logits=noisy_logits)
@@ -69,7 +74,7 @@ def puct_search(
         action = _best_action(summary.visit_counts, summary.qvalues, legal_actions)
     else:
         temperature = scheduled_temperature(config.temperature_schedule, learner_steps)
-        action = sample_action(action_key, summary.visit_probs, temperature)
+        action = sample_action(unrolled(action_key), summary.visit_probs, temperature)
     output = SearchOutput(
         action=action.astype(jnp.int32),
         search_policy=summary.visit_probs,

@@ -8,6 +8,8 @@ statistics of a node are one row of one array, written once:
     expansion    simulation i writes node i + 1 of every batch entry: one slice, no scatter
     backup       computes the returns along the path, `[B]` numbers at each step
     update       one pass over the nodes: node n is on the path if path[level(n)] is n
+
+The random keys are `unrolled`: their numbers are the same, without a loop for each draw.
 """
 
 import dataclasses
@@ -21,6 +23,7 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.search.q_normalization import SearchExtraData, range_of
+from mukoe.search.threefry import rolled, unrolled
 from mukoe.shapes import check_shape
 from mukoe.types import Array, Nest, Params, PerAction, num_bytes
 
@@ -127,7 +130,8 @@ def search(
     Raises:
       UserError: an output of `recurrent_fn` has the wrong shape.
     """
-    recurrent_fn = _with_checked_shapes(recurrent_fn, root)
+    recurrent_fn = _with_rolled_keys(_with_checked_shapes(recurrent_fn, root), rng_key)
+    rng_key = unrolled(rng_key)
     if invalid_actions is None:
         invalid_actions = jnp.zeros_like(root.prior_logits)
     batch_size, num_edges = root.prior_logits.shape
@@ -197,6 +201,15 @@ def _with_checked_shapes(
         return step, embedding
 
     return checked
+
+
+def _with_rolled_keys(recurrent_fn: mctx.RecurrentFn, original: chex.PRNGKey) -> mctx.RecurrentFn:
+    """Returns a model whose unrolled keys are passed on as keys of the kind of `original`."""
+
+    def with_rolled_key(params: Params, key: chex.PRNGKey, action: Array, embedding: Nest):
+        return recurrent_fn(params, rolled(key, original), action, embedding)
+
+    return with_rolled_key
 
 
 def _simulate(

@@ -8,9 +8,14 @@ import mctx
 import numpy as np
 import pytest
 
+from mukoe.search import stochastic, tree_search
 from mukoe.search.base import SearchModel
+from mukoe.search.config import SearchConfig
+from mukoe.search.plan import plan
+from mukoe.search.q_normalization import QNormalizationConfig
 from mukoe.search.tree_search import search
 from tests.search.problems import jitted_tree
+from tests.search.stochastic_problems import NUM_STATES, Process
 
 BATCH, ACTIONS, WIDTH = 5, 4, 3
 EXACT = ("node_visits", "parents", "action_from_parent", "children_index", "children_visits")
@@ -25,11 +30,11 @@ CLOSE = (
 )
 
 
-def random_model(seed, noise=0.1) -> SearchModel:
+def random_model(seed, noise=0.1, num_actions=ACTIONS) -> SearchModel:
     """A linear model with noisy rewards, episode ends and passing turns."""
     random = np.random.default_rng(seed)
-    move = jnp.float32(random.normal(size=(ACTIONS, WIDTH, WIDTH)))
-    prior = jnp.float32(2 * random.normal(size=(WIDTH, ACTIONS)))
+    move = jnp.float32(random.normal(size=(num_actions, WIDTH, WIDTH)))
+    prior = jnp.float32(2 * random.normal(size=(WIDTH, num_actions)))
     weights = jnp.float32(random.normal(size=(3, WIDTH)))
 
     def root(params, observation):
@@ -55,11 +60,11 @@ def random_model(seed, noise=0.1) -> SearchModel:
     return SearchModel(root, recurrent)
 
 
-def random_problem(seed):
+def random_problem(seed, num_actions=ACTIONS):
     random = np.random.default_rng(100 + seed)
     observation = jnp.float32(random.normal(size=(BATCH, WIDTH)))
-    legal = random.random((BATCH, ACTIONS)) < 0.7
-    legal[:, seed % ACTIONS] = True
+    legal = random.random((BATCH, num_actions)) < 0.7
+    legal[:, seed % num_actions] = True
     return jax.random.PRNGKey(seed), observation, jnp.asarray(legal)
 
 
@@ -177,3 +182,73 @@ def test_the_policies_are_those_of_mctx(algorithm):
         clear |= algorithm == "gumbel"
         np.testing.assert_array_equal(output.action[clear], expected.action[clear])
         assert clear.any()
+
+
+def by_mctx(*args, num_actions=None, **kwargs):
+    """Searches with mctx, which has no edges other than actions."""
+    del num_actions
+    return mctx.search(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "scope", "num_actions", "num_simulations", "max_depth"),
+    [
+        pytest.param("muzero", "node", 2, 9, None, marks=pytest.mark.slow),
+        ("muzero", "tree", 6, 16, 4),
+        ("gumbel", "tree", 3, 7, 3),
+        pytest.param("gumbel", "node", 6, 16, None, marks=pytest.mark.slow),
+    ],
+)
+def test_noisy_searches_are_those_with_mctx(
+    algorithm, scope, num_actions, num_simulations, max_depth
+):
+    """While training: noise at the root, sampled actions, ties broken by the same numbers."""
+    # The parameter is the index of one of several random models.
+    models = [random_model(seed, num_actions=num_actions) for seed in range(4)]
+
+    def recurrent(index, *inputs):
+        return jax.lax.switch(
+            index, [functools.partial(m.recurrent, None) for m in models], *inputs
+        )
+
+    def run(search, index, key, observation, legal):
+        model = SearchModel(models[0].root, recurrent, search)
+        config = SearchConfig(
+            algorithm=algorithm,
+            num_simulations=num_simulations,
+            max_depth=max_depth,
+            q_normalization=QNormalizationConfig(scope=scope),
+        )
+        root = model.root(None, observation)
+        return plan(config, model, index, key, root, legal, 0)
+
+    ours, theirs = (jax.jit(functools.partial(run, one)) for one in (search, mctx.search))
+    for seed in range(12):
+        problem = seed % len(models), *random_problem(seed, num_actions)
+        (output, tree), (expected, expected_tree) = ours(*problem), theirs(*problem)
+        assert_same_trees(tree, expected_tree)
+        np.testing.assert_array_equal(output.action, expected.action)
+        np.testing.assert_allclose(output.search_value, expected.search_value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "scope"),
+    [("muzero", "tree"), pytest.param("gumbel", "node", marks=pytest.mark.slow)],
+)
+def test_stochastic_trees_are_those_with_mctx(algorithm, scope, monkeypatch):
+    process = Process(seed=0, horizon=3)
+    model = stochastic.stochastic_search_model(process.model(knows_values=True), True)
+    q_normalization = QNormalizationConfig(scope=scope)
+    config = SearchConfig(algorithm=algorithm, num_simulations=14, q_normalization=q_normalization)
+
+    def run(key):
+        root = model.root(None, process.observations())
+        return plan(config, model, None, key, root, None, 0)[1]
+
+    keys = [jax.random.PRNGKey(seed) for seed in range(NUM_STATES)]
+    ours = jax.jit(run)
+    trees = [ours(key) for key in keys]
+    monkeypatch.setattr(tree_search, "search", by_mctx)
+    theirs = jax.jit(lambda key: run(key))
+    for tree, key in zip(trees, keys, strict=True):
+        assert_same_trees(tree, theirs(key))
