@@ -73,22 +73,38 @@ class DatasetWriter:
         import h5py
         from minari.dataset.minari_storage import MinariStorage
 
-        self._storage = MinariStorage.new(
-            self._hidden / "data", self._space, self._action_space, data_format="hdf5"
-        )
-        self._file = h5py.File(self._hidden / "data" / _FILE, "w", track_order=True)
+        try:
+            self._storage = MinariStorage.new(
+                self._hidden / "data", self._space, self._action_space, data_format="hdf5"
+            )
+            self._file = h5py.File(self._hidden / "data" / _FILE, "w", track_order=True)
+        except BaseException as error:
+            shutil.rmtree(self._hidden, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise UserError(f"the data set cannot be written: {error}") from error
+            raise
         return self
 
     def __exit__(self, kind: Any, *error: Any) -> None:
-        self._file.close()
         try:
+            self._file.close()
             if kind is None:
                 self._complete()
         finally:
             shutil.rmtree(self._hidden, ignore_errors=True)
 
     def write(self, episode: Row) -> None:
-        """Writes an episode, rows `[L+1, ...]` with the final observation."""
+        """Writes an episode, rows `[L+1, ...]` with the final observation.
+
+        Raises:
+          UserError: the file cannot be written, for example on a full disk.
+        """
+        try:
+            self._write_episode(episode)
+        except OSError as error:
+            raise UserError(f"data set '{self.name}' cannot be written: {error}") from error
+
+    def _write_episode(self, episode: Row) -> None:
         length = len(episode.mask) - 1
         group = self._file.create_group(f"episode_{self.episodes}")
         group.attrs["id"] = self.episodes

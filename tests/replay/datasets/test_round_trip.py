@@ -11,7 +11,7 @@ from mukoe.replay.datasets.writer import DatasetWriter
 from mukoe.types import EnvironmentSpec, MaskedObservation, Row
 
 minari = pytest.importorskip("minari")
-pytest.importorskip("h5py")
+h5py = pytest.importorskip("h5py")
 
 FLOATS = specs.Array((4,), np.float32)
 CHOICES = specs.DiscreteArray(3)
@@ -150,3 +150,18 @@ def test_neither_a_name_is_used_twice_nor_a_data_set_without_episodes_written(ro
     with pytest.raises(UserError, match="have 6 channels, and Minari stores pictures of at most 4"):
         write(environment_spec(specs.Array((64, 64, 6), np.uint8)), [], "test/other-v0")
     assert [path.name for path in root.glob("test/*")] == ["rows-v0"]
+
+
+@pytest.mark.parametrize("failing", ["File", "Group"])
+def test_a_full_disk_is_one_line_and_nothing_is_left(root, monkeypatch, failing):
+    def fail(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    if failing == "File":
+        monkeypatch.setattr(h5py, "File", fail)
+    else:
+        monkeypatch.setattr(h5py.Group, "create_dataset", fail)
+    with pytest.raises(UserError, match="cannot be written: no space left on device"):
+        write(environment_spec(), [episode(environment_spec(), 3)])
+    assert not [path for path in root.rglob("*") if path.is_file()]
+    assert not list(root.glob("test/.*"))
