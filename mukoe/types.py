@@ -4,6 +4,7 @@ Shapes are written with letters: `B` environments or batch entries, `T` time ste
 `A` actions. `t` is the index of a step within its episode.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -146,7 +147,10 @@ class SplitPolicy:
     ]
     update_state: Callable[[Nest, Array, Nest], Nest]
     search_params: Callable[[PolicyParams], PolicyParams]
-    action_spec: specs.Array = specs.Array((), np.int32, "action")
+    # Python 3.11 and later refuse the spec itself as a default: it has no hash.
+    action_spec: specs.Array = dataclasses.field(
+        default_factory=lambda: specs.Array((), np.int32, "action")
+    )
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
