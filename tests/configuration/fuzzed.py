@@ -60,6 +60,7 @@ MAY_BE_ENDLESS = {
     "InferenceConfig.devices",
     "InferenceConfig.max_batch_size",
     "PPOConfig.persistent_updates",
+    "PlanningReplayConfig.demonstration_capacity",
     "RunConfig.checkpoint_period",
     "RunConfig.evaluation_max_steps",
     "RunConfig.evaluation_period",

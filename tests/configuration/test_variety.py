@@ -4,12 +4,13 @@ import pytest
 
 from mukoe.configuration.cli import load_config_file
 from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig, GymnasiumPixelsConfig
 from mukoe.environments.pgx.config import PgxConfig
 from tests.configuration.test_every_field import CONFIGS
 
-RANDOM_STARTS = {"CartPole-v1", "LunarLander-v3", "Pendulum-v1"}
-"""Gymnasium environments that draw the initial state of an episode."""
+RANDOM_STARTS = {"BipedalWalker-v3", "CartPole-v1", "LunarLander-v3", "Pendulum-v1"}
+"""Gymnasium environments that draw the initial state, or the terrain, of an episode."""
 
 PATHS = [path for path in CONFIGS.rglob("*.py") if not path.name.startswith("cluster_")]
 
@@ -25,6 +26,9 @@ def test_evaluations_have_a_source_of_variety(path):
             assert samples or name in RANDOM_STARTS
         case PgxConfig():
             # Games of chance, sticky actions (MinAtar), and opponents that draw their moves.
+            pass
+        case DmControlConfig():
+            # Each task draws its initial state.
             pass
         case other:
             raise AssertionError(f"a source of variety of {other} is not known to this test")

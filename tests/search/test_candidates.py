@@ -89,7 +89,7 @@ def test_enough_candidates_are_the_full_search(algorithm):
     np.testing.assert_array_equal(output.candidates, np.tile([0, 1, 2], (len(legal), 1)))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [pytest.param("muzero", marks=pytest.mark.slow), "gumbel"])
 def test_the_improved_policy_moves_to_the_optimum_and_gets_there_with_more_candidates(algorithm):
     space, outputs = BoxSpace(2, GAUSSIAN), jnp.zeros((BATCH, 4))
     distances, rewards = [], []

@@ -77,6 +77,7 @@ def state_of(run):
     )
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one_and_keeps_its_demonstrations(tmp_path):
     config = demonstrating(cloning="beside", reanalyse=REPLAY)
     run = make_run(config, tmp_path / "run")

@@ -93,6 +93,7 @@ def without_statistics(data):
     return dataclasses.replace(data, extras_spec={}, episodes=episodes)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_bit_for_bit_an_uninterrupted_one(data, tmp_path, capsys):
     learned = without_statistics(data)
     assert learn(offline(REPLAY, max_learner_steps=8), learned, tmp_path / "whole") == 0

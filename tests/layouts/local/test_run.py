@@ -253,6 +253,7 @@ def test_the_learner_stops_at_its_limit_within_a_step():
         replay=busy,
         learner=busy,
         reanalyser=None,
+        demonstrations=None,
         acting=types.SimpleNamespace(loop=Loop()),
         evaluator=busy,
         logger=busy,
