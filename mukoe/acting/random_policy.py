@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mukoe.networks.action_space import ProductSpace
+from mukoe.networks.distributions import GaussianConfig
 from mukoe.types import (
     Array,
     EnvironmentSpec,
     Nest,
     Policy,
     PolicyParams,
+    ProductArray,
     is_continuous,
     split_legal_actions,
 )
@@ -29,6 +32,9 @@ def make_random_policy(spec: EnvironmentSpec) -> Policy:
     ) -> tuple[Array, Mapping[str, Array], Nest]:
         del params
         batch_size = jax.tree.leaves(observation)[0].shape[0]
+        if isinstance(spec.actions, ProductArray):
+            space = ProductSpace(spec.actions.choices, GaussianConfig())
+            return space.uniform(key, (batch_size,)), {}, state
         if is_continuous(spec):
             low, high = np.asarray(spec.actions.minimum), np.asarray(spec.actions.maximum)
             shape = (batch_size, *spec.actions.shape)

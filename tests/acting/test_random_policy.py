@@ -5,7 +5,7 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.acting.random_policy import make_random_policy
-from mukoe.types import EnvironmentSpec, MaskedObservation
+from mukoe.types import EnvironmentSpec, MaskedObservation, ProductArray
 
 REWARDS = specs.Array((), np.float32)
 DISCOUNTS = specs.BoundedArray((), np.float32, 0.0, 1.0)
@@ -46,3 +46,12 @@ def test_continuous_actions_fill_their_bounds():
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.min(0), [-1, 0], atol=0.02)
     np.testing.assert_allclose(found.max(0), [1, 4], atol=0.02)
+
+
+def test_choices_of_several_parts_are_equally_likely():
+    spec = EnvironmentSpec(specs.Array((1,), np.float32), ProductArray((3, 0)), REWARDS, DISCOUNTS)
+    found = np.asarray(actions(spec, np.zeros((8000, 1), np.float32)))
+    values, counts = np.unique(found[:, 0], return_counts=True)
+    np.testing.assert_array_equal(values, [0, 1, 2])
+    np.testing.assert_allclose(counts / 8000, 1 / 3, atol=0.02)
+    np.testing.assert_allclose([found[:, 1].min(), found[:, 1].max()], [-1, 1], atol=0.02)
