@@ -144,23 +144,23 @@ def _record_policy(config: Any, run: "StoredRun | None") -> int:
 
     show_phase("building agent and environments")
     length = _length()
-    num_envs = min(NUM_ENVS.value, EPISODES.value if STEPS.value is None else STEPS.value)
+    num_envs = min(NUM_ENVS.value, length.total)
     environment = config.make_factory()(SEED.value, num_envs, False)
     spec = environment.spec
     policy = make_random_policy(spec) if run is None else run.make_policy(not EXPLORE.value)
     params = no_params() if run is None else run.params
     algorithm = "random" if run is None else type(run.config.agent).__name__.removesuffix("Config")
-    with collected_signals() as signals, _writer(spec, config, algorithm) as writer:
-        total = EPISODES.value if STEPS.value is None else STEPS.value
-        with CountedProgress("recording", total) as progress:
+    with (
+        collected_signals() as signals,
+        _writer(spec, config, algorithm) as writer,
+        CountedProgress("recording", length.total) as progress,
+    ):
 
-            def add(episode: Row) -> None:
-                writer.write(episode)
-                progress.add(1 if STEPS.value is None else len(episode.mask) - 1)
+        def add(episode: Row) -> None:
+            writer.write(episode)
+            progress.add(length.counted(episode))
 
-            record_policy(
-                policy, params, environment, length, SEED.value, add, lambda: bool(signals)
-            )
+        record_policy(policy, params, environment, length, SEED.value, add, lambda: bool(signals))
     return _report(writer, bool(signals))
 
 

@@ -30,6 +30,15 @@ class RecordingLength(NamedTuple):
     steps: int
     max_steps: int
 
+    @property
+    def total(self) -> int:
+        """Number of episodes, or of steps."""
+        return self.steps if self.episodes is None else self.episodes
+
+    def counted(self, episode: Row) -> int:
+        """Returns the part of the length that an episode `[L+1, ...]` is."""
+        return len(episode.mask) - 1 if self.episodes is None else 1
+
 
 def no_params() -> PolicyParams:
     """Returns the parameters of a policy without parameters."""
@@ -59,14 +68,12 @@ def record_policy(
       on_episode: called with the rows `[L+1, ...]` of each episode.
       should_stop: called before every step; True drops the running episodes.
     """
-    total = length.steps if length.episodes is None else length.episodes
-    missing = _shares(total, environment.num_envs)
+    missing = _shares(length.total, environment.num_envs)
 
     def collector(index: int) -> EpisodeCollector:
         def add(episode: Row) -> None:
             if missing[index] > 0:
-                counted = 1 if length.episodes is not None else len(episode.mask) - 1
-                missing[index] -= counted
+                missing[index] -= length.counted(episode)
                 on_episode(episode)
 
         rows = row_spec(environment.spec, policy.extras_spec)

@@ -54,3 +54,11 @@ def test_refuses_what_is_no_weight(weight):
 def test_an_empty_tree_has_nothing_to_draw():
     with pytest.raises(ValueError, match="cannot be sampled"):
         SumTree(4).sample(np.array([0.5]))
+
+
+def test_the_largest_weight_follows_every_change():
+    random, tree = np.random.default_rng(0), SumTree(5)
+    assert tree.largest == 0
+    for _ in range(50):
+        tree.set(random.integers(0, 5, 2), random.random(2))
+        assert tree.largest == tree.weights.max() == tree.largest

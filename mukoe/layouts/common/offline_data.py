@@ -21,7 +21,7 @@ from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, ch
 from mukoe.layouts.common.offline_sources import Source
 from mukoe.layouts.common.run_state import unpack
 from mukoe.layouts.common.seeds import SeededPart, random_seed
-from mukoe.replay.datasets.reader import RawDataset, open_dataset, open_raw
+from mukoe.replay.datasets.reader import RawDataset, open_dataset
 from mukoe.replay.datasets.storage import own_metadata, registered_environment
 from mukoe.replay.declaration import row_spec
 from mukoe.replay.episodes import add_episode, stored_episodes
@@ -100,9 +100,7 @@ def read_sources(
         if source.kind == "workdir":
             part = read_workdir(Path(source.name))
         else:
-            if config is not None:
-                check_foreign(open_raw(source.name), config.environment)
-            part = read_dataset(source.name, environment_spec)
+            part = read_dataset(source.name, environment_spec, config and config.environment)
         _check_spaces(part, environment_spec)
         if config is not None:
             warn_of_other_environment(part, config)
@@ -128,18 +126,23 @@ def read_sources(
     )
 
 
-def read_dataset(name: str, environment_spec: EnvironmentSpec) -> OfflineData:
+def read_dataset(
+    name: str, environment_spec: EnvironmentSpec, environment: Any = None
+) -> OfflineData:
     """Reads a Minari data set.
 
     Args:
       name: name of the data set, such as cartpole/random-v0.
       environment_spec: spec of one environment of the run that learns.
+      environment: configuration of this environment, for `check_foreign`; None not to check.
 
     Raises:
       UserError: there is no such data set, it cannot be read, or its spaces differ from those of
         the environment.
     """
     dataset = open_dataset(name, environment_spec)
+    if environment is not None:
+        check_foreign(dataset.raw, environment)
     data = OfflineData(
         source=f"data set '{name}'",
         environment=dict(own_metadata(dataset.raw.metadata).get("environment", {})),

@@ -7,6 +7,7 @@ the environment, so that a difference of the spaces is an error before any episo
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from dm_env import specs
 from gymnasium import spaces
@@ -186,22 +187,10 @@ def _general(space: spaces.Space, name: str) -> Decoder:
     spec, encode = make_observation_encoder(space, name)
 
     def decode(data: Any) -> np.ndarray:
-        length = len(_first_array(data))
-        return np.stack([encode(_at(data, t)) for t in range(length)])
+        def at(step: int) -> Any:
+            return jax.tree.map(lambda array: array[step], data)
+
+        length = len(jax.tree.leaves(data)[0])
+        return np.stack([encode(at(step)) for step in range(length)])
 
     return Decoder(spec, decode)
-
-
-def _first_array(data: Any) -> np.ndarray:
-    while isinstance(data, dict | tuple):
-        data = next(iter(data.values())) if isinstance(data, dict) else data[0]
-    return data
-
-
-def _at(data: Any, t: int) -> Any:
-    """Returns step `t` of nested arrays `[T, ...]`."""
-    if isinstance(data, dict):
-        return {key: _at(part, t) for key, part in data.items()}
-    if isinstance(data, tuple):
-        return tuple(_at(part, t) for part in data)
-    return data[t]

@@ -354,7 +354,7 @@ class InProcessReplay:
             return 1.0
         if initial == "maximal":
             # Pending weights of new items are maximal, too.
-            return float(self._tree.weights.max()) or 1.0
+            return self._tree.largest or 1.0
         rows = self._pool.gather(self._item_rows[place, self.declaration.history :])
         return float(self._weights(np.asarray(initial(rows))))
 

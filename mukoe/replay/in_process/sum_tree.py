@@ -16,11 +16,20 @@ class SumTree:
         self._depth = max(size - 1, 1).bit_length()
         self._first_leaf = 1 << self._depth
         self._nodes = np.zeros(2 * self._first_leaf, np.float64)
+        # None after a change of the weights.
+        self._largest: float | None = 0.0
 
     @property
     def total(self) -> float:
         """The sum of all weights."""
         return float(self._nodes[1])
+
+    @property
+    def largest(self) -> float:
+        """The largest weight, computed once after each change of the weights."""
+        if self._largest is None:
+            self._largest = float(self.weights.max())
+        return self._largest
 
     @property
     def weights(self) -> np.ndarray:
@@ -41,6 +50,7 @@ class SumTree:
             raise ValueError("the weights of a sum tree must be finite and not negative")
         nodes = np.asarray(indices, np.int64) + self._first_leaf
         self._nodes[nodes] = weights
+        self._largest = None
         for _ in range(self._depth):
             nodes = nodes >> 1
             left = nodes << 1
