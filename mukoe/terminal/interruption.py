@@ -5,6 +5,7 @@ minutes, and a KeyboardInterrupt within an import or a callback may become anoth
 therefore has a thread that receives the signals' numbers through a pipe (`signal.set_wakeup_fd`).
 """
 
+import collections
 import contextlib
 import os
 import signal
@@ -18,25 +19,38 @@ from mukoe.terminal.progress_line import active_line
 STATUS_INTERRUPTED = 130
 
 _ANNOUNCE_SECONDS = 1.0
+# No signal has this number.
+_CHANGE = b"\0"
 
 
 class _Listener:
     """Thread that reacts to signals while the main thread may be busy in a library.
 
-    collected: signals that a part of the program collects; None where Ctrl-C exits.
+    Changes of the collection go through the same pipe as the signals. A signal that was collected
+    is thus never taken for one that came later.
     """
 
     def __init__(self) -> None:
-        self.collected: _Collection | None = None
-        self._reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._changes: collections.deque[_Collection | None] = collections.deque()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
+    def collect(self, collection: "_Collection | None") -> None:
+        """Gives the signals from now on to a collection; None where Ctrl-C exits."""
+        self._changes.append(collection)
+        os.write(self._writer, _CHANGE)
+
     def _listen(self) -> None:
+        collection: _Collection | None = None
         while number := os.read(self._reader, 1):
-            if self.collected is not None:
-                self.collected.notice(number[0])
+            if number == _CHANGE:
+                if collection is not None:
+                    collection.close()
+                collection = self._changes.popleft()
+            elif collection is not None:
+                collection.notice(number[0])
             elif number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _exit_handler:
                 exit_interrupted("interrupted")
 
@@ -109,15 +123,14 @@ def collected_signals() -> Iterator[list[int]]:
 
     old = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     if _listener is not None:
-        _listener.collected = collection
+        _listener.collect(collection)
     try:
         yield collection.numbers
     finally:
-        if _listener is not None:
-            _listener.collected = None
-        collection.close()
         for number, handler in old.items():
             signal.signal(number, handler)
+        if _listener is not None:
+            _listener.collect(None)
 
 
 def exit_interrupted(line: str) -> None:

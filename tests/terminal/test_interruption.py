@@ -42,9 +42,9 @@ ready()
 }
 
 
-def start(source):
+def start(source, before=""):
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", START + source],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", before + START + source],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -99,6 +99,34 @@ with interruption.collected_signals() as numbers:
 ready()
 time.sleep(60)
 """)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "ready\n"
+    assert interrupted(process) == ("", "interrupted\n")
+
+
+def test_a_signal_that_was_collected_does_not_end_the_program_later():
+    # The thread that receives the signals is slower than the main thread.
+    slow = """
+import os, time
+read = os.read
+def slow_read(*arguments):
+    data = read(*arguments)
+    time.sleep(0.3)
+    return data
+os.read = slow_read
+"""
+    process = start(
+        """
+with interruption.collected_signals() as numbers:
+    ready()
+    while not numbers:
+        time.sleep(0.01)
+time.sleep(1.5)
+ready()
+time.sleep(60)
+""",
+        slow,
+    )
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "ready\n"
     assert interrupted(process) == ("", "interrupted\n")
