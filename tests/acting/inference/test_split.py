@@ -1,6 +1,9 @@
 """The three places of a policy give the same actions, extras and rows."""
 
+import functools
+import re
 import time
+from typing import NamedTuple
 
 import dm_env
 import jax
@@ -19,54 +22,86 @@ from mukoe.acting.inference import (
 from mukoe.acting.inference.parameters import ServerParameters
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
-from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.models import make_muzero_networks
 from mukoe.search.config import SearchConfig
-from mukoe.types import EnvironmentSpec, MaskedObservation, PolicyParams
+from mukoe.types import EnvironmentSpec, MaskedObservation, Policy, PolicyParams, ProductArray
 from tests.acting.inference.tiny_policy import running
 
-B, T, A = 2, 12, 3
-SPEC = EnvironmentSpec(
-    observations=MaskedObservation(
-        specs.BoundedArray((4, 4, 1), np.uint8, 0, 255), specs.BoundedArray((A,), bool, False, True)
-    ),
-    actions=specs.DiscreteArray(A),
-    rewards=specs.Array((), np.float32),
-    discounts=specs.BoundedArray((), np.float32, 0, 1),
-)
-CONFIG = MuZeroConfig(
-    network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=()),
-    history=HistoryConfig(frames=3, action_planes=True),
-    search=SearchConfig(num_simulations=3),
-)
-KEY = jax.random.PRNGKey(5)
-NETWORKS = make_muzero_networks(SPEC, CONFIG.history, CONFIG.network)
-POLICY = MuZeroBuilder(CONFIG).make_policy(NETWORKS, SPEC)
-
-
+B, T, A, K = 2, 12, 3, 4
 CHANGE_AT = 6
+KEY = jax.random.PRNGKey(5)
+FRAMES = specs.BoundedArray((4, 4, 1), np.uint8, 0, 255)
 
 
-def random_params(seed):
+class Case(NamedTuple):
+    """A policy, the observations that it takes, and its parameters by learner step."""
+
+    policy: Policy
+    observations: specs.Array | MaskedObservation
+    versions: dict[int, PolicyParams]
+
+
+def make_case(observations, actions, history, search):
+    config = MuZeroConfig(
+        network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=()),
+        history=history,
+        search=search,
+    )
+    spec = EnvironmentSpec(
+        observations=observations,
+        actions=actions,
+        rewards=specs.Array((), np.float32),
+        discounts=specs.BoundedArray((), np.float32, 0, 1),
+    )
+    builder = config.make_builder()
+    networks = builder.make_networks(spec)
+    versions = {n: PolicyParams(random_params(networks, n), np.int32(n)) for n in (1, 2)}
+    return Case(builder.make_policy(networks, spec), observations, versions)
+
+
+def random_params(networks, seed):
     """Weights that make everything depend on the input, as fresh heads (zeros) do not."""
     random = np.random.default_rng(seed)
     return jax.tree.map(
         lambda leaf: random.normal(0.0, 0.7, leaf.shape).astype(np.float32),
-        jax.eval_shape(NETWORKS.init, KEY),
+        jax.eval_shape(networks.init, KEY),
     )
+
+
+@functools.cache
+def search_over_all_actions():
+    return make_case(
+        MaskedObservation(FRAMES, specs.BoundedArray((A,), bool, False, True)),
+        specs.DiscreteArray(A),
+        HistoryConfig(frames=3, action_planes=True),
+        SearchConfig(num_simulations=3),
+    )
+
+
+@functools.cache
+def search_over_candidates():
+    """Actions are a choice and a real number."""
+    return make_case(
+        FRAMES,
+        ProductArray((A, 0)),
+        HistoryConfig(frames=3),
+        SearchConfig(algorithm="gumbel", num_candidates=K, num_simulations=3),
+    )
+
+
+@pytest.fixture(scope="module", params=[search_over_all_actions, search_over_candidates])
+def case(request):
+    return request.param()
 
 
 class Source:
     """A learner that has made `steps` updates; each version has parameters of its own."""
 
-    versions = {steps: PolicyParams(random_params(steps), np.int32(steps)) for steps in (1, 2)}
-
-    def __init__(self):
-        self.steps = 1
+    def __init__(self, case):
+        self.versions, self.steps = case.versions, 1
 
     def get_variables(self, names):
         return [self.versions[self.steps]]
@@ -85,10 +120,10 @@ class Recorder:
         self.seen.append((action, next_timestep, extras, final_extras))
 
 
-def make_muzero_server(source, split):
+def make_muzero_server(case, source, split):
     return InferenceServer(
-        POLICY,
-        SPEC.observations,
+        case.policy,
+        case.observations,
         VariableClient(source),
         KEY,
         InferenceConfig(max_batch_size=B, deadline_ms=1.0),
@@ -104,7 +139,7 @@ def connect(server):
     return connection
 
 
-def timesteps():
+def timesteps(case):
     """Two streams whose episodes end at different steps, one of them twice."""
     random = np.random.default_rng(0)
     lasts = np.zeros((T, B), bool)
@@ -114,22 +149,23 @@ def timesteps():
         legal = random.random((B, A)) < 0.7
         legal[:, 0] |= ~legal.any(axis=1)
         frames = random.integers(0, 256, (B, 4, 4, 1)).astype(np.uint8)
+        is_masked = isinstance(case.observations, MaskedObservation)
         step_type = np.where(first, 0, np.where(lasts[t], 2, 1)).astype(np.int32)
         first = lasts[t]
         yield dm_env.TimeStep(
             step_type,
             random.random(B).astype(np.float32),
             np.where(lasts[t], 0, 1).astype(np.float32),
-            MaskedObservation(frames, legal),
+            MaskedObservation(frames, legal) if is_masked else frames,
         )
 
 
-def play(runner, change_parameters):
-    """Returns actions `[T, B]`, learner steps `[T]`, and the calls of the adders."""
+def play(case, runner, change_parameters):
+    """Returns actions `[T, B, ...]`, learner steps `[T]`, and the calls of the adders."""
     adders = [Recorder() for _ in range(B)]
-    actor = Actor(runner, adders, ("search_policy", "search_value"))
+    actor = Actor(runner, adders, tuple(case.policy.extras_spec))
     actions, steps = [], []
-    for t, timestep in enumerate(timesteps()):
+    for t, timestep in enumerate(timesteps(case)):
         if t == CHANGE_AT:
             change_parameters()
         if t == 0:
@@ -144,19 +180,19 @@ def play(runner, change_parameters):
 
 
 @pytest.fixture(scope="module")
-def played_locally():
-    source = Source()
+def played_locally(case):
+    source = Source(case)
     variables = VariableClient(source, period_updates=0)
 
     def change():
         source.steps = 2
         variables.update(wait=True)
 
-    return play(LocalRunner(POLICY, variables, KEY, B), change)
+    return play(case, LocalRunner(case.policy, variables, KEY, B), change)
 
 
-def play_remotely(split):
-    source = Source()
+def play_remotely(case, split):
+    source = Source(case)
 
     def change():
         source.steps = 2
@@ -164,14 +200,14 @@ def play_remotely(split):
         while server._parameters.newest.learner_steps < 2 and time.monotonic() < end:
             time.sleep(0.01)
 
-    with running(make_muzero_server(source, split)) as server:
+    with running(make_muzero_server(case, source, split)) as server:
         connection = connect(server)
-        runner = SplitRunner(connection, POLICY, KEY, B) if split else RemoteRunner(connection)
-        return play(runner, change)
+        runner = SplitRunner(connection, case.policy, KEY, B) if split else RemoteRunner(connection)
+        return play(case, runner, change)
 
 
 def assert_same(played, expected):
-    np.testing.assert_array_equal(played[0], expected[0])
+    np.testing.assert_allclose(played[0], expected[0], rtol=1e-5)
     # Root and search of a step have one version, and never that of another step.
     assert played[1] == expected[1] == [1] * CHANGE_AT + [2] * (T - CHANGE_AT)
     for mine, theirs in zip(played[2], expected[2], strict=True):
@@ -179,33 +215,48 @@ def assert_same(played, expected):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), mine, theirs)
 
 
-def test_what_is_compared_varies(played_locally):
-    actions, _, seen = played_locally
-    assert len(np.unique(actions)) == A
-    extras = [step[2] for stream in seen for step in stream[1:] if isinstance(step, tuple)]
-    extras = [e for e in extras if isinstance(e, dict)]
-    assert np.std([e["search_value"] for e in extras]) > 0.1
-    assert np.std([e["search_policy"] for e in extras], axis=0).min() > 0.1
+def recorded_extras(played):
+    steps = [step[2] for stream in played[2] for step in stream[1:] if isinstance(step, tuple)]
+    extras = [extras for extras in steps if isinstance(extras, dict)]
+    return {name: np.stack([each[name] for each in extras]) for name in extras[0]}
 
 
-def test_server_gives_what_the_actor_itself_would_have(played_locally):
-    assert_same(play_remotely(split=False), played_locally)
+def test_what_is_compared_varies(case, played_locally):
+    actions, extras = played_locally[0], recorded_extras(played_locally)
+    assert len(np.unique(actions.reshape(T, B, -1)[..., 0])) == A
+    assert set(extras) == set(case.policy.extras_spec)
+    assert np.std(extras["search_value"]) > 0.1
+    assert np.std(extras["search_policy"], axis=0).min() > 0.1
 
 
-def test_split_gives_what_the_actor_itself_would_have(played_locally):
-    assert_same(play_remotely(split=True), played_locally)
+@pytest.mark.parametrize("case", [search_over_candidates], indirect=True)
+def test_rows_hold_the_candidates_with_the_action_among_them(played_locally):
+    steps = [step for stream in played_locally[2] for step in stream if len(step) == 4]
+    steps = [step for step in steps if isinstance(step[2], dict)]
+    assert steps
+    for action, _, extras, _ in steps:
+        assert extras["search_candidates"].shape == (K, 2)
+        assert (extras["search_candidates"] == action).all(axis=-1).any()
 
 
-def test_actors_get_what_a_search_needs_of_the_last_versions():
-    source = Source()
+def test_server_gives_what_the_actor_itself_would_have(case, played_locally):
+    assert_same(play_remotely(case, split=False), played_locally)
+
+
+def test_split_gives_what_the_actor_itself_would_have(case, played_locally):
+    assert_same(play_remotely(case, split=True), played_locally)
+
+
+def test_actors_get_what_a_search_needs_of_the_last_versions(case):
+    source = Source(case)
     parameters = ServerParameters(
-        VariableClient(source), jax.local_devices()[:1], POLICY.split.search_params
+        VariableClient(source), jax.local_devices()[:1], case.policy.split.search_params
     )
     parameters.refresh()
     params = parameters.get(1)
     assert {name.split("/")[0] for name in params.network} == {"prediction", "dynamics"}
     for name, weights in params.network.items():
-        jax.tree.map(np.testing.assert_array_equal, weights, Source.versions[1].network[name])
+        jax.tree.map(np.testing.assert_array_equal, weights, case.versions[1].network[name])
     source.versions = {n: params._replace(learner_steps=np.int32(n)) for n in range(2, 10)}
     for steps in range(2, 10):
         source.steps = steps
@@ -216,11 +267,13 @@ def test_actors_get_what_a_search_needs_of_the_last_versions():
         parameters.get(1)
 
 
-def test_malformed_previous_action():
-    server = make_muzero_server(Source(), split=True)
+def test_malformed_previous_action(case):
+    server = make_muzero_server(case, Source(case), split=True)
     server.open_session("actor", B)
-    leaves = jax.tree.leaves(next(timesteps()).observation)
+    leaves = jax.tree.leaves(next(timesteps(case)).observation)
     first = np.ones(B, bool)
+    action = case.policy.split.action_spec
+    expected = f"{action.dtype}[{','.join(map(str, (B, *action.shape)))}]"
     for wrong in (None, np.zeros(B), np.zeros(3, np.int32)):
-        with pytest.raises(UserError, match=r"previous_action .*, expected int32\[2\]"):
+        with pytest.raises(UserError, match=r"previous_action .*, expected " + re.escape(expected)):
             server.submit("actor", leaves, first, wrong)
