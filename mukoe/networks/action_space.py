@@ -235,7 +235,7 @@ def make_action_space(
             kind, agent = "choices and numbers", "PPO"
         raise UserError(
             "this agent needs Discrete actions, and the environment's are vectors of "
-            f"{actions.shape[0]} {kind}; {agent} takes them, and MuZero with "
+            f"{actions.shape[0]} {kind}; {agent} takes them, and MuZero and Stochastic MuZero with "
             "agent.search.num_candidates > 0"
         )
     if isinstance(actions, ProductArray):

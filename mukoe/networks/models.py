@@ -85,12 +85,9 @@ def make_muzero_networks(
     """
     spec = network_input_spec(environment_spec, history_config)
     check_input(network_config.torso, spec)
-    gaussian = network_config.gaussian if continuous_actions else None
-    action_space = make_action_space(environment_spec, gaussian)
-    if isinstance(action_space, DiscreteSpace):
-        check_action_encoding(network_config, spec, action_space.size)
-    else:
-        _check_continuous(history_config, network_config)
+    action_space = encoded_action_space(
+        environment_spec, history_config, network_config, continuous_actions
+    )
     model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, action_space)))
     representation, prediction, dynamics = model.apply
 
@@ -107,6 +104,34 @@ def make_muzero_networks(
         reward_encoding=ValueEncoding(network_config.reward_support),
         action_space=action_space,
     )
+
+
+def encoded_action_space(
+    environment_spec: EnvironmentSpec,
+    history_config: HistoryConfig,
+    network_config: NetworkConfig,
+    continuous_actions: bool,
+) -> ActionSpace:
+    """Returns the action space of a model, whose actions are inputs of its dynamics.
+
+    Args:
+      environment_spec: spec with observations of one frame.
+      history_config: past frames and actions in the network input.
+      network_config: architecture.
+      continuous_actions: support of continuous actions in the agent.
+
+    Raises:
+      UserError: actions have no place on the board; or they are continuous, and the agent does not
+        take them or their bounds are not ±1.
+    """
+    gaussian = network_config.gaussian if continuous_actions else None
+    action_space = make_action_space(environment_spec, gaussian)
+    if isinstance(action_space, DiscreteSpace):
+        spec = network_input_spec(environment_spec, history_config)
+        check_action_encoding(network_config, spec, action_space.size)
+    else:
+        _check_continuous(history_config, network_config)
+    return action_space
 
 
 def without_representation(params: Params) -> Params:

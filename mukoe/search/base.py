@@ -26,8 +26,9 @@ class SearchModel(NamedTuple):
         negative where the turn passes to the opponent.
     search: tree search with the arguments of `mctx.search`, whose tree has one edge per action.
         `mukoe.search.stochastic` replaces it for trees with chance nodes.
-    candidates: sampler of candidates, for a model whose prior logits are the outputs `[B, O]` of a
-        policy head and whose actions are `[B, ...]`; None for a search over `A` actions.
+    candidates: sampler of candidates, for a root whose prior logits are the outputs `[B, O]` of a
+        policy head; the actions of `recurrent` are then indices of candidates, see
+        `mukoe.search.candidates.with_candidates`. None for a search over `A` actions.
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.search.base import SearchModel
 from mukoe.search.config import SearchConfig
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Nest, Params, PerAction, PerEntry
@@ -151,6 +152,11 @@ class CandidateSampler:
             return self._all(outputs, None)
         return self._merged(self._draw(key, self._space.policy(outputs), self.count))
 
+    def prior_inside(self, key: chex.PRNGKey, outputs: Array) -> tuple[PerAction, Array]:
+        """Returns logits `[B, K]`, lowest where illegal, and candidates of `inside`."""
+        drawn = self.inside(key, outputs)
+        return mask_logits(drawn.logits, drawn.legal), drawn.actions
+
     def recurrent(self, recurrent: mctx.RecurrentFn) -> mctx.RecurrentFn:
         """Returns a model of indices of candidates, from a model of actions."""
 
@@ -160,11 +166,9 @@ class CandidateSampler:
             model_key, draw_key = jax.random.split(key)
             action = at_index(embedding["candidates"], index)
             output, state = recurrent(params, model_key, action, embedding["state"])
-            candidates = self.inside(draw_key, output.prior_logits)
-            output = dataclasses.replace(
-                output, prior_logits=mask_logits(candidates.logits, candidates.legal)
-            )
-            return output, {"state": state, "candidates": candidates.actions}
+            logits, candidates = self.prior_inside(draw_key, output.prior_logits)
+            output = dataclasses.replace(output, prior_logits=logits)
+            return output, {"state": state, "candidates": candidates}
 
         return step
 
@@ -201,9 +205,22 @@ class CandidateSampler:
         return jax.vmap(ratio, in_axes=1, out_axes=1)(actions)
 
 
+def with_candidates(model: SearchModel, sampler: CandidateSampler) -> SearchModel:
+    """Returns a model of indices of candidates, from a model of actions `[B, ...]`."""
+    return model._replace(recurrent=sampler.recurrent(model.recurrent), candidates=sampler)
+
+
 def make_sampler(space: CandidateSpace, config: SearchConfig) -> CandidateSampler | None:
     """Returns the sampler of a search; None for a search over all actions."""
     return CandidateSampler(space, config) if config.num_candidates else None
+
+
+def planted_root(model: SearchModel, params: Params, observation: Nest) -> mctx.RootFnOutput:
+    """Returns the roots of the search tree, with candidates of a constant key if there are some."""
+    root = model.root(params, observation)
+    if model.candidates is None:
+        return root
+    return model.candidates.plant(jax.random.PRNGKey(0), root)[0]
 
 
 def at_index(candidates: Array, index: PerEntry) -> jax.Array:

@@ -74,7 +74,6 @@ def plan(
     root, legal = model.candidates.plant(
         draw_key, root, legal_actions, evaluation=evaluation, taken=taken
     )
-    model = model._replace(recurrent=model.candidates.recurrent(model.recurrent))
     output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
     candidates = root.embedding["candidates"]
     action = at_index(candidates, output.action)

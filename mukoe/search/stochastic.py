@@ -14,6 +14,9 @@ A simulation adds one node, of either kind. At a chance node mctx selects the ou
 largest `σ(c) / (N(c) + 1)`, which distributes the visits as `σ` without sampling; the paper draws
 from `σ` (section 4). Both are implemented.
 
+With sampled candidates (`mukoe.search.candidates`) the first edges are the `K` candidates of a
+decision node; those of a chance node are the ones of the decision above it, and not used.
+
 The search is `tree_search` with public functions of mctx. The trees are those of
 `mctx.stochastic_muzero_policy`; Gumbel MuZero's selection at decisions is possible too.
 """
@@ -30,6 +33,7 @@ import mctx
 
 from mukoe.search import tree_search
 from mukoe.search.base import SearchModel
+from mukoe.search.candidates import CandidateSampler, at_index
 from mukoe.shapes import check_shape
 from mukoe.types import Array, Nest, Params, PerAction
 
@@ -68,7 +72,11 @@ class StochasticModel(NamedTuple):
     num_outcomes: int
 
 
-def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = False) -> SearchModel:
+def stochastic_search_model(
+    model: StochasticModel,
+    sample_outcomes: bool = False,
+    candidates: CandidateSampler | None = None,
+) -> SearchModel:
     """Returns the model for the search functions of `mukoe.search`.
 
     The returned trees have the edges of actions only; those of chance outcomes are removed.
@@ -78,6 +86,8 @@ def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = Fals
       model: model of decisions and chance.
       sample_outcomes: draw outcomes from `σ`, instead of taking that of the largest
         `σ(c) / (N(c) + 1)`.
+      candidates: sampler of candidates, for a model whose prior logits are outputs `[B, O]` of a
+        policy head; None for a search over `A` actions.
     """
 
     def root(params: Params, observation: Nest) -> mctx.RootFnOutput:
@@ -87,10 +97,15 @@ def stochastic_search_model(model: StochasticModel, sample_outcomes: bool = Fals
             output, embedding={"state": output.embedding, "is_decision": is_decision}
         )
 
+    recurrent = functools.partial(_recurrent, model)
+    if candidates is not None:
+        model = _over_indices(model, candidates)
+        recurrent = functools.partial(_recurrent_of_candidates, model)
     return SearchModel(
         root=root,
-        recurrent=functools.partial(_recurrent, model),
+        recurrent=recurrent,
         search=functools.partial(_search, model, sample_outcomes),
+        candidates=candidates,
     )
 
 
@@ -123,6 +138,40 @@ def first_decision(tree: mctx.Tree) -> mctx.Tree:
         children_visits=jnp.where(at_root, tree.children_visits, 0),
         children_index=jnp.where(at_root, tree.children_index, mctx.Tree.UNVISITED),
     )
+
+
+def _over_indices(model: StochasticModel, sampler: CandidateSampler) -> StochasticModel:
+    """Returns a model of indices of candidates; its states are `{"state", "candidates"}`."""
+
+    def decision(
+        params: Params, key: chex.PRNGKey, index: Array, state: Nest
+    ) -> tuple[mctx.DecisionRecurrentFnOutput, Nest]:
+        action = at_index(state["candidates"], index)
+        output, afterstate = model.decision(params, key, action, state["state"])
+        return output, {"state": afterstate, "candidates": state["candidates"]}
+
+    def chance(
+        params: Params, key: chex.PRNGKey, outcome: Array, afterstate: Nest
+    ) -> tuple[mctx.ChanceRecurrentFnOutput, Nest]:
+        model_key, draw_key = jax.random.split(key)
+        output, state = model.chance(params, model_key, outcome, afterstate["state"])
+        logits, candidates = sampler.prior_inside(draw_key, output.action_logits)
+        output = dataclasses.replace(output, action_logits=logits)
+        return output, {"state": state, "candidates": candidates}
+
+    return model._replace(decision=decision, chance=chance, num_actions=sampler.count)
+
+
+def _recurrent_of_candidates(
+    model: StochasticModel, params: Params, key: chex.PRNGKey, edge: Array, embedding: Nest
+) -> tuple[mctx.RecurrentFnOutput, Nest]:
+    """Follows an edge of a model of indices, from an embedding of `CandidateSampler.plant`."""
+    node = embedding["state"]
+    state = {"state": node["state"], "candidates": embedding["candidates"]}
+    output, reached = _recurrent(model, params, key, edge, {**node, "state": state})
+    state = reached["state"]
+    node = {**reached, "state": state["state"]}
+    return output, {"state": node, "candidates": state["candidates"]}
 
 
 def _recurrent(

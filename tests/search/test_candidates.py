@@ -11,7 +11,7 @@ import pytest
 from mukoe.networks.action_space import BoxSpace, DiscreteSpace, ProductSpace
 from mukoe.networks.distributions import GaussianConfig, candidate_log_probs
 from mukoe.search.base import SearchModel
-from mukoe.search.candidates import CandidateSampler
+from mukoe.search.candidates import CandidateSampler, with_candidates
 from mukoe.search.config import SearchConfig
 from mukoe.search.plan import plan
 from mukoe.search.q_normalization import QNormalizationConfig
@@ -41,7 +41,7 @@ def bandit(reward, num_outputs) -> SearchModel:
 @functools.partial(jax.jit, static_argnames=("space", "reward", "config", "evaluation"))
 def searched(space, reward, config, outputs, evaluation=False, legal=None, taken=None, key=KEY):
     """Returns the output of searches from the outputs `[B, O]` of a policy head."""
-    model = bandit(reward, outputs.shape[-1])._replace(candidates=CandidateSampler(space, config))
+    model = with_candidates(bandit(reward, outputs.shape[-1]), CandidateSampler(space, config))
     root = mctx.RootFnOutput(
         prior_logits=outputs,
         value=jnp.zeros(outputs.shape[0]),
@@ -77,7 +77,7 @@ def flat(action):
 def test_enough_candidates_are_the_full_search(algorithm):
     settings = SearchConfig(algorithm=algorithm, num_simulations=14, num_candidates=9)
     full, sampled = mdp_model(), mdp_model()
-    sampled = sampled._replace(candidates=CandidateSampler(DiscreteSpace(3), settings))
+    sampled = with_candidates(sampled, CandidateSampler(DiscreteSpace(3), settings))
     legal = jnp.arange(3) != ALL_STATES[:, :1] % 3
     search_key, _ = jax.random.split(KEY)
     expected, tree = search_tree(settings, full, None, search_key, ALL_STATES, legal, 0)

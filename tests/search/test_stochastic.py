@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.search.stochastic import stochastic_search_model
+from mukoe.networks.action_space import BoxSpace, DiscreteSpace
+from mukoe.networks.distributions import GaussianConfig
+from mukoe.search.candidates import CandidateSampler
+from mukoe.search.config import SearchConfig
+from mukoe.search.stochastic import StochasticModel, stochastic_search_model
 from tests.search.problems import jitted, jitted_tree
 from tests.search.stochastic_problems import NUM_ACTIONS, NUM_OUTCOMES, NUM_STATES, Process
 
@@ -143,6 +147,72 @@ def test_the_search_is_expectimax(algorithm, horizon, knows_values, simulations,
     rows = np.arange(NUM_STATES)
     np.testing.assert_allclose(found[rows, best], qvalues[rows, best], atol=tolerance)
     np.testing.assert_allclose(output.search_value, process.values[horizon], atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+def test_enough_candidates_are_the_full_search(algorithm):
+    process = Process(seed=3, horizon=3)
+    model, observation = process.model(knows_values=True), process.observations()
+    settings = {"algorithm": algorithm, "num_simulations": 60}
+    sampler = CandidateSampler(
+        DiscreteSpace(NUM_ACTIONS), SearchConfig(num_candidates=NUM_ACTIONS + 1)
+    )
+    legal = jnp.ones((NUM_STATES, NUM_ACTIONS), bool).at[1, 0].set(False)
+    full = jitted(stochastic_search_model(model), **settings)
+    sampled = jitted(stochastic_search_model(model, candidates=sampler), **settings)
+    key = jax.random.PRNGKey(3)
+    search_key, _ = jax.random.split(key)
+    expected = full(None, search_key, observation, legal, 0)
+    output = sampled(None, key, observation, legal, 0)
+    np.testing.assert_array_equal(output.action, expected.action)
+    np.testing.assert_allclose(output.search_policy, expected.search_policy, atol=1e-5)
+    np.testing.assert_allclose(output.search_value, expected.search_value, rtol=1e-5)
+    np.testing.assert_array_equal(
+        output.candidates, np.tile(np.arange(NUM_ACTIONS), (NUM_STATES, 1))
+    )
+
+
+def gamble():
+    """One bet of a real number with even odds: `-(bet - 0.5)² ± 1`; then it is over."""
+
+    def decision(params, key, action, embedding):
+        del params, key, embedding
+        afterstate = action[:, 0]
+        return mctx.DecisionRecurrentFnOutput(
+            chance_logits=jnp.zeros((len(action), 2)), afterstate_value=-((afterstate - 0.5) ** 2)
+        ), afterstate
+
+    def chance(params, key, outcome, embedding):
+        del params, key
+        reward = -((embedding - 0.5) ** 2) + 2.0 * outcome - 1.0
+        zeros = jnp.zeros_like(reward)
+        return mctx.ChanceRecurrentFnOutput(
+            action_logits=jnp.zeros((len(outcome), 2)), value=zeros, reward=reward, discount=zeros
+        ), embedding
+
+    def root(params, observation):
+        del params
+        return mctx.RootFnOutput(
+            prior_logits=jnp.zeros((len(observation), 2)), value=observation, embedding=observation
+        )
+
+    return StochasticModel(root, decision, chance, num_actions=2, num_outcomes=2)
+
+
+@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+def test_candidates_of_real_numbers_under_chance(algorithm):
+    space = BoxSpace(1, GaussianConfig(initial_std=0.4))
+    sampler = CandidateSampler(space, SearchConfig(num_candidates=8))
+    model = stochastic_search_model(gamble(), candidates=sampler)
+    search = jitted(model, algorithm=algorithm, num_simulations=64, gumbel_scale=0.0)
+    output = search(None, jax.random.PRNGKey(0), jnp.zeros(64), None, 0)
+    bets = np.asarray(output.candidates)[..., 0]
+    assert bets.shape == (64, 8) and len(np.unique(bets)) == 64 * 8
+    assert output.action.shape == (64, 1)
+    # The mean of the prior is 0.
+    assert np.mean(np.sum(output.search_policy * bets, axis=1)) > 0.15
+    chosen = np.asarray(output.action)[:, 0]
+    np.testing.assert_allclose(np.abs(bets - chosen[:, None]).min(axis=1), 0.0)
 
 
 def test_outcomes_can_be_drawn():

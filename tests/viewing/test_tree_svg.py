@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mukoe.networks.action_space import BoxSpace
-from mukoe.search.candidates import CandidateSampler
+from mukoe.search.candidates import CandidateSampler, with_candidates
 from mukoe.search.plan import plan
 from mukoe.viewing.episodes import EpisodeStep
 from mukoe.viewing.inspected_agent import Decision, format_action
@@ -79,7 +79,7 @@ def test_nothing_overlaps_or_leaves_the_picture():
 
 def test_candidates_are_drawn_as_their_actions():
     space, settings = BoxSpace(2, GAUSSIAN), config("gumbel", 4, 12)
-    model = bandit(hill, 4)._replace(candidates=CandidateSampler(space, settings))
+    model = with_candidates(bandit(hill, 4), CandidateSampler(space, settings))
     root = mctx.RootFnOutput(
         prior_logits=jnp.zeros((1, 4)), value=jnp.zeros(1), embedding=jnp.zeros(1)
     )

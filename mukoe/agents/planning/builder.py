@@ -7,7 +7,6 @@ from typing import Literal, TypeVar
 
 import chex
 import jax
-import mctx
 import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
@@ -22,7 +21,7 @@ from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.networks.history import network_input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
-from mukoe.search.candidates import make_sampler
+from mukoe.search.candidates import make_sampler, planted_root, with_candidates
 from mukoe.search.inspection import Inspector
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
@@ -55,7 +54,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         """Returns the model, with the sampler of candidates if the search has some."""
         model = self.make_model(networks, environment_spec)
         sampler = make_sampler(networks.action_space, self._config.search)
-        return model._replace(candidates=sampler)
+        return model if sampler is None else with_candidates(model, sampler)
 
     def _search_params(self, params: Params) -> Params:
         """Returns the parameters that the search reads below the root."""
@@ -147,7 +146,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         spec = network_input_spec(environment_spec, config.history)
         model = self._search_model(networks, environment_spec)
         inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
-        root = jax.eval_shape(functools.partial(_planted_root, model), params, inputs)
+        root = jax.eval_shape(functools.partial(planted_root, model), params, inputs)
         simulations = config.search.num_simulations
         return MemoryUse(
             acting=tree_bytes(root, simulations) if simulations else 0,
@@ -208,11 +207,3 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         values = SearchStatistics.from_extras(window.extras).search_value
         (target,) = targets.returns(window, values)
         return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon
-
-
-def _planted_root(model: SearchModel, params: Params, inputs: Array) -> mctx.RootFnOutput:
-    """Returns the roots of the search tree of network inputs `[B, ...]`."""
-    root = model.root(params, inputs)
-    if model.candidates is None:
-        return root
-    return model.candidates.plant(jax.random.PRNGKey(0), root)[0]

@@ -234,7 +234,7 @@ def check_full_search(search: SearchConfig) -> None:
     if search.num_candidates:
         raise UserError(
             "search.num_candidates must be 0 for this agent, which searches over all actions, not "
-            f"{search.num_candidates}; MuZero takes candidates"
+            f"{search.num_candidates}; MuZero and Stochastic MuZero take candidates"
         )
 
 

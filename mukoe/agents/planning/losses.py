@@ -227,7 +227,8 @@ def cloning_metrics(
     cloned = targets.masks.acted[:, 0] * (weights.stored > 0)
     metrics = {"cloning_loss": masked_mean(-policy.log_prob(actions), cloned)}
     if action_space.num_choices is not None:
-        metrics["cloning_agreement"] = masked_mean(policy.mode() == actions, cloned)
+        equal = jnp.reshape(policy.mode() == actions, (*cloned.shape, -1))
+        metrics["cloning_agreement"] = masked_mean(jnp.all(equal, axis=-1), cloned)
     return metrics
 
 

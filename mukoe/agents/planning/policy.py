@@ -15,6 +15,7 @@ from mukoe.agents.planning.config import PlanningConfig, stores_learner_steps
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.history import initial_history, network_input, update_state
 from mukoe.search.base import SearchModel
+from mukoe.search.candidates import planted_root
 from mukoe.search.inspection import Inspector
 from mukoe.search.plan import plan
 from mukoe.types import (
@@ -188,6 +189,8 @@ def make_network_calls(
     key = jax.random.PRNGKey(0)  # The model is deterministic.
 
     def best(outputs: Array) -> Array:
+        if model.candidates is not None:
+            return jnp.zeros(outputs.shape[0], jnp.int32)
         return action_space.policy(outputs).mode()
 
     def simulate(params: PolicyParams, previous: tuple, _: None) -> tuple[tuple, None]:
@@ -199,7 +202,7 @@ def make_network_calls(
         batch_size = jax.tree.leaves(observation)[0].shape[0]
         state = initial_state(batch_size)
         inputs = network_input(observation, state, config.history, action_space.size)
-        root = model.root(params.network, inputs)
+        root = planted_root(model, params.network, inputs)
         (_, _, total), _ = jax.lax.scan(
             functools.partial(simulate, params),
             (best(root.prior_logits), root.embedding, root.value),

@@ -22,6 +22,7 @@ from mukoe.agents.stochastic_muzero.networks import (
 )
 from mukoe.agents.stochastic_muzero.unroll import make_unroll
 from mukoe.search.base import SearchModel, SearchOutput
+from mukoe.search.candidates import make_sampler
 from mukoe.search.inspection import Inspector
 from mukoe.search.stochastic import first_decision
 from mukoe.types import EnvironmentSpec, LossFunction, Params
@@ -43,6 +44,7 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             self._config.history,
             self._config.network,
             self._config.chance.codebook_size,
+            continuous_actions=self._config.search.num_candidates > 0,
         )
         return add_projection(networks, environment_spec, self._config)
 
@@ -74,7 +76,14 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             environment_spec,
             self._config.discount,
             self._config.chance.sample_outcomes,
+            make_sampler(networks.action_space, self._config.search),
         )
+
+    def _search_model(
+        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        # The candidates are below the chance nodes, so that the model itself has them.
+        return self.make_model(networks, environment_spec)
 
     def make_loss(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec

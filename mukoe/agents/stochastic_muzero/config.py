@@ -7,7 +7,7 @@ https://openreview.net/forum?id=X6D9bAHhBQ1.
 import dataclasses
 from typing import TYPE_CHECKING
 
-from mukoe.agents.planning.config import LearnedModelConfig, check_full_search
+from mukoe.agents.planning.config import LearnedModelConfig
 from mukoe.configuration.bounds import NonNegativeFloat, PositiveInt
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
@@ -43,7 +43,6 @@ class StochasticMuZeroConfig(LearnedModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_full_search(self.search)
         if self.network.dynamics != "residual":
             raise UserError(
                 "Stochastic MuZero has states and afterstates of one kind: "

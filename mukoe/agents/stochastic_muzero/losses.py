@@ -31,9 +31,9 @@ from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
     cloning_metrics,
-    full_search_losses,
     loss_weights,
     policy_entropy,
+    policy_losses,
     share_outside_bins,
     total_loss,
 )
@@ -146,6 +146,7 @@ def _unroll_losses(
     The weight of the root is 1, that of each of the K afterstates and states after it 1/K, as in
     MuZero.
     """
+    policy = functools.partial(policy_losses, networks.action_space, config.loss)
     steps = config.loss.unroll_steps
     value_probs = networks.value_encoding.to_probs(targets.values)
     reward_probs = networks.reward_encoding.to_probs(targets.rewards)
@@ -157,8 +158,7 @@ def _unroll_losses(
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     nothing = jnp.zeros_like(root_value)
     losses = {
-        "policy_loss": acted[:, 0]
-        * full_search_losses(networks.action_space, prediction.policy_logits, targets, step=0),
+        "policy_loss": acted[:, 0] * policy(prediction.policy_logits, targets, 0),
         "value_loss": known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0]),
         "reward_loss": nothing,
         "afterstate_value_loss": nothing,
@@ -166,7 +166,9 @@ def _unroll_losses(
         "commitment_loss": jnp.sum(acted[:, :steps] * codes.distances, axis=1) / steps,
     }
     metrics = {
-        "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
+        "policy_entropy": jnp.mean(
+            networks.action_space.policy(prediction.policy_logits).entropy()
+        ),
         "root_value": jnp.mean(root_value),
         "root_policy_loss": jnp.mean(losses["policy_loss"]),
         "root_value_loss": jnp.mean(losses["value_loss"]),
@@ -184,10 +186,7 @@ def _unroll_losses(
         chex.assert_equal_shape([chance.value_logits, value_probs[:, k]])
         chex.assert_equal_shape([chance.chance_logits, codes.targets[:, k]])
         terms = {
-            "policy_loss": acted[:, k + 1]
-            * full_search_losses(
-                networks.action_space, prediction.policy_logits, targets, step=k + 1
-            ),
+            "policy_loss": acted[:, k + 1] * policy(prediction.policy_logits, targets, k + 1),
             "value_loss": known[:, k + 1]
             * cross_entropy(prediction.value_logits, value_probs[:, k + 1]),
             "reward_loss": known[:, k] * cross_entropy(reward_logits, reward_probs[:, k]),

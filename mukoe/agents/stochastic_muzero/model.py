@@ -8,6 +8,7 @@ import mctx
 from mukoe.agents.planning.root import make_root
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks
 from mukoe.search.base import SearchModel
+from mukoe.search.candidates import CandidateSampler
 from mukoe.search.stochastic import StochasticModel, stochastic_search_model
 from mukoe.types import Array, EnvironmentSpec, Params, plays_in_turns
 
@@ -17,6 +18,7 @@ def stochastic_muzero_model(
     environment_spec: EnvironmentSpec,
     discount: float,
     sample_outcomes: bool = False,
+    candidates: CandidateSampler | None = None,
 ) -> SearchModel:
     """Returns the learned model of `networks`, every transition discounted alike.
 
@@ -26,6 +28,7 @@ def stochastic_muzero_model(
         state is the opponent's, with the opposite sign; that of an afterstate is not.
       discount: discount per step.
       sample_outcomes: see `mukoe.search.stochastic.stochastic_search_model`.
+      candidates: sampler of candidates; None for a search over all actions.
     """
     signed_discount = -discount if plays_in_turns(environment_spec) else discount
 
@@ -61,7 +64,7 @@ def stochastic_muzero_model(
         root=make_root(networks),
         decision=decision,
         chance=chance,
-        num_actions=networks.action_space.size,
+        num_actions=networks.action_space.num_outputs,
         num_outcomes=networks.codebook_size,
     )
-    return stochastic_search_model(model, sample_outcomes)
+    return stochastic_search_model(model, sample_outcomes, candidates)

@@ -20,13 +20,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mukoe.networks.action_encoding import action_features, check_action_encoding
-from mukoe.networks.action_space import DiscreteSpace
+from mukoe.networks.action_encoding import action_features
+from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import transition
 from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, network_input_spec, scale_pixels
-from mukoe.networks.models import REPRESENTATION
+from mukoe.networks.models import REPRESENTATION, encoded_action_space
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
@@ -58,7 +58,7 @@ class StochasticMuZeroNetworks:
     representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]` or
         `[B, width]`; afterstates have this shape too.
     prediction: `(params, state) -> Prediction`.
-    afterstate_dynamics: `(params, state, action [B]) -> afterstate`.
+    afterstate_dynamics: `(params, state, action [B, ...]) -> afterstate`.
     afterstate_prediction: `(params, afterstate) -> AfterstatePrediction`.
     dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`.
     encoder: `(params, network input [B, ...] before, network input [B, ...] after) ->
@@ -66,7 +66,7 @@ class StochasticMuZeroNetworks:
         the second alone does not determine the outcome: in 2048, the new tile.
     value_encoding: encoding of `value_logits`.
     reward_encoding: encoding of `reward_logits`.
-    action_space: `A` actions.
+    action_space: policies of `policy_logits`, and the encoding of actions.
     codebook_size: number of codes `M`.
     projection: projector and predictor of a consistency loss; None without.
     """
@@ -80,7 +80,7 @@ class StochasticMuZeroNetworks:
     encoder: Callable[[Params, jax.Array, jax.Array], jax.Array]
     value_encoding: ValueEncoding
     reward_encoding: ValueEncoding
-    action_space: DiscreteSpace
+    action_space: ActionSpace
     codebook_size: int
     projection: Projection | None = None
 
@@ -100,6 +100,7 @@ def make_stochastic_muzero_networks(
     history_config: HistoryConfig,
     network_config: NetworkConfig,
     codebook_size: int,
+    continuous_actions: bool = False,
 ) -> StochasticMuZeroNetworks:
     """Builds the networks for an environment.
 
@@ -110,17 +111,18 @@ def make_stochastic_muzero_networks(
       history_config: history in the network input.
       network_config: configuration of the architecture.
       codebook_size: number of codes `M`.
+      continuous_actions: support of continuous actions in the agent.
 
     Raises:
-      UserError: the torso does not support the observations, or the action encoding does not
-        support the actions.
+      UserError: the torso does not support the observations, or see `encoded_action_space`.
     """
     spec = network_input_spec(environment_spec, history_config)
     check_input(network_config.torso, spec)
-    num_actions = int(environment_spec.actions.num_values)
-    check_action_encoding(network_config, spec, num_actions)
+    action_space = encoded_action_space(
+        environment_spec, history_config, network_config, continuous_actions
+    )
     model = hk.without_apply_rng(
-        hk.multi_transform(lambda: _model(network_config, num_actions, codebook_size))
+        hk.multi_transform(lambda: _model(network_config, action_space, codebook_size))
     )
     representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = model.apply
 
@@ -138,7 +140,7 @@ def make_stochastic_muzero_networks(
         encoder=encoder,
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
-        action_space=DiscreteSpace(num_actions),
+        action_space=action_space,
         codebook_size=codebook_size,
     )
 
@@ -149,11 +151,11 @@ def search_params(params: Params) -> Params:
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 
-def _model(config: NetworkConfig, num_actions: int, codebook_size: int):
+def _model(config: NetworkConfig, action_space: ActionSpace, codebook_size: int):
     """Returns the arguments of `hk.multi_transform`: function for init, and the six functions."""
     representation = Representation(config, name=REPRESENTATION)
-    prediction = PredictionHeads(config, num_actions, name="prediction")
-    afterstate_dynamics = _AfterstateDynamics(config, num_actions, name="afterstate_dynamics")
+    prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
+    afterstate_dynamics = _AfterstateDynamics(config, action_space, name="afterstate_dynamics")
     afterstate_prediction = _AfterstateHeads(config, codebook_size, name="afterstate_prediction")
     dynamics = _Dynamics(config, name="dynamics")
     encoder = _Encoder(config, codebook_size, name=_ENCODER)
@@ -161,7 +163,9 @@ def _model(config: NetworkConfig, num_actions: int, codebook_size: int):
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)
         prediction(state)
-        afterstate = afterstate_dynamics(state, jnp.zeros(inputs.shape[:1], jnp.int32))
+        spec = action_space.spec
+        action = jnp.zeros((*inputs.shape[:1], *spec.shape), spec.dtype)
+        afterstate = afterstate_dynamics(state, action)
         afterstate_prediction(afterstate)
         dynamics(afterstate, encoder(inputs, inputs))
 
@@ -177,10 +181,10 @@ def _model(config: NetworkConfig, num_actions: int, codebook_size: int):
 
 
 class _AfterstateDynamics(hk.Module):
-    def __init__(self, config: NetworkConfig, num_actions: int, name: str):
+    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
         super().__init__(name=name)
         self._config = config
-        self._action_space = DiscreteSpace(num_actions)
+        self._action_space = action_space
 
     def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
         config = self._config

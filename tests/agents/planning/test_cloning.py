@@ -16,8 +16,9 @@ from mukoe.agents.planning.masks import UnrollMasks
 from mukoe.agents.planning.targets import UnrollTargets
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.environments.pgx.rules import load_rules
-from mukoe.networks.action_space import DiscreteSpace
+from mukoe.networks.action_space import DiscreteSpace, ProductSpace
 from mukoe.networks.config import NetworkConfig
+from mukoe.networks.distributions import GaussianConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.types import Row, Sample
 from tests.agents.planning.test_losses import SPEC
@@ -89,6 +90,15 @@ def test_metrics_are_means_over_cloned_actions():
         metrics["cloning_loss"], -(log_probs[0, 0] + log_probs[2, 1]) / 2, rtol=1e-5
     )
     assert cloning_metrics(SPACE, logits, targets._replace(policy_weights=None)) == {}
+
+
+def test_an_action_of_several_parts_agrees_if_all_of_them_do():
+    space = ProductSpace((2, 3), GaussianConfig())
+    actions = np.float32([[1, 2], [1, 0], [0, 2], [1, 2]])[:, None]
+    targets = unroll_targets(PolicyWeights(np.ones(B), np.float32([1.0, 1.0, 1.0, 0.0])))
+    outputs = np.tile(np.float32([0, 9, 0, 0, 9]), (B, 1))
+    metrics = cloning_metrics(space, outputs, targets._replace(actions=actions))
+    np.testing.assert_allclose(metrics["cloning_agreement"], 1 / 3, rtol=1e-6)
 
 
 def make_sample(builder, spec, networks):

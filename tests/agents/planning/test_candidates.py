@@ -1,5 +1,6 @@
-"""MuZero with candidates in a mixed action space: from the policy to rows, loss and reanalysis."""
+"""Agents with candidates in a mixed action space: from the policy to rows, loss and reanalysis."""
 
+import dataclasses
 import functools
 
 import jax
@@ -14,7 +15,7 @@ from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import UnrollLossConfig
 from mukoe.agents.planning.consistency import ConsistencyConfig
-from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.errors import UserError
 from mukoe.learning.reanalysis import ReanalyseConfig, change_metrics
 from mukoe.networks.config import NetworkConfig
@@ -34,29 +35,45 @@ SPEC = EnvironmentSpec(
     discounts=specs.BoundedArray((), np.float32, 0.0, 1.0),
 )
 SUPPORT = SupportConfig(-2.0, 2.0, 5)
-CONFIG = MuZeroConfig(
-    network=NetworkConfig(
+SETTINGS = {
+    "network": NetworkConfig(
         hidden_sizes=(8,), width=8, head_sizes=(8,), value_support=SUPPORT, reward_support=SUPPORT
     ),
-    history=HistoryConfig(frames=2),
-    search=SearchConfig(algorithm="gumbel", num_candidates=COUNT, num_simulations=4),
-    loss=UnrollLossConfig(unroll_steps=2, td_steps=2),
-    consistency=ConsistencyConfig(weight=1.0, projection_size=8, predictor_size=8),
-    value_prefix=ValuePrefixConfig(lstm_size=8),
-    reanalyse=ReanalyseConfig(mode="learner", fraction=1.0),
-)
+    "history": HistoryConfig(frames=2),
+    "search": SearchConfig(algorithm="gumbel", num_candidates=COUNT, num_simulations=4),
+    "loss": UnrollLossConfig(unroll_steps=1, td_steps=2, td_lambda=0.5),
+}
+AGENTS = {
+    "muzero": MuZeroConfig(
+        **SETTINGS,
+        consistency=ConsistencyConfig(weight=1.0, projection_size=8, predictor_size=8),
+        value_prefix=ValuePrefixConfig(lstm_size=8),
+        reanalyse=ReanalyseConfig(mode="learner", fraction=1.0),
+    ),
+    "stochastic muzero": StochasticMuZeroConfig(**SETTINGS, chance=ChanceConfig(codebook_size=3)),
+}
 
 
 @functools.cache
-def build():
-    builder = CONFIG.make_builder()
+def build(agent):
+    builder = AGENTS[agent].make_builder()
     networks = builder.make_networks(SPEC)
-    return builder, networks, networks.init(KEY)
+    # Not the zeros of fresh heads, whose losses do not depend on their targets.
+    random = np.random.default_rng(1)
+    noisy = jax.tree.map(
+        lambda x: x + random.normal(0.0, 0.3, x.shape).astype(np.float32), networks.init(KEY)
+    )
+    return builder, networks, noisy
 
 
-def make_sample(builder, networks):
+@pytest.fixture(params=AGENTS)
+def built(request):
+    return build(request.param)
+
+
+def make_sample(builder, networks, length=None):
     """A batch of random rows with history, as the policy stores them."""
-    random, length = np.random.default_rng(0), builder.replay.item_length
+    random, length = np.random.default_rng(0), length or builder.replay.item_length
     spec = row_spec(SPEC, builder.make_policy(networks, SPEC).extras_spec)
     rows = jax.tree.map(
         lambda array: random.normal(size=(B, length, *array.shape)).astype(array.dtype), spec
@@ -75,8 +92,8 @@ def make_sample(builder, networks):
     return Sample((), np.full(B, 0.5, np.float32), rows, np.int32(0))
 
 
-def test_the_policy_stores_its_candidates():
-    builder, networks, params = build()
+def test_the_policy_stores_its_candidates(built):
+    builder, networks, params = built
     policy = builder.make_policy(networks, SPEC)
     observation = jnp.ones((B, 4))
     action, extras, state = jax.jit(policy.apply)(
@@ -92,7 +109,7 @@ def test_the_policy_stores_its_candidates():
 
 
 def test_an_inference_server_takes_the_actions_of_split_policies():
-    builder, networks, params = build()
+    builder, networks, params = build("muzero")
     policy, policy_params = builder.make_policy(networks, SPEC), PolicyParams(params, jnp.int32(0))
     check = InputCheck(SPEC.observations, policy.split.action_spec)
     first, previous = np.zeros(B, bool), np.full((B, 3), 0.5, np.float32)
@@ -108,8 +125,8 @@ def test_an_inference_server_takes_the_actions_of_split_policies():
         check("actor", B, [np.ones((B, 4), np.float32)], first, np.zeros(B, np.int32))
 
 
-def test_loss_and_reanalysis_of_candidates():
-    builder, networks, params = build()
+def test_loss_and_reanalysis_of_candidates(built):
+    builder, networks, params = built
     sample = make_sample(builder, networks)
     loss = builder.make_loss(networks, SPEC)
     gradient, extra = jax.jit(jax.grad(loss, has_aux=True))(params, params, sample, KEY)
@@ -127,9 +144,54 @@ def test_loss_and_reanalysis_of_candidates():
     assert set(change_metrics(windows, new)) == {"reanalyse_value_change"}
 
 
-@pytest.mark.parametrize(
-    "agent", [functools.partial(AlphaZeroConfig, "tic_tac_toe"), StochasticMuZeroConfig]
-)
-def test_agents_without_candidates_refuse_them(agent):
-    with pytest.raises(UserError, match="search.num_candidates must be 0 for this agent"):
-        agent(search=SearchConfig(num_candidates=4))
+def test_calls_of_the_network_can_be_timed(built):
+    builder, networks, params = built
+    calls = builder.make_network_calls(networks, SPEC)
+    total = jax.jit(calls)(PolicyParams(params, jnp.int32(0)), jnp.ones((B, 4)))
+    assert total.shape == (B,) and np.isfinite(total).all()
+
+
+OTHER_SETTINGS = {
+    "unroll_steps": 2,
+    "td_steps": 3,
+    "value_target": "n_step",
+    "td_lambda": 0.9,
+    "bootstrap": "target",
+    "max_age": 1,
+    "search_value_age": 1,
+    "policy_weight": 2.0,
+    "value_weight": 2.0,
+    "reward_weight": 2.0,
+    "policy_target": "best",
+    "entropy_weight": 0.5,
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_setting_of_the_loss_changes_it(agent):
+    assert set(OTHER_SETTINGS) == {field.name for field in dataclasses.fields(UnrollLossConfig)}
+    builder, networks, params = build(agent)
+    sample = make_sample(builder, networks, length=8)._replace(learner_steps=np.int32(3))
+
+    def loss(**settings):
+        config = dataclasses.replace(
+            AGENTS[agent],
+            loss=dataclasses.replace(AGENTS[agent].loss, **settings),
+            consistency=ConsistencyConfig(),
+            reanalyse=ReanalyseConfig(),
+        )
+        builder = config.make_builder()
+        rows = jax.tree.map(lambda array: array[:, : builder.replay.item_length], sample.rows)
+        return float(
+            builder.make_loss(networks, SPEC)(params, params, sample._replace(rows=rows), KEY)[0]
+        )
+
+    expected = loss()
+    assert [
+        name for name, value in OTHER_SETTINGS.items() if loss(**{name: value}) == expected
+    ] == []
+
+
+def test_alphazero_refuses_candidates_in_one_line():
+    with pytest.raises(UserError, match="^search.num_candidates must be 0 for this agent.*$"):
+        AlphaZeroConfig("tic_tac_toe", search=SearchConfig(num_candidates=4))
