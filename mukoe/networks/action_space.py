@@ -230,13 +230,11 @@ def make_action_space(
     if not is_continuous(environment_spec):
         return DiscreteSpace(int(actions.num_values))
     if gaussian is None:
-        kind, agent = "real numbers", "Muesli"
-        if isinstance(actions, ProductArray):
-            kind, agent = "choices and numbers", "PPO"
+        kind = "choices and numbers" if isinstance(actions, ProductArray) else "real numbers"
         raise UserError(
             "this agent needs Discrete actions, and the environment's are vectors of "
-            f"{actions.shape[0]} {kind}; {agent} takes them, and MuZero and Stochastic MuZero with "
-            "agent.search.num_candidates > 0"
+            f"{actions.shape[0]} {kind}; Muesli and PPO take them, and MuZero and Stochastic "
+            "MuZero with agent.search.num_candidates > 0"
         )
     if isinstance(actions, ProductArray):
         return ProductSpace(actions.choices, gaussian)

@@ -150,5 +150,7 @@ def test_a_product_is_encoded_part_by_part():
 def test_the_space_of_several_parts():
     spec = spec_of(None, 5)._replace(actions=ProductArray((3, 0)))
     assert make_action_space(spec, GAUSSIAN) == ProductSpace((3, 0), GAUSSIAN)
-    with pytest.raises(UserError, match="2 choices and numbers; .*PPO takes? them, and MuZero and"):
+    with pytest.raises(
+        UserError, match="2 choices and numbers; Muesli and PPO take them, and MuZero"
+    ):
         make_action_space(spec, None)

@@ -3,11 +3,10 @@
 from typing import Any
 
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.agents.muesli.continuous import ContinuousActions
 from mukoe.agents.muesli.discrete import DiscreteActions
 from mukoe.agents.muesli.look_ahead import MuesliActions
-from mukoe.errors import UserError
-from mukoe.networks.action_space import BoxSpace, DiscreteSpace
+from mukoe.agents.muesli.sampled import SampledActions
+from mukoe.networks.action_space import BoxSpace, ProductSpace
 from mukoe.networks.models import MuZeroNetworks
 
 
@@ -22,15 +21,10 @@ def make_actions(
       turns: two players who take turns; the next value is then the opponent's.
 
     Raises:
-      UserError: the config does not support continuous actions, or actions have several parts.
+      UserError: the config does not support actions that are sampled.
     """
     discount = -config.discount if turns else config.discount
     space = networks.action_space
-    if isinstance(space, BoxSpace):
-        return ContinuousActions(networks, space, config, discount)
-    if isinstance(space, DiscreteSpace):
-        return DiscreteActions(networks, config, discount)
-    raise UserError(
-        "Muesli needs Discrete or continuous actions, not actions of several parts; MuZero with "
-        "agent.search.num_candidates > 0 and PPO take them"
-    )
+    if isinstance(space, BoxSpace | ProductSpace):
+        return SampledActions(networks, space, config, discount)
+    return DiscreteActions(networks, config, discount)

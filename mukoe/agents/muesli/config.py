@@ -63,9 +63,9 @@ class MuesliLossConfig(Validated):
     advantage_clip: PositiveFloat = 1.0
     # λ, weight of KL(π_CMPO, π) beside the policy gradient. [1] figure 3b: 1.
     regularizer_weight: NonNegativeFloat = 1.0
-    # Actions drawn for the regulariser, with continuous actions for `v` too; 0 takes all of them
-    # exactly. [2] table 5, samples of the regulariser and of Retrace: 16 each; table 6, large
-    # network: exact.
+    # Actions drawn for the regulariser, and for `v` with actions that are continuous or of several
+    # parts; 0 takes all of them exactly. [2] table 5, samples of the regulariser and of Retrace:
+    # 16 each; table 6, large network: exact.
     num_samples: NonNegativeInt = 16
     # Weight of the behaviour policy in the prior. Second hand, table not known to us: 0.03.
     prior_behavior: UnitInterval = 0.03

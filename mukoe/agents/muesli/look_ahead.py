@@ -1,4 +1,4 @@
-"""Interface of Muesli's action spaces, see `discrete` and `continuous`."""
+"""Interface of Muesli's action spaces, see `discrete` and `sampled`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeVar

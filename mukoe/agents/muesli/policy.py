@@ -19,8 +19,8 @@ def make_policy(
 ) -> Policy:
     """Makes the policy, whose memory is the history of frames and actions.
 
-    It stores its distribution: the probabilities `behavior_policy` `[A]`, or `behavior_mean` and
-    `behavior_std` `[D]`.
+    It stores its distribution: the probabilities `behavior_policy` `[A]` of choices, and
+    `behavior_mean` and `behavior_std` `[D]` of numbers.
     """
     features_spec, _ = split_legal_actions(environment_spec.observations)
     actions = make_actions(networks, config)

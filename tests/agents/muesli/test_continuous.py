@@ -394,5 +394,5 @@ def test_actions_with_other_bounds_are_refused():
 
 
 def test_muzero_refuses_continuous_actions():
-    with pytest.raises(UserError, match="needs Discrete actions.*Muesli takes them"):
+    with pytest.raises(UserError, match="needs Discrete actions.*Muesli and PPO take them"):
         MuZeroConfig().make_builder().make_networks(SPEC)

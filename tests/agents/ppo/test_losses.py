@@ -11,9 +11,9 @@ from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.agents.ppo.losses import PPOBatch, make_loss, make_prepare
 from mukoe.agents.ppo.networks import make_ppo_networks
 from mukoe.errors import UserError
-from mukoe.networks.action_space import DiscreteSpace
+from mukoe.networks.action_space import DiscreteSpace, ProductSpace
 from mukoe.networks.history import HistoryConfig
-from mukoe.types import EnvironmentSpec, MaskedObservation, Row, Sample
+from mukoe.types import EnvironmentSpec, MaskedObservation, ProductArray, Row, Sample
 
 ACTIONS, BATCH, STEPS = 3, 2, 4
 
@@ -111,6 +111,15 @@ def policy_numbers(networks, outputs, batch, i, t):
             outputs = outputs[batch.legal_actions[i, t]]
         probs = np.exp(outputs - outputs.max()) / np.exp(outputs - outputs.max()).sum()
         return np.log(probs[action]), -np.sum(probs * np.log(probs))
+    if isinstance(networks.action_space, ProductSpace):
+        logits, outputs = outputs[:ACTIONS], outputs[ACTIONS:]
+        probs = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        log_prob, entropy = gaussian_numbers(networks, outputs, action[1:])
+        return log_prob + np.log(probs[int(action[0])]), entropy - np.sum(probs * np.log(probs))
+    return gaussian_numbers(networks, outputs, action)
+
+
+def gaussian_numbers(networks, outputs, action):
     gaussian = networks.action_space.gaussian
     low, start = gaussian.minimum_std, gaussian.initial_std
     mean = np.tanh(outputs[:2])
@@ -127,11 +136,17 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kind", ["discrete", "masked", "continuous"])
+@pytest.mark.parametrize("kind", ["discrete", "masked", "continuous", "several parts"])
 def test_the_whole_loss(kind, case):
     spec = make_spec(continuous=kind == "continuous", masked=kind == "masked")
+    if kind == "several parts":
+        spec = spec._replace(actions=ProductArray((ACTIONS, 0, 0)))
     config, networks, params = build(spec, **case)
     batch = make_batch(spec, masked=kind == "masked")
+    if kind == "several parts":
+        choice = np.random.default_rng(1).integers(0, ACTIONS, (BATCH, STEPS, 1))
+        action = np.concatenate([choice, batch.action], axis=-1).astype(np.float32)
+        batch = batch._replace(action=action, log_prob=batch.log_prob - 1.0)
     got, extra = jax.jit(make_loss(networks, config.loss))(params, params, batch, None)
     np.testing.assert_allclose(got, slow_loss(networks, params, batch, config.loss), rtol=2e-4)
     assert extra.priorities is None
