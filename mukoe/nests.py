@@ -1,9 +1,21 @@
 """Operations on nests of arrays."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from mukoe.types import Array, Nest
+
+
+def zeros(spec: Nest, *leading: int) -> Nest:
+    """Returns arrays of zeros `[*leading, ...]` with the shapes and dtypes of a nest of specs."""
+    return jax.tree.map(lambda leaf: jnp.zeros((*leading, *leaf.shape), leaf.dtype), spec)
+
+
+def take(nest: Nest, *index: Any) -> Nest:
+    """Returns the part `[*index]` of every array of a nest."""
+    return jax.tree.map(lambda array: array[index], nest)
 
 
 def tree_where(condition: Array, on_true: Nest, on_false: Nest) -> Nest:

@@ -79,6 +79,66 @@ class ProductArray(specs.BoundedArray):
         return ProductArray, (self.choices, self.name)
 
 
+class ChoiceImage(specs.BoundedArray):
+    """Spec of images `[H, W, C]` int8 whose numbers are choices, such as kinds of objects.
+
+    Channel `c` is one of `0 .. choices[c] - 1`; networks take its one-hot vectors.
+    """
+
+    def __init__(self, shape: Sequence[int], choices: Sequence[int], name: str = "observation"):
+        """Initialises the spec.
+
+        Args:
+          shape: `(H, W, C)`.
+          choices: number of choices of each channel, 1 to 128.
+          name: name of the spec.
+        """
+        self.choices = tuple(int(count) for count in choices)
+        super().__init__(shape, np.int8, 0, np.array(self.choices, np.int8) - 1, name)
+
+    def __reduce__(self):
+        return ChoiceImage, (self.shape, self.choices, self.name)
+
+
+class TokenArray(specs.BoundedArray):
+    """Spec of texts `[L]` int32: tokens `1 .. num_values - 1`, padded with 0 behind the end."""
+
+    def __init__(self, length: int, num_values: int, name: str = "observation"):
+        """Initialises the spec.
+
+        Args:
+          length: greatest number of tokens `L`.
+          num_values: number of different tokens, the padding included.
+          name: name of the spec.
+        """
+        self.num_values = num_values
+        super().__init__((length,), np.int32, 0, num_values - 1, name)
+
+    def __reduce__(self):
+        return TokenArray, (*self.shape, self.num_values, self.name)
+
+
+class SequenceArray(specs.Array):
+    """Spec of sequences `[L, 1 + D]` float32 of at most `L` vectors.
+
+    The first number of a row is 1, and 0 in the rows of padding, all of whose numbers are 0.
+    """
+
+    def __init__(self, length: int, width: int, name: str = "observation"):
+        """Initialises the spec.
+
+        Args:
+          length: greatest number of vectors `L`.
+          width: length of a vector `D`.
+          name: name of the spec.
+        """
+        super().__init__((length, 1 + width), np.float32, name)
+
+    def __reduce__(self):
+        length, width = self.shape
+        return SequenceArray, (length, width - 1, self.name)
+
+
 def plays_in_turns(spec: EnvironmentSpec) -> bool:
     """Returns whether two players take turns, so that a discount of -1 passes the turn."""
     return bool(spec.discounts.minimum.min() < 0)

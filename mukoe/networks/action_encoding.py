@@ -7,6 +7,7 @@ from dm_env import specs
 from mukoe.errors import UserError
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.config import NetworkConfig
+from mukoe.types import Nest
 
 
 def action_features(
@@ -34,7 +35,7 @@ def action_features(
     return jnp.broadcast_to(vector[:, None, None, :], (batch, height, width, vector.shape[-1]))
 
 
-def check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions: int) -> None:
+def check_action_encoding(config: NetworkConfig, spec: Nest, num_actions: int) -> None:
     """Checks that each action has a cell or column in the state.
 
     Args:
@@ -47,7 +48,7 @@ def check_action_encoding(config: NetworkConfig, spec: specs.Array, num_actions:
     """
     if config.action_encoding == "planes":
         return
-    if config.torso != "board":
+    if config.torso != "board" or not isinstance(spec, specs.Array):
         raise UserError(
             f"action_encoding {config.action_encoding!r} needs torso 'board', whose state has the "
             f"cells of the board, not {config.torso!r}"

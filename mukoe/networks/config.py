@@ -9,6 +9,7 @@ from mukoe.configuration.bounds import MOST_COMPILED, PositiveInt, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.networks.distributions import GaussianConfig
+from mukoe.networks.parts import PartsConfig
 from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 
@@ -20,6 +21,8 @@ class NetworkConfig(Validated):
     # Name of a torso in `mukoe.networks.torsos`, or package.module:attribute of another one.
     # Paper: 'large'.
     torso: str = "mlp"
+    # Torsos and combination of the parts of a Dict or Tuple observation.
+    parts: PartsConfig = PartsConfig()
     # Normalise observations, which must be vectors, by running statistics of sampled rows.
     normalize_observations: bool = False
     # Widths of the torso's hidden layers; channels of the stages of 'impala'.

@@ -6,9 +6,9 @@ from typing import Protocol
 import chex
 import jax
 import jax.numpy as jnp
-from dm_env import specs
 
-from mukoe.types import Params
+from mukoe.nests import zeros
+from mukoe.types import Nest, Params
 
 
 class ExtensibleNetworks(Protocol):
@@ -21,12 +21,12 @@ class ExtensibleNetworks(Protocol):
     @property
     def init(self) -> Callable[[chex.PRNGKey], Params]: ...
     @property
-    def representation(self) -> Callable[[Params, jax.Array], jax.Array]: ...
+    def representation(self) -> Callable[[Params, Nest], jax.Array]: ...
 
 
 def extended_init(
     networks: ExtensibleNetworks,
-    spec: specs.Array,
+    spec: Nest,
     init_module: Callable[[chex.PRNGKey, jax.Array], Params],
     index: int,
 ) -> Callable[[chex.PRNGKey], Params]:
@@ -42,9 +42,8 @@ def extended_init(
     @jax.jit
     def init(key: chex.PRNGKey) -> Params:
         params = networks.init(key)
-        inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
-        state = jax.eval_shape(networks.representation, params, inputs)
-        zeros = jnp.zeros(state.shape, state.dtype)
-        return {**params, **init_module(jax.random.fold_in(key, index), zeros)}
+        state = jax.eval_shape(lambda: networks.representation(params, zeros(spec, 1)))
+        blank = jnp.zeros(state.shape, state.dtype)
+        return {**params, **init_module(jax.random.fold_in(key, index), blank)}
 
     return init

@@ -26,7 +26,16 @@ from dm_env import specs
 from mukoe.configuration.bounds import UnrolledCount
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.types import Array, EnvironmentSpec, Nest, split_legal_actions
+from mukoe.nests import take, zeros
+from mukoe.types import (
+    Array,
+    ChoiceImage,
+    EnvironmentSpec,
+    Nest,
+    SequenceArray,
+    TokenArray,
+    split_legal_actions,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +60,13 @@ _DISCRETE = specs.Array((), jnp.int32)
 class History(NamedTuple):
     """The past of `B` environments, oldest first.
 
-    frames: `[B, F-1, ...]` past frames, zero before the episode's start.
+    frames: `[B, F-1, ...]` past frames, zero before the episode's start; a nest of these for
+        observations of several parts.
     actions: `[B, F-1]` int32 (continuous: `[B, F-1, D]`) actions taken at those frames.
     valid: `[B, F-1]` float32, 0 before the episode's start.
     """
 
-    frames: jax.Array
+    frames: Nest
     actions: jax.Array
     valid: jax.Array
 
@@ -86,21 +96,21 @@ def initial_history(
     """
     if config.frames == 1:
         return ()
-    spec = _frame_spec(observation_spec)
+    _check_frames(observation_spec, config)
     past = (batch_size, config.frames - 1)
     return History(
-        frames=jnp.zeros(past + spec.shape, spec.dtype),
+        frames=zeros(observation_spec, *past),
         actions=jnp.zeros(past + action_spec.shape, action_spec.dtype),
         valid=jnp.zeros(past, jnp.float32),
     )
 
 
-def push(history: Nest, frame: Array, action: Array) -> Nest:
+def push(history: Nest, frame: Nest, action: Array) -> Nest:
     """Returns the history after `action` `[B]` was taken at `frame` `[B, ...]`."""
     if not isinstance(history, History):
         return history
     taken = jnp.ones_like(history.valid[:, 0])
-    newest = History(jnp.asarray(frame), jnp.asarray(action), taken)
+    newest = History(jax.tree.map(jnp.asarray, frame), jnp.asarray(action), taken)
     return jax.tree.map(
         lambda past, new: jnp.concatenate([past[:, 1:], new[:, None].astype(past.dtype)], axis=1),
         history,
@@ -108,22 +118,23 @@ def push(history: Nest, frame: Array, action: Array) -> Nest:
     )
 
 
-def stack(history: Nest, frame: Array, config: HistoryConfig, num_actions: int) -> jax.Array:
+def stack(history: Nest, frame: Nest, config: HistoryConfig, num_actions: int) -> Nest:
     """Returns the network input `[B, ...]` from the past and the current `frame` `[B, ...]`."""
+    frame = jax.tree.map(jnp.asarray, frame)
     if not isinstance(history, History):
-        return jnp.asarray(frame)
+        return frame
     with_time = jax.tree.map(
         lambda past, new: jnp.concatenate([past, new[:, None].astype(past.dtype)], axis=1),
         history,
-        History(jnp.asarray(frame), history.actions[:, -1], history.valid[:, -1]),
+        History(frame, history.actions[:, -1], history.valid[:, -1]),
     )
     inputs = stack_rows(with_time.frames, with_time.actions, with_time.valid, config, num_actions)
-    return inputs[:, 0]
+    return take(inputs, slice(None), 0)
 
 
 def network_input(
     observation: Nest, history: Nest, config: HistoryConfig, num_actions: int
-) -> jax.Array:
+) -> Nest:
     """Returns `stack` of an observation, with or without a legal-action mask."""
     features, _ = split_legal_actions(observation)
     return stack(history, features, config, num_actions)
@@ -136,25 +147,31 @@ def update_state(observation: Nest, action: Array, history: Nest) -> Nest:
 
 
 def stack_rows(
-    frames: Array,
+    frames: Nest,
     actions: Array,
     mask: Array,
     config: HistoryConfig,
     num_actions: int,
-) -> jax.Array:
+) -> Nest:
     """Returns the network inputs `[B, T, ...]` of stored rows.
 
     Args:
-      frames: `[B, F-1+T, ...]` single frames.
+      frames: `[B, F-1+T, ...]` single frames, an array or a nest of them.
       actions: `[B, F-1+T]` actions taken at these frames.
       mask: `[B, F-1+T]` 0 on padding and on final observations: such a row, and the rows
         before it, are in no history.
       config: the history, `F = config.frames`.
       num_actions: `A`.
     """
-    frames, actions, mask = jnp.asarray(frames), jnp.asarray(actions), jnp.asarray(mask)
+    frames, actions, mask = jax.tree.map(jnp.asarray, (frames, actions, mask))
     if config.frames == 1:
         return frames
+    return jax.tree.map(lambda part: _stack(part, actions, mask, config, num_actions), frames)
+
+
+def _stack(
+    frames: jax.Array, actions: jax.Array, mask: jax.Array, config: HistoryConfig, num_actions: int
+) -> jax.Array:
     steps = mask.shape[1] - (config.frames - 1)
     seen = [mask[:, config.frames - 2 : config.frames - 2 + steps] > 0]
     for i in reversed(range(config.frames - 2)):
@@ -179,44 +196,53 @@ def stack_rows(
     return jnp.concatenate([scale_pixels(window) for window in windows] + planes, axis=-1)
 
 
-def input_spec(observation_spec: Nest, config: HistoryConfig) -> specs.Array:
-    """Returns shape and dtype of the network input for one environment.
+def input_spec(observation_spec: Nest, config: HistoryConfig) -> Nest:
+    """Returns the specs of the network input for one environment: an array, or a nest of them.
 
     Args:
       observation_spec: spec of one frame (the features alone if actions are masked).
       config: history configuration.
 
     Raises:
-      UserError: if the observation is not one array, or cannot be stacked.
+      UserError: if the observation cannot be stacked.
     """
     if config.frames == 1:
-        return _array_spec(observation_spec)
-    spec = _frame_spec(observation_spec)
-    channels = spec.shape[-1] * config.frames + config.action_planes * (config.frames - 1)
-    dtype = jnp.float32 if config.action_planes else spec.dtype
-    return specs.Array(spec.shape[:-1] + (channels,), dtype, name="network_input")
+        return observation_spec
+    _check_frames(observation_spec, config)
+    return jax.tree.map(lambda spec: _stacked_spec(spec, config), observation_spec)
 
 
-def network_input_spec(environment_spec: EnvironmentSpec, config: HistoryConfig) -> specs.Array:
+def network_input_spec(environment_spec: EnvironmentSpec, config: HistoryConfig) -> Nest:
     """Returns `input_spec` of an environment, with or without a legal-action mask."""
     features, _ = split_legal_actions(environment_spec.observations)
     return input_spec(features, config)
 
 
-def _array_spec(observation_spec: Nest) -> specs.Array:
-    if not isinstance(observation_spec, specs.Array):
-        raise UserError(
-            "the networks take one array as observation, not a "
-            f"{type(observation_spec).__name__}; concatenate its parts in the environment"
-        )
-    return observation_spec
+def _stacked_spec(spec: specs.Array, config: HistoryConfig) -> specs.Array:
+    if isinstance(spec, ChoiceImage):
+        channels = spec.shape[-1] * config.frames
+        return ChoiceImage((*spec.shape[:2], channels), spec.choices * config.frames)
+    channels = spec.shape[-1] * config.frames + config.action_planes * (config.frames - 1)
+    dtype = jnp.float32 if config.action_planes else spec.dtype
+    return specs.Array(spec.shape[:-1] + (channels,), dtype, name="network_input")
 
 
-def _frame_spec(observation_spec: Nest) -> specs.Array:
-    spec = _array_spec(observation_spec)
-    if not spec.shape:
-        raise UserError(
-            "a history of several frames needs observations with an axis to stack along, "
-            "not single numbers; use 1 frame"
-        )
-    return spec
+def _check_frames(observation_spec: Nest, config: HistoryConfig) -> None:
+    for spec in jax.tree.leaves(observation_spec):
+        if not spec.shape:
+            raise UserError(
+                "a history of several frames needs observations with an axis to stack along, "
+                "not single numbers; use 1 frame"
+            )
+        if isinstance(spec, SequenceArray | TokenArray):
+            raise UserError(
+                "a history of several frames needs observations that are images or vectors, not "
+                "texts or sequences; use 1 frame"
+            )
+        if config.action_planes and (
+            isinstance(spec, ChoiceImage) or not isinstance(observation_spec, specs.Array)
+        ):
+            raise UserError(
+                "planes of past actions need an observation of one array of numbers; set "
+                "history.action_planes=false"
+            )

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import chex
 import haiku as hk
 import jax
-import jax.numpy as jnp
+from dm_env import specs
 
 from mukoe.errors import UserError
+from mukoe.nests import zeros
 from mukoe.networks.action_encoding import check_action_encoding
 from mukoe.networks.action_space import (
     ActionSpace,
@@ -18,13 +19,13 @@ from mukoe.networks.action_space import (
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
 from mukoe.networks.history import HistoryConfig, network_input_spec
+from mukoe.networks.inputs import check_inputs
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
-from mukoe.networks.torsos import check_input
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.networks.value_prefix import ValuePrefix
-from mukoe.types import Array, EnvironmentSpec, Params
+from mukoe.types import Array, EnvironmentSpec, Nest, Params
 
 REPRESENTATION = "representation"
 """Name of the module with the parameters of the representation."""
@@ -37,6 +38,7 @@ class MuZeroNetworks:
     init: `key -> params`.
     representation: `(params, network input [B, ...]) -> state`, `[B, h, w, width]`,
         `[B, width]` or, with an LSTM, `[B, 2 width]`; uint8 inputs are scaled to [0, 1].
+        Observations of several parts are a nest of inputs.
     prediction: `(params, state) -> Prediction`.
     dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`; a continuous
         action is `[B, D]`, and is clipped to [-1, 1] as the environment does.
@@ -48,7 +50,7 @@ class MuZeroNetworks:
     """
 
     init: Callable[[chex.PRNGKey], Params]
-    representation: Callable[[Params, jax.Array], jax.Array]
+    representation: Callable[[Params, Nest], jax.Array]
     prediction: Callable[[Params, jax.Array], Prediction]
     dynamics: Callable[[Params, jax.Array, Array], tuple[jax.Array, jax.Array]]
     value_encoding: ValueEncoding
@@ -84,16 +86,18 @@ def make_muzero_networks(
         bounds are not ±1.
     """
     spec = network_input_spec(environment_spec, history_config)
-    check_input(network_config.torso, spec)
+    _check_observations(network_config, spec)
     action_space = encoded_action_space(
         environment_spec, history_config, network_config, continuous_actions
     )
-    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(network_config, action_space)))
+    model = hk.without_apply_rng(
+        hk.multi_transform(lambda: _model(network_config, spec, action_space))
+    )
     representation, prediction, dynamics = model.apply
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Params:
-        return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
+        return model.init(key, zeros(spec, 1))
 
     return MuZeroNetworks(
         init=init,
@@ -148,17 +152,25 @@ def _check_continuous(history_config: HistoryConfig, network_config: NetworkConf
         )
 
 
-def _model(config: NetworkConfig, action_space: ActionSpace):
+def _check_observations(config: NetworkConfig, spec: Nest) -> None:
+    check_inputs(config.torso, config.parts.torsos, spec)
+    if config.normalize_observations and not isinstance(spec, specs.Array):
+        raise UserError(
+            "network.normalize_observations needs observations that are one vector, not of several "
+            "parts"
+        )
+
+
+def _model(config: NetworkConfig, spec: Nest, action_space: ActionSpace):
     """Builds the functions for `hk.multi_transform`: one for init, and the three of the model."""
-    representation = Representation(config, name=REPRESENTATION)
+    representation = Representation(config, spec, name=REPRESENTATION)
     prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
     dynamics_type = LSTMDynamics if config.dynamics == "lstm" else ResidualDynamics
     dynamics = dynamics_type(config, action_space, name="dynamics")
 
-    def init(inputs: jax.Array) -> None:
+    def init(inputs: Nest) -> None:
         state = representation(inputs)
         prediction(state)
-        spec = action_space.spec
-        dynamics(state, jnp.zeros((*inputs.shape[:1], *spec.shape), spec.dtype))
+        dynamics(state, zeros(action_space.spec, state.shape[0]))
 
     return init, (representation, prediction, dynamics)

@@ -10,11 +10,10 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import haiku as hk
 import jax
-from dm_env import specs
 
 from mukoe.networks.extension import ExtensibleNetworks, extended_init
 from mukoe.networks.residual import layer_norm
-from mukoe.types import Array, Params
+from mukoe.types import Array, Nest, Params
 
 PROJECTION = ("projector", "predictor")
 """Names of the modules of projector and predictor."""
@@ -44,7 +43,7 @@ class ProjectedNetworks(ExtensibleNetworks, Protocol):
 Networks = TypeVar("Networks", bound=ProjectedNetworks)
 
 
-def with_projection(networks: Networks, spec: specs.Array, size: int, hidden_size: int) -> Networks:
+def with_projection(networks: Networks, spec: Nest, size: int, hidden_size: int) -> Networks:
     """Returns networks whose parameters include a projector and a predictor.
 
     Args:

@@ -2,24 +2,35 @@
 
 import haiku as hk
 import jax
+from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.history import scale_pixels
+from mukoe.networks.inputs import encode_input
 from mukoe.networks.observation_statistics import NormalizedInput
+from mukoe.networks.parts import PartsTorso
 from mukoe.networks.residual import residual_blocks
 from mukoe.networks.state import finish_state, initial_lstm_state
 from mukoe.networks.torsos import TORSOS
+from mukoe.types import Nest
 
 
 class Representation(hk.Module):
     """Representation function: torso, residual blocks, scaling."""
 
-    def __init__(self, config: NetworkConfig, name: str):
+    def __init__(self, config: NetworkConfig, spec: Nest, name: str):
+        """Builds the module.
+
+        Args:
+          config: architecture.
+          spec: spec of one network input, an array or a nest of them.
+          name: name of the module.
+        """
         super().__init__(name=name)
         self._config = config
+        self._spec = spec
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Nest) -> jax.Array:
         """Maps network inputs `[B, ...]` to states.
 
         Returns:
@@ -30,11 +41,16 @@ class Representation(hk.Module):
             dynamics need.
         """
         config = self._config
-        torso = TORSOS[config.torso](config)
-        x = scale_pixels(inputs)
-        if config.normalize_observations:
-            x = NormalizedInput()(x)
-        x = residual_blocks(torso(x), config.representation_blocks)
+        # Not in a method, whose name would be part of the names of parameters.
+        if isinstance(self._spec, specs.Array):
+            torso = TORSOS[config.torso](config)
+            x = encode_input(inputs, self._spec)
+            if config.normalize_observations:
+                x = NormalizedInput()(x)
+            x = torso(x)
+        else:
+            x = PartsTorso(config, self._spec)(inputs)
+        x = residual_blocks(x, config.representation_blocks)
         if config.dynamics == "lstm":
             return initial_lstm_state(x, config.width)
         if x.shape[-1] != config.width:

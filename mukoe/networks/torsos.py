@@ -15,6 +15,8 @@
 `impala`   `[H, W, C]` pixels: the deep network of IMPALA (Espeholt et al. 2018,
            arXiv:1802.01561, figure 3), one stage for each of the hidden sizes, each of which
            halves the image; then a linear layer to a vector.
+`sequence` sequences `[L, 1 + D]`, whose first number marks entries that are not padding: two
+           convolutions along the sequence, mean and maximum over its entries.
 
 All agents share these torsos. A torso of another module is a class with the members of `Torso`;
 its name in the configuration is `package.module:attribute`.
@@ -33,7 +35,7 @@ from mukoe.errors import UserError
 from mukoe.networks.pooling import average_pool, max_pool
 from mukoe.networks.residual import layer_norm, residual_blocks
 
-VECTOR, IMAGE = 1, 3
+VECTOR, SEQUENCE, IMAGE = 1, 2, 3
 """Values of `Torso.input_rank`."""
 
 
@@ -53,7 +55,8 @@ class TorsoConfig(Protocol):
 class Torso(Protocol):
     """Network from inputs to features, built inside a Haiku transform.
 
-    input_rank: number of axes of an input: 1 (vectors, and single numbers), 3 (images), None (any).
+    input_rank: number of axes of an input: 1 (vectors, and single numbers), 2 (sequences),
+        3 (images), None (any).
     least_size: least height and width of an image.
     """
 
@@ -238,6 +241,36 @@ class ImpalaTorso(hk.Module):
         return hk.Linear(self._config.width)(hk.Flatten()(jax.nn.relu(x)))
 
 
+class SequenceTorso(hk.Module):
+    """Two convolutions along a sequence of bounded length, then mean and maximum over its entries.
+
+    Entries have learned positions. Padding is masked after every layer, so that a longer padding
+    changes nothing.
+    """
+
+    input_rank: ClassVar[int | None] = SEQUENCE
+    least_size: ClassVar[int] = 1
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        super().__init__(name=name)
+        self._width = config.width
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, L, 1 + D]`, where `x[..., 0]` is 1 for entries and 0 for padding."""
+        mask = x[..., :1]
+        initial = hk.initializers.TruncatedNormal(0.1)
+        positions = hk.get_parameter("positions", (x.shape[1], self._width), init=initial)
+        x = mask * (hk.Linear(self._width)(x) + positions)
+        for _ in range(2):
+            # As linear layers: the gradient of a convolution within a loop is slow on CPUs.
+            padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+            neighbours = jnp.concatenate([padded[:, :-2], x, padded[:, 2:]], axis=-1)
+            x = mask * jax.nn.relu(hk.Linear(self._width)(neighbours))
+        mean = jnp.sum(x, axis=1) / jnp.maximum(jnp.sum(mask, axis=1), 1.0)
+        # No entry is negative: the maximum over none is 0.
+        return hk.Linear(self._width)(jnp.concatenate([mean, jnp.max(x, axis=1)], axis=-1))
+
+
 TORSOS: Registry[type[Torso]] = Registry(
     "torso",
     {
@@ -250,6 +283,7 @@ TORSOS: Registry[type[Torso]] = Registry(
         "nature": NatureTorso,
         "nature_norm": NormalizedNatureTorso,
         "impala": ImpalaTorso,
+        "sequence": SequenceTorso,
     },
 )
 """Torsos by the name that `torso` of a network configuration gives them."""
@@ -258,6 +292,14 @@ TORSOS: Registry[type[Torso]] = Registry(
 def orthogonal_linear(size: int, scale: float, name: str) -> hk.Linear:
     """Returns a linear layer whose weights begin orthogonal with `scale`, biases at 0."""
     return hk.Linear(size, w_init=hk.initializers.Orthogonal(scale), name=name)
+
+
+def small_image_torso(shape: tuple[int, ...]) -> str:
+    """Returns the name of a cheap torso for images `[H, W, C]` of any size."""
+    for name in ("nature_norm", "small"):
+        if min(shape[:2]) >= TORSOS[name].least_size:
+            return name
+    return "board"
 
 
 def check_input(name: str, spec: specs.Array) -> None:
@@ -277,6 +319,10 @@ def check_input(name: str, spec: specs.Array) -> None:
             names = [other for other in TORSOS.names if TORSOS[other].input_rank == IMAGE]
             fits = f"{', '.join(map(repr, names))} take images"
         raise UserError(f"torso {name!r} takes vectors, not observations of shape {shape}; {fits}")
+    if torso.input_rank == SEQUENCE and len(shape) != SEQUENCE:
+        raise UserError(
+            f"torso {name!r} takes sequences [L, 1 + D], not observations of shape {shape}"
+        )
     if torso.input_rank == IMAGE and len(shape) != IMAGE:
         fits = "'mlp' takes vectors" if len(shape) < 2 else "add an axis of channels"
         raise UserError(

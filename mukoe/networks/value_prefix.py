@@ -17,7 +17,6 @@ import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
-from dm_env import specs
 from msgspec import Meta
 
 from mukoe.configuration.bounds import WIDEST_LAYER, UnrolledCount
@@ -25,7 +24,7 @@ from mukoe.configuration.fields import Validated
 from mukoe.networks.extension import ExtensibleNetworks, extended_init
 from mukoe.networks.heads import Head
 from mukoe.networks.residual import layer_norm
-from mukoe.types import Array, Params
+from mukoe.types import Array, Nest, Params
 
 VALUE_PREFIX = "value_prefix"
 """Name of the module of the value prefix."""
@@ -72,7 +71,7 @@ Networks = TypeVar("Networks", bound=PrefixNetworks)
 
 def with_value_prefix(
     networks: Networks,
-    spec: specs.Array,
+    spec: Nest,
     num_bins: int,
     hidden_sizes: tuple[int, ...],
     config: ValuePrefixConfig,

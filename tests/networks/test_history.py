@@ -140,7 +140,6 @@ def test_works_under_jit():
             lambda: initial_history(specs.Array((), np.float32), HistoryConfig(frames=2), 1),
             "axis to stack along",
         ),
-        (lambda: input_spec({"a": IMAGE}, HistoryConfig()), "one array as observation, not a dict"),
     ],
 )
 def test_impossible_histories_are_refused(make, message):

@@ -133,6 +133,30 @@ def test_the_iterator_gives_samples_of_numpy_arrays(make):
     assert {as_key(item) for item in items_of(rows)} <= whole
 
 
+def test_observations_of_several_parts(make):
+    parts = {"text": specs.Array((3,), np.int32), "view": (specs.Array((2, 2, 1), np.uint8),)}
+    replay = make(
+        row_spec(SPEC._replace(observations=parts), {}), history=1, sequence_length=2, batch_size=4
+    )
+    adder = replay.make_adder()
+
+    def observe(step):
+        text = np.full(3, step + 1, np.int32)
+        return {"text": text, "view": (np.full((2, 2, 1), 10 + step, np.uint8),)}
+
+    adder.add_first(dm_env.restart(observe(0)))
+    adder.add(0, dm_env.transition(1.0, observe(1)))
+    adder.add(1, dm_env.termination(1.0, observe(2)))
+    replay.send()
+    rows = next(replay.make_dataset()).rows
+    text, (view,) = rows.observation["text"], rows.observation["view"]
+    assert (text.shape, view.shape) == ((4, 3, 3), (4, 3, 2, 2, 1))
+    # Padding is all zeros in both parts.
+    expected = np.where(text[..., 0] > 0, text[..., 0] + 9, 0)
+    np.testing.assert_array_equal(view[..., 0, 0, 0], expected)
+    assert {tuple(item) for item in text[..., 0].tolist()} <= {(0, 1, 2), (1, 2, 3)}
+
+
 def test_every_row_is_stored_once(tmp_path):
     """Frames that do not compress take the room of one each, whatever the items."""
     spec = row_spec(SPEC._replace(observations=specs.Array((64, 64), np.uint8, "frame")), {})

@@ -22,7 +22,7 @@ from mukoe.agents.planning.losses import (
     share_outside_bins,
     total_loss,
 )
-from mukoe.agents.planning.targets import network_inputs, sample_targets
+from mukoe.agents.planning.targets import root_inputs, sample_targets
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
@@ -73,7 +73,7 @@ def _loss(
 ) -> tuple[Array, LossExtra]:
     targets_key, mirror_key = jax.random.split(key)
     targets = sample_targets(networks, config, target_params, sample, targets_key)
-    features = network_inputs(networks, config.history, sample.rows, steps=1)[:, 0]
+    features = root_inputs(networks, config.history, sample.rows)
     mirrored = jax.random.bernoulli(mirror_key, shape=features.shape[:1])
     features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
     actions = targets.actions[:, 0]

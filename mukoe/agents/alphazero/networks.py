@@ -46,7 +46,7 @@ def make_alphazero_networks(
       num_actions: number of actions `A`.
       config: configuration of representation and prediction.
     """
-    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(config, num_actions)))
+    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(config, features, num_actions)))
     representation, prediction = model.apply
 
     @jax.jit
@@ -62,8 +62,8 @@ def make_alphazero_networks(
     )
 
 
-def _model(config: NetworkConfig, num_actions: int):
+def _model(config: NetworkConfig, features: specs.Array, num_actions: int):
     """Returns the arguments of `hk.multi_transform`: function for init, and the two functions."""
-    representation = Representation(config, name=REPRESENTATION)
+    representation = Representation(config, features, name=REPRESENTATION)
     prediction = PredictionHeads(config, num_actions, name="prediction")
     return lambda inputs: prediction(representation(inputs)), (representation, prediction)

@@ -14,7 +14,7 @@ from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, flat, one_st
 from mukoe.networks.distributions import Categorical, categorical_policy
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.search.root import complete_mask
-from mukoe.types import Array, Params, Row, split_legal_actions
+from mukoe.types import Array, Nest, Params, Row, split_legal_actions
 
 
 class DiscreteActions:
@@ -42,7 +42,7 @@ class DiscreteActions:
         return Categorical(jnp.log(jnp.maximum(extras["behavior_policy"], 1e-8)))
 
     def look_ahead(
-        self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
+        self, target_params: Params, rows: Row, inputs: Nest, key: chex.PRNGKey
     ) -> LookAhead:
         del key  # All actions are candidates; none is sampled.
         networks, behavior = self._networks, rows.extras["behavior_policy"]

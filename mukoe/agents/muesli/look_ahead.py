@@ -11,7 +11,7 @@ from dm_env import specs
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.models import MuZeroNetworks
-from mukoe.types import Array, Params, Row
+from mukoe.types import Array, Nest, Params, Row
 
 PolicyT = TypeVar("PolicyT", bound=Distribution)
 
@@ -72,7 +72,7 @@ class MuesliActions(Protocol[PolicyT]):
         """Returns the behaviour policy of stored extras; arbitrary on padding."""
 
     def look_ahead(
-        self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
+        self, target_params: Params, rows: Row, inputs: Nest, key: chex.PRNGKey
     ) -> LookAhead:
         """Estimates prior and action values of rows by one model step.
 
@@ -112,6 +112,6 @@ def one_step_values(
     return jax.vmap(look)(actions)
 
 
-def flat(array: Array) -> Array:
-    """Merges batch and time: `[B, S, ...]` to `[B S, ...]`."""
-    return jnp.reshape(array, (-1, *array.shape[2:]))
+def flat(nest: Nest) -> Nest:
+    """Merges batch and time of every array: `[B, S, ...]` to `[B S, ...]`."""
+    return jax.tree.map(lambda array: jnp.reshape(array, (-1, *array.shape[2:])), nest)

@@ -32,6 +32,7 @@ from mukoe.agents.planning.losses import share_outside_bins
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import retrace_returns
+from mukoe.nests import take
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks
@@ -39,6 +40,7 @@ from mukoe.types import (
     Array,
     LossExtra,
     LossFunction,
+    Nest,
     Params,
     PerStep,
     Row,
@@ -202,7 +204,7 @@ def _unroll_losses(
     actions: MuesliActions,
     params: Params,
     rows: Row,
-    inputs: Array,
+    inputs: Nest,
     targets: RowTargets,
 ) -> tuple[dict[str, Array], Array]:
     """Returns the losses, as means over all roots, and the policy entropy at the roots."""
@@ -215,7 +217,7 @@ def _unroll_losses(
     def mean(losses: Array, mask: Array) -> Array:
         return jnp.sum(root * mask * losses) / count
 
-    state = networks.representation(params, flat(inputs[:, :-1]))
+    state = networks.representation(params, flat(take(inputs, slice(None), slice(-1))))
     prediction = networks.prediction(params, state)
     _, legal = split_legal_actions(rows.observation)
     legal = None if legal is None else flat(legal[:, :-1])

@@ -33,7 +33,7 @@ from mukoe.networks.distributions import (
     sample_candidates,
 )
 from mukoe.networks.models import MuZeroNetworks
-from mukoe.types import Array, Params, Row
+from mukoe.types import Array, Nest, Params, Row
 
 Policy = Gaussian | TanhGaussian | Product
 
@@ -118,7 +118,7 @@ class SampledActions:
         return Product(tuple(map(Categorical, parts)), numbers, is_choice)
 
     def look_ahead(
-        self, target_params: Params, rows: Row, inputs: Array, key: chex.PRNGKey
+        self, target_params: Params, rows: Row, inputs: Nest, key: chex.PRNGKey
     ) -> LookAhead:
         networks, count = self._networks, self._config.num_samples
         state = networks.representation(target_params, flat(inputs))

@@ -23,8 +23,9 @@ from mukoe.agents.planning.losses import (
     total_loss,
 )
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
+from mukoe.nests import take
 from mukoe.networks.models import MuZeroNetworks
-from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
+from mukoe.types import Array, LossExtra, LossFunction, Nest, Params, Sample
 
 
 def make_loss(networks: MuZeroNetworks, config: MuZeroConfig) -> LossFunction:
@@ -44,11 +45,14 @@ def _loss(
     augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
     inputs = network_inputs(networks, config.history, sample.rows, config.observed_states)
     inputs = augment(inputs, augmentation_key, config.augmentation)
-    unrolled, states = _unroll_losses(networks, config, params, inputs[:, 0], targets)
+    unrolled, states = _unroll_losses(
+        networks, config, params, take(inputs, slice(None), 0), targets
+    )
     if config.consistency.weight:
         acted = targets.masks.acted[:, : config.loss.unroll_steps]
+        later = take(inputs, slice(None), slice(1, None))
         losses = consistency_losses(
-            networks, params, states, inputs[:, 1:], acted, consistency_key, config.consistency
+            networks, params, states, later, acted, consistency_key, config.consistency
         )
         unrolled = unrolled.with_loss("consistency_loss", losses)
     return total_loss(config.replay, loss_weights(config), sample, targets, unrolled)
@@ -96,22 +100,23 @@ def _unroll_losses(
     networks: MuZeroNetworks,
     config: MuZeroConfig,
     params: Params,
-    root: Array,
+    root: Nest,
     targets: UnrollTargets,
 ) -> tuple[UnrollLosses, list[Array]]:
     """Unrolls the model; returns its losses and its `K` states.
 
     The weight of the root is 1, that of each of the K states after it 1/K (appendix G).
     """
+    batch_size = targets.values.shape[0]
     policy = functools.partial(policy_losses, networks.action_space, config.loss)
     value_probs = networks.value_encoding.to_probs(targets.values)
-    rewards = RewardPredictions(networks, params, root.shape[0])
+    rewards = RewardPredictions(networks, params, batch_size)
     reward_probs = networks.reward_encoding.to_probs(rewards.targets(targets.rewards))
     acted, known = targets.masks.acted, targets.masks.known
 
     state = networks.representation(params, root)
     prediction = networks.prediction(params, state)
-    check_prediction(networks, prediction, root.shape[0])
+    check_prediction(networks, prediction, batch_size)
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     policy_loss = acted[:, 0] * policy(prediction.policy_logits, targets, 0)
     value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
@@ -136,7 +141,7 @@ def _unroll_losses(
         state, reward_logits = rewards.step(state, targets.actions[:, k - 1])
         states.append(state)
         prediction = networks.prediction(params, state)
-        check_prediction(networks, prediction, root.shape[0])
+        check_prediction(networks, prediction, batch_size)
         chex.assert_equal_shape([reward_logits, reward_probs[:, k - 1]])
         value = cross_entropy(prediction.value_logits, value_probs[:, k])
         reward = cross_entropy(reward_logits, reward_probs[:, k - 1])

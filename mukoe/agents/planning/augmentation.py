@@ -11,7 +11,7 @@ from msgspec import Meta
 from mukoe.configuration.bounds import LONGEST_SIDE, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.networks.history import scale_pixels
-from mukoe.types import Array
+from mukoe.types import Array, Nest
 
 _UNROLLED_IMAGES = 5  # Axes of [B, S, H, W, C].
 _LARGEST_DEVIATION = 2.0
@@ -28,11 +28,11 @@ class AugmentationConfig(Validated):
 
 
 def augment(
-    inputs: Array, key: chex.PRNGKey, config: AugmentationConfig, alike: bool = False
-) -> jax.Array:
+    inputs: Nest, key: chex.PRNGKey, config: AugmentationConfig, alike: bool = False
+) -> Nest:
     """Returns the network inputs of unrolls with a random shift and intensity.
 
-    The frames of one input are changed alike.
+    The frames of one input are changed alike. Images of choices (int8) are not changed.
 
     Args:
       inputs: `[B, S, ...]` network inputs; those that are no images `[B, S, H, W, C]` are
@@ -41,8 +41,13 @@ def augment(
       config: sizes of the changes.
       alike: True to change the `S` inputs of an unroll alike, False to draw changes for each.
     """
-    inputs = jnp.asarray(inputs)
-    if inputs.ndim != _UNROLLED_IMAGES:
+    return jax.tree.map(lambda array: _augment(jnp.asarray(array), key, config, alike), inputs)
+
+
+def _augment(
+    inputs: jax.Array, key: chex.PRNGKey, config: AugmentationConfig, alike: bool
+) -> jax.Array:
+    if inputs.ndim != _UNROLLED_IMAGES or inputs.dtype == jnp.int8:
         return inputs
     batch, steps = inputs.shape[0], 1 if alike else inputs.shape[1]
     shift_key, intensity_key = jax.random.split(key)

@@ -1,7 +1,6 @@
 """Base class of the builders of agents that search."""
 
 import abc
-import functools
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
@@ -18,6 +17,7 @@ from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.unroll import make_unroll
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
+from mukoe.nests import zeros
 from mukoe.networks.history import network_input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
@@ -145,8 +145,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         config = self._config
         spec = network_input_spec(environment_spec, config.history)
         model = self._search_model(networks, environment_spec)
-        inputs = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
-        root = jax.eval_shape(functools.partial(planted_root, model), params, inputs)
+        root = jax.eval_shape(lambda params: planted_root(model, params, zeros(spec, 1)), params)
         simulations = config.search.num_simulations
         return MemoryUse(
             acting=tree_bytes(root, simulations) if simulations else 0,

@@ -22,9 +22,10 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import WIDEST_LAYER, NonNegativeFloat, UnrolledCount
 from mukoe.configuration.fields import Validated
+from mukoe.nests import take
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.projection import Networks, ProjectedNetworks, with_projection
-from mukoe.types import Array, EnvironmentSpec, Params
+from mukoe.types import Array, EnvironmentSpec, Nest, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def consistency_losses(
     networks: ProjectedNetworks,
     params: Params,
     states: Sequence[Array],
-    inputs: Array,
+    inputs: Nest,
     acted: Array,
     key: chex.PRNGKey,
     config: ConsistencyConfig,
@@ -91,16 +92,15 @@ def consistency_losses(
     chex.assert_equal(len(states), acted.shape[1])
     batch, steps = acted.shape
     count = min(config.num_steps or steps, steps)
-    predicted_states, inputs, acted = jnp.stack(states, 1), jnp.asarray(inputs), jnp.asarray(acted)
+    compared = jax.tree.map(jnp.asarray, (jnp.stack(states, 1), inputs, acted))
     if count < steps:
         drawn = jnp.argsort(jax.random.uniform(key, acted.shape), axis=1)[:, :count]
         rows = jnp.arange(batch)[:, None]
-        predicted_states, inputs, acted = (
-            x[rows, drawn] for x in (predicted_states, inputs, acted)
-        )
+        compared = take(compared, rows, drawn)
+    predicted_states, inputs, acted = compared
 
-    def flat(x: Array) -> jax.Array:
-        return jnp.reshape(x, (batch * count, *x.shape[2:]))
+    def flat(nest: Nest) -> Nest:
+        return jax.tree.map(lambda x: jnp.reshape(x, (batch * count, *x.shape[2:])), nest)
 
     predicted = projection.predict(params, projection.project(params, flat(predicted_states)))
     observed = projection.project(params, networks.representation(params, flat(inputs)))

@@ -6,7 +6,7 @@ import chex
 
 from mukoe.agents.builder import LearnerSettings
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import network_inputs
+from mukoe.agents.planning.targets import root_inputs
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.observation_statistics import keep_statistics, statistics_loss
@@ -24,7 +24,7 @@ def with_statistics_loss(
         params: Params, target_params: Params, sample: Sample, key: chex.PRNGKey, *state: Nest
     ) -> tuple[Array, LossExtra]:
         total, extra = loss(params, target_params, sample, key, *state)
-        inputs = network_inputs(networks, history, sample.rows, steps=1)[:, 0]
+        inputs = root_inputs(networks, history, sample.rows)
         return total + statistics_loss(params, inputs), extra
 
     return both

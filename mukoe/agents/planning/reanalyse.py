@@ -7,7 +7,7 @@ import numpy as np
 
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import network_inputs, sample_ages, windows_at
+from mukoe.agents.planning.targets import root_inputs, sample_ages, windows_at
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
 from mukoe.search.base import SearchModel
 from mukoe.search.plan import plan
@@ -41,7 +41,7 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
     """
 
     def reanalyse(params: PolicyParams, key: chex.PRNGKey, windows: Row) -> dict[str, Array]:
-        inputs = network_inputs(networks, config.history, windows, steps=1)[:, 0]
+        inputs = root_inputs(networks, config.history, windows)
         root = model.root(params.network, inputs)
         if config.reanalyse.search == "values":
             return SearchStatistics(None, root.value).to_extras()

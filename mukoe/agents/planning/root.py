@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 import chex
-import jax
 import mctx
 
 from mukoe.networks.action_space import ActionSpace
@@ -26,7 +25,7 @@ class RootNetworks(Protocol):
     @property
     def init(self) -> Callable[[chex.PRNGKey], Params]: ...
     @property
-    def representation(self) -> Callable[[Params, Array], Array]: ...
+    def representation(self) -> Callable[[Params, Nest], Array]: ...
     @property
     def prediction(self) -> Callable[[Params, Array], Prediction]: ...
     @property
@@ -38,7 +37,7 @@ class RootNetworks(Protocol):
 def make_root(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOutput]:
     """Returns the root function `(params, network input [B, ...]) -> RootFnOutput`."""
 
-    def root(params: Params, observation: jax.Array) -> mctx.RootFnOutput:
+    def root(params: Params, observation: Nest) -> mctx.RootFnOutput:
         state = networks.representation(params, observation)
         prediction = networks.prediction(params, state)
         return mctx.RootFnOutput(

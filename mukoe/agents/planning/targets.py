@@ -20,9 +20,10 @@ from mukoe.agents.planning.cloning import PolicyWeights, policy_weights
 from mukoe.agents.planning.config import PlanningConfig, TargetSettings
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.root import RootNetworks
+from mukoe.nests import take
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.history import HistoryConfig, stack_rows
-from mukoe.types import Array, Params, Row, Sample, SearchStatistics, split_legal_actions
+from mukoe.types import Array, Nest, Params, Row, Sample, SearchStatistics, split_legal_actions
 
 
 class UnrollTargets(NamedTuple):
@@ -126,17 +127,22 @@ def sample_ages(config: PlanningConfig, sample: Sample) -> Array | None:
 
 def network_inputs(
     networks: RootNetworks, history: HistoryConfig, rows: Row, steps: int | None
-) -> Array:
+) -> Nest:
     """Returns the first `steps` network inputs `[B, steps, ...]` of rows with history."""
     end = None if steps is None else history.frames - 1 + steps
     features, _ = split_legal_actions(rows.observation)
     return stack_rows(
-        features[:, :end],
+        take(features, slice(None), slice(end)),
         rows.action[:, :end],
         rows.mask[:, :end],
         history,
         networks.action_space.size,
     )
+
+
+def root_inputs(networks: RootNetworks, history: HistoryConfig, rows: Row) -> Nest:
+    """Returns the first network input `[B, ...]` of rows with history."""
+    return take(network_inputs(networks, history, rows, steps=1), slice(None), 0)
 
 
 def windows_at(rows: Row, states: Array, frames: int) -> Row:
@@ -166,7 +172,7 @@ def _target_network_values(
     steps = config.targets.steps_at(sample_ages(config, sample))
     states = config.targets.bootstrap_states(mask, steps)
     windows = windows_at(sample.rows, states, history.frames)
-    inputs = network_inputs(networks, history, windows, steps=1)[:, 0]
+    inputs = root_inputs(networks, history, windows)
     state = networks.representation(target_params, inputs)
     logits = networks.prediction(target_params, state).value_logits
     values = networks.value_encoding.to_scalar(logits).reshape(states.shape)

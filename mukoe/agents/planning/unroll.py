@@ -8,7 +8,7 @@ import numpy as np
 from mukoe.agents.extensions import Unroll, UnrollPredictions
 from mukoe.agents.planning.config import PlanningConfig
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import network_inputs
+from mukoe.agents.planning.targets import root_inputs
 from mukoe.search.base import SearchModel
 from mukoe.types import Params, Row
 
@@ -24,7 +24,7 @@ def make_unroll(networks: RootNetworks, model: SearchModel, config: PlanningConf
     first, steps = config.history.frames - 1, config.targets.unroll_steps
 
     def unroll(params: Params, rows: Row) -> UnrollPredictions:
-        root = model.root(params, network_inputs(networks, config.history, rows, steps=1)[:, 0])
+        root = model.root(params, root_inputs(networks, config.history, rows))
         chex.assert_rank(root.value, 1)
         embedding, values, policies, rewards = (
             root.embedding,

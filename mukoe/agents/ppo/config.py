@@ -23,6 +23,7 @@ from mukoe.errors import UserError
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.parts import PartsConfig
 from mukoe.networks.torsos import TORSOS
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class PPONetworkConfig(Validated):
     # torso for images is shared by policy and value ([2] Atari 8); otherwise each has its own
     # ([2] core 13). [2]: 'tanh_mlp', on Atari 'nature'; [3]: 'impala'.
     torso: str = "tanh_mlp"
+    # Torsos and combination of the parts of a Dict or Tuple observation.
+    parts: PartsConfig = PartsConfig()
     # Widths of the torso's hidden layers; channels of the stages of 'impala'. [2], its code for
     # classic control: two of 64; [3]: 16, 32, 32.
     hidden_sizes: tuple[PositiveInt, ...] = (64, 64)

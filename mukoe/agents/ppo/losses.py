@@ -15,11 +15,13 @@ from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
 from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
+from mukoe.nests import take
 from mukoe.networks.history import stack_rows
 from mukoe.types import (
     Array,
     LossExtra,
     LossFunction,
+    Nest,
     Params,
     PerAction,
     PerStep,
@@ -41,7 +43,7 @@ class PPOBatch(NamedTuple):
     mask: `[B, T]` mask, 1 if an action was taken; 0 for final observations.
     """
 
-    inputs: Array
+    inputs: Nest
     legal_actions: PerAction | None
     action: Array
     log_prob: PerStep
@@ -63,7 +65,7 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
         features, legal = split_legal_actions(rows.observation)
         inputs = stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
         steps: Row = jax.tree.map(lambda array: array[:, history:-1], rows)
-        _, last_value = networks.apply(params, inputs[:, -1])
+        _, last_value = networks.apply(params, take(inputs, slice(None), -1))
         chex.assert_shape(last_value, steps.reward.shape[:1])
         chex.assert_equal_shape([steps.reward, steps.extras["value"], steps.extras["log_prob"]])
         values = jnp.concatenate([steps.extras["value"], last_value[:, None]], axis=1)
@@ -76,7 +78,7 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
             config.discount,
         )
         return PPOBatch(
-            inputs=inputs[:, :-1],
+            inputs=take(inputs, slice(None), slice(-1)),
             legal_actions=None if legal is None else legal[:, history:-1],
             action=steps.action,
             log_prob=steps.extras["log_prob"],

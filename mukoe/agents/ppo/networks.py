@@ -14,16 +14,20 @@ import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from dm_env import specs
 
 from mukoe.agents.ppo.config import PPONetworkConfig
+from mukoe.nests import zeros
 from mukoe.networks.action_space import (
     ActionSpace,
     make_action_space,
 )
 from mukoe.networks.distributions import Distribution
-from mukoe.networks.history import HistoryConfig, network_input_spec, scale_pixels
-from mukoe.networks.torsos import IMAGE, TORSOS, Torso, check_input, orthogonal_linear
-from mukoe.types import Array, EnvironmentSpec, Params
+from mukoe.networks.history import HistoryConfig, network_input_spec
+from mukoe.networks.inputs import check_inputs, encode_input
+from mukoe.networks.parts import PartsTorso
+from mukoe.networks.torsos import IMAGE, TORSOS, orthogonal_linear
+from mukoe.types import Array, EnvironmentSpec, Nest, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,7 @@ class PPONetworks:
     """
 
     init: Callable[[chex.PRNGKey], Params]
-    apply: Callable[[Params, Array], tuple[jax.Array, jax.Array]]
+    apply: Callable[[Params, Nest], tuple[jax.Array, jax.Array]]
     action_space: ActionSpace
     has_convolutions: bool
 
@@ -69,43 +73,53 @@ def make_ppo_networks(
       UserError: the torso does not support the observations, or the actions are not supported.
     """
     spec = network_input_spec(environment_spec, history_config)
-    check_input(network_config.torso, spec)
+    check_inputs(network_config.torso, network_config.parts.torsos, spec)
     action_space = make_action_space(environment_spec, network_config.gaussian)
     model: Any = hk.without_apply_rng(
-        hk.transform(lambda x: _ActorCritic(network_config, action_space)(x))
+        hk.transform(lambda x: _ActorCritic(network_config, spec, action_space)(x))
     )
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Params:
-        return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
+        return model.init(key, zeros(spec, 1))
 
     return PPONetworks(
         init=init,
         apply=model.apply,
         action_space=action_space,
-        has_convolutions=_is_shared(TORSOS[network_config.torso]),
+        has_convolutions=_has_images(network_config, spec),
     )
 
 
-def _is_shared(torso: type[Torso]) -> bool:
+def _is_shared(config: PPONetworkConfig, spec: Nest) -> bool:
     """Returns whether policy and value share a torso: one for images, but not one for vectors.
 
-    [1] core 13, Atari 8.
+    Observations of several parts share it, too. [1] core 13, Atari 8.
     """
-    return torso.input_rank == IMAGE
+    return not isinstance(spec, specs.Array) or TORSOS[config.torso].input_rank == IMAGE
+
+
+def _has_images(config: PPONetworkConfig, spec: Nest) -> bool:
+    if isinstance(spec, specs.Array):
+        return TORSOS[config.torso].input_rank == IMAGE
+    return any(len(part.shape) == IMAGE for part in jax.tree.leaves(spec))
 
 
 class _ActorCritic(hk.Module):
-    def __init__(self, config: PPONetworkConfig, action_space: ActionSpace):
+    def __init__(self, config: PPONetworkConfig, spec: Nest, action_space: ActionSpace):
         super().__init__(name="actor_critic")
         self._config = config
+        self._spec = spec
         self._action_space = action_space
 
-    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = scale_pixels(inputs)
-        if _is_shared(TORSOS[self._config.torso]):
-            for_policy = for_value = self._convolutions(x)
+    def __call__(self, inputs: Nest) -> tuple[jax.Array, jax.Array]:
+        if not isinstance(self._spec, specs.Array):
+            parts = PartsTorso(self._config, self._spec)(inputs)
+            for_policy = for_value = jax.nn.relu(parts)
+        elif _is_shared(self._config, self._spec):
+            for_policy = for_value = self._convolutions(encode_input(inputs, self._spec))
         else:
+            x = encode_input(inputs, self._spec)
             for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
         size = self._action_space.size
         outputs = orthogonal_linear(size, 0.01, "policy_head")(for_policy)

@@ -19,19 +19,22 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
+from dm_env import specs
 
+from mukoe.errors import UserError
 from mukoe.networks.action_encoding import action_features
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import transition
 from mukoe.networks.heads import make_head
-from mukoe.networks.history import HistoryConfig, network_input_spec, scale_pixels
+from mukoe.networks.history import HistoryConfig, network_input_spec
+from mukoe.networks.inputs import check_inputs, encode_input
 from mukoe.networks.models import REPRESENTATION, encoded_action_space
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.residual import layer_norm, residual_blocks
-from mukoe.networks.torsos import TORSOS, check_input
+from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, EnvironmentSpec, Params
 
@@ -117,12 +120,17 @@ def make_stochastic_muzero_networks(
       UserError: the torso does not support the observations, or see `encoded_action_space`.
     """
     spec = network_input_spec(environment_spec, history_config)
-    check_input(network_config.torso, spec)
+    if not isinstance(spec, specs.Array):
+        raise UserError(
+            "Stochastic MuZero's encoder takes observations of one array, not of several parts; "
+            "use MuZero"
+        )
+    check_inputs(network_config.torso, network_config.parts.torsos, spec)
     action_space = encoded_action_space(
         environment_spec, history_config, network_config, continuous_actions
     )
     model = hk.without_apply_rng(
-        hk.multi_transform(lambda: _model(network_config, action_space, codebook_size))
+        hk.multi_transform(lambda: _model(network_config, spec, action_space, codebook_size))
     )
     representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = model.apply
 
@@ -151,14 +159,14 @@ def search_params(params: Params) -> Params:
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 
-def _model(config: NetworkConfig, action_space: ActionSpace, codebook_size: int):
+def _model(config: NetworkConfig, spec: specs.Array, action_space: ActionSpace, codebook_size: int):
     """Returns the arguments of `hk.multi_transform`: function for init, and the six functions."""
-    representation = Representation(config, name=REPRESENTATION)
+    representation = Representation(config, spec, name=REPRESENTATION)
     prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
     afterstate_dynamics = _AfterstateDynamics(config, action_space, name="afterstate_dynamics")
     afterstate_prediction = _AfterstateHeads(config, codebook_size, name="afterstate_prediction")
     dynamics = _Dynamics(config, name="dynamics")
-    encoder = _Encoder(config, codebook_size, name=_ENCODER)
+    encoder = _Encoder(config, spec, codebook_size, name=_ENCODER)
 
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)
@@ -224,14 +232,16 @@ class _Dynamics(hk.Module):
 
 
 class _Encoder(hk.Module):
-    def __init__(self, config: NetworkConfig, codebook_size: int, name: str):
+    def __init__(self, config: NetworkConfig, spec: specs.Array, codebook_size: int, name: str):
         super().__init__(name=name)
         self._config = config
+        self._spec = spec
         self._codebook_size = codebook_size
 
     def __call__(self, before: jax.Array, after: jax.Array) -> jax.Array:
         config = self._config
-        inputs = scale_pixels(jnp.concatenate([before, after], axis=-1))
+        both = [encode_input(inputs, self._spec) for inputs in (before, after)]
+        inputs = jnp.concatenate(both, axis=-1)
         torso = TORSOS[config.torso](config)
         x = residual_blocks(torso(inputs), config.representation_blocks)
         x = hk.Flatten()(jax.nn.relu(layer_norm(x)))

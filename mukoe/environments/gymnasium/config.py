@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from mukoe.configuration.bounds import LONGEST_SIDE, PositiveInt
+from mukoe.configuration.bounds import LONGEST_SIDE, WIDEST_LAYER, PositiveInt
 from mukoe.configuration.fields import Validated
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class GymnasiumConfig:
+class GymnasiumConfig(Validated):
     """A registered Gymnasium environment."""
 
     # Registered name, such as CartPole-v1, or module:Name-v0 to import a module first.
@@ -28,6 +28,10 @@ class GymnasiumConfig:
     # Legal-action mask: 'none', `info['action_mask']` ('info'), or the part `action_mask` of a Dict
     # observation ('observation'), with an entry for each action of a Discrete space.
     action_mask: Literal["none", "info", "observation"] = "none"
+    # Greatest number of entries of a `Sequence`, and of words of a `Text` with a vocabulary.
+    sequence_length: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 32
+    # Words of texts, in lower case; empty for the characters of the space.
+    vocabulary: tuple[str, ...] = ()
     # Whether entries of the observation with bounds within (-1, 1) are scaled to bounds of 1.
     amplify_observations: bool = False
 
@@ -35,11 +39,13 @@ class GymnasiumConfig:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         from mukoe.environments.gymnasium.factory import make_gymnasium
         from mukoe.environments.gymnasium.general import amplify
+        from mukoe.environments.gymnasium.sequences import SequenceLimits
 
         def wrap(environment: "gymnasium.Env") -> "gymnasium.Env":
             return amplify(environment) if self.amplify_observations else environment
 
-        return make_gymnasium(self.env, wrap, self.action_mask, **self.arguments)
+        limits = SequenceLimits(self.sequence_length, self.vocabulary)
+        return make_gymnasium(self.env, wrap, self.action_mask, limits, **self.arguments)
 
     def with_rendering(self) -> "GymnasiumConfig":
         """Returns a copy of the configuration with `render_mode='rgb_array'`."""

@@ -18,6 +18,7 @@ from mukoe.environments.gymnasium.action_masks import (
 from mukoe.environments.gymnasium.action_names import action_names
 from mukoe.environments.gymnasium.actions import make_action_decoder
 from mukoe.environments.gymnasium.observations import make_observation_encoder
+from mukoe.environments.gymnasium.sequences import DEFAULT_LIMITS, SequenceLimits
 from mukoe.errors import UserError
 from mukoe.types import MaskedObservation, Nest
 
@@ -37,8 +38,12 @@ class GymnasiumEnvironment(dm_env.Environment):
         same shape.
       - `Discrete`: one-hot float32 `[n]`. `MultiDiscrete`: concatenated one-hots.
       - A scalar has shape [1].
+      - `MultiDiscrete` `[H, W, C]` with the same choices in all places: a `ChoiceImage`.
+      - `Text`: a `TokenArray` of characters, or of the words of a vocabulary.
+      - `Sequence` of entries with at most one axis: a `SequenceArray`.
       - `Tuple` and `Dict`, also nested, of parts with at most one axis: concatenated parts in the
-        order of the space, float32 (uint8 is not rescaled).
+        order of the space, float32 (uint8 is not rescaled). With any other part: a tuple or a dict
+        of the encoded parts, of which matrices are images of one channel (uint8) or sequences.
 
     With an action mask, observations are `MaskedObservation`s of the encoded observation without
     the mask.
@@ -51,6 +56,7 @@ class GymnasiumEnvironment(dm_env.Environment):
         environment: gymnasium.Env,
         seed: int | None = None,
         action_mask: MaskSource = "none",
+        limits: SequenceLimits = DEFAULT_LIMITS,
     ):
         """Takes ownership of an environment.
 
@@ -58,6 +64,7 @@ class GymnasiumEnvironment(dm_env.Environment):
             environment: environment, including its wrappers such as TimeLimit.
             seed: seed of the first reset; later episodes continue its random sequence.
             action_mask: place of the legal-action mask.
+            limits: bounds of texts and sequences.
 
         Raises:
             UserError: an action or observation space is not supported, or has no mask.
@@ -73,7 +80,9 @@ class GymnasiumEnvironment(dm_env.Environment):
         else:
             check_discrete(environment.action_space, name)
         self._feature_space = split_mask(environment.observation_space, action_mask, name)
-        self._feature_spec, self._encode = make_observation_encoder(self._feature_space, name)
+        self._feature_spec, self._encode = make_observation_encoder(
+            self._feature_space, name, limits
+        )
         self._restart = True
 
     @property
@@ -94,7 +103,7 @@ class GymnasiumEnvironment(dm_env.Environment):
         return self._decode(action)
 
     def observation_spec(self) -> Nest:
-        """Returns the spec of the encoded observation, one float32 or uint8 array.
+        """Returns the spec of the encoded observation, an array or a nest of its parts.
 
         With an action mask it is the features of a `MaskedObservation`.
         """

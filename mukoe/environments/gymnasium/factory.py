@@ -11,6 +11,7 @@ from mukoe.configuration.registry import describe_error, import_module
 from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.names import gymnasium_names, registering_module, uses_mujoco
+from mukoe.environments.gymnasium.sequences import DEFAULT_LIMITS, SequenceLimits
 from mukoe.environments.headless_rendering import choose_backend
 from mukoe.environments.mujoco_warnings import log_mujoco_warnings
 from mukoe.environments.similar_names import similar_names
@@ -23,6 +24,7 @@ def make_gymnasium(
     name: str,
     wrapper: Callable[[gymnasium.Env], gymnasium.Env] = lambda environment: environment,
     action_mask: MaskSource = "none",
+    limits: SequenceLimits = DEFAULT_LIMITS,
     /,
     **kwargs: Any,
 ) -> EnvironmentFactory:
@@ -34,6 +36,7 @@ def make_gymnasium(
         name: registered name, such as CartPole-v1, or module:Name-v0 to import a module first.
         wrapper: function that wraps each environment.
         action_mask: place of the legal-action mask.
+        limits: bounds of texts and sequences.
         **kwargs: arguments of `gymnasium.make`, such as `render_mode='rgb_array'`.
 
     Raises:
@@ -50,7 +53,7 @@ def make_gymnasium(
         environment = gymnasium.make(name, disable_env_checker=True, **kwargs)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(environment.close)
-            made = GymnasiumEnvironment(wrapper(environment), seed, action_mask)
+            made = GymnasiumEnvironment(wrapper(environment), seed, action_mask, limits)
             on_failure.pop_all()
         return made
 

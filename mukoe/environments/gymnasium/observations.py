@@ -12,30 +12,124 @@ import numpy as np
 from dm_env import specs
 from gymnasium import spaces
 
+from mukoe.environments.gymnasium.sequences import (
+    DEFAULT_LIMITS,
+    SequenceLimits,
+    choice_image_encoder,
+    is_choice_image,
+    sequence_encoder,
+    text_encoder,
+)
 from mukoe.environments.spec_checks import LARGEST
 from mukoe.errors import UserError
+from mukoe.types import Nest, SequenceArray
 
 MAX_CHOICES = 1_000_000
 """Maximum length of one-hot vectors: each choice is an input of a network."""
 
-Encoder = Callable[[Any], np.ndarray]
+Encoder = Callable[[Any], Any]
 
 
-def make_observation_encoder(space: spaces.Space, name: str) -> tuple[specs.Array, Encoder]:
+def make_observation_encoder(
+    space: spaces.Space, name: str, limits: SequenceLimits = DEFAULT_LIMITS
+) -> tuple[Nest, Encoder]:
     """Returns the spec of the encoded observations of a space, and the encoding function.
 
     Args:
         space: observation space of the environment.
         name: environment name for error messages.
+        limits: bounds of texts and sequences.
 
     Raises:
         UserError: the space is not supported, see `GymnasiumEnvironment`.
     """
+    if isinstance(space, spaces.Dict | spaces.Tuple) and not _is_vector(space):
+        return _encode_parts(space, name, "observation", limits)
+    return _encode_array(space, name, "observation", limits)
+
+
+def _is_vector(space: spaces.Space) -> bool:
+    """Returns whether observations of a space are numbers and choices with at most one axis."""
+    if isinstance(space, spaces.Dict):
+        return all(map(_is_vector, space.spaces.values()))
+    if isinstance(space, spaces.Tuple):
+        return all(map(_is_vector, space.spaces))
+    if isinstance(space, spaces.MultiDiscrete):
+        return not is_choice_image(space)
+    return isinstance(space, spaces.Discrete) or (
+        isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) <= 1
+    )
+
+
+def _encode_parts(
+    space: spaces.Dict | spaces.Tuple, name: str, part: str, limits: SequenceLimits
+) -> tuple[Nest, Encoder]:
+    """Returns a dict of specs, or a tuple of them, and the encoder of all parts."""
+    is_dict = isinstance(space, spaces.Dict)
+    parts = space.spaces if isinstance(space, spaces.Dict) else dict(enumerate(space.spaces))
+    encoded: dict[Any, tuple[Nest, Encoder]] = {}
+    for key, inner in parts.items():
+        where = f"{part}[{key!r}]"
+        if isinstance(inner, spaces.Dict | spaces.Tuple) and not _is_vector(inner):
+            encoded[key] = _encode_parts(inner, name, where, limits)
+        else:
+            encoded[key] = _encode_part(inner, name, where, limits)
+
+    def join(values: dict[Any, Any]) -> Nest:
+        if is_dict:
+            return {str(key): value for key, value in values.items()}
+        return tuple(values.values())
+
+    def encode_all(observation: Any) -> Nest:
+        try:
+            values = {key: observation[key] for key in parts}
+        except (KeyError, IndexError, TypeError) as error:
+            raise UserError(
+                f"{part} must have the parts {', '.join(map(repr, parts))}; "
+                f"got {_shorten(observation)}"
+            ) from error
+        return join({key: encoded[key][1](value) for key, value in values.items()})
+
+    return join({key: spec for key, (spec, _) in encoded.items()}), encode_all
+
+
+def _encode_part(
+    space: spaces.Space, name: str, part: str, limits: SequenceLimits
+) -> tuple[specs.Array, Encoder]:
+    """Returns `_encode_array` of a part: matrices are images of one channel or sequences."""
+    if isinstance(space, spaces.Box) and len(space.shape) == 2:
+        spec, encode = _encode_array(space, name, part, limits)
+        if space.dtype == np.uint8:
+            image = specs.BoundedArray((*spec.shape, 1), np.uint8, 0, 255, name=spec.name)
+            return image, lambda observation: encode(observation)[..., None]
+        present = np.ones((spec.shape[0], 1), np.float32)
+        return SequenceArray(*spec.shape), lambda observation: np.concatenate(
+            [present, encode(observation)], axis=1
+        )
+    return _encode_array(space, name, part, limits)
+
+
+def _encode_array(
+    space: spaces.Space, name: str, part: str, limits: SequenceLimits
+) -> tuple[specs.Array, Encoder]:
+    """Returns the spec of one array, and the encoding function."""
+    if isinstance(space, spaces.Text):
+        return text_encoder(space, part, limits)
+    if isinstance(space, spaces.Sequence):
+        shape, encode_entry = _float_encoder(space.feature_space, name, f"{part}[...]")
+        if len(shape) > 1 or (space.stack and hasattr(space.feature_space, "spaces")):
+            raise UserError(
+                f"Gymnasium environment '{name}' has observations {space}; supported are Sequences "
+                "of entries with at most one axis, those of Dict and Tuple not stacked"
+            )
+        return sequence_encoder(math.prod(shape), encode_entry, part, limits)
+    if isinstance(space, spaces.MultiDiscrete) and is_choice_image(space):
+        return choice_image_encoder(space, part)
     if isinstance(space, spaces.Box) and space.dtype == np.uint8:
         shape = space.shape or (1,)
         spec = specs.BoundedArray(shape, np.uint8, 0, 255, name="observation")
-        return spec, lambda observation: _bytes(observation, space.shape, shape)
-    shape, encode = _float_encoder(space, name, "observation")
+        return spec, lambda observation: _bytes(observation, space.shape, shape, part)
+    shape, encode = _float_encoder(space, name, part)
     shape = shape or (1,)
     if 0 in shape:
         raise UserError(f"Gymnasium environment '{name}' has empty observations {space}")
@@ -56,16 +150,18 @@ def _float_encoder(space: spaces.Space, name: str, part: str) -> tuple[tuple[int
         return _concatenating_encoder(space.spaces, name, part)
     raise UserError(
         f"Gymnasium environment '{name}' has observations {space}; supported are Box, MultiBinary, "
-        "Discrete, MultiDiscrete, and Tuple or Dict of them"
+        "Discrete, MultiDiscrete, Text, Sequence, and Tuple or Dict of them"
     )
 
 
-def _bytes(observation: Any, expected: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    array = _array(observation, expected, "observation")
+def _bytes(
+    observation: Any, expected: tuple[int, ...], shape: tuple[int, ...], part: str
+) -> np.ndarray:
+    array = _array(observation, expected, part)
     if array.dtype != np.uint8:
         outside = (array < 0) | (array > 255) | (array != np.floor(array))
         if outside.any():
-            raise UserError(f"observation must be integers in 0..255; got {array[outside].flat[0]}")
+            raise UserError(f"{part} must be integers in 0..255; got {array[outside].flat[0]}")
     return np.array(array, np.uint8).reshape(shape)
 
 

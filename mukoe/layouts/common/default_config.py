@@ -8,6 +8,7 @@ away, as in MountainCar. Two players who take turns: MuZero by self-play.
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from dm_env import specs
 
@@ -24,7 +25,16 @@ from mukoe.networks.history import HistoryConfig
 from mukoe.networks.torsos import IMAGE, TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
-from mukoe.types import EnvironmentSpec, is_continuous, plays_in_turns, split_legal_actions
+from mukoe.types import (
+    ChoiceImage,
+    EnvironmentSpec,
+    Nest,
+    SequenceArray,
+    TokenArray,
+    is_continuous,
+    plays_in_turns,
+    split_legal_actions,
+)
 
 # Of the random actions, whatever the seed of the run: runs of several seeds have one config.
 _SEED = 0
@@ -141,7 +151,7 @@ def _single_player(
     """Returns PPO with 16 environments and batches of 4,096 steps."""
     features, _ = split_legal_actions(spec.observations)
     torso = _ppo_torso(features)
-    images = TORSOS[torso].input_rank == IMAGE
+    images = TORSOS[torso].input_rank == IMAGE and _has_pixels(features)
     max_actor_steps = 10_000_000 if images else 1_000_000
     return TrainingConfig(
         environment=environment,
@@ -151,7 +161,7 @@ def _single_player(
                 hidden_sizes=(16, 32, 32) if torso == "impala" else (64, 64),
             ),
             # The motion of objects is not visible in one image.
-            history=HistoryConfig(frames=4 if images else 1),
+            history=HistoryConfig(frames=4 if images and _can_be_stacked(features) else 1),
             discount=0.995,
             loss=PPOLossConfig(
                 gae_lambda=0.95,
@@ -165,7 +175,7 @@ def _single_player(
             persistent_updates=max_actor_steps // (2 * _BATCH_STEPS),
             epochs=4,
             # Of 64 steps for vectors; with 256, LunarLander still hovers after 1,000,000 steps.
-            minibatches=16 if images else 64,
+            minibatches=16 if _has_convolutions(features, torso) else 64,
             optimizer=OptimizerConfig(
                 learning_rate=2.5e-4 if images else 5e-4,
                 epsilon=1e-5,
@@ -185,12 +195,34 @@ def _single_player(
     )
 
 
-def _ppo_torso(features: specs.Array) -> str:
-    """Returns `impala` for pixels, `tanh_mlp` for vectors and small boards."""
-    is_image = len(features.shape) == IMAGE
-    if is_image and min(features.shape[:2]) >= TORSOS["impala"].least_size:
+def _ppo_torso(features: Nest) -> str:
+    """Returns `impala` for pixels, `tanh_mlp` for vectors, small boards and several parts."""
+    if _has_pixels(features):
         return "impala"
-    return "tanh_mlp"
+    if isinstance(features, ChoiceImage):
+        return "board"
+    return "sequence" if isinstance(features, SequenceArray | TokenArray) else "tanh_mlp"
+
+
+def _has_pixels(features: Nest) -> bool:
+    """Returns whether a part of an observation is an image that is large enough for `impala`."""
+    return any(
+        len(spec.shape) == IMAGE
+        and not isinstance(spec, ChoiceImage)
+        and min(spec.shape[:2]) >= TORSOS["impala"].least_size
+        for spec in jax.tree.leaves(features)
+    )
+
+
+def _has_convolutions(features: Nest, torso: str) -> bool:
+    if isinstance(features, specs.Array):
+        return TORSOS[torso].input_rank == IMAGE
+    return any(len(spec.shape) == IMAGE for spec in jax.tree.leaves(features))
+
+
+def _can_be_stacked(features: Nest) -> bool:
+    leaves = jax.tree.leaves(features)
+    return not any(isinstance(spec, SequenceArray | TokenArray) for spec in leaves)
 
 
 def _self_play(environment: Any, spec: EnvironmentSpec) -> TrainingConfig:
@@ -204,7 +236,7 @@ def _self_play(environment: Any, spec: EnvironmentSpec) -> TrainingConfig:
         environment=environment,
         agent=MuZeroConfig(
             network=NetworkConfig(
-                torso="board" if len(features.shape) == IMAGE else "mlp",
+                torso="board" if len(jax.tree.leaves(features)[0].shape) == IMAGE else "mlp",
                 width=32,
                 representation_blocks=1,
                 head_channels=4,

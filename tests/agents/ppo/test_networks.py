@@ -8,13 +8,13 @@ from dm_env import specs
 from mukoe.agents.ppo.config import PPONetworkConfig
 from mukoe.agents.ppo.networks import make_ppo_networks
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.torsos import IMAGE, TORSOS
+from mukoe.networks.torsos import IMAGE, SEQUENCE, TORSOS
 from mukoe.types import EnvironmentSpec
 
 
 @pytest.mark.parametrize("torso", TORSOS.names)
 def test_outputs_have_no_axes_of_an_image(torso):
-    shape = (40, 40, 1) if TORSOS[torso].input_rank == IMAGE else (5,)
+    shape = {IMAGE: (40, 40, 1), SEQUENCE: (5, 3)}.get(TORSOS[torso].input_rank, (5,))
     spec = EnvironmentSpec(
         specs.Array(shape, np.float32),
         specs.DiscreteArray(3),

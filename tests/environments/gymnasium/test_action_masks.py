@@ -18,6 +18,9 @@ MASK = spaces.Box(0, 1, (3,), np.int8)
 IMAGE = spaces.Box(0, 255, (2, 2, 1), np.uint8)
 
 
+GRAPH = spaces.Graph(spaces.Discrete(2), None)
+
+
 class Masked(gymnasium.Env):
     """One position, with a mask in info and in a Dict observation, for as many steps as masks."""
 
@@ -146,6 +149,6 @@ def test_an_unused_mask_gets_one_message(caplog):
 
 
 def test_an_unused_mask_is_reported_before_unsupported_parts(caplog):
-    with caplog.at_level(logging.WARNING, "mukoe"), pytest.raises(UserError, match="part 'obs"):
-        GymnasiumEnvironment(Masked([]))
+    with caplog.at_level(logging.WARNING, "mukoe"), pytest.raises(UserError, match="Graph"):
+        GymnasiumEnvironment(Masked([], {"observation": GRAPH, "action_mask": MASK}))
     assert "--config.environment.action_mask=observation" in caplog.text

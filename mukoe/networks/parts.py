@@ -1,0 +1,103 @@
+"""Observations of several parts: a torso for each, and their combination.
+
+`concatenate`  the features of all parts, and a linear layer.
+`sum`          the sum of the features, each of which has a linear layer.
+`attention`    the features are tokens: one block of self-attention, and their mean.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from mukoe.configuration.fields import Validated
+from mukoe.networks.inputs import encode_input, named_parts, part_torso
+from mukoe.networks.torsos import TORSOS, TorsoConfig
+from mukoe.types import Nest
+
+_HEADS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class PartsConfig(Validated):
+    """Torsos of an observation of several parts, and their combination."""
+
+    # Torso of each part by its name, such as `mission`; a part without one gets `torso` if that
+    # takes it, otherwise 'mlp' for vectors, 'sequence' for texts and sequences, and 'nature_norm',
+    # 'small' or 'board' for images, the first that takes its size.
+    torsos: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    # Combination of the parts' features: 'concatenate', 'sum', or 'attention' over the parts.
+    combination: Literal["concatenate", "sum", "attention"] = "concatenate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for torso in self.torsos.values():
+            TORSOS[torso]  # Raises for an unknown name.
+
+
+class PartedTorsoConfig(TorsoConfig, Protocol):
+    """Fields of an agent's network configuration that `PartsTorso` reads.
+
+    torso: name of the torso of the parts that it takes.
+    parts: torsos and combination of the parts.
+    """
+
+    @property
+    def torso(self) -> str: ...
+    @property
+    def parts(self) -> PartsConfig: ...
+
+
+class PartsTorso(hk.Module):
+    """Torso for each part of a nest, and their combination to a vector."""
+
+    def __init__(self, config: PartedTorsoConfig, spec: Nest, name: str | None = None):
+        """Builds the module.
+
+        Args:
+          config: configuration of the agent's network.
+          spec: nest of specs of one network input.
+          name: name of the module; None for the default name.
+        """
+        super().__init__(name=name)
+        self._config = config
+        self._specs = named_parts(spec)
+
+    def __call__(self, inputs: Nest) -> jax.Array:
+        """Maps a nest of arrays `[B, ...]` to `[B, width]`."""
+        config = self._config
+        features = []
+        for part, x in named_parts(inputs).items():
+            spec, module = self._specs[part], re.sub(r"\W", "_", part)
+            torso = config.parts.torsos.get(part) or part_torso(config.torso, spec)
+            x = encode_input(x, spec)
+            x = TORSOS[torso](config, f"part_{module}")(x if x.ndim > 1 else x[:, None])
+            x = hk.Linear(config.width, name=f"features_{module}")(hk.Flatten()(jax.nn.relu(x)))
+            features.append(x)
+        if config.parts.combination == "concatenate":
+            x = jax.nn.relu(jnp.concatenate(features, axis=-1))
+            return hk.Linear(config.width, name="combination")(x)
+        if config.parts.combination == "sum":
+            return sum(features[1:], start=features[0])
+        return _attend(jnp.stack(features, axis=1))
+
+
+def _attend(tokens: jax.Array) -> jax.Array:
+    """Returns the mean `[B, width]` of tokens `[B, P, width]` after a block of self-attention."""
+    width = tokens.shape[-1]
+
+    def norm(name: str) -> hk.LayerNorm:
+        return hk.LayerNorm(-1, create_scale=True, create_offset=True, name=name)
+
+    x = norm("attention_norm")(tokens)
+    initial = hk.initializers.VarianceScaling(1.0)
+    heads = hk.MultiHeadAttention(
+        _HEADS, width // _HEADS, w_init=initial, model_size=width, name="attention"
+    )
+    tokens = tokens + heads(x, x, x)
+    x = jax.nn.relu(hk.Linear(2 * width, name="hidden")(norm("hidden_norm")(tokens)))
+    return jnp.mean(tokens + hk.Linear(width, name="output")(x), axis=1)
