@@ -6,7 +6,6 @@ from collections.abc import Callable
 import chex
 import haiku as hk
 import jax
-from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.nests import zeros
@@ -20,6 +19,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs
+from mukoe.networks.observation_statistics import check_vector
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
@@ -86,7 +86,7 @@ def make_muzero_networks(
         bounds are not ±1.
     """
     spec = network_input_spec(environment_spec, history_config)
-    _check_observations(network_config, spec)
+    check_observations(network_config, spec)
     action_space = encoded_action_space(
         environment_spec, history_config, network_config, continuous_actions
     )
@@ -152,13 +152,19 @@ def _check_continuous(history_config: HistoryConfig, network_config: NetworkConf
         )
 
 
-def _check_observations(config: NetworkConfig, spec: Nest) -> None:
+def check_observations(config: NetworkConfig, spec: Nest) -> None:
+    """Checks that an architecture takes network inputs.
+
+    Args:
+      config: architecture.
+      spec: spec of one network input.
+
+    Raises:
+      UserError: a torso does not take its part, or inputs to normalise are not vectors.
+    """
     check_inputs(config.torso, config.parts.torsos, spec)
-    if config.normalize_observations and not isinstance(spec, specs.Array):
-        raise UserError(
-            "network.normalize_observations needs observations that are one vector, not of several "
-            "parts"
-        )
+    if config.normalize_observations:
+        check_vector(spec)
 
 
 def _model(config: NetworkConfig, spec: Nest, action_space: ActionSpace):

@@ -8,20 +8,41 @@ to the statistics of a batch,
 
 and their optimiser is plain descent with step size `max(1 / t, 1e-3)` at update `t`: the mean of
 all batches so far, then a moving one. Loss and optimiser of the other parameters stay the same.
+An update of many gradient steps on one batch adds that batch once, by `add_batch`.
 """
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
+from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import Array, Params
+from mukoe.networks.history import scale_pixels
+from mukoe.networks.inputs import encoded_spec
+from mukoe.types import Array, Nest, Params
 
 _NAME = "observation_statistics"
 _SMALLEST_VARIANCE = 1e-6
 _LARGEST_INPUT = 10.0
 _LEAST_STEP_SIZE = 1e-3
+
+
+def check_vector(spec: Nest) -> None:
+    """Checks that network inputs can be normalised.
+
+    Args:
+      spec: spec of one network input, an array or a nest of them.
+
+    Raises:
+      UserError: inputs are not vectors.
+    """
+    if isinstance(spec, specs.Array) and len(encoded_spec(spec).shape) == 1:
+        return
+    kind = f"of shape {spec.shape}" if isinstance(spec, specs.Array) else "of several parts"
+    raise UserError(
+        f"network.normalize_observations needs observations that are vectors, not {kind}"
+    )
 
 
 class NormalizedInput(hk.Module):
@@ -31,16 +52,7 @@ class NormalizedInput(hk.Module):
         super().__init__(name=_NAME)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Returns `(x - m) / √v`, clipped to ±10.
-
-        Raises:
-          UserError: inputs are not vectors.
-        """
-        if inputs.ndim != 2:
-            raise UserError(
-                "network.normalize_observations needs observations that are vectors, not of shape "
-                f"{inputs.shape[1:]}"
-            )
+        """Returns `(x - m) / √v`, clipped to ±10."""
         size = inputs.shape[-1:]
         mean = jax.lax.stop_gradient(hk.get_parameter("mean", size, init=jnp.zeros))
         variance = jax.lax.stop_gradient(hk.get_parameter("variance", size, init=jnp.ones))
@@ -55,6 +67,7 @@ def statistics_loss(params: Params, inputs: Array) -> jax.Array:
       params: parameters of networks, some of which may normalise their input.
       inputs: `[B, F]` network inputs.
     """
+    inputs = scale_pixels(inputs)
     loss = jnp.float32(0.0)
     for name, statistics in params.items():
         if not _is_statistics(name):
@@ -74,10 +87,37 @@ def keep_statistics(optimizer: optax.GradientTransformation) -> optax.GradientTr
             name: dict.fromkeys(module, _is_statistics(name)) for name, module in params.items()
         }
 
-    def step_size(count: Array) -> jax.Array:
-        return jnp.maximum(1.0 / (count + 1.0), _LEAST_STEP_SIZE)
+    return optax.multi_transform({False: optimizer, True: optax.sgd(_step_size)}, labels)
 
-    return optax.multi_transform({False: optimizer, True: optax.sgd(step_size)}, labels)
+
+def add_batch(params: Params, inputs: Array, mask: Array, count: Array) -> Params:
+    """Returns parameters whose statistics have taken one step towards those of a batch.
+
+    The variance is `E[(x - m)(x - m')]` of the means before and after (Welford 1962), so that of
+    the first batch is exact.
+
+    Args:
+      params: parameters of networks, some of which may normalise their input.
+      inputs: `[..., F]` network inputs.
+      mask: `[...]` mask of the inputs that count.
+      count: `[]` number of batches before this one.
+    """
+    inputs = scale_pixels(inputs)
+    weights = (mask / jnp.maximum(jnp.sum(mask), 1.0))[..., None]
+    axes, step = tuple(range(mask.ndim)), _step_size(count)
+
+    def added(mean: Array, variance: Array) -> dict[str, Array]:
+        new = mean + step * jnp.sum(weights * (inputs - mean), axis=axes)
+        spread = jnp.sum(weights * (inputs - mean) * (inputs - new), axis=axes)
+        return {"mean": new, "variance": variance + step * (spread - variance)}
+
+    return {
+        name: added(**module) if _is_statistics(name) else module for name, module in params.items()
+    }
+
+
+def _step_size(count: Array) -> jax.Array:
+    return jnp.maximum(1.0 / (count + 1.0), _LEAST_STEP_SIZE)
 
 
 def _is_statistics(module: str) -> bool:

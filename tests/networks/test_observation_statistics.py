@@ -9,12 +9,16 @@ import optax
 import pytest
 from dm_env import specs
 
+from mukoe.agents.muesli.config import MuesliConfig
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.ppo.config import PPOConfig
+from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.errors import UserError
 from mukoe.learning.optimizers import OptimizerConfig, make_optimizer
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import make_muzero_networks
-from mukoe.networks.observation_statistics import keep_statistics, statistics_loss
+from mukoe.networks.observation_statistics import add_batch, keep_statistics, statistics_loss
 from mukoe.networks.value_encoding import SupportConfig
 from tests.networks.tiny import spec_of
 
@@ -85,6 +89,27 @@ def test_states_do_not_depend_on_the_units_of_observations():
     np.testing.assert_allclose(scaled, expected, atol=1e-3)
 
 
-def test_only_vectors_are_normalised():
-    with pytest.raises(UserError, match="normalize_observations needs observations that are vec"):
-        make(dataclasses.replace(NORMALIZED, torso="board"), (4, 4, 3))
+def test_statistics_are_those_of_the_scaled_bytes_that_the_network_reads():
+    networks, params = make(NORMALIZED)
+    inputs = np.random.default_rng(0).integers(0, 256, (64, 3)).astype(np.uint8)
+    gradient = jax.grad(statistics_loss)(params, inputs)[STATISTICS]
+    np.testing.assert_allclose(gradient["mean"], -np.mean(inputs / 255, axis=0), rtol=1e-5)
+    after = add_batch(params, inputs, np.ones(64, np.float32), np.int32(0))[STATISTICS]
+    np.testing.assert_allclose(after["mean"], np.mean(inputs / 255, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(after["variance"], np.var(inputs / 255, axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "observations, torso, kind",
+    [
+        (specs.Array((64, 64, 3), np.float32), "impala", "of shape .64, 64, 3."),
+        ({"a": specs.Array((2,), np.float32), "b": specs.Array((3,), np.float32)}, "mlp", "of sev"),
+    ],
+)
+@pytest.mark.parametrize("agent", [MuZeroConfig, StochasticMuZeroConfig, MuesliConfig, PPOConfig])
+def test_only_vectors_are_normalised(agent, observations, torso, kind):
+    config = agent()
+    network = dataclasses.replace(config.network, torso=torso, normalize_observations=True)
+    builder = dataclasses.replace(config, network=network).make_builder()
+    with pytest.raises(UserError, match="observations .*, not " + kind):
+        builder.make_networks(spec_of(observations, 2))

@@ -11,6 +11,7 @@ from mukoe.agents.extensions import MemoryUse
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.losses import make_loss, make_prepare
 from mukoe.agents.ppo.networks import PPONetworks, make_ppo_networks
+from mukoe.agents.ppo.observations import with_statistics
 from mukoe.agents.ppo.policy import make_policy
 from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.errors import UserError
@@ -18,6 +19,7 @@ from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import anneal_over_agent_steps, make_optimizer
 from mukoe.networks.history import network_input_spec
+from mukoe.networks.observation_statistics import keep_statistics
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.types import (
     EnvironmentSpec,
@@ -89,8 +91,11 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         optimizer = make_optimizer(config.optimizer)
         if config.anneal_lr and self._num_steps is not None:
             optimizer = optax.chain(optimizer, anneal_over_agent_steps(self._num_steps))
+        if config.network.normalize_observations:
+            optimizer = keep_statistics(optimizer)
+        update = functools.partial(update_in_epochs, make_prepare(networks, config), epochs)
         return LearnerSettings(
             optimizer,
             TargetUpdateConfig(period=1, rate=1.0),
-            update=functools.partial(update_in_epochs, make_prepare(networks, config), epochs),
+            update=with_statistics(update, networks, config),
         )

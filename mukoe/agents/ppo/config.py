@@ -40,6 +40,9 @@ class PPONetworkConfig(Validated):
     torso: str = "tanh_mlp"
     # Torsos and combination of the parts of a Dict or Tuple observation.
     parts: PartsConfig = PartsConfig()
+    # Normalise observations, which must be vectors, by running statistics of the rollouts ([2]
+    # continuous 7).
+    normalize_observations: bool = False
     # Widths of the torso's hidden layers; channels of the stages of 'impala'. [2], its code for
     # classic control: two of 64; [3]: 16, 32, 32.
     hidden_sizes: tuple[PositiveInt, ...] = (64, 64)

@@ -25,6 +25,7 @@ from mukoe.networks.action_space import (
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs, encode_input
+from mukoe.networks.observation_statistics import NormalizedInput, check_vector
 from mukoe.networks.parts import PartsTorso
 from mukoe.networks.torsos import IMAGE, TORSOS, orthogonal_linear
 from mukoe.types import Array, EnvironmentSpec, Nest, Params
@@ -74,6 +75,8 @@ def make_ppo_networks(
     """
     spec = network_input_spec(environment_spec, history_config)
     check_inputs(network_config.torso, network_config.parts.torsos, spec)
+    if network_config.normalize_observations:
+        check_vector(spec)
     action_space = make_action_space(environment_spec, network_config.gaussian)
     model: Any = hk.without_apply_rng(
         hk.transform(lambda x: _ActorCritic(network_config, spec, action_space)(x))
@@ -120,6 +123,8 @@ class _ActorCritic(hk.Module):
             for_policy = for_value = self._convolutions(encode_input(inputs, self._spec))
         else:
             x = encode_input(inputs, self._spec)
+            if self._config.normalize_observations:
+                x = NormalizedInput()(x)
             for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
         size = self._action_space.size
         outputs = orthogonal_linear(size, 0.01, "policy_head")(for_policy)

@@ -28,8 +28,8 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import transition
 from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, network_input_spec
-from mukoe.networks.inputs import check_inputs, encode_input
-from mukoe.networks.models import REPRESENTATION, encoded_action_space
+from mukoe.networks.inputs import encode_input
+from mukoe.networks.models import REPRESENTATION, check_observations, encoded_action_space
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
@@ -125,7 +125,7 @@ def make_stochastic_muzero_networks(
             "Stochastic MuZero's encoder takes observations of one array, not of several parts; "
             "use MuZero"
         )
-    check_inputs(network_config.torso, network_config.parts.torsos, spec)
+    check_observations(network_config, spec)
     action_space = encoded_action_space(
         environment_spec, history_config, network_config, continuous_actions
     )

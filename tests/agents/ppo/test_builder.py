@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from dm_env import specs
@@ -31,6 +32,9 @@ CONFIG = PPOConfig(
     minibatches=3,
     optimizer=OptimizerConfig(learning_rate=0.01, epsilon=1e-5, weight_decay=0.0),
 )
+
+
+STATISTICS = "actor_critic/observation_statistics"
 
 
 def make_sample(seed, batch=16):
@@ -101,6 +105,84 @@ def test_without_annealing_the_learning_rate_stays():
     learner.step()
     after = jax.tree.leaves(learner.save().params)
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+def normalized(seed):
+    """Rollouts whose observations have another mean and deviation in each update."""
+    sample = make_sample(seed)
+    noise = np.random.default_rng(seed).normal(size=(16, 8, 3)) * [1.0, 30.0, 0.1] + [
+        0.0,
+        900.0,
+        5.0,
+    ]
+    observation = (noise + seed).astype(np.float32)
+    return sample._replace(rows=sample.rows._replace(observation=observation))
+
+
+def test_observations_are_normalised_by_the_statistics_of_all_rollouts_before():
+    spec = SPEC._replace(observations=specs.Array((3,), np.float32))
+    network = PPONetworkConfig(hidden_sizes=(8,), normalize_observations=True)
+    config = dataclasses.replace(
+        CONFIG,
+        network=network,
+        history=HistoryConfig(),
+        optimizer=OptimizerConfig(learning_rate=0.01, weight_decay=0.5),
+        rollout_steps=7,
+        minibatches=7,
+    )
+    builder = config.make_builder().for_agent_steps(10_000)
+    networks = builder.make_networks(spec)
+    dataset = map(normalized, itertools.count())
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, dataset, spec)
+    seen = []
+    for update in range(3):
+        before = learner.save().params
+        learner.step()
+        rows = normalized(update).rows
+        seen.append(rows.observation[rows.mask > 0].astype(np.float64))
+        params = learner.save().params
+        statistics = params[STATISTICS]
+        batches = [np.mean(batch, axis=0) for batch in seen]
+        np.testing.assert_allclose(statistics["mean"], np.mean(batches, axis=0), rtol=1e-5)
+        variance = np.var(np.concatenate(seen), axis=0)
+        np.testing.assert_allclose(statistics["variance"], variance, rtol=0.1)
+        changed = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, params)
+        assert min(jax.tree.leaves(changed)) > 0
+    outputs, _ = networks.apply(params, jnp.float32(seen[0][:5]))
+    statistics = {name: jnp.zeros(3) + (name == "variance") for name in statistics}
+    plain = {**params, STATISTICS: statistics}
+    mean, variance = (params[STATISTICS][n] for n in ("mean", "variance"))
+    expected, _ = networks.apply(plain, (jnp.float32(seen[0][:5]) - mean) / jnp.sqrt(variance))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4)
+
+
+def test_all_gradient_steps_of_an_update_have_the_statistics_of_the_behaviour_policy():
+    """Without a step of the optimiser the policy of the batch stays the one that acted."""
+    spec = SPEC._replace(observations=specs.Array((3,), np.float32))
+    network = PPONetworkConfig(hidden_sizes=(8,), normalize_observations=True)
+    optimizer = OptimizerConfig(learning_rate=1e-12, weight_decay=0.0)
+    config = dataclasses.replace(
+        CONFIG,
+        network=network,
+        history=HistoryConfig(),
+        optimizer=optimizer,
+        rollout_steps=7,
+        minibatches=7,
+    )
+    builder = config.make_builder()
+    networks = builder.make_networks(spec)
+    params = networks.init(jax.random.PRNGKey(0))
+
+    def acted(seed):
+        sample = normalized(seed)
+        outputs, _ = networks.apply(params, jnp.asarray(sample.rows.observation).reshape(-1, 3))
+        policy = networks.policy(outputs.reshape(16, 8, -1))
+        extras = {**sample.rows.extras, "log_prob": policy.log_prob(sample.rows.action)}
+        return sample._replace(rows=sample.rows._replace(extras=extras))
+
+    learner = builder.make_learner(jax.random.PRNGKey(0), networks, map(acted, [0, 1]), spec)
+    learner.restore(learner.save()._replace(params=params))
+    assert learner.step()["approximate_kl"] < 1e-6
 
 
 _EIGHT_DEVICES = """
