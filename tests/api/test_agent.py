@@ -86,6 +86,7 @@ def test_a_search_leaves_the_history_as_it_is(agent):
     assert agent.act(observation) == action
 
 
+@pytest.mark.slow
 def test_a_board_game_is_played_in_its_own_interface():
     agent = mukoe.load(trained_run("tic_tac_toe"), simulations=4)
     environment = agent.make_environment()

@@ -50,6 +50,7 @@ def replaced(code, old, new):
     return code.replace(old, new)
 
 
+@pytest.mark.slow
 def test_the_code_of_the_pages_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict = {}

@@ -78,6 +78,7 @@ def opposite(rows):
     return rows._replace(reward=-rows.reward, extras=extras)
 
 
+@pytest.mark.slow
 def test_a_sound_agent_has_no_fault():
     findings = diagnose(subject(), config().agent, False, UPDATES)
     assert [finding for finding in findings if finding.verdict == "fault"] == []
@@ -88,7 +89,7 @@ def test_a_sound_agent_has_no_fault():
     "change, kind, text",
     [
         (shifted, "rewards", "the reward of the row before"),
-        (without_turns, "values", "returns of one player"),
+        pytest.param(without_turns, "values", "returns of one player", marks=pytest.mark.slow),
         (opposite, "values", "returns of the opposite sign"),
     ],
 )

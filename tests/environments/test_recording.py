@@ -99,7 +99,9 @@ def play_legal(vector, timestep, steps, seed):
     return timesteps
 
 
-@pytest.mark.parametrize("steps", [0, 1, 117])
+@pytest.mark.parametrize(
+    "steps", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 117]
+)
 @pytest.mark.parametrize("name", COPIED)
 def test_copied_environments_continue_without_repetition(name, steps):
     def fail(done, total):

@@ -61,6 +61,7 @@ def test_perfect_opponents_are_not_beaten(run):
     assert (evaluation.opponent.name, evaluation.opening_moves) == ("exact", 0)
 
 
+@pytest.mark.slow
 def test_agents_play_themselves_from_different_openings(run, caplog):
     config = EvaluationConfig(episodes=32, opponent=str(run.workdir), opponent_simulations=0)
     opened = evaluate(run, config)
@@ -79,6 +80,7 @@ def test_agents_play_themselves_from_different_openings(run, caplog):
     assert len({(r.seat, r.episode_return, r.length) for r in opened.results}) > 2
 
 
+@pytest.mark.slow
 def test_opponents_for_one_player(tmp_path_factory):
     run = open_agent(Reference(train("cartpole", tmp_path_factory.getbasetemp())))
     for field, value in (("opponent", "random"), ("opening_moves", 0), ("opponent_simulations", 1)):

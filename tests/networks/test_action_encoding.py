@@ -11,15 +11,17 @@ from dm_env import specs
 from mukoe.errors import UserError
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import make_muzero_networks
-from tests.networks.tiny import TINY, noisy, observation_for, spec_of
+from tests.networks.tiny import TINY, compiled, noisy, observation_for, spec_of
 
 
 def on_board(encoding, shape, actions, torso="board"):
     config = dataclasses.replace(
         TINY, torso=torso, action_encoding=encoding, dynamics_blocks=0, scale_hidden_state=False
     )
-    return make_muzero_networks(
-        spec_of(specs.Array(shape, np.float32), actions), HistoryConfig(), config
+    return compiled(
+        make_muzero_networks(
+            spec_of(specs.Array(shape, np.float32), actions), HistoryConfig(), config
+        )
     )
 
 

@@ -104,7 +104,7 @@ def test_squashed_density_is_a_density_with_this_entropy(mean, std):
     assert float(policy.entropy()) == pytest.approx(entropy, abs=0.01)
 
 
-@pytest.mark.parametrize("dims", [1, 2, 7, 20])
+@pytest.mark.parametrize("dims", [1, pytest.param(7, marks=pytest.mark.slow), 20])
 @pytest.mark.parametrize("bounds", ["clip", "tanh"])
 def test_candidates_have_finite_densities_and_gradients(bounds, dims):
     config = GaussianConfig(bounds, initial_std=0.7, minimum_std=0.02)
@@ -118,9 +118,9 @@ def test_candidates_have_finite_densities_and_gradients(bounds, dims):
         expected = jnp.stack([policy.log_prob(d) for d in drawn], axis=1)
         return jnp.sum(log_probs) + jnp.sum(policy.entropy()), (drawn, log_probs, expected)
 
-    (value, (drawn, log_probs, expected)), gradient = jax.value_and_grad(loss, has_aux=True)(
-        jnp.asarray(outputs)
-    )
+    (value, (drawn, log_probs, expected)), gradient = jax.jit(
+        jax.value_and_grad(loss, has_aux=True)
+    )(jnp.asarray(outputs))
     np.testing.assert_allclose(log_probs, expected, rtol=1e-5)
     assert drawn.shape == (8, 5, dims)
     assert np.isfinite(value) and np.isfinite(gradient).all()

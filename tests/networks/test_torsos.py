@@ -31,14 +31,14 @@ from tests.networks.tiny import ACTIONS, observation_for, parameter_shapes, tiny
 )
 def test_shapes_of_every_torso(torso, shape, dtype, state):
     networks = tiny(torso, shape, dtype)
-    params = networks.init(jax.random.PRNGKey(0))
-    first = networks.representation(params, observation_for(shape, dtype))
+    params = jax.eval_shape(networks.init, jax.random.PRNGKey(0))
+    first = jax.eval_shape(networks.representation, params, observation_for(shape, dtype))
     assert first.shape == (2, *state)
     assert first.dtype == jnp.float32
-    prediction = networks.prediction(params, first)
+    prediction = jax.eval_shape(networks.prediction, params, first)
     assert prediction.policy_logits.shape == (2, ACTIONS)
     assert prediction.value_logits.shape == (2, 11)
-    second, reward_logits = networks.dynamics(params, first, jnp.array([0, 2]))
+    second, reward_logits = jax.eval_shape(networks.dynamics, params, first, jnp.array([0, 2]))
     assert second.shape == first.shape
     assert reward_logits.shape == (2, 5)
     assert networks.num_actions == ACTIONS

@@ -35,8 +35,16 @@ def spec_of(observations, actions=ACTIONS):
 
 def tiny(torso, shape, dtype=np.float32, history=None, **changes):
     config = dataclasses.replace(TINY, torso=torso, **changes)
-    return make_muzero_networks(
-        spec_of(specs.Array(shape, dtype)), history or HistoryConfig(), config
+    return compiled(
+        make_muzero_networks(spec_of(specs.Array(shape, dtype)), history or HistoryConfig(), config)
+    )
+
+
+def compiled(networks):
+    """Networks whose functions are compiled whole: layer by layer takes longer."""
+    names = ("representation", "prediction", "dynamics")
+    return dataclasses.replace(
+        networks, **{name: jax.jit(getattr(networks, name)) for name in names}
     )
 
 

@@ -69,7 +69,7 @@ def test_solves_nim_where_the_turn_passes(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("num_simulations", [0, 1, 20])
+@pytest.mark.parametrize("num_simulations", [0, pytest.param(1, marks=pytest.mark.slow), 20])
 @pytest.mark.parametrize("evaluation", [False, True])
 def test_masked_actions_have_no_weight_and_are_never_taken(algorithm, num_simulations, evaluation):
     # The illegal actions look best to the prior and to the model.

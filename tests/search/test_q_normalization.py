@@ -112,7 +112,7 @@ def random_trees(algorithm, batch, scope):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
 def test_qvalues_of_every_node_are_those_of_numpy(config, batch, algorithm):
     tree = random_trees(algorithm, batch, config.scope)
@@ -197,7 +197,8 @@ class Edge:
 
 @pytest.mark.parametrize(
     "config, batch",
-    [(config, 4) for config in CONFIGS] + [(config, 1) for config in CONFIGS[:5]],
+    [(config, 4) for config in CONFIGS]
+    + [pytest.param(config, 1, marks=pytest.mark.slow) for config in CONFIGS[:5]],
     ids=str,
 )
 def test_visits_of_a_search_are_those_of_numpy(config, batch):
@@ -216,7 +217,7 @@ def test_visits_of_a_search_are_those_of_numpy(config, batch):
 
 
 @pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_own_tree_and_mctx_agree_on_the_range(monkeypatch, algorithm, batch):
     """A batch of one is searched by mctx, whose selection sees the whole tree."""
     _, observation, legal = random_problem(4)

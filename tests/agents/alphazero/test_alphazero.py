@@ -65,7 +65,10 @@ def uniform_networks(value_encoding=AGENT.network.value_support):
     )
 
 
-@pytest.mark.parametrize(("algorithm", "simulations"), [("muzero", 300), ("gumbel", 128)])
+@pytest.mark.parametrize(
+    ("algorithm", "simulations"),
+    [pytest.param("muzero", 300, marks=pytest.mark.slow), ("gumbel", 128)],
+)
 def test_without_any_knowledge_the_rules_alone_are_played_perfectly(algorithm, simulations):
     """At enough simulations, where five moves are left at most: no learning is involved."""
     rules = load_rules("tic_tac_toe", None)

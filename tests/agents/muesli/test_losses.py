@@ -274,6 +274,7 @@ def test_policy_targets_come_from_each_steps_own_observation():
     assert moved[b, 2] > 0.02 and moved[b, 2] > 3 * moved[b, 1]
 
 
+@pytest.mark.slow
 def test_update_does_not_depend_on_the_scale_of_rewards():
     key, results = jax.random.PRNGKey(1), []
     for scale in (1.0, 64.0):

@@ -235,6 +235,7 @@ def gradient_norms(**weights):
     return norms
 
 
+@pytest.mark.slow
 def test_gradients_pass_the_codes_straight_into_the_encoder():
     # What follows an outcome depends on its code.
     norms = gradient_norms(reward_weight=1.0)
@@ -245,6 +246,7 @@ def test_gradients_pass_the_codes_straight_into_the_encoder():
     assert norms["encoder"] > 1e-3 and norms["afterstate_prediction"] == 0
 
 
+@pytest.mark.slow
 def test_what_is_foreseen_does_not_change_the_codes():
     norms = gradient_norms(chance_weight=1.0)
     assert norms["afterstate_prediction"] > 0 and norms["afterstate_dynamics"] > 0
@@ -261,6 +263,7 @@ def test_what_is_foreseen_does_not_change_the_codes():
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.slow
 def test_commitment_reaches_the_encoder_alone():
     norms = gradient_norms(commitment_weight=1.0)
     assert norms.pop("encoder") > 0
@@ -296,7 +299,7 @@ def test_codes_follow_the_action_by_one_row():
     assert float(before["commitment_loss"]) != float(run(changed)["commitment_loss"])
 
 
-@pytest.mark.parametrize("num_actions", [2, 7])
+@pytest.mark.parametrize("num_actions", [pytest.param(2, marks=pytest.mark.slow), 7])
 def test_the_codebook_does_not_depend_on_the_number_of_actions(num_actions):
     spec = SPEC._replace(actions=specs.DiscreteArray(num_actions))
     networks = StochasticMuZeroBuilder(CONFIG).make_networks(spec)

@@ -152,6 +152,7 @@ def agent_scores(config, agent, num_envs):
     ]
 
 
+@pytest.mark.slow
 def test_rollout_beats_random_from_both_seats():
     config = PgxConfig("connect_four", opponent="rollout", rollout_simulations=24)
     random = make_opponent("random", "connect_four", 0)
@@ -160,6 +161,7 @@ def test_rollout_beats_random_from_both_seats():
         assert scores.mean() < -0.6
 
 
+@pytest.mark.slow
 def test_rollout_cannot_beat_exact():
     config = PgxConfig("tic_tac_toe", opponent="rollout", rollout_simulations=24)
     for scores in agent_scores(config, make_opponent("exact", "tic_tac_toe", 0), num_envs=32):

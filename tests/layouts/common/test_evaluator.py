@@ -53,7 +53,9 @@ def expected(tmp_path_factory):
     return rows_of(workdir, "evaluator"), evaluator.state()
 
 
-@pytest.mark.parametrize("before, steps", [(0, 5), (1, 0), (1, 5)])
+@pytest.mark.parametrize(
+    "before, steps", [(0, 5), pytest.param(1, 0, marks=pytest.mark.slow), (1, 5)]
+)
 def test_a_restored_evaluator_repeats_an_interrupted_evaluation(tmp_path, expected, before, steps):
     interrupted = make(tmp_path)
     evaluate(interrupted, *range(1, before + 1))

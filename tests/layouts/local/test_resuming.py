@@ -131,6 +131,7 @@ def test_a_run_resumed_from_an_interrupted_evaluation_repeats_it(uninterrupted, 
     assert_same_run(workdir, uninterrupted)
 
 
+@pytest.mark.slow
 def test_with_reanalysis_a_resumed_run_equals_the_uninterrupted_one(tmp_path):
     config = longer(evaluation_period=0)
     reanalyse = ReanalyseConfig(mode="replay", rows_per_update=16)
@@ -174,6 +175,7 @@ def advance(run, steps):
         run.step()
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_run_goes_back_to_its_checkpoint_and_is_the_same(uninterrupted, tmp_path):
     workdir = tmp_path / "run"
     run = interrupt(workdir, 100)

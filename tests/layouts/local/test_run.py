@@ -51,6 +51,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(trained, tmp_path):
     assert_same_state(tmp_path / "again", trained)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(trained, tmp_path):
     train(tmp_path / "other", seed=1, loggers=("csv", f"{make_recorder.__module__}:make_recorder"))
     other = logged(tmp_path / "other")

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _RUN = """
 import sys, dataclasses, pathlib, tempfile; sys.path.insert(0, "tests/layouts/sebulba")
 import jax, numpy as np
@@ -45,6 +47,7 @@ assert one.counter.get_counts() == counts
 """
 
 
+@pytest.mark.slow
 def test_actors_and_learner_have_devices_of_their_own():
     environment = {
         **os.environ,

@@ -65,6 +65,7 @@ def test_the_staleness_is_what_the_config_says(tmp_path, staleness):
         assert float(row["staleness"]) == expected
 
 
+@pytest.mark.slow
 def test_replay_is_rewritten_after_each_update(tmp_path):
     reanalyse = ReanalyseConfig(mode="replay", rows_per_update=8, search="values")
     for name in "ab":
@@ -79,7 +80,7 @@ def test_replay_is_rewritten_after_each_update(tmp_path):
     assert float(last["reanalyse_value_change"]) > 0
 
 
-@pytest.mark.parametrize("agent", [PPO, MUZERO])
+@pytest.mark.parametrize("agent", [PPO, pytest.param(MUZERO, marks=pytest.mark.slow)])
 def test_the_line_shows_compilation_as_such(tmp_path, monkeypatch, agent):
     made = experiment(agent=agent, threads=1, staleness=0)
     run = sebulba.make_run(made, sebulba.check(made), tmp_path)
@@ -113,6 +114,7 @@ def test_in_turns_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path):
     assert rows_of(tmp_path / "a", "learner") != rows_of(tmp_path / "c", "learner")
 
 
+@pytest.mark.slow
 def test_with_overlap_too_the_same_parameters_are_learned(tmp_path):
     """Rounds decide which parameters act, not the speed of the machine."""
     for name, pause in (("a", 0.0), ("b", 0.003)):
