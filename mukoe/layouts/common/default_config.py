@@ -20,7 +20,9 @@ from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.networks.action_space import ProductSpace
 from mukoe.networks.config import NetworkConfig
+from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.torsos import IMAGE, TORSOS
 from mukoe.networks.value_encoding import SupportConfig
@@ -29,6 +31,7 @@ from mukoe.types import (
     ChoiceImage,
     EnvironmentSpec,
     Nest,
+    ProductArray,
     SequenceArray,
     TokenArray,
     is_continuous,
@@ -41,6 +44,7 @@ _SEED = 0
 _NUM_ENVS = 8
 _THREADS = 2
 _BATCH_STEPS = 4_096
+_NUM_CANDIDATES = 16
 _RANDOM_STEPS = 1_000 // _NUM_ENVS
 # Values are then of the order of 10 where every step has the same reward.
 _REWARD_MAGNITUDE = 0.3
@@ -134,6 +138,10 @@ def _random_actions(
     environment: VectorEnvironment, observation: Any, random: np.random.Generator
 ) -> np.ndarray:
     spec = environment.spec
+    if isinstance(spec.actions, ProductArray):
+        key = jax.random.PRNGKey(random.integers(2**31))
+        space = ProductSpace(spec.actions.choices, GaussianConfig())
+        return np.asarray(space.uniform(key, (environment.num_envs,)))
     if is_continuous(spec):
         shape = (environment.num_envs, *spec.actions.shape)
         low, high = spec.actions.minimum, spec.actions.maximum
@@ -166,7 +174,7 @@ def _single_player(
             loss=PPOLossConfig(
                 gae_lambda=0.95,
                 clip_values=False,
-                entropy_weight=0.0 if is_continuous(spec) else 0.01,
+                entropy_weight=0.0 if _has_numbers(spec) else 0.01,
                 reward_scale=rewards.scale,
             ),
             rollout_steps=_BATCH_STEPS // (_THREADS * _NUM_ENVS),
@@ -193,6 +201,13 @@ def _single_player(
         ),
         sebulba=SebulbaConfig(threads_per_device=_THREADS),
     )
+
+
+def _has_numbers(spec: EnvironmentSpec) -> bool:
+    """Returns whether actions are real numbers, or have parts that are."""
+    if isinstance(spec.actions, ProductArray):
+        return 0 in spec.actions.choices
+    return is_continuous(spec)
 
 
 def _ppo_torso(features: Nest) -> str:
@@ -245,7 +260,11 @@ def _self_play(environment: Any, spec: EnvironmentSpec) -> TrainingConfig:
                 reward_support=outcome,
             ),
             discount=1.0,
-            search=SearchConfig(algorithm="gumbel", num_simulations=16),
+            search=SearchConfig(
+                algorithm="gumbel",
+                num_simulations=16,
+                num_candidates=_NUM_CANDIDATES if is_continuous(spec) else 0,
+            ),
             loss=UnrollLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
             replay=PlanningReplayConfig(
                 capacity=100_000,
