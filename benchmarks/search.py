@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from measure import MEASURED_CORE, TINY, Report, Row, interleaved, prepare, seconds_per_call
 
-from mukoe.agents.muzero.model import muzero_model
+from mukoe.agents.planning.deterministic_model.model import muzero_model
 from mukoe.configuration import load_config_file, run_main
 from mukoe.networks.history import input_spec
 from mukoe.networks.models import make_muzero_networks

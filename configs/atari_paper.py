@@ -2,7 +2,8 @@
 
 Sources: [1] MuZero, arXiv:1911.08265, appendices E, F, G, H; [2] its published pseudo-code;
 [3] MuZero Unplugged, arXiv:2104.06294. `silent` marks values that the papers do not give.
-80 % of each batch gets new search statistics inside the update, with 2 samples per state.
+80 % of each batch gets new search policies inside the update; all bootstraps are values of the
+target network. 2 samples per state.
 Needs accelerators and many actors.
 """
 
@@ -55,7 +56,7 @@ def get_config() -> TrainingConfig:
             loss=UnrollLossConfig(
                 unroll_steps=5,  # [1] G
                 td_steps=5,  # [1] H
-                bootstrap="search",  # [1] G
+                bootstrap="target",  # [1] H
                 policy_weight=1.0,  # [1] G
                 value_weight=0.25,  # [1] H
                 reward_weight=1.0,  # [1] G
@@ -79,7 +80,9 @@ def get_config() -> TrainingConfig:
                 weight_decay=1e-4,  # [2]
                 max_gradient_norm=0.0,  # silent
             ),
-            target_update=TargetUpdateConfig(period=100),  # silent; reanalysis reads them
+            target_update=TargetUpdateConfig(
+                period=100
+            ),  # silent; read by reanalysis and bootstraps
             reanalyse=ReanalyseConfig(mode="learner", fraction=0.8),  # [1] H
         ),
         run=RunConfig(

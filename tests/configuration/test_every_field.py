@@ -25,6 +25,7 @@ MAY_BE_NEGATIVE = {
 
 MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "AlphaZeroConfig.discount",
+    "EfficientZeroConfig.discount",
     "MuZeroConfig.discount",
     "MuesliConfig.discount",
     "PPOConfig.discount",

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.configuration import load_config_file
 from mukoe.diagnosis.alignment import check_rewards, check_values, predict
 from mukoe.diagnosis.diagnose import diagnose
@@ -48,7 +48,7 @@ def subject():
     return collect(experiment, local.check(experiment))
 
 
-class BrokenBuilder(MuZeroBuilder):
+class BrokenBuilder(DeterministicModelBuilder):
     """MuZero whose loss reads changed rows."""
 
     def __init__(self, change):

@@ -66,11 +66,11 @@ def test_compiling_ahead_changes_nothing_and_is_the_only_compilation():
 
 
 _DEVICES = """
-import sys; sys.path.insert(0, "tests/agents/muzero")
+import sys; sys.path.insert(0, "tests/agents/planning/deterministic_model")
 import jax, numpy as np, itertools
 import test_losses as case
 from mukoe.errors import UserError
-from mukoe.agents.muzero.losses import make_loss
+from mukoe.agents.planning.deterministic_model.losses import make_loss
 from mukoe.learning.learner import Learner, TargetUpdateConfig
 import optax
 

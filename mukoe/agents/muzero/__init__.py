@@ -1,1 +1,1 @@
-"""MuZero and Gumbel MuZero."""
+"""MuZero and Gumbel MuZero: the deterministic learned model, without further parts."""

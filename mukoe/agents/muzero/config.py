@@ -1,23 +1,10 @@
 """The configuration of MuZero."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
-from mukoe.agents.planning.config import LearnedModelConfig
-from mukoe.networks.value_prefix import ValuePrefixConfig
-
-if TYPE_CHECKING:
-    from mukoe.agents.muzero.builder import MuZeroBuilder
+from mukoe.agents.planning.deterministic_model.config import DeterministicModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class MuZeroConfig(LearnedModelConfig):
-    """MuZero and Gumbel MuZero (`search.algorithm`)."""
-
-    value_prefix: ValuePrefixConfig = ValuePrefixConfig()
-
-    def make_builder(self) -> "MuZeroBuilder":
-        """Returns the agent's builder."""
-        from mukoe.agents.muzero.builder import MuZeroBuilder
-
-        return MuZeroBuilder(self)
+class MuZeroConfig(DeterministicModelConfig):
+    """MuZero (arXiv:1911.08265); Gumbel MuZero with `search.algorithm='gumbel'`."""

@@ -9,9 +9,9 @@ pytest.importorskip("pgx")
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
-from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.agents.planning.targets import make_targets
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.networks.action_space import DiscreteSpace
@@ -51,7 +51,7 @@ def items():
         replay=PlanningReplayConfig(min_size=1, batch_size=400, sampler="uniform"),
     )
     environment = PgxConfig("tic_tac_toe", random_opening_moves=3).make_factory()(0, 4, False)
-    builder, spec = MuZeroBuilder(config), environment.spec
+    builder, spec = DeterministicModelBuilder(config), environment.spec
     networks = builder.make_networks(spec)
     policy = builder.make_policy(networks, spec)
     rows = row_spec(spec, policy.extras_spec)

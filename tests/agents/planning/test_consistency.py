@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.planning.consistency import ConsistencyConfig, consistency_losses
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.agents.stochastic_muzero.builder import StochasticMuZeroBuilder
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.networks.models import without_representation
@@ -107,7 +107,7 @@ def test_drawn_steps_are_each_combination():
 def agent(name, weight):
     consistency = ConsistencyConfig(weight=weight, projection_size=6, predictor_size=3)
     config = dataclasses.replace(CONFIG, consistency=consistency)
-    builder_type = MuZeroBuilder
+    builder_type = DeterministicModelBuilder
     if name == "stochastic":
         builder_type = StochasticMuZeroBuilder
         config = StochasticMuZeroConfig(

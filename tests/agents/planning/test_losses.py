@@ -10,10 +10,10 @@ import rlax
 import scipy.stats
 from dm_env import specs
 
-from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.planning.config import TargetSettings, UnrollLossConfig
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
+from mukoe.agents.planning.deterministic_model.losses import make_loss
 from mukoe.agents.planning.losses import (
     cross_entropy,
     policy_entropy,
@@ -64,7 +64,7 @@ def make_sample():
 
 def evaluate(change):
     """Computes the loss of networks whose predictions are changed."""
-    networks = MuZeroBuilder(CONFIG).make_networks(SPEC)
+    networks = DeterministicModelBuilder(CONFIG).make_networks(SPEC)
     prediction = networks.prediction
     changed = dataclasses.replace(
         networks, prediction=lambda params, state: change(prediction(params, state))

@@ -6,9 +6,9 @@ import pytest
 
 from mukoe import system as memory
 from mukoe.acting.inference import InferenceConfig
-from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.errors import UserError
 from mukoe.layouts import local
@@ -21,12 +21,12 @@ from tests.configuration.fuzzed import HUGE
 HUGE_REPLAY = MuZeroConfig(replay=PlanningReplayConfig(capacity=100_000_000))
 
 
-class UnsplitBuilder(MuZeroBuilder):
+class UnsplitBuilder(DeterministicModelBuilder):
     def make_policy(self, networks, environment_spec, evaluation=False):
         return super().make_policy(networks, environment_spec, evaluation).replace(split=None)
 
 
-def make(builder=MuZeroBuilder, memory_of=None, **distributed):
+def make(builder=DeterministicModelBuilder, memory_of=None, **distributed):
     experiment = TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),
         agent=MuZeroConfig(),
@@ -59,7 +59,7 @@ def test_ports_must_exist(port, bounds):
 def test_a_replay_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
     with pytest.raises(UserError, match="replay of 100000000 items needs .* lower the capacity"):
-        make(lambda _: MuZeroBuilder(HUGE_REPLAY))
+        make(lambda _: DeterministicModelBuilder(HUGE_REPLAY))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_machines_elsewhere_have_memory_of_their_own(monkeypatch):
 def test_items_of_a_replay_service_cannot_be_rewritten():
     rewriting = MuZeroConfig(reanalyse=ReanalyseConfig(mode="replay"))
     with pytest.raises(UserError, match="reanalyse.mode=replay .* cannot be changed: train with"):
-        make(lambda _: MuZeroBuilder(rewriting))
+        make(lambda _: DeterministicModelBuilder(rewriting))
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_items_of_a_replay_service_cannot_be_rewritten():
 def test_reanalysers_and_the_mode_of_the_agent_belong_together(mode, num_reanalysers, message):
     agent = MuZeroConfig(reanalyse=ReanalyseConfig(mode=mode))
     with pytest.raises(UserError, match=message):
-        make(lambda _: MuZeroBuilder(agent), num_reanalysers=num_reanalysers)
+        make(lambda _: DeterministicModelBuilder(agent), num_reanalysers=num_reanalysers)
 
 
 def test_reanalysers_are_nodes_of_the_program():
     agent = MuZeroConfig(reanalyse=ReanalyseConfig(mode="nodes", fraction=0.75))
-    graph = make(lambda _: MuZeroBuilder(agent), num_reanalysers=2)
+    graph = make(lambda _: DeterministicModelBuilder(agent), num_reanalysers=2)
     assert group_sizes(graph.experiment)["reanalyser"] == 2
     assert graph.experiment.builder.replay.reanalysed_items == 48
     with pytest.raises(UserError, match="mode=nodes needs the nodes of a program"):
@@ -122,20 +122,20 @@ def test_searches_of_reanalysers_need_inference_servers_to_be_there():
     agent = MuZeroConfig(reanalyse=ReanalyseConfig(mode="nodes"))
     settings = {"num_reanalysers": 1, "reanalysis": "server"}
     with pytest.raises(UserError, match="reanalysis=server needs inference servers: set --infer"):
-        make(lambda _: MuZeroBuilder(agent), inference="local", **settings)
-    assert make(lambda _: MuZeroBuilder(agent), inference="server", **settings)
+        make(lambda _: DeterministicModelBuilder(agent), inference="local", **settings)
+    assert make(lambda _: DeterministicModelBuilder(agent), inference="server", **settings)
 
 
 def test_unknown_memory_is_not_checked(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 30)
     memory_of = {"replay": MachineMemory.UNKNOWN}
     graph = make(
-        lambda _: MuZeroBuilder(HUGE_REPLAY),
+        lambda _: DeterministicModelBuilder(HUGE_REPLAY),
         memory_of=lambda group: memory_of.get(group, MachineMemory.THIS_MACHINE),
     )
     assert graph.replay_bytes > 1 << 30
     with pytest.raises(UserError, match="replay of 100000000 items needs"):
         make(
-            lambda _: MuZeroBuilder(HUGE_REPLAY),
+            lambda _: DeterministicModelBuilder(HUGE_REPLAY),
             memory_of=lambda group: MachineMemory.THIS_MACHINE,
         )

@@ -16,8 +16,8 @@ from mukoe.acting.inference.reanalysis import (  # noqa: E402
     RemoteReanalysis,
     ServedReanalysis,
 )
-from mukoe.agents.muzero.builder import MuZeroBuilder  # noqa: E402
 from mukoe.agents.planning.config import PlanningReplayConfig  # noqa: E402
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig  # noqa: E402
 from mukoe.layouts.distributed.nodes.context import NodeContext  # noqa: E402
@@ -40,7 +40,7 @@ from tests.replay.episodes import ROW_SPEC, declare  # noqa: E402
 SPEC = corridors(0, 1).spec
 
 
-class TrueModelBuilder(MuZeroBuilder):
+class TrueModelBuilder(DeterministicModelBuilder):
     def make_networks(self, environment_spec):
         return types.SimpleNamespace(action_space=DiscreteSpace(2))
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.muzero.builder import MuZeroBuilder
 from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.muzero.losses import make_loss
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
+from mukoe.agents.planning.deterministic_model.losses import make_loss
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
@@ -47,7 +47,7 @@ CONFIG = MuZeroConfig(
 
 @functools.cache
 def build(config=CONFIG):
-    networks = MuZeroBuilder(config).make_networks(SPEC)
+    networks = DeterministicModelBuilder(config).make_networks(SPEC)
     params = networks.init(jax.random.PRNGKey(0))
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.PRNGKey(1), len(leaves))
@@ -262,7 +262,7 @@ def test_nothing_behind_a_truncation_counts():
 
 def test_initial_priority_is_the_error_of_the_stored_value():
     sample = make_sample()
-    initial_priority = MuZeroBuilder(CONFIG).replay.initial_priority
+    initial_priority = DeterministicModelBuilder(CONFIG).replay.initial_priority
     # Truncated after one action: |v_0 - (r + γ v_1)| + ε.
     rows = jax.tree.map(lambda array: array[4, F - 1 :], sample.rows)
     v, r = rows.extras["search_value"], rows.reward

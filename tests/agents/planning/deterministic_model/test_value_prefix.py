@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mukoe.agents.muzero.builder import MuZeroBuilder
-from mukoe.agents.muzero.losses import RewardPredictions
-from mukoe.agents.muzero.model import prefix_model
+from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
+from mukoe.agents.planning.deterministic_model.losses import RewardPredictions
+from mukoe.agents.planning.deterministic_model.model import prefix_model
 from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_prefix import VALUE_PREFIX, ValuePrefix, ValuePrefixConfig
@@ -71,7 +71,7 @@ def test_search_and_loss_agree_with_the_rewards(period):
 
 def test_an_agent_learns_the_prefix_and_no_reward():
     config = dataclasses.replace(CONFIG, value_prefix=ValuePrefixConfig(lstm_size=4, period=2))
-    builder = MuZeroBuilder(config)
+    builder = DeterministicModelBuilder(config)
     networks = builder.make_networks(SPEC)
     params = jax.jit(networks.init)(KEY)
     loss = builder.make_loss(networks, SPEC)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from optax import softmax_cross_entropy as cross_entropy
 
-from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.augmentation import augment
 from mukoe.agents.planning.consistency import consistency_losses
+from mukoe.agents.planning.deterministic_model.config import DeterministicModelConfig
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
@@ -28,14 +28,14 @@ from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, LossExtra, LossFunction, Nest, Params, Sample
 
 
-def make_loss(networks: MuZeroNetworks, config: MuZeroConfig) -> LossFunction:
+def make_loss(networks: MuZeroNetworks, config: DeterministicModelConfig) -> LossFunction:
     """Returns the pure loss function of a learner."""
     return functools.partial(_loss, networks, config)
 
 
 def _loss(
     networks: MuZeroNetworks,
-    config: MuZeroConfig,
+    config: DeterministicModelConfig,
     params: Params,
     target_params: Params,
     sample: Sample,
@@ -98,7 +98,7 @@ class RewardPredictions:
 
 def _unroll_losses(
     networks: MuZeroNetworks,
-    config: MuZeroConfig,
+    config: DeterministicModelConfig,
     params: Params,
     root: Nest,
     targets: UnrollTargets,

@@ -1,11 +1,11 @@
-"""The builder of MuZero and Gumbel MuZero."""
+"""The builder of MuZero and EfficientZero."""
 
 from mukoe.agents.builder import LearnerSettings
-from mukoe.agents.muzero.config import MuZeroConfig
-from mukoe.agents.muzero.losses import make_loss
-from mukoe.agents.muzero.model import muzero_model, prefix_model
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
+from mukoe.agents.planning.deterministic_model.config import DeterministicModelConfig
+from mukoe.agents.planning.deterministic_model.losses import make_loss
+from mukoe.agents.planning.deterministic_model.model import muzero_model, prefix_model
 from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
@@ -17,10 +17,10 @@ from mukoe.search.base import SearchModel
 from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
-class MuZeroBuilder(PlanningBuilder[MuZeroNetworks]):
-    """MuZero (arXiv:1911.08265); Gumbel MuZero with `config.search.algorithm='gumbel'`."""
+class DeterministicModelBuilder(PlanningBuilder[MuZeroNetworks]):
+    """Builder of MuZero (arXiv:1911.08265) and EfficientZero (arXiv:2111.00210)."""
 
-    _config: MuZeroConfig
+    _config: DeterministicModelConfig
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
         config = self._config

@@ -1,0 +1,1 @@
+"""EfficientZero: MuZero with all of its own parts on, and the settings of the paper."""

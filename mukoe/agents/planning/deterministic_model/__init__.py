@@ -1,0 +1,1 @@
+"""Parts of MuZero and EfficientZero: a learned model in which an action has one outcome."""
