@@ -1,4 +1,4 @@
-"""Conversion of the arrays of a data set to the observations and actions of an environment.
+"""Conversion of the arrays of a data set to the observations of an environment.
 
 Both sides are described: the spec that the data have after the conversion is compared with that of
 the environment, so that a difference of the spaces is an error before any episode is read.
@@ -13,11 +13,10 @@ from dm_env import specs
 from gymnasium import spaces
 
 from mukoe.environments.gymnasium.action_masks import MASK
-from mukoe.environments.gymnasium.actions import make_action_decoder
 from mukoe.environments.gymnasium.observations import make_observation_encoder
 from mukoe.environments.spec_checks import LARGEST
 from mukoe.errors import UserError
-from mukoe.types import EnvironmentSpec, MaskedObservation, Nest, is_continuous
+from mukoe.types import MaskedObservation, Nest
 
 
 class Decoder(NamedTuple):
@@ -63,66 +62,6 @@ def observation_decoder(space: spaces.Space, spec: Nest, name: str) -> Decoder:
     if isinstance(spec, dict) and _parts_of(space) == {str(key) for key in spec}:
         return _parts({key: space[str(key)] for key in spec}, spec, name)  # type: ignore[index]
     return _leaf(space, spec, name) if hasattr(spec, "dtype") else _general(space, name)
-
-
-def action_decoder(space: spaces.Space, spec: EnvironmentSpec, name: str) -> Decoder:
-    """Returns the conversion of native actions to those of an agent.
-
-    Args:
-      space: action space of the data set.
-      spec: spec of the environment.
-      name: name of the data set, for error messages.
-
-    Raises:
-      UserError: the space is not supported.
-    """
-    actions, _ = make_action_decoder(space, name)
-    if isinstance(space, spaces.Discrete):
-        start, count = int(space.start), int(space.n)
-        return Decoder(actions, lambda data: _choices(data - start, count))
-    if isinstance(space, spaces.MultiDiscrete):
-        sizes = tuple(int(n) for n in space.nvec.flat)
-        return Decoder(actions, lambda data: _joint_choices(data - space.start, sizes))
-    low, high = space.low.ravel(), space.high.ravel()  # type: ignore[attr-defined]
-    if is_continuous(spec) and _is_native(spec.actions, low, high):
-        return Decoder(spec.actions, lambda data: data.reshape(len(data), -1).astype(np.float32))
-    return Decoder(actions, lambda data: _scaled(data.reshape(len(data), -1), low, high))
-
-
-def _is_native(actions: specs.BoundedArray, low: np.ndarray, high: np.ndarray) -> bool:
-    """Returns whether a Box has the bounds of the agent's own actions."""
-    return bool(
-        actions.shape == low.shape
-        and (low == actions.minimum).all()
-        and (high == actions.maximum).all()
-    )
-
-
-def _choices(actions: np.ndarray, count: int) -> np.ndarray:
-    """Returns discrete actions `[T]` int32."""
-    if actions.ndim != 1 or actions.dtype.kind not in "iu":
-        raise UserError(f"actions must be integers; got {actions.dtype}{list(actions.shape[1:])}")
-    outside = (actions < 0) | (actions >= count)
-    if outside.any():
-        step = int(np.argmax(outside))
-        raise UserError(f"the action of step {step} is {actions[step]}, not in 0..{count - 1}")
-    return actions.astype(np.int32)
-
-
-def _joint_choices(actions: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """Returns the indices `[T]` int32 of joint choices `[T, ...]`."""
-    columns = actions.reshape(len(actions), -1)
-    if columns.shape[1] != len(sizes):
-        raise UserError(f"actions must have {len(sizes)} choices; got {columns.shape[1]}")
-    for index, size in enumerate(sizes):
-        _choices(columns[:, index], size)
-    return np.ravel_multi_index(tuple(columns.T), sizes).astype(np.int32)
-
-
-def _scaled(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Returns continuous actions `[T, D]` float32, with the bounds mapped to -1 and 1."""
-    low, high = low.astype(np.float64), high.astype(np.float64)
-    return (2.0 * (actions - low) / (high - low) - 1.0).clip(-1.0, 1.0).astype(np.float32)
 
 
 def _parts_of(space: spaces.Space) -> set[str]:

@@ -10,7 +10,8 @@ from dm_env import specs
 from gymnasium import spaces
 
 from mukoe.errors import UserError
-from mukoe.replay.datasets.decoding import Decoder, action_decoder, observation_decoder
+from mukoe.replay.datasets.action_decoding import action_decoder
+from mukoe.replay.datasets.decoding import Decoder, observation_decoder
 from mukoe.replay.datasets.storage import (
     OWN_METADATA,
     data_folder,
@@ -112,7 +113,7 @@ class StoredDataset:
             yield episode
 
     def _decode(self, stored: Mapping[str, Any]) -> Row:
-        action = self._actions.decode(np.asarray(stored["actions"]))
+        action = self._actions.decode(stored["actions"])
         length = len(action)
         terminated = np.asarray(stored["terminations"], bool)
         reward = np.asarray(stored["rewards"], np.float64)

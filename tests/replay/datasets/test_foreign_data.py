@@ -3,7 +3,9 @@
 import json
 import pickle
 
+import chex
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from dm_env import specs
@@ -12,9 +14,10 @@ from gymnasium import spaces
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.vector import environment_spec
 from mukoe.errors import UserError
+from mukoe.replay.datasets.action_decoding import action_decoder
 from mukoe.replay.datasets.reader import open_dataset
 from mukoe.replay.datasets.storage import dataset_names, require_minari
-from mukoe.types import EnvironmentSpec
+from mukoe.types import EnvironmentSpec, ProductArray
 
 minari = pytest.importorskip("minari")
 h5py = pytest.importorskip("h5py")
@@ -34,7 +37,7 @@ def root(tmp_path, monkeypatch):
 
 
 def buffer(observations, actions, **values):
-    length = len(actions)
+    length = len(jax.tree.leaves(actions)[0])
     last = np.arange(length) == length - 1
     given = {"terminations": last, "truncations": ~last & False, "rewards": np.ones(length)}
     return EpisodeBuffer(observations=observations, actions=actions, **{**given, **values})
@@ -74,6 +77,21 @@ SPACES = [
         spaces.Discrete(2),
     ),
     (spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,), np.float32))), spaces.Discrete(2)),
+    (spaces.Discrete(2), spaces.MultiDiscrete([[101, 10], [3, 7]], start=[[1, 0], [-2, 0]])),
+    (spaces.Discrete(2), spaces.MultiBinary((2, 2))),
+    (
+        spaces.Discrete(2),
+        spaces.Dict({"b": spaces.Discrete(3, start=2), "a": spaces.Box(-1, 3, (2,), np.float32)}),
+    ),
+    (
+        spaces.Discrete(2),
+        spaces.Tuple(
+            (
+                spaces.Dict({"x": spaces.MultiBinary(2), "y": spaces.Box(0, 5, (1,), np.float64)}),
+                spaces.MultiDiscrete([2, 4], start=[1, 1]),
+            )
+        ),
+    ),
 ]
 
 
@@ -97,7 +115,7 @@ def test_native_data_become_what_the_agent_would_have_seen_and_done(
     create(
         observation_space,
         action_space,
-        [buffer(stack(observation_space, observations), np.stack(actions))],
+        [buffer(stack(observation_space, observations), stack(action_space, actions))],
     )
     environment = GymnasiumEnvironment(Replayed(observation_space, action_space, observations))
     dataset = open_dataset(NAME, environment_spec(environment))
@@ -108,7 +126,7 @@ def test_native_data_become_what_the_agent_would_have_seen_and_done(
         timestep = environment.step(rows.action[t])
         np.testing.assert_array_equal(rows.observation[t + 1], timestep.observation)
     for received, action in zip(environment.native.received, actions, strict=True):
-        np.testing.assert_allclose(received, action, rtol=1e-5, atol=1e-5)
+        chex.assert_trees_all_close(received, action, rtol=1e-5, atol=1e-5)
     assert rows.discount.tolist() == [1, 1, 1, 1, 0, 0] and rows.mask.tolist() == [1] * 5 + [0]
     assert rows.reward.dtype == np.float32 and rows.extras == {}
 
@@ -118,7 +136,7 @@ def assert_same_spec(one, other):
         other.observations.shape,
         other.observations.dtype,
     )
-    assert (one.actions.shape, one.actions.dtype) == (other.actions.shape, other.actions.dtype)
+    assert type(one.actions) is type(other.actions) and one.actions == other.actions
 
 
 FLOATS = spaces.Box(-5, 5, (3,), np.float32)
@@ -186,6 +204,39 @@ def test_what_is_wrong_with_an_episode_is_named(wrong):
     create(FLOATS, spaces.Discrete(2), [episode])
     with pytest.raises(UserError, match=f"^data set 'test/foreign-v0'[:,] {message}"):
         read()
+
+
+PARTS = spaces.Dict({"a": spaces.Discrete(3), "b": spaces.Box(-1, 1, (2,), np.float32)})
+
+
+@pytest.mark.parametrize(
+    "actions, message",
+    [
+        ({"a": np.array([0, 3]), "b": np.zeros((2, 2))}, r"action of step 1 is 3, not in 0\.\.2"),
+        ({"a": np.zeros(2, int)}, "actions have no part 'b'"),
+        (
+            {"a": np.zeros(2, int), "b": np.zeros((2, 3))},
+            r"actions\['b'\] must be numbers of the shape \[2\]; got float64\[3\]",
+        ),
+        (
+            {"a": np.zeros(2, int), "b": np.zeros((3, 2))},
+            "parts of the actions have 2 and 3 steps",
+        ),
+        (np.zeros(2, int), "actions have no part 'a'"),
+    ],
+)
+def test_wrong_parts_of_actions_are_named(actions, message):
+    spec, label = SPEC._replace(actions=ProductArray((3, 0, 0))), "data set x"
+    with pytest.raises(UserError, match=message):
+        action_decoder(PARTS, spec, label).decode(actions)
+
+
+def test_own_choices_are_whole_numbers(root):
+    spec = SPEC._replace(actions=ProductArray((3, 0)))
+    space = spaces.Box(np.float32([0, -1]), np.float32([2, 1]))
+    create(FLOATS, space, [buffer(floats(3), np.float32([[1, 0.5], [0.5, 0.5]]))])
+    with pytest.raises(UserError, match="choice 0 of step 1 is 0.5, no whole number from 0 to 2"):
+        list(open_dataset(NAME, spec).episodes())
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, 0.9])

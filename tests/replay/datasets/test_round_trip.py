@@ -6,9 +6,11 @@ import pytest
 from dm_env import specs
 
 from mukoe.errors import UserError
+from mukoe.networks.action_space import make_action_space
+from mukoe.networks.distributions import GaussianConfig
 from mukoe.replay.datasets.reader import open_dataset
 from mukoe.replay.datasets.writer import DatasetWriter
-from mukoe.types import EnvironmentSpec, MaskedObservation, Row
+from mukoe.types import EnvironmentSpec, MaskedObservation, ProductArray, Row
 
 minari = pytest.importorskip("minari")
 h5py = pytest.importorskip("h5py")
@@ -16,6 +18,12 @@ h5py = pytest.importorskip("h5py")
 FLOATS = specs.Array((4,), np.float32)
 CHOICES = specs.DiscreteArray(3)
 BOX = specs.BoundedArray((2,), np.float32, -1.0, 1.0)
+ACTIONS = {
+    "choices": CHOICES,
+    "box": BOX,
+    "product": ProductArray((3, 0, 2)),
+    "product of choices": ProductArray((101, 100, 3)),
+}
 OBSERVATIONS = {
     "floats": FLOATS,
     "scalar part": {"a": specs.Array((1,), np.float32), "b": specs.Array((2, 2), np.int32)},
@@ -58,7 +66,9 @@ def episode(spec, length, seed=0, last_discount=0.0, extras=True):
     if isinstance(spec.actions, specs.DiscreteArray):
         action = (random.integers(0, spec.actions.num_values, length + 1) * acted).astype(np.int32)
     else:
-        action = random.uniform(-1, 1, (length + 1, 2)).astype(np.float32) * acted[:, None]
+        space = make_action_space(spec, GaussianConfig())
+        drawn = space.uniform(jax.random.PRNGKey(seed), (length + 1,))
+        action = np.asarray(drawn) * acted[:, None].astype(np.float32)
     stored = {
         "search_policy": random.random((length + 1, 3)).astype(np.float32),
         "search_value": random.random(length + 1).astype(np.float32),
@@ -86,13 +96,14 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("actions", [CHOICES, BOX], ids=["choices", "box"])
+@pytest.mark.parametrize("actions", ACTIONS)
 @pytest.mark.parametrize("kind", OBSERVATIONS)
 def test_rows_come_back_exactly(kind, actions):
-    spec = environment_spec(OBSERVATIONS[kind], actions)
+    spec = environment_spec(OBSERVATIONS[kind], ACTIONS[actions])
     rows = [episode(spec, 5), episode(spec, 1, seed=1, last_discount=1.0)]
     write(spec, rows)
     dataset = open_dataset("test/rows-v0", spec)
+    assert dataset.environment_spec.actions == spec.actions
     assert dataset.raw.num_episodes == 2
     for found, expected in zip(dataset.episodes(), rows, strict=True):
         assert_equal(found, expected)
