@@ -181,8 +181,8 @@ def _record_user(config: Any, run: "StoredRun | None") -> int:
         erase_line()
         interrupted = False
         with _writer(spec, config, "human") as writer:
-            # Ctrl-C ends the wait for a key.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            # Ctrl-C ends the wait for a key; a second one exits.
+            exits = signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
                 record_user(
                     environment,
@@ -193,6 +193,7 @@ def _record_user(config: Any, run: "StoredRun | None") -> int:
                     writer.write,
                 )
             except KeyboardInterrupt:
+                signal.signal(signal.SIGINT, exits)
                 interrupted = True
     return _report(writer, interrupted)
 

@@ -141,11 +141,19 @@ def _of_minari(stored: Mapping[str, Any]) -> StoredEpisode:
     plain = np.where(np.asarray(stored["terminations"], bool), 0.0, 1.0)
     return StoredEpisode(
         stored["observations"],
-        np.asarray(stored["actions"]),
+        _flat_actions(stored["actions"]),
         rewards,
         np.asarray(own.get("discount", plain))[: len(rewards)],
         own.get("extras", {}),
     )
+
+
+def _flat_actions(actions: Any) -> np.ndarray:
+    """Returns actions `[L, ...]`; those of several parts as one vector `[L, D]` per step."""
+    parts = [np.asarray(part) for part in jax.tree.leaves(actions)]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
 def _of_rows(rows: Any) -> StoredEpisode:

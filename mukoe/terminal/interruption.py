@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from mukoe.terminal.progress_line import active_line
@@ -89,6 +89,7 @@ class _Collection:
         )
 
 
+_cleanups: list[Callable[[], None]] = []
 _listener: _Listener | None = None
 _exiting = threading.Lock()
 
@@ -133,10 +134,27 @@ def collected_signals() -> Iterator[list[int]]:
             _listener.collect(None)
 
 
+@contextlib.contextmanager
+def cleanup_at_exit(cleanup: Callable[[], None]) -> Iterator[None]:
+    """Has a function called where Ctrl-C exits within the context.
+
+    Args:
+      cleanup: function that any thread may call, at any time; it must return soon.
+    """
+    _cleanups.append(cleanup)
+    try:
+        yield
+    finally:
+        _cleanups.remove(cleanup)
+
+
 def exit_interrupted(line: str) -> None:
     """Exits with a line on the standard error, which replaces an unfinished line of a terminal."""
     if not _exiting.acquire(blocking=False):
         return  # The other thread exits.
+    for cleanup in list(_cleanups):
+        with contextlib.suppress(OSError):
+            cleanup()
     clear = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
     with contextlib.suppress(OSError):
         os.write(2, f"{clear}{line}\n".encode())
@@ -151,6 +169,7 @@ def _exit_handler(number: int, frame: FrameType | None) -> None:
 def _forget() -> None:
     """Gives a forked process the default behaviour, since the pipe belongs to its parent."""
     global _listener
+    _cleanups.clear()
     if _listener is None:
         return
     _listener = None

@@ -1,5 +1,6 @@
 """Descriptions and pictures of stored episodes."""
 
+import types
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -99,3 +100,19 @@ def test_an_episode_has_a_picture(kind):
 def test_the_features_are_drawn_and_not_the_mask():
     parts = {"action_mask": np.zeros((3, 9)), "observation": np.zeros((3, 5, 5))}
     assert largest_array(parts).shape == (3, 5, 5)
+
+
+def test_actions_of_several_parts_are_the_entries_of_one_vector():
+    parts = {"a": np.array([1, 2]), "b": (np.ones((2, 2)), np.zeros((2, 1, 1)))}
+    stored = {
+        "observations": np.zeros((3, 4)),
+        "actions": parts,
+        "rewards": np.zeros(2),
+        "terminations": np.array([False, True]),
+    }
+    raw = types.SimpleNamespace(
+        name="a-v0", metadata={}, observation_space="", action_space="", num_episodes=1
+    )
+    raw.episode = lambda index: stored
+    actions = dataset_source(raw).episode(0).actions
+    np.testing.assert_array_equal(actions, [[1, 1, 1, 0], [2, 1, 1, 0]])

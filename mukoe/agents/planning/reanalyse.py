@@ -129,11 +129,18 @@ def renew(
     metrics = change_metrics(windows, statistics)
     metrics["reanalysed_states"] = jnp.float32(states.size)
     if config.replay.samples_per_insert is not None:
-        demonstrated = round(config.replay.demonstration_fraction * batch_size)
-        updates_per_step = config.replay.samples_per_insert / (batch_size - demonstrated)
-        metrics["reanalysed_per_step"] = jnp.float32(updates_per_step * states.size)
+        per_step = _sequences_per_step(config, config.replay.samples_per_insert)
+        metrics["reanalysed_per_step"] = jnp.float32(per_step * states.shape[1])
     rows = sample.rows._replace(extras={**sample.rows.extras, **extras})
     return sample._replace(rows=rows), metrics
+
+
+def _sequences_per_step(config: PlanningConfig, samples_per_insert: float) -> float:
+    """Returns the number of sequences that are searched per stored step of an actor."""
+    replay = config.replay
+    searched = round(config.reanalyse.fraction * replay.batch_size)
+    demonstrated = round(replay.demonstration_fraction * replay.batch_size)
+    return samples_per_insert * searched / (replay.batch_size - demonstrated)
 
 
 def _read_states(config: PlanningConfig, mask: Array, steps: Array | None) -> Array:

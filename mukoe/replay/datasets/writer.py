@@ -5,10 +5,12 @@ writer compresses with loss; its reader decodes both. The infos have a group `mu
 hold beside observations, actions and rewards: discounts and stored extras.
 """
 
+import contextlib
 import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from gymnasium import spaces
 from mukoe.errors import UserError
 from mukoe.replay.datasets.spaces import action_space, is_picture, observation_space, to_stored
 from mukoe.replay.datasets.storage import OWN_METADATA, data_folder, require_minari
+from mukoe.terminal.interruption import cleanup_at_exit
 from mukoe.types import EnvironmentSpec, Row
 
 _FILE = "main_data.hdf5"
+_RENAME_SECONDS = 5.0
 
 
 def check_name(name: str) -> Path:
@@ -40,7 +44,7 @@ class DatasetWriter:
     """Writer of one data set, a context manager.
 
     The data set appears under its name, complete, when the context ends without an error; until
-    then it is a hidden folder beside it, which an error removes.
+    then it is a hidden folder beside it, which an error or an exit by Ctrl-C removes.
     """
 
     def __init__(self, name: str, environment_spec: EnvironmentSpec, metadata: Mapping[str, Any]):
@@ -68,18 +72,22 @@ class DatasetWriter:
             self._hidden = Path(tempfile.mkdtemp(prefix=".", dir=self._folder.parent))
         except OSError as error:
             raise UserError(f"the data set cannot be written: {error}") from error
+        # Held while the hidden folder is renamed, or is removed by the thread that exits.
+        self._moving = threading.Lock()
+        self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> "DatasetWriter":
         import h5py
         from minari.dataset.minari_storage import MinariStorage
 
+        self._exits.enter_context(cleanup_at_exit(self._remove))
         try:
             self._storage = MinariStorage.new(
                 self._hidden / "data", self._space, self._action_space, data_format="hdf5"
             )
             self._file = h5py.File(self._hidden / "data" / _FILE, "w", track_order=True)
         except BaseException as error:
-            shutil.rmtree(self._hidden, ignore_errors=True)
+            self._close()
             if isinstance(error, OSError):
                 raise UserError(f"the data set cannot be written: {error}") from error
             raise
@@ -91,6 +99,15 @@ class DatasetWriter:
             if kind is None:
                 self._complete()
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        shutil.rmtree(self._hidden, ignore_errors=True)
+        self._exits.close()
+
+    def _remove(self) -> None:
+        """Removes the hidden folder before this process exits; it is not renamed after that."""
+        if self._moving.acquire(timeout=_RENAME_SECONDS):
             shutil.rmtree(self._hidden, ignore_errors=True)
 
     def write(self, episode: Row) -> None:
@@ -141,7 +158,8 @@ class DatasetWriter:
         )
         self._hidden.chmod(0o755)
         try:
-            os.rename(self._hidden, self._folder)
+            with self._moving:
+                os.rename(self._hidden, self._folder)
         except OSError as error:
             raise UserError(f"the data set '{self.name}' cannot be written: {error}") from error
 

@@ -134,6 +134,22 @@ def test_a_fraction_of_the_batch_is_reanalysed(fraction, count):
     assert metrics.get("reanalysed_per_step", 0) == 2 * 4 * fraction
 
 
+@pytest.mark.parametrize(("fraction", "demonstrated", "share"), [(0.5, 0.0, 0.5), (0.25, 0.5, 0.5)])
+def test_searches_of_reanalysers_are_a_fraction_of_the_sampled_sequences(
+    fraction, demonstrated, share
+):
+    """A reanalyser searches whole samples, of which a batch has a fraction."""
+    plain = settings(fraction=fraction)
+    replay = dataclasses.replace(plain.replay, demonstration_fraction=demonstrated, batch_size=32)
+    config = dataclasses.replace(plain, replay=replay)
+    sample = sample_of_four_steps(truncated=True)
+    _, metrics = jax.jit(lambda sample: renew(numbered([]), config, 1.0, PARAMS, sample, KEY))(
+        sample
+    )
+    assert metrics["reanalysed_states"] == 4 * 4
+    assert metrics["reanalysed_per_step"] == 2 * 4 * share
+
+
 def test_the_loss_gets_the_statistics_of_the_target_parameters():
     def loss(params, target_params, sample, key):
         return sample.rows.extras["search_value"][0, 0], LossExtra({"loss": params}, None)
@@ -213,7 +229,7 @@ def test_searches_per_step_follow_from_the_updates_of_a_step():
     sample = sample_of_four_steps(True)
     batch = jax.tree.map(lambda array: np.repeat(array, 8, axis=0), sample.rows)
     sample = Sample((), np.ones(8, np.float32), batch)
-    config = settings()
+    config = settings(fraction=0.5)
     for fraction, live in ((0.0, 8), (0.25, 6)):
         replay = dataclasses.replace(
             config.replay, samples_per_insert=3.0, demonstration_fraction=fraction

@@ -1,5 +1,8 @@
 """Rows written as a Minari data set and read again, here and by `minari` itself."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -176,3 +179,49 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(root, monkeypatch, failing)
         write(environment_spec(), [episode(environment_spec(), 3)])
     assert not [path for path in root.rglob("*") if path.is_file()]
     assert not list(root.glob("test/.*"))
+
+
+INTERRUPTED = """
+import os, signal, time
+from mukoe.terminal import interruption
+interruption.exit_on_interrupt()
+import numpy as np
+from dm_env import specs
+from mukoe.replay.datasets.writer import DatasetWriter
+from mukoe.types import EnvironmentSpec, Row
+
+spec = EnvironmentSpec(
+    specs.Array((4,), np.float32), specs.DiscreteArray(3), specs.Array((), np.float32),
+    specs.BoundedArray((), np.float32, 0.0, 1.0),
+)
+zeros = np.zeros(3, np.float32)
+rows = Row(np.zeros((3, 4), np.float32), np.zeros(3, np.int32), zeros, zeros, zeros, {})
+
+def interrupt(times):
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+    time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "with interruption.collected_signals(), DatasetWriter('a-v0', spec, {}) as writer:\n"
+        "    writer.write(rows)\n"
+        "    interrupt(2)\n",
+        "with DatasetWriter('a-v0', spec, {}) as writer:\n    interrupt(1)\n",
+    ],
+    ids=["second Ctrl-C of a recording", "Ctrl-C of a conversion"],
+)
+def test_an_exit_at_once_leaves_nothing(root, source):
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", INTERRUPTED + source],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 130, process.stderr
+    assert process.stderr.startswith("interrupted") and process.stderr.count("\n") == 1
+    assert not list(root.iterdir())
