@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
+from mukoe.viewing.candidate_map import MAP_HEIGHT, draw_candidate_map, has_map
 from mukoe.viewing.inspected_agent import Decision, edge_name
 from mukoe.viewing.numbers import format_number
 from mukoe.viewing.style import (
@@ -25,6 +26,7 @@ from mukoe.viewing.style import (
 MAX_ROWS = 18
 """Maximum number of actions in the table; the most probable ones of the search policy."""
 
+_ROWS_BELOW_MAP = 7
 _NAME_WIDTH = 158
 BARS = (LEFT + _NAME_WIDTH, RIGHT - 250)
 """Left and right end of the longest bar in pixels."""
@@ -57,13 +59,20 @@ class _Row(NamedTuple):
 
 
 def draw_action_table(draw: ImageDraw.ImageDraw, decision: Decision, names: Sequence[str]) -> None:
-    """Draws the legal actions with policy, prior, visit count and Q-value."""
+    """Draws the legal actions with policy, prior, visit count and Q-value.
+
+    Candidates of one or two dimensions are drawn above, and the table has fewer of them.
+    """
     rows = _rows(decision)
     if not rows:
         return
-    shown = sorted(_most_searched(rows, decision.chosen_index), key=lambda row: row.action)
-    _draw_heading(draw, has_tree=decision.tree is not None)
-    top = TABLE_TOP + 24
+    top, limit = TABLE_TOP, MAX_ROWS
+    if has_map(decision):
+        draw_candidate_map(draw, decision, top)
+        top, limit = top + MAP_HEIGHT + 10, _ROWS_BELOW_MAP
+    shown = sorted(_most_searched(rows, decision.chosen_index, limit), key=lambda row: row.action)
+    _draw_heading(draw, top, has_tree=decision.tree is not None)
+    top += 24
     pitch = min(34.0, (LINE_TOP - 24 - top) / len(shown))
     scale = max(1e-9, max(max(row.policy, row.prior) for row in shown))
     for index, row in enumerate(shown):
@@ -126,18 +135,18 @@ def _rows(decision: Decision) -> list[_Row]:
     ]
 
 
-def _most_searched(rows: list[_Row], chosen: int) -> list[_Row]:
+def _most_searched(rows: list[_Row], chosen: int, limit: int = MAX_ROWS) -> list[_Row]:
     order = sorted(rows, key=lambda row: (row.action != chosen, -row.policy, -row.visits))
-    return order[:MAX_ROWS]
+    return order[:limit]
 
 
-def _draw_heading(draw: ImageDraw.ImageDraw, has_tree: bool) -> None:
+def _draw_heading(draw: ImageDraw.ImageDraw, top: float, has_tree: bool) -> None:
     font = load_font(14)
-    draw.text((LEFT, TABLE_TOP), "action", FAINT, font)
-    draw.text((BARS[0], TABLE_TOP), "search policy", POLICY, font)
+    draw.text((LEFT, top), "action", FAINT, font)
+    draw.text((BARS[0], top), "search policy", POLICY, font)
     labels = ["policy"]
     if has_tree:
-        draw.text((BARS[0] + 110, TABLE_TOP), "prior", PRIOR, font)
+        draw.text((BARS[0] + 110, top), "prior", PRIOR, font)
         labels += ["visits", "Q"]
     for x, label in zip(_COLUMNS, labels, strict=False):
-        draw.text((x, TABLE_TOP), label, FAINT, font, anchor="ra")
+        draw.text((x, top), label, FAINT, font, anchor="ra")

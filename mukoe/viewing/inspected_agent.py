@@ -182,7 +182,10 @@ class _DirectPolicy:
         action, extras, own_next = self._apply(params, key, observation, state)
         searched = SearchStatistics.from_extras(extras)
         value = extras.get("value") if searched.search_value is None else searched.search_value
-        policy = None if searched.search_policy is None else np.asarray(searched.search_policy[0])
+        policy = None
+        # Without a tree the actions of the candidates are not known to a table.
+        if searched.search_policy is not None and searched.search_candidates is None:
+            policy = np.asarray(searched.search_policy[0])
         own = int(action[0]) if action.ndim == 1 else np.asarray(action[0])
         return Decision(own, None if value is None else float(value[0]), policy, None), own_next
 

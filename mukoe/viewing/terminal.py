@@ -9,7 +9,7 @@ from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.episodes import EpisodeStep
-from mukoe.viewing.inspected_agent import Decision, format_action
+from mukoe.viewing.inspected_agent import Decision, edge_name, format_action
 from mukoe.viewing.numbers import format_number, format_sum
 
 MAX_LISTED = 6
@@ -41,11 +41,20 @@ def _describe_decision(decision: Decision, names: Sequence[str]) -> str:
         parts.append(f"value {format_number(decision.value)}")
     if decision.policy is not None:
         best = [int(a) for a in np.argsort(-decision.policy, kind="stable")[:MAX_LISTED]]
-        listed = [f"{names[a]} {decision.policy[a]:.2f}" for a in best if decision.policy[a] > 0]
+        listed = [_describe_action(decision, a, names) for a in best if decision.policy[a] > 0]
         parts.append(f"policy [{', '.join(listed)}]")
     if decision.tree is not None:
         parts.append(f"line [{decision.format_line(names)}]")
     return "  ".join(parts)
+
+
+def _describe_action(decision: Decision, index: int, names: Sequence[str]) -> str:
+    """Returns name and probability of an action; of a candidate its Q-value, too."""
+    assert decision.policy is not None
+    text = f"{edge_name(decision.tree, 0, index, names)} {decision.policy[index]:.2f}"
+    if decision.tree is None or decision.tree.candidates is None:
+        return text
+    return f"{text} Q {format_number(decision.qvalues[index])}"
 
 
 def choose_seat() -> int | None:
