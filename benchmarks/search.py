@@ -3,13 +3,15 @@
 python benchmarks/search.py
 
 The limit is a plain jit of `mctx.muzero_policy` or `mctx.gumbel_muzero_policy` with the same
-network, measured in turns with mukoe's. All on one core, as in an actor process, in seconds
-of that core.
+network, measured in turns with mukoe's. The limit of a search over `K` sampled candidates is the
+search over `K` discrete actions with the same network below the policy head. All on one core, as
+in an actor process, in seconds of that core.
 """
 
+import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +19,7 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 from absl import flags
+from dm_env import specs
 from measure import MEASURED_CORE, TINY, Report, Row, interleaved, prepare, seconds_per_call
 
 from mukoe.agents.planning.deterministic_model.model import muzero_model
@@ -24,12 +27,15 @@ from mukoe.configuration import load_config_file, run_main
 from mukoe.networks.history import input_spec
 from mukoe.networks.models import make_muzero_networks
 from mukoe.search.base import SearchModel
+from mukoe.search.candidates import CandidateSampler, with_candidates
 from mukoe.search.config import SearchConfig
 from mukoe.search.plan import plan
 
 ALL_SIZES = flags.DEFINE_bool("all_sizes", False, "Every batch size with every depth: minutes.")
 
 BATCH_SIZES, SIMULATIONS = (1, 8, 32), (16, 25, 50)
+CANDIDATES = (8, 16, 32)
+CANDIDATE_DIMENSIONS = 2
 TREE_SIZES = [(1, 50), (1, 200), (8, 50), (8, 100), (8, 200)]
 NETWORKS = {"MLP": "configs/cartpole.py", "small Atari network": "configs/atari.py"}
 
@@ -42,13 +48,24 @@ class Problem(NamedTuple):
     make_inputs: Callable[[int], jax.Array]
 
 
-def config_problem(path: str) -> Problem:
-    """Returns the network of a config file, with random parameters and inputs."""
+def config_problem(
+    path: str, actions: specs.BoundedArray | None = None, search: SearchConfig | None = None
+) -> Problem:
+    """Returns the network of a config file, with random parameters and inputs.
+
+    Args:
+      path: config file.
+      actions: actions of the problem; None for those of the config's environment.
+      search: settings of a search over candidates; None for one over all actions.
+    """
     config = load_config_file(path)
     environment = config.environment.make_factory()(0, 1, False)
     spec = environment.spec
     environment.close()
-    networks = make_muzero_networks(spec, config.agent.history, config.agent.network)
+    spec = spec if actions is None else spec._replace(actions=actions)
+    networks = make_muzero_networks(
+        spec, config.agent.history, config.agent.network, search is not None
+    )
     inputs = input_spec(spec.observations, config.agent.history)
 
     def make_inputs(batch_size: int) -> jax.Array:
@@ -57,6 +74,8 @@ def config_problem(path: str) -> Problem:
         return jnp.asarray(numbers * scale, inputs.dtype)
 
     model = muzero_model(networks, spec, config.agent.discount)
+    if search is not None:
+        model = with_candidates(model, CandidateSampler(networks.action_space, search))
     return Problem(model, networks.init(jax.random.PRNGKey(0)), make_inputs)
 
 
@@ -131,32 +150,48 @@ def network_alone(config: SearchConfig, model: SearchModel) -> Callable:
     return run
 
 
-def measure(report: Report, name: str, problem: Problem, config: SearchConfig, batch: int) -> None:
-    """Adds the row of one search."""
+def our_search(config: SearchConfig, model: SearchModel) -> Callable:
+    """Returns the search of mukoe."""
 
-    def ours(params, key, inputs):
-        root = problem.model.root(params, inputs)
-        output, _ = plan(config, problem.model, params, key, root, None, 0)
+    def search(params, key, inputs):
+        output, _ = plan(config, model, params, key, model.root(params, inputs), None, 0)
         return output
 
-    functions = {
-        "ours": ours,
-        "bare": bare_search(config, problem.model),
-        "network": network_alone(config, problem.model),
+    return search
+
+
+def measured_rates(
+    sides: Mapping[str, tuple[Callable, Problem]], config: SearchConfig, batch: int
+) -> Mapping[str, Sequence[float]]:
+    """Returns simulations per second of each side, measured in turns.
+
+    Args:
+      sides: functions `(params, key, inputs)` and their problems, by name.
+      config: settings of the search, for its simulations.
+      batch: number of searches.
+    """
+    key, work = jax.random.PRNGKey(0), batch * config.num_simulations
+
+    def make_rate(function: Callable, problem: Problem) -> Callable[[], float]:
+        inputs, jitted = problem.make_inputs(batch), jax.jit(function)
+
+        def call() -> None:
+            jax.block_until_ready(jitted(problem.params, key, inputs))
+
+        call()
+        return lambda: work / seconds_per_call(call, clock=time.process_time)
+
+    return interleaved({name: make_rate(*side) for name, side in sides.items()})
+
+
+def measure(report: Report, name: str, problem: Problem, config: SearchConfig, batch: int) -> None:
+    """Adds the row of one search."""
+    sides = {
+        "ours": (our_search(config, problem.model), problem),
+        "bare": (bare_search(config, problem.model), problem),
+        "network": (network_alone(config, problem.model), problem),
     }
-    inputs, key = problem.make_inputs(batch), jax.random.PRNGKey(0)
-    work = batch * config.num_simulations
-
-    def rate(function: Callable) -> float:
-        return work / seconds_per_call(
-            lambda: jax.block_until_ready(function(problem.params, key, inputs)),
-            clock=time.process_time,
-        )
-
-    jitted = {side: jax.jit(function) for side, function in functions.items()}
-    for function in jitted.values():
-        jax.block_until_ready(function(problem.params, key, inputs))
-    rates = interleaved({s: functools.partial(rate, function) for s, function in jitted.items()})
+    rates = measured_rates(sides, config, batch)
     share = np.median(1 - np.asarray(rates["ours"]) / np.asarray(rates["network"]))
     report.add(
         Row(
@@ -168,6 +203,32 @@ def measure(report: Report, name: str, problem: Problem, config: SearchConfig, b
             rates["bare"],
             0.95,
             f"tree {max(share, 0):.0%} of the time",
+        )
+    )
+
+
+def measure_candidates(report: Report, count: int, algorithm: str, batch: int, sims: int) -> None:
+    """Adds the row of a search over candidates, beside one over as many discrete actions."""
+    path = NETWORKS["MLP"]
+    discrete = SearchConfig(algorithm=algorithm, num_simulations=sims)
+    sampled = dataclasses.replace(discrete, num_candidates=count)
+    numbers = specs.BoundedArray((CANDIDATE_DIMENSIONS,), np.float32, -1.0, 1.0)
+    ours = config_problem(path, numbers, sampled)
+    limit = config_problem(path, specs.DiscreteArray(count))
+    sides = {
+        "sampled": (our_search(sampled, ours.model), ours),
+        "discrete": (our_search(discrete, limit.model), limit),
+    }
+    rates = measured_rates(sides, discrete, batch)
+    report.add(
+        Row(
+            "search",
+            f"{algorithm}, MLP, {count} candidates, {batch} x {sims}",
+            "simulations/s",
+            rates["sampled"],
+            f"{count} actions",
+            rates["discrete"],
+            note=f"candidates of {CANDIDATE_DIMENSIONS} numbers",
         )
     )
 
@@ -191,6 +252,9 @@ def main() -> None:
             for batch, simulations in sizes():
                 config = SearchConfig(algorithm=algorithm, num_simulations=simulations)
                 measure(report, name, problem, config, batch)
+    for algorithm in ("gumbel",) if TINY.value else ("muzero", "gumbel"):
+        for count in CANDIDATES[:1] if TINY.value else CANDIDATES:
+            measure_candidates(report, count, algorithm, *((2, 4) if TINY.value else (8, 25)))
     problem = tiny_problem()
     for algorithm in ("gumbel",) if TINY.value else ("muzero", "gumbel"):
         for batch, simulations in [(8, 4)] if TINY.value else TREE_SIZES:
