@@ -1,6 +1,7 @@
 """Tiny networks of every kind, and their parameters and inputs."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,7 @@ def compiled(networks):
     )
 
 
+@functools.partial(jax.jit, static_argnames="key")
 def noisy(params, key=0):
     """Parameters with nothing left at zero, so that every path carries signal."""
     leaves, tree = jax.tree.flatten(params)
