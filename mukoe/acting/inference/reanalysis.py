@@ -86,13 +86,18 @@ class ServedReanalysis:
         self._sample = sample
         self._newest_params = newest_params
         self._ready = threading.Event()
+        self._failure: Exception | None = None
 
     def compile(self, stop: threading.Event) -> None:
         """Waits for parameters and compiles the search, unless the program stops first."""
         while (params := self._newest_params()) is None:
             if stop.wait(_POLL_SECONDS):
                 return
-        self._reanalysis.search(params, self._sample)
+        try:
+            self._reanalysis.search(params, self._sample)
+        except Exception as error:  # any error of the agent's search
+            self._failure = error
+            raise
         self._ready.set()
 
     def search(self, leaves: Sequence[np.ndarray], probabilities: np.ndarray) -> Renewed | None:
@@ -103,8 +108,13 @@ class ServedReanalysis:
           probabilities: `[B]` probabilities of the sample.
 
         Raises:
-          UserError: the arrays do not have the shapes and types of a request.
+          UserError: the arrays do not have the shapes and types of a request, or the search could
+            not be compiled.
         """
+        if self._failure is not None:
+            raise UserError(
+                f"the server's reanalysis cannot be compiled: {last_line(self._failure)}"
+            ) from self._failure
         expected, structure = jax.tree.flatten((self._sample.rows, self._sample.probabilities))
         got = [*leaves, probabilities]
         kinds = [[(array.shape, array.dtype) for array in arrays] for arrays in (got, expected)]

@@ -102,14 +102,20 @@ class InferenceNode:
             if fetch_parameters(self._variables, runtime, self._stop):
                 threading.Thread(target=self._log, daemon=True).start()
                 if self._reanalysis is not None:
-                    threading.Thread(target=self._compile_reanalysis, daemon=True).start()
+                    # Made here, since the runtime serves the thread of the node alone.
+                    reporting = runtime.reporting_failures(self._label)
+                    arguments = (self._reanalysis, reporting)
+                    threading.Thread(
+                        target=self._compile_reanalysis, args=arguments, daemon=True
+                    ).start()
                 with self._exporter():
                     self._server.run(self._stop.is_set)
 
-    def _compile_reanalysis(self) -> None:
-        assert self._reanalysis is not None
-        with self._context.runtime.reporting_failures(self._label):
-            self._reanalysis.compile(self._stop)
+    def _compile_reanalysis(
+        self, reanalysis: ServedReanalysis, reporting: contextlib.AbstractContextManager[None]
+    ) -> None:
+        with reporting:
+            reanalysis.compile(self._stop)
 
     def _exporter(self) -> contextlib.AbstractContextManager:
         port = self._context.experiment.distributed.prometheus_port

@@ -1,7 +1,9 @@
 """A reanalyser between the tables of a real Reverb server."""
 
 import dataclasses
+import queue
 import threading
+import time
 import types
 
 import jax
@@ -19,8 +21,14 @@ from mukoe.acting.inference.reanalysis import (  # noqa: E402
 from mukoe.agents.planning.config import PlanningReplayConfig  # noqa: E402
 from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
-from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig  # noqa: E402
+from mukoe.layouts.common.counting import Counter  # noqa: E402
+from mukoe.layouts.common.experiment import (  # noqa: E402
+    DistributedConfig,
+    ExperimentConfig,
+    RunConfig,
+)
 from mukoe.layouts.distributed.nodes.context import NodeContext  # noqa: E402
+from mukoe.layouts.distributed.nodes.inference import InferenceNode  # noqa: E402
 from mukoe.layouts.distributed.nodes.reanalyser import ReanalyserNode  # noqa: E402
 from mukoe.learning.reanalysis import ReanalyseConfig  # noqa: E402
 from mukoe.networks.action_space import DiscreteSpace  # noqa: E402
@@ -72,15 +80,75 @@ class Server:
         return self.served.search(leaves, probabilities)
 
 
+class BoundRuntime(FakeRuntime):
+    """A runtime that serves the thread of its node alone, as Launchpad's does."""
+
+    def __init__(self):
+        super().__init__()
+        self._thread = threading.current_thread()
+
+    def reporting_failures(self, label):
+        assert threading.current_thread() is self._thread
+        return super().reporting_failures(label)
+
+
+def settings_of(**replay):
+    return dataclasses.replace(
+        config(frames=3, num_simulations=6),
+        replay=PlanningReplayConfig(min_size=20, batch_size=8, **replay),
+        reanalyse=ReanalyseConfig(mode="nodes", fraction=0.5),
+    )
+
+
+def test_an_inference_server_compiles_its_search_beside_the_thread_of_the_node(tmp_path):
+    distributed = DistributedConfig(num_actors=1, num_reanalysers=1, reanalysis="server")
+    learner, made = Learner(random_params()), queue.Queue()
+
+    def serve():
+        runtime = BoundRuntime()
+        experiment = ExperimentConfig(
+            TrueModelBuilder(settings_of()),
+            None,
+            run=RunConfig(loggers=("csv",)),
+            distributed=distributed,
+        )
+        context = NodeContext(runtime, experiment, SPEC, tmp_path, {})
+        node = InferenceNode(context, Counter(), learner, 0, split=False)
+        made.put((context, node))
+        node.run()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    context, node = made.get(timeout=60)
+    sample = context.zero_reanalyser_sample()
+    leaves, end = jax.tree.leaves(sample.rows), time.monotonic() + 60
+    while (renewed := node.reanalyse(leaves, sample.probabilities)) is None:
+        assert time.monotonic() < end and thread.is_alive()
+        time.sleep(0.1)
+    assert renewed.learner_steps == int(learner.params.learner_steps)
+    context.runtime.stop_program()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_search_that_cannot_be_compiled_is_an_error_of_the_server():
+    def fail(params, sample):
+        raise ValueError("no such shape")
+
+    served = ServedReanalysis(
+        types.SimpleNamespace(search=fail), types.SimpleNamespace(), lambda: object()
+    )
+    with pytest.raises(ValueError, match="no such shape"):
+        served.compile(threading.Event())
+    with pytest.raises(UserError, match="reanalysis cannot be compiled: no such shape"):
+        served.search([], np.zeros(1))
+
+
 @pytest.fixture(scope="module", params=["local", "server"])
 def made(request, tmp_path_factory):
     """Handle of a filled replay, source of the parameters, and log of a running reanalyser."""
     workdir = tmp_path_factory.mktemp("reanalyser")
-    settings = dataclasses.replace(
-        config(frames=3, num_simulations=6),
-        replay=PlanningReplayConfig(min_size=20, batch_size=8, samples_per_insert=None),
-        reanalyse=ReanalyseConfig(mode="nodes", fraction=0.5),
-    )
+    settings = settings_of(samples_per_insert=None)
     builder, policy = TrueModelBuilder(settings), make_policy(settings)
     rows = row_spec(SPEC, policy.extras_spec)
     server = reverb.Server(make_tables(builder.replay, rows), port=None)
