@@ -81,7 +81,7 @@ wheel: setup-core
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(ARGS)
 EXTRAS := --extra control --extra datasets --extra dev --extra dm_env_rpc --extra games \
-	--extra metrics --extra video
+	--extra metrics --extra minigrid --extra video
 
 lock: setup
 	$(COMPILE) --python-version 3.10 --python-platform x86_64-manylinux2014 \

@@ -103,8 +103,8 @@ def _describe_unknown(env: str) -> str:
     module = registering_module(env)
     families = {row.name: row.family for row in list_environments()}
     near = [f"{name} ({families[name]})" for name in similar_names(env, families)]
-    if module:
-        hint = f"the package {module} registers it as --env={module}:{env}."
+    if module and importlib.util.find_spec(module) is None:
+        hint = f"the package {module}, which registers it, is not installed: pip install {module}."
     elif near:
         hint = f"did you mean {' or '.join(near)}?"
     elif re.search(r"-v\d+$", env):

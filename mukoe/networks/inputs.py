@@ -16,7 +16,15 @@ from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.networks.history import scale_pixels
-from mukoe.networks.torsos import IMAGE, SEQUENCE, TORSOS, VECTOR, check_input, small_image_torso
+from mukoe.networks.torsos import (
+    IMAGE,
+    SEQUENCE,
+    TORSOS,
+    VECTOR,
+    GridTorso,
+    check_input,
+    small_image_torso,
+)
 from mukoe.types import Array, ChoiceImage, Nest, SequenceArray, TokenArray
 
 
@@ -69,9 +77,20 @@ def part_torso(torso: str, spec: specs.Array) -> str:
     if isinstance(spec, SequenceArray | TokenArray):
         return torso if configured == SEQUENCE else "sequence"
     if rank == IMAGE:
-        fits = configured == IMAGE and min(encoded.shape[:2]) >= TORSOS[torso].least_size
-        return torso if fits else small_image_torso(encoded.shape)
+        if configured == IMAGE and min(encoded.shape[:2]) >= TORSOS[torso].least_size:
+            return torso
+        return "grid" if isinstance(spec, ChoiceImage) else small_image_torso(encoded.shape)
     return torso if configured in (VECTOR, None) else "mlp"
+
+
+def has_convolutions(torso: str, torsos: Mapping[str, str], spec: Nest) -> bool:
+    """Returns whether a torso of a network input has convolutions, see `check_inputs`."""
+    if isinstance(spec, specs.Array):
+        names = [torso]
+    else:
+        parts = named_parts(spec).items()
+        names = [torsos.get(name) or part_torso(torso, part) for name, part in parts]
+    return any(TORSOS[name].input_rank == IMAGE and TORSOS[name] is not GridTorso for name in names)
 
 
 def check_inputs(torso: str, torsos: Mapping[str, str], spec: Nest) -> None:

@@ -28,7 +28,7 @@ class PartsConfig(Validated):
 
     # Torso of each part by its name, such as `mission`; a part without one gets `torso` if that
     # takes it, otherwise 'mlp' for vectors, 'sequence' for texts and sequences, and 'nature_norm',
-    # 'small' or 'board' for images, the first that takes its size.
+    # 'small' or 'grid' for images, the first that takes its size.
     torsos: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     # Combination of the parts' features: 'concatenate', 'sum', or 'attention' over the parts.
     combination: Literal["concatenate", "sum", "attention"] = "concatenate"

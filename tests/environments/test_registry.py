@@ -80,7 +80,6 @@ def test_settings_that_a_game_does_not_have_are_replaced_by_defaults(env, caplog
         ("ALE/Pong-v5", "did you mean Pong (Atari)?"),
         ("LunarLander-v2", "LunarLander-v3 (Gymnasium)"),
         ("CartPoel-v1", "did you mean CartPole-v1 (Gymnasium)"),
-        ("MiniGrid-Empty-5x5-v0", "--env=minigrid:MiniGrid-Empty-5x5-v0"),
         ("Quidditch-v0", "name its module: --env=MODULE:Quidditch-v0"),
         ("zzz", "no name is similar"),
         ("", "no name is similar"),

@@ -126,7 +126,7 @@ def test_choices_become_one_hot_vectors():
 def test_torsos_of_parts():
     chosen = {name: part_torso("impala", spec) for name, spec in named_parts(SPEC).items()}
     assert chosen == {
-        "cells": "board",
+        "cells": "grid",
         "mission": "sequence",
         "objects": "sequence",
         "picture": "impala",

@@ -24,7 +24,7 @@ from mukoe.networks.action_space import (
 )
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import HistoryConfig, network_input_spec
-from mukoe.networks.inputs import check_inputs, encode_input
+from mukoe.networks.inputs import check_inputs, encode_input, has_convolutions
 from mukoe.networks.observation_statistics import NormalizedInput, check_vector
 from mukoe.networks.parts import PartsTorso
 from mukoe.networks.torsos import IMAGE, TORSOS, orthogonal_linear
@@ -90,7 +90,7 @@ def make_ppo_networks(
         init=init,
         apply=model.apply,
         action_space=action_space,
-        has_convolutions=_has_images(network_config, spec),
+        has_convolutions=has_convolutions(network_config.torso, network_config.parts.torsos, spec),
     )
 
 
@@ -100,12 +100,6 @@ def _is_shared(config: PPONetworkConfig, spec: Nest) -> bool:
     Observations of several parts share it, too. [1] core 13, Atari 8.
     """
     return not isinstance(spec, specs.Array) or TORSOS[config.torso].input_rank == IMAGE
-
-
-def _has_images(config: PPONetworkConfig, spec: Nest) -> bool:
-    if isinstance(spec, specs.Array):
-        return TORSOS[config.torso].input_rank == IMAGE
-    return any(len(part.shape) == IMAGE for part in jax.tree.leaves(spec))
 
 
 class _ActorCritic(hk.Module):

@@ -30,7 +30,8 @@ class GymnasiumConfig(Validated):
     action_mask: Literal["none", "info", "observation"] = "none"
     # Greatest number of entries of a `Sequence`, and of words of a `Text` with a vocabulary.
     sequence_length: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 32
-    # Words of texts, in lower case; empty for the characters of the space.
+    # Words of texts, in lower case; empty for the characters of the space, and for the words of
+    # the missions of MiniGrid and BabyAI.
     vocabulary: tuple[str, ...] = ()
     # Whether entries of the observation with bounds within (-1, 1) are scaled to bounds of 1.
     amplify_observations: bool = False
@@ -39,12 +40,15 @@ class GymnasiumConfig(Validated):
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         from mukoe.environments.gymnasium.factory import make_gymnasium
         from mukoe.environments.gymnasium.general import amplify
+        from mukoe.environments.gymnasium.minigrid import WORDS, encode_minigrid, is_minigrid
         from mukoe.environments.gymnasium.sequences import SequenceLimits
 
         def wrap(environment: "gymnasium.Env") -> "gymnasium.Env":
+            environment = encode_minigrid(environment)
             return amplify(environment) if self.amplify_observations else environment
 
-        limits = SequenceLimits(self.sequence_length, self.vocabulary)
+        words = self.vocabulary or (WORDS if is_minigrid(self.env) else ())
+        limits = SequenceLimits(self.sequence_length, words)
         return make_gymnasium(self.env, wrap, self.action_mask, limits, **self.arguments)
 
     def with_rendering(self) -> "GymnasiumConfig":

@@ -10,7 +10,12 @@ import gymnasium
 from mukoe.configuration.registry import describe_error, import_module
 from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
-from mukoe.environments.gymnasium.names import gymnasium_names, registering_module, uses_mujoco
+from mukoe.environments.gymnasium.names import (
+    gymnasium_names,
+    registering_module,
+    uses_mujoco,
+    with_module,
+)
 from mukoe.environments.gymnasium.sequences import DEFAULT_LIMITS, SequenceLimits
 from mukoe.environments.headless_rendering import choose_backend
 from mukoe.environments.mujoco_warnings import log_mujoco_warnings
@@ -43,6 +48,7 @@ def make_gymnasium(
         UserError: the name is not registered, a package is missing, the arguments are invalid, or
             a space is not supported.
     """
+    name = with_module(name)
 
     def make_environment(seed: int, evaluation: bool) -> GymnasiumEnvironment:
         del evaluation  # Gymnasium environments are the same in training and evaluation.
@@ -89,7 +95,7 @@ def _describe_unregistered(name: str, error: gymnasium.error.UnregisteredEnv) ->
     module = registering_module(name)
     near = similar_names(name, gymnasium_names())
     if module:
-        hint = f"the package {module} registers it as {module}:{name}"
+        hint = f"the package {module}, which registers it, is not installed: pip install {module}"
     elif near:
         hint = f"did you mean {' or '.join(near)}?"
     else:

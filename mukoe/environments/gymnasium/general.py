@@ -9,6 +9,7 @@ import numpy as np
 from mukoe.environments.gymnasium.action_masks import MASK, MaskSource
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.gymnasium.factory import described_errors
+from mukoe.environments.gymnasium.names import with_module
 
 _TIME_LIMIT = 1_000
 
@@ -26,7 +27,8 @@ def with_general_settings(config: GymnasiumConfig) -> GymnasiumConfig:
         UserError: the environment cannot be built.
     """
     with described_errors(config.env):
-        environment = gymnasium.make(config.env, disable_env_checker=True, **config.arguments)
+        name = with_module(config.env)
+        environment = gymnasium.make(name, disable_env_checker=True, **config.arguments)
     mask = _find_mask(environment)
     arguments = dict(config.arguments)
     if environment.spec is not None and environment.spec.max_episode_steps is None:

@@ -1,5 +1,6 @@
 """Names of the registered Gymnasium environments."""
 
+import importlib
 import importlib.util
 
 import gymnasium
@@ -39,10 +40,16 @@ def registered_name(env: str) -> str | None:
 
     Args:
         env: name, such as CartPole-v1, CartPole for its newest version, or module:Name-v0. The last
-            is returned unchanged: its module is imported when the environment is made.
+            is returned unchanged: its module is imported when the environment is made. A name of a
+            well-known package that is installed gets its module.
     """
+    env = with_module(env)
     if ":" in env:
-        return env
+        module, _, name = env.partition(":")
+        if registering_module(name) != module:
+            return env
+        importlib.import_module(module)
+        return env if name in gymnasium.registry else None
     try:
         namespace, name, version = parse_env_id(env)
     except gymnasium.error.Error:
@@ -68,6 +75,14 @@ def uses_mujoco(env: str) -> bool:
     spec = gymnasium.registry.get(env.rpartition(":")[2])
     entry_point = spec.entry_point if spec else None
     return isinstance(entry_point, str) and entry_point.startswith(_MUJOCO)
+
+
+def with_module(env: str) -> str:
+    """Returns a name with the module of its well-known package, if that is installed."""
+    module = registering_module(env)
+    if module is None or env in gymnasium.registry or importlib.util.find_spec(module) is None:
+        return env
+    return f"{module}:{env}"
 
 
 def registering_module(env: str) -> str | None:

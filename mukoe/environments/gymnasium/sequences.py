@@ -1,5 +1,6 @@
 """Encoders of texts, sequences and images of choices among Gymnasium's observations."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ def text_encoder(
 
     def tokenize(text: str) -> list[int]:
         if words:
-            return [words.get(word, _UNKNOWN) for word in text.lower().split()]
+            return [words.get(word, _UNKNOWN) for word in re.findall(r"\w+", text.lower())]
         outside = sorted(set(text) - set(characters))
         if outside:
             raise UserError(f"{part} has characters outside its space: {' '.join(outside)[:40]!r}")

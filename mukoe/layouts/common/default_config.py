@@ -24,6 +24,7 @@ from mukoe.networks.action_space import ProductSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.inputs import has_convolutions
 from mukoe.networks.torsos import IMAGE, TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
@@ -183,7 +184,7 @@ def _single_player(
             persistent_updates=max_actor_steps // (2 * _BATCH_STEPS),
             epochs=4,
             # Of 64 steps for vectors; with 256, LunarLander still hovers after 1,000,000 steps.
-            minibatches=16 if _has_convolutions(features, torso) else 64,
+            minibatches=16 if has_convolutions(torso, {}, features) else 64,
             optimizer=OptimizerConfig(
                 learning_rate=2.5e-4 if images else 5e-4,
                 epsilon=1e-5,
@@ -215,7 +216,7 @@ def _ppo_torso(features: Nest) -> str:
     if _has_pixels(features):
         return "impala"
     if isinstance(features, ChoiceImage):
-        return "board"
+        return "grid"
     return "sequence" if isinstance(features, SequenceArray | TokenArray) else "tanh_mlp"
 
 
@@ -227,12 +228,6 @@ def _has_pixels(features: Nest) -> bool:
         and min(spec.shape[:2]) >= TORSOS["impala"].least_size
         for spec in jax.tree.leaves(features)
     )
-
-
-def _has_convolutions(features: Nest, torso: str) -> bool:
-    if isinstance(features, specs.Array):
-        return TORSOS[torso].input_rank == IMAGE
-    return any(len(spec.shape) == IMAGE for spec in jax.tree.leaves(features))
 
 
 def _can_be_stacked(features: Nest) -> bool:

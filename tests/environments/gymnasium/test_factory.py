@@ -19,7 +19,6 @@ from mukoe.errors import UserError
         ),
         ("json:Some-v0", {}, "no Gymnasium environment 'json:Some-v0'; Gymnasium reports: .*Some"),
         ("json:CartPoel-v1", {}, "environment 'json:CartPoel-v1'; did you mean CartPole-v1"),
-        ("MiniGrid-Empty-5x5-v0", {}, "the package minigrid registers it as minigrid:MiniGrid-"),
         ("", {}, "no Gymnasium environment ''|'' cannot be built"),
         (
             ":CartPole-v1",
