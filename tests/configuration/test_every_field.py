@@ -82,6 +82,8 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "PPOLossConfig.entropy_weight",
     "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
+    "RNDConfig.discount",
+    "RNDConfig.weight",
     "PgxConfig.random_opening_moves",
     "QNormalizationConfig.maxvisit_init",
     "QNormalizationConfig.value_scale",

@@ -11,12 +11,18 @@ from mukoe.agents.extensions import MemoryUse
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.losses import make_loss, make_prepare
 from mukoe.agents.ppo.networks import PPONetworks, make_ppo_networks
+from mukoe.agents.ppo.novelty import (
+    NoveltyScale,
+    make_novelty_update,
+    with_novelty,
+    with_novelty_loss,
+)
 from mukoe.agents.ppo.observations import with_statistics
 from mukoe.agents.ppo.policy import make_policy
 from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
-from mukoe.learning.learner import TargetUpdateConfig
+from mukoe.learning.learner import TargetUpdateConfig, UpdateFunction
 from mukoe.learning.optimizers import anneal_over_agent_steps, make_optimizer
 from mukoe.networks.history import network_input_spec
 from mukoe.networks.observation_statistics import keep_statistics
@@ -54,7 +60,9 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         return PPOBuilder(self._config, num_steps)
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> PPONetworks:
-        return make_ppo_networks(environment_spec, self._config.history, self._config.network)
+        config = self._config
+        networks = make_ppo_networks(environment_spec, config.history, config.network)
+        return with_novelty(networks, network_input_spec(environment_spec, config.history), config)
 
     def make_policy(
         self,
@@ -82,7 +90,10 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
 
     def make_loss(self, networks: PPONetworks, environment_spec: EnvironmentSpec) -> LossFunction:
         del environment_spec
-        return make_loss(networks, self._config.loss)
+        loss, config = make_loss(networks, self._config.loss), self._config
+        if networks.novelty is None:
+            return loss
+        return with_novelty_loss(loss, networks.novelty, config.rnd, config.loss.value_weight)
 
     def learner_settings(self, networks: PPONetworks) -> LearnerSettings:
         config = self._config
@@ -93,9 +104,14 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
             optimizer = optax.chain(optimizer, anneal_over_agent_steps(self._num_steps))
         if config.network.normalize_observations:
             optimizer = keep_statistics(optimizer)
-        update = functools.partial(update_in_epochs, make_prepare(networks, config), epochs)
+        update: UpdateFunction
+        if networks.novelty is None:
+            update = functools.partial(update_in_epochs, make_prepare(networks, config), epochs)
+        else:
+            update = make_novelty_update(networks, config, epochs)
         return LearnerSettings(
             optimizer,
             TargetUpdateConfig(period=1, rate=1.0),
+            loss_state=NoveltyScale.zero() if networks.novelty else (),
             update=with_statistics(update, networks, config),
         )

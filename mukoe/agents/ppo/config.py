@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta
 
 from mukoe.configuration.bounds import (
+    WIDEST_LAYER,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
@@ -79,6 +80,21 @@ class PPOLossConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
+class RNDConfig(Validated):
+    """Novelty as a second reward: random network distillation (arXiv:1810.12894), [4] here."""
+
+    # Weight of the advantages of novelty, beside 1 of the environment's; 0 is without novelty.
+    # [4]: 1 beside 2.
+    weight: NonNegativeFloat = 0.0
+    # Discount of novelty per step. [4]: 0.99.
+    discount: UnitInterval = 0.99
+    # Outputs of the random network, width of the predictor's hidden layers. [4]: 512.
+    size: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 128
+    # Fraction of the observations from which the predictor learns. [4]: 32 of the environments.
+    learned_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
 class PPOConfig(Validated):
     """PPO. The defaults are those of [2] for classic control; `configs/ppo_atari.py` has Atari."""
 
@@ -88,6 +104,8 @@ class PPOConfig(Validated):
     # Discount per step, γ. [2], [3]: 0.99.
     discount: UnitInterval = 0.99
     loss: PPOLossConfig = PPOLossConfig()
+    # Exploration of tasks with sparse rewards.
+    rnd: RNDConfig = RNDConfig()
     # Probability to keep the noise of the last action, in the first environment of an actor; it
     # falls evenly to 0 in the last one. Paper: 0. Correlated noise reaches rewards that are many
     # equal actions away (Hollenstein et al. 2023, arXiv:2312.11091).

@@ -31,6 +31,17 @@ from mukoe.types import (
 )
 
 
+class NoveltyTargets(NamedTuple):
+    """Targets of novelty, see `mukoe.agents.ppo.novelty`.
+
+    advantage: `[B, T]` weighted advantages, added to those of the environment's rewards.
+    value: `[B, T]` targets of the values of novelty.
+    """
+
+    advantage: PerStep
+    value: PerStep
+
+
 class PPOBatch(NamedTuple):
     """Steps of rollouts with advantages, from which minibatches are drawn.
 
@@ -41,6 +52,7 @@ class PPOBatch(NamedTuple):
     value: `[B, T]` `v_old(s)` of the behaviour policy's network.
     advantage: `[B, T]` advantages.
     mask: `[B, T]` mask, 1 if an action was taken; 0 for final observations.
+    novelty: targets of novelty; None without.
     """
 
     inputs: Nest
@@ -50,6 +62,14 @@ class PPOBatch(NamedTuple):
     value: PerStep
     advantage: PerStep
     mask: PerStep
+    novelty: NoveltyTargets | None = None
+
+
+def rollout_inputs(networks: PPONetworks, config: PPOConfig, sample: Sample) -> Nest:
+    """Returns the network inputs `[B, T + 1, ...]` of rollouts."""
+    rows = sample.rows
+    features, _ = split_legal_actions(rows.observation)
+    return stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
 
 
 def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, Sample], PPOBatch]:
@@ -62,8 +82,8 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
 
     def prepare(params: Params, sample: Sample) -> PPOBatch:
         rows = sample.rows
-        features, legal = split_legal_actions(rows.observation)
-        inputs = stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
+        _, legal = split_legal_actions(rows.observation)
+        inputs = rollout_inputs(networks, config, sample)
         steps: Row = jax.tree.map(lambda array: array[:, history:-1], rows)
         _, last_value = networks.apply(params, take(inputs, slice(None), -1))
         chex.assert_shape(last_value, steps.reward.shape[:1])
@@ -107,6 +127,8 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
         policy = networks.policy(outputs, batch.legal_actions)
         log_ratio = policy.log_prob(batch.action) - batch.log_prob
         advantage = batch.advantage
+        if batch.novelty is not None:
+            advantage += batch.novelty.advantage
         if config.normalize_advantages:
             advantage = normalize(advantage, batch.mask)
         parts = {

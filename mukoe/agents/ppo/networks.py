@@ -25,6 +25,7 @@ from mukoe.networks.action_space import (
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs, encode_input, has_convolutions
+from mukoe.networks.novelty import Novelty
 from mukoe.networks.observation_statistics import NormalizedInput, check_vector
 from mukoe.networks.parts import PartsTorso
 from mukoe.networks.torsos import IMAGE, TORSOS, orthogonal_linear
@@ -40,12 +41,14 @@ class PPONetworks:
         continuous actions the outputs are `[N, 2 D]`.
     action_space: policies of the outputs.
     has_convolutions: presence of convolutions, whose gradient within a loop is slow on CPUs.
+    novelty: networks of novelty; None without.
     """
 
     init: Callable[[chex.PRNGKey], Params]
     apply: Callable[[Params, Nest], tuple[jax.Array, jax.Array]]
     action_space: ActionSpace
     has_convolutions: bool
+    novelty: Novelty | None = None
 
     @property
     def num_actions(self) -> int:

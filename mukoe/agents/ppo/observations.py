@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from mukoe.agents.ppo.config import PPOConfig
+from mukoe.agents.ppo.losses import rollout_inputs
 from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.learning.learner import LearnerState, TargetUpdateConfig, UpdateFunction
-from mukoe.networks.history import stack_rows
 from mukoe.networks.observation_statistics import add_batch
-from mukoe.types import Array, LossFunction, Sample, split_legal_actions
+from mukoe.types import Array, LossFunction, Sample
 
 
 def with_statistics(
@@ -33,10 +33,9 @@ def with_statistics(
         sample: Sample,
     ) -> tuple[LearnerState, Mapping[str, Array], Array | None, Array]:
         made, metrics, priorities, finite = update(loss, optimizer, target_update, state, sample)
-        rows, history = sample.rows, config.history.frames - 1
-        features, _ = split_legal_actions(rows.observation)
-        inputs = stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
-        params = add_batch(made.params, inputs, rows.mask[:, history:], state.steps)
+        inputs = rollout_inputs(networks, config, sample)
+        mask = sample.rows.mask[:, config.history.frames - 1 :]
+        params = add_batch(made.params, inputs, mask, state.steps)
         params = jax.tree.map(lambda new, old: jnp.where(finite, new, old), params, made.params)
         return made._replace(params=params), metrics, priorities, finite
 
