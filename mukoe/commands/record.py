@@ -2,7 +2,7 @@
 
 mukoe record --env=CartPole-v1 --dataset=cartpole/random-v0 --episodes=100
 mukoe record --workdir=runs/cartpole --dataset=cartpole/muzero-v0 --steps=100000
-mukoe record --env=LunarLander-v3 --dataset=lander/human-v0 --policy=human
+mukoe record --env=LunarLander-v3 --dataset=lander/human-v0 --policy=human --play=browser
 
 The data set is in `MINARI_DATASETS_PATH`, by default `~/.minari/datasets`; `minari.load_dataset`
 opens it. It appears, complete, at the end. Ctrl-C ends the recording and keeps complete episodes.
@@ -82,6 +82,16 @@ FPS = flags.DEFINE_float(
     240.0,
 )
 
+PLAY = flags.DEFINE_enum(
+    "play",
+    None,
+    ["terminal", "browser"],
+    "Place where --policy=human plays, by default the terminal.",
+)
+PORT = flags.DEFINE_integer(
+    "port", 8000, "Port of the page of --play=browser; 0 for a free port.", 0, 65535
+)
+
 _ATARI_FPS = 15.0
 _OF_RUN = ("explore", "best", "step", "simulations")
 
@@ -127,8 +137,11 @@ def _check_flags(policy: str) -> None:
     if STEPS.value is not None and not flags.FLAGS["episodes"].using_default_value:
         raise UserError("--episodes and --steps exclude each other: give one of them")
     unused = [name for name in _OF_RUN if not flags.FLAGS[name].using_default_value]
-    if policy != "human" and FPS.value is not None:
-        raise UserError("--fps is for --policy=human: leave it out")
+    for name in ("fps", "play"):
+        if policy != "human" and flags.FLAGS[name].value is not None:
+            raise UserError(f"--{name} is for --policy=human: leave it out")
+    if PLAY.value != "browser" and not flags.FLAGS["port"].using_default_value:
+        raise UserError("--port is for --play=browser: leave it out")
     if policy == "human" and STEPS.value is not None:
         raise UserError("--policy=human counts --episodes: leave out --steps")
     if policy != "run" and unused:
@@ -168,7 +181,15 @@ def _record_user(config: Any, run: "StoredRun | None") -> int:
     """Records the user, in two-player games against the agent of a run or random moves."""
     from mukoe.types import plays_in_turns
     from mukoe.viewing.inspected_agent import InspectedAgent
-    from mukoe.viewing.user_episodes import AgentOpponent, Opponent, RandomOpponent, record_user
+    from mukoe.viewing.user_browser import BrowserInterface
+    from mukoe.viewing.user_episodes import (
+        AgentOpponent,
+        Opponent,
+        RandomOpponent,
+        UserInterface,
+        record_user,
+    )
+    from mukoe.viewing.user_terminal import TerminalInterface
 
     environment = _drawn(config).make_factory()(SEED.value, 1, False)
     with contextlib.closing(environment):
@@ -179,6 +200,12 @@ def _record_user(config: Any, run: "StoredRun | None") -> int:
         else:
             opponent = RandomOpponent(spec, SEED.value)
         erase_line()
+        fps = _steps_per_second(config)
+        interface: UserInterface
+        if PLAY.value == "browser":
+            interface = BrowserInterface(environment, fps, EPISODES.value, PORT.value)
+        else:
+            interface = TerminalInterface(environment, fps)
         interrupted = False
         with _writer(spec, config, "human") as writer:
             # Ctrl-C ends the wait for a key; a second one exits.
@@ -187,9 +214,9 @@ def _record_user(config: Any, run: "StoredRun | None") -> int:
                 record_user(
                     environment,
                     opponent,
+                    interface,
                     EPISODES.value,
                     MAX_STEPS.value,
-                    _steps_per_second(config),
                     writer.write,
                 )
             except KeyboardInterrupt:

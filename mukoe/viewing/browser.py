@@ -1,25 +1,21 @@
-"""Games in the browser: a page and its JSON endpoints, on the loopback interface only."""
+"""Games in the browser: a page and its JSON endpoints."""
 
 import collections
-import http.server
 import itertools
-import json
 import threading
-import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.game_json import describe_game
+from mukoe.viewing.page_server import PageServer
 
-ADDRESS = "127.0.0.1"
 MAX_GAMES = 100
 """Maximum number of games; the oldest are dropped."""
 
 _PAGE = Path(__file__).with_name("page.html")
-_MAX_BODY = 10_000
 
 
 class GameServer:
@@ -50,17 +46,16 @@ class GameServer:
         self._games: collections.OrderedDict[str, BoardGame] = collections.OrderedDict()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"games": self})
-        try:
-            self._server = http.server.ThreadingHTTPServer((ADDRESS, port), handler)
-        except (OSError, OverflowError) as error:
-            raise UserError(f"cannot listen on port {port} of {ADDRESS}: {error}") from error
-        self._server.daemon_threads = True
+        self._server = PageServer(
+            port,
+            get={"/": lambda _: self.page(), "/state": self.state},
+            post={"/new": self.new, "/move": self.move},
+        )
 
     @property
     def url(self) -> str:
         """Address of the page."""
-        return f"http://{ADDRESS}:{self._server.server_port}/"
+        return self._server.url
 
     def serve(self) -> None:
         """Serves requests until interrupted or closed."""
@@ -74,8 +69,9 @@ class GameServer:
         """Returns the page."""
         return _PAGE.read_text().replace("INITIAL_SEAT", str(self._seat))
 
-    def state(self, name: str) -> dict[str, Any]:
+    def state(self, query: Mapping[str, str]) -> dict[str, Any]:
         """Returns a game as JSON; raises a UserError if it does not exist."""
+        name = query.get("game", "")
         with self._lock:
             return describe_game(name, self._find(name))
 
@@ -116,77 +112,3 @@ def _integer(request: dict[str, Any], field: str) -> int:
     if type(value) is not int:
         raise UserError(f"{field} must be an integer, not {value!r}")
     return value
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """HTTP handler of a `GameServer`, the attribute `games`."""
-
-    games: GameServer
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-
-    def do_GET(self) -> None:  # noqa: N802
-        url = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qs(url.query)
-        if url.path == "/":
-            self._respond(lambda: self.games.page(), "text/html; charset=utf-8")
-        elif url.path == "/state":
-            self._respond(lambda: self.games.state(query.get("game", [""])[0]))
-        else:
-            self._send(404, "text/plain", f"there is no {url.path}\n")
-
-    def do_POST(self) -> None:  # noqa: N802
-        actions = {"/new": self.games.new, "/move": self.games.move}
-        if self.path not in actions:
-            self.close_connection = True
-            self._send(404, "text/plain", f"there is no {self.path}\n")
-            return
-        self._respond(lambda: actions[self.path](self._read_request()))
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Discards the messages of the HTTP server."""
-
-    def _respond(self, make: Callable[[], Any], kind: str = "application/json") -> None:
-        try:
-            self._check_host()
-            response = make()
-        except UserError as error:
-            # Unread data of this request must not be parsed as the next request.
-            self.close_connection = True
-            self._send(400, "text/plain; charset=utf-8", f"{error}\n")
-            return
-        self._send(200, kind, response if isinstance(response, str) else json.dumps(response))
-
-    def _check_host(self) -> None:
-        """Rejects requests of other sites that resolve to this machine (DNS rebinding)."""
-        host = self.headers.get("Host", "").rpartition(":")[0]
-        if host not in (ADDRESS, "localhost"):
-            raise UserError(f"open {self.games.url} instead")
-
-    def _read_request(self) -> dict[str, Any]:
-        if self.headers.get_content_type() != "application/json":
-            raise UserError("a request must be application/json")
-        try:
-            length = int(self.headers.get("Content-Length", ""))
-        except ValueError:
-            length = -1
-        if not 0 <= length <= _MAX_BODY:
-            raise UserError(f"a request needs a Content-Length of at most {_MAX_BODY}")
-        try:
-            request = json.loads(self.rfile.read(length))
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"a request must be JSON: {error}") from error
-        if not isinstance(request, dict):
-            raise UserError("a request must be a JSON object")
-        return request
-
-    def _send(self, status: int, kind: str, text: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)

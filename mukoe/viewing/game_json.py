@@ -42,9 +42,7 @@ def describe_game(name: str, game: BoardGame) -> dict[str, Any]:
 def _describe_position(game: BoardGame) -> dict[str, Any]:
     board = game.board
     if board is None:
-        done, picture = cv2.imencode(".png", game.picture[..., ::-1])
-        assert done, "a picture of uint8 can be encoded"
-        return {"picture": f"data:image/png;base64,{base64.b64encode(picture.tobytes()).decode()}"}
+        return {"picture": picture_url(game.picture)}
     return {
         "rows": board.rows,
         "columns": board.columns,
@@ -52,6 +50,13 @@ def _describe_position(game: BoardGame) -> dict[str, Any]:
         "skewed": board.skewed,
         "stones": game.stones.tolist(),
     }
+
+
+def picture_url(picture: np.ndarray) -> str:
+    """Returns a picture `[H, W, 3]` uint8 as a URL that holds it as PNG."""
+    done, file = cv2.imencode(".png", picture[..., ::-1])
+    assert done, "a picture of uint8 can be encoded"
+    return f"data:image/png;base64,{base64.b64encode(file.tobytes()).decode()}"
 
 
 def _describe_decision(decision: Decision | None, names: Sequence[str]) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
-"""Episodes that a user plays in the terminal, recorded as rows."""
+"""Episodes that a user plays, recorded as rows."""
 
-import shutil
-import sys
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -21,13 +20,23 @@ from mukoe.types import (
     plays_in_turns,
     split_legal_actions,
 )
-from mukoe.viewing.action_names import action_names
-from mukoe.viewing.episodes import render
-from mukoe.viewing.half_blocks import to_text
 from mukoe.viewing.inspected_agent import InspectedAgent
-from mukoe.viewing.keyboard import MAX_KEYS, Keyboard, MovesByName
 
-_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+
+class UserInterface(Protocol):
+    """View of the environment for a user, who chooses the actions."""
+
+    def opened(self) -> contextlib.AbstractContextManager[None]:
+        """Opens the view for the episodes within the context."""
+
+    def show(self, score: float, legal_actions: Sequence[int]) -> None:
+        """Shows the environment and the return so far, before an action of the user."""
+
+    def choose(self, legal_actions: Sequence[int]) -> int | None:
+        """Returns the user's action, None if the user quits."""
+
+    def end(self, score: float) -> None:
+        """Shows the end of an episode and its return."""
 
 
 class Opponent(Protocol):
@@ -100,9 +109,9 @@ def legal_actions(observation: Nest, count: int) -> list[int]:
 def record_user(
     environment: VectorEnvironment,
     opponent: Opponent,
+    interface: UserInterface,
     episodes: int,
     max_steps: int,
-    steps_per_second: float,
     on_episode: Callable[[Row], None],
 ) -> None:
     """Lets the user play episodes, and passes each complete one on.
@@ -112,34 +121,29 @@ def record_user(
     Args:
       environment: vector of one environment.
       opponent: player of the other side of two-player games.
+      interface: view of the environment, and source of the user's actions.
       episodes: number of episodes.
       max_steps: maximum number of steps of an episode; a longer one is passed on in parts.
-      steps_per_second: steps per second; 0 to wait for a key at every step.
       on_episode: called with the rows `[L+1, ...]` of each episode.
 
     Raises:
       UserError: the actions are continuous.
     """
-    names = action_names(environment)
     in_turns = plays_in_turns(environment.spec)
-    by_name = in_turns or len(names) > MAX_KEYS
-    player = MovesByName(names) if by_name else Keyboard(names, steps_per_second)
     collector = EpisodeCollector(row_spec(environment.spec, {}), max_steps, on_episode)
-    screen = _Screen(environment, player.help, redraws=not by_name)
-    with player.opened():
+    with interface.opened():
         for episode in range(episodes):
             opponent.start()
             seat = episode % 2 if in_turns else 0
-            if not _play(environment, opponent, player, collector, screen, seat):
+            if not _play(environment, opponent, interface, collector, seat):
                 return
 
 
 def _play(
     environment: VectorEnvironment,
     opponent: Opponent,
-    player: Keyboard | MovesByName,
+    interface: UserInterface,
     collector: EpisodeCollector,
-    screen: "_Screen",
     seat: int,
 ) -> bool:
     """Plays one episode; returns False if the user quits."""
@@ -151,8 +155,8 @@ def _play(
         legal = legal_actions(timestep.observation, count)
         action: int | None
         if mover == seat:
-            screen.show(score)
-            action = player.choose(legal) if isinstance(player, MovesByName) else player.choose()
+            interface.show(score, legal)
+            action = interface.choose(legal)
         else:
             action = opponent.choose(timestep.observation)
         if action is None:
@@ -164,44 +168,9 @@ def _play(
         collector.add(np.array(action, np.int32), _first(timestep), {}, {})
         score += float(timestep.reward[0]) * (1 if mover == seat else -1)
         mover = 1 - mover if timestep.discount[0] < 0 else mover
-    screen.show(score)
-    print(f"end of the episode, return {score:g}{_CLEAR_LINE if screen.redraws else ''}")
+    interface.end(score)
     return True
 
 
 def _first(timestep: dm_env.TimeStep) -> dm_env.TimeStep:
     return jax.tree.map(lambda array: array[0], timestep)
-
-
-class _Screen:
-    """View of the environment: the position as text, or a picture in half blocks."""
-
-    def __init__(self, environment: VectorEnvironment, help_text: str, redraws: bool):
-        self._environment = environment
-        self._help = help_text
-        self.redraws = redraws and sys.stdout.isatty()
-        if self.redraws:
-            print(f"{_HOME}{_CLEAR_BELOW}", end="")
-        else:
-            print(help_text)
-
-    def show(self, score: float) -> None:
-        """Prints the environment and the score."""
-        if hasattr(self._environment, "render_text"):
-            lines = self._environment.render_text(0).splitlines()
-        elif self.redraws:
-            columns, rows = shutil.get_terminal_size()
-            try:
-                lines = to_text(render(self._environment), columns - 1, rows - 4).splitlines()
-            except UserError as error:
-                lines = [str(error)]
-        else:
-            lines = []
-        self._print([*lines, f"return {score:g}"])
-
-    def _print(self, lines: Sequence[str]) -> None:
-        if not self.redraws:
-            print("\n".join(lines), flush=True)
-            return
-        shown = "\n".join(f"{line}{_CLEAR_LINE}" for line in [*lines, self._help])
-        print(f"{_HOME}{shown}\n{_CLEAR_BELOW}", end="", flush=True)

@@ -66,6 +66,8 @@ NAMED = [
     ("record.py", "--dataset=cartpole", "'cartpole' is no name of a Minari data set"),
     ("record.py", "--env=CartPole-v1", "--workdir gives the environment: leave out --env"),
     ("record.py", "--fps=10", "--fps is for --policy=human: leave it out"),
+    ("record.py", "--play=browser", "--play is for --policy=human: leave it out"),
+    ("record.py", "--port=80", "--port is for --play=browser: leave it out"),
     ("report.py", "--smooth=0", "--smooth=0"),
     ("results.py", "--threshold=x=nan", "is not ENVIRONMENT=RETURN"),
     ("tiles_2048.py", "--games=0", "--games=0"),

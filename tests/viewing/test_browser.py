@@ -15,10 +15,12 @@ pytest.importorskip("pgx")
 from mukoe.errors import UserError
 from mukoe.viewing.browser import GameServer
 from tests.viewing.games import new_game, winner
+from tests.viewing.runs import opened_run
 
 
 @contextlib.contextmanager
 def served(seat=0):
+    opened_run("tic_tac_toe")  # Training is for the main thread.
     server = GameServer(new_game, seat, 0)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()

@@ -16,6 +16,7 @@ from mukoe.viewing import keyboard
 from mukoe.viewing.half_blocks import to_text
 from mukoe.viewing.keyboard import Keyboard, describe_bindings, idle_action, key_bindings
 from mukoe.viewing.user_episodes import RandomOpponent, record_user
+from mukoe.viewing.user_terminal import TerminalInterface
 
 ATARI = [
     "NOOP",
@@ -143,7 +144,8 @@ def test_an_episode_of_keys_is_recorded(monkeypatch, capsys):
     found = []
     with contextlib.closing(environment), piped("d" * 15 + "x", monkeypatch):
         opponent = RandomOpponent(environment.spec, 0)
-        record_user(environment, opponent, 5, 1000, 0.0, found.append)
+        interface = TerminalInterface(environment, 0.0)
+        record_user(environment, opponent, interface, 5, 1000, found.append)
     (episode,) = found
     length = len(episode.mask) - 1
     assert 5 < length < 15 and (episode.action[:-1] == 1).all()
@@ -168,7 +170,8 @@ def test_the_user_and_the_other_side_alternate(monkeypatch):
     found = []
     with contextlib.closing(environment):
         opponent = RandomOpponent(environment.spec, 0)
-        record_user(environment, opponent, 2, 1000, 0.0, found.append)
+        interface = TerminalInterface(environment, 0.0)
+        record_user(environment, opponent, interface, 2, 1000, found.append)
     assert len(found) == 2
     for episode in found:
         length = len(episode.mask) - 1
