@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+from pathlib import Path
 
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.counting import Counter
@@ -13,6 +14,13 @@ from mukoe.system import write_atomically
 
 _COUNTS_FILE = "counts.json"
 _PERIOD_SECONDS = 0.5
+
+
+def read_counts(workdir: Path) -> dict[str, int]:
+    """Returns the counts that the counter of a run has stored last; empty without any."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        return json.loads((workdir / _COUNTS_FILE).read_text())
+    return {}
 
 
 class CounterNode(Counter):
@@ -50,6 +58,7 @@ class CounterNode(Counter):
                     runtime.stop_program()
                     stopped = True
             runtime.linger(lambda: self.snapshot()[1].get("learner_ended", False))
+            self._store_counts()
 
     def _stored_counts(self) -> dict[str, int]:
         """Returns the counts of the process before, with the learner steps of the checkpoint.
@@ -58,8 +67,7 @@ class CounterNode(Counter):
         are not below those of the checkpoint.
         """
         counts = dict(self._context.counts)
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            counts = json.loads(self._path.read_text())
+        counts |= read_counts(self._context.workdir)
         saved = open_checkpointer(self._context.workdir).latest_step() or 0
         return counts | {"learner_steps": max(saved, counts.get("learner_steps", 0))}
 

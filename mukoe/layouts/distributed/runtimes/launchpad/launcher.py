@@ -22,6 +22,7 @@ from absl import flags
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.reporting import expectation, reported_time_line
 from mukoe.layouts.common.shutdown import end_reason, print_summary
+from mukoe.layouts.distributed.nodes.counter import read_counts
 from mukoe.layouts.distributed.runtimes.launchpad.local_processes import supervise_locally
 from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun, Run, ThreadRun
 from mukoe.layouts.distributed.runtimes.launchpad.watcher import CounterWatcher
@@ -117,9 +118,12 @@ def run_to_end(
     status = run.status(line)
     if status in (0, STATUS_INTERRUPTED):
         signals = (signal.SIGINT,) if status == STATUS_INTERRUPTED else ()
-        reason = end_reason(experiment.run, watcher.counts, watcher.reports, signals)
+        # The watcher has the counts of up to a second before the end.
+        seen, stored = watcher.counts, read_counts(workdir)
+        counts = {n: max(seen.get(n, 0), stored.get(n, 0)) for n in {**seen, **stored}}
+        reason = end_reason(experiment.run, counts, watcher.reports, signals)
         time_line = reported_time_line(watcher.reports)
-        print_summary(reason, time_line, workdir, experiment.run, watcher.counts)
+        print_summary(reason, time_line, workdir, experiment.run, counts)
     return status
 
 
