@@ -48,9 +48,9 @@ def test_records_add_up(run):
 
 
 def test_episodes_are_cut_off_at_the_step_limit(run):
-    evaluation = evaluate(run, EvaluationConfig(episodes=8, num_envs=4, max_steps=1))
-    assert len(evaluation.results) == evaluation.cut_off == 4
-    assert summary(evaluation)["cut_off_episodes"] == 4
+    evaluation = evaluate(run, EvaluationConfig(episodes=16, num_envs=8, max_steps=1))
+    assert len(evaluation.results) == evaluation.cut_off == 8
+    assert summary(evaluation)["cut_off_episodes"] == 8
     assert {r.length for r in evaluation.results} == {1}
 
 

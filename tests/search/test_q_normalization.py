@@ -23,14 +23,17 @@ from tests.search.test_tree_search import ACTIONS, EXACT, random_model, random_p
 SIMULATIONS = 20
 CONFIGS = [
     QNormalizationConfig(),
-    QNormalizationConfig(scope="node", floor=0.5),
-    QNormalizationConfig(scope="tree"),
     QNormalizationConfig(scope="tree", floor=0.5),
-    QNormalizationConfig(scope="tree", floor=50.0),
     QNormalizationConfig(scope="known", known_range=(-3.0, 3.0)),
     QNormalizationConfig(scope="node", unvisited="parent", value_scale=1.0, maxvisit_init=10.0),
     QNormalizationConfig(scope="tree", floor=0.5, unvisited="parent", value_scale=0.3),
 ]
+MORE_CONFIGS = [
+    QNormalizationConfig(scope="node", floor=0.5),
+    QNormalizationConfig(scope="tree"),
+    QNormalizationConfig(scope="tree", floor=50.0),
+]
+CASES = CONFIGS + [pytest.param(config, marks=pytest.mark.slow) for config in MORE_CONFIGS]
 
 
 def qvalues_by_loops(tree, b, node):
@@ -111,7 +114,7 @@ def random_trees(algorithm, batch, scope):
     return tree
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@pytest.mark.parametrize("config", CASES, ids=str)
 @pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
 def test_qvalues_of_every_node_are_those_of_numpy(config, batch, algorithm):
@@ -195,12 +198,8 @@ class Edge:
         return self.reward + self.discount * self.child.mean
 
 
-@pytest.mark.parametrize(
-    "config, batch",
-    [(config, 4) for config in CONFIGS]
-    + [pytest.param(config, 1, marks=pytest.mark.slow) for config in CONFIGS[:5]],
-    ids=str,
-)
+@pytest.mark.parametrize("config", CASES, ids=str)
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_visits_of_a_search_are_those_of_numpy(config, batch):
     _, observation, legal = random_problem(5)
     model = random_model(5, noise=0.0)
