@@ -9,6 +9,7 @@ from mukoe.observability.bootstrap import bootstrap_interval, mean
 from mukoe.observability.report.runs import Run
 
 ACTOR_STEPS = "actor_steps"
+LEARNER_STEPS = "learner_steps"
 MINUTES = "minutes"
 
 _MIN_SEEDS_FOR_BOOTSTRAP = 4
@@ -165,13 +166,13 @@ def seed_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     return low, high, "95% bootstrap interval of the mean"
 
 
-def first_reached(run: Run, threshold: float) -> tuple[float, float] | None:
-    """Returns agent steps and minutes of the first evaluation with a return of `threshold`."""
+def first_reached(run: Run, threshold: float, axis: str) -> tuple[float, float] | None:
+    """Returns the steps on `axis` and the minutes of the first evaluation at `threshold`."""
     for log in run.kind("evaluator"):
         returns = log.columns.get("episode_return", np.zeros(0))
         missing = np.full(returns.shape, np.nan)
         reached = np.flatnonzero(returns >= threshold)
         if reached.size:
-            steps = log.columns.get(ACTOR_STEPS, missing)[reached[0]]
+            steps = log.columns.get(axis, missing)[reached[0]]
             return float(steps), float(log.columns.get("wall_time", missing)[reached[0]] / 60)
     return None

@@ -1,7 +1,8 @@
 """Published records of runs: small files in the repository, from which the results page is made.
 
 docs/evidence/cartpole_5/run.json          fields of `Evidence`
-docs/evidence/cartpole_5/evaluations.csv   evaluations in training, a row each
+docs/evidence/cartpole_5/evaluations.csv   evaluations in training, a row each, over agent steps;
+                                           over learner steps if no actor ran
 """
 
 import csv
@@ -16,7 +17,14 @@ from typing import Any
 import numpy as np
 
 from mukoe.errors import UserError
-from mukoe.observability.report.curves import ACTOR_STEPS, MINUTES, Curve, curve_of, first_reached
+from mukoe.observability.report.curves import (
+    ACTOR_STEPS,
+    LEARNER_STEPS,
+    MINUTES,
+    Curve,
+    curve_of,
+    first_reached,
+)
 from mukoe.observability.report.logs import natural_key
 from mukoe.observability.report.runs import SEED_FIELD, Run
 from mukoe.system import write_atomically
@@ -26,25 +34,29 @@ EVALUATIONS_FILE = "evaluations.csv"
 
 _SOURCE = "workdir"
 _COMMAND_FIELDS = ("python", "versions", "cpus")
-_COLUMNS = (ACTOR_STEPS, MINUTES, "episode_return")
+_RETURN = "episode_return"
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluations:
     """Evaluations in training.
 
-    actor_steps: `[N]` agent steps of all actors; NaN where unknown.
+    axis: `ACTOR_STEPS`, or `LEARNER_STEPS` for a run without actors.
+    steps: `[N]` steps on that axis; NaN where unknown.
     minutes: `[N]` minutes since the start of the run; NaN where unknown.
     episode_return: `[N]` mean return of the episodes.
     """
 
-    actor_steps: np.ndarray
+    axis: str
+    steps: np.ndarray
     minutes: np.ndarray
     episode_return: np.ndarray
 
     def curve(self, axis: str) -> Curve:
-        """Returns the returns over `ACTOR_STEPS` or `MINUTES`."""
-        x = self.minutes if axis == MINUTES else self.actor_steps
+        """Returns the returns over an axis, without points if it is another kind of steps."""
+        if axis not in (self.axis, MINUTES):
+            return Curve(np.zeros(0), np.zeros(0))
+        x = self.minutes if axis == MINUTES else self.steps
         known = np.isfinite(x) & np.isfinite(self.episode_return)
         return Curve(x[known], self.episode_return[known])
 
@@ -66,8 +78,8 @@ class Evidence:
     minutes: wall-clock minutes, without pauses between resumes.
     cpu_hours_at_most: wall-clock hours times available CPU cores, an upper bound.
     last_return, best_return: returns of evaluations in training.
-    reached: `actor_steps` and `minutes` of the first evaluation at the threshold; None if no
-      evaluation reached it.
+    reached: steps, by their axis, and `minutes` of the first evaluation at the threshold; None if
+      no evaluation reached it.
     evaluation: final evaluation, as `mukoe evaluate` writes it; None without it.
     failure: error that ended the run; None if it did not fail.
     notes: remarks on missing and damaged files.
@@ -103,15 +115,17 @@ def collect(run: Run, name: str, threshold: float | None) -> Evidence:
       name: name of the record.
       threshold: return that counts as solved; None without one.
     """
-    steps = curve_of(run, "evaluator", "episode_return", ACTOR_STEPS)
-    minutes = curve_of(run, "evaluator", "episode_return", MINUTES)
+    curves = {axis: _evaluations(run, axis) for axis in (ACTOR_STEPS, LEARNER_STEPS)}
+    axis = next((name for name, curve in curves.items() if curve.x.size), ACTOR_STEPS)
+    steps, minutes = curves[axis], _evaluations(run, MINUTES)
     evaluations = Evaluations(
+        axis,
         steps.x,
         minutes.x if len(minutes.x) == len(steps.x) else np.full(len(steps.x), np.nan),
         steps.y,
     )
     returns = run.evaluations()
-    reached = None if threshold is None else first_reached(run, threshold)
+    reached = None if threshold is None else first_reached(run, threshold, axis)
     return Evidence(
         name=name,
         group=without_seed(name, run.seed),
@@ -127,12 +141,16 @@ def collect(run: Run, name: str, threshold: float | None) -> Evidence:
         cpu_hours_at_most=_hours(run.minutes, (run.command or {}).get("cpus")),
         last_return=float(returns[-1]) if returns.size else None,
         best_return=float(returns.max()) if returns.size else None,
-        reached=None if reached is None else {ACTOR_STEPS: reached[0], MINUTES: reached[1]},
+        reached=None if reached is None else {axis: reached[0], MINUTES: reached[1]},
         evaluation=_without_folder(run.evaluation),
         failure=run.failure,
         notes=run.notes,
         evaluations=evaluations,
     )
+
+
+def _evaluations(run: Run, axis: str) -> Curve:
+    return curve_of(run, "evaluator", _RETURN, axis)
 
 
 def _hours(minutes: float | None, cpus: int | None) -> float | None:
@@ -177,8 +195,9 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
     }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    columns = [getattr(evidence.evaluations, name) for name in _COLUMNS]
+    evaluations = evidence.evaluations
+    writer.writerow((evaluations.axis, MINUTES, _RETURN))
+    columns = evaluations.steps, evaluations.minutes, evaluations.episode_return
     for row in zip(*columns, strict=True):
         writer.writerow([_cell(value) for value in row])
     try:
@@ -204,17 +223,20 @@ def read_evidence(folder: Path) -> Evidence:
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
         with (folder / EVALUATIONS_FILE).open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in _COLUMNS}
+            axis, *others = header = next(csv.reader(file))
+            if axis not in (ACTOR_STEPS, LEARNER_STEPS) or others != [MINUTES, _RETURN]:
+                raise ValueError(f"{EVALUATIONS_FILE} has the columns {', '.join(header)}")
+            rows = [[float(cell or "nan") for cell in row] for row in csv.reader(file)]
+        columns = np.array(rows).reshape(-1, 3).T
         return Evidence(
             **{
                 **record,
                 "name": folder.name,
                 "notes": tuple(record["notes"]),
-                "evaluations": Evaluations(**columns),
+                "evaluations": Evaluations(axis, *columns),
             }
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, StopIteration) as error:
         raise UserError(f"cannot read the evidence in {folder}: {error}") from error
 
 

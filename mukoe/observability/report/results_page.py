@@ -11,6 +11,7 @@ import numpy as np
 from mukoe.observability.report import svg
 from mukoe.observability.report.curves import (
     ACTOR_STEPS,
+    LEARNER_STEPS,
     MINUTES,
     Curve,
     carry,
@@ -31,7 +32,11 @@ _HEADER = """# Results
 page and is kept.
 """
 
-_AXES = ((ACTOR_STEPS, "steps", "agent steps"), (MINUTES, "minutes", "minutes"))
+_AXES = (
+    (ACTOR_STEPS, "steps", "agent steps"),
+    (LEARNER_STEPS, "updates", "learner steps"),
+    (MINUTES, "minutes", "minutes"),
+)
 _NETWORK_FIELDS = (
     "torso",
     "hidden_sizes",

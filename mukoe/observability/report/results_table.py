@@ -77,8 +77,10 @@ def _number_or_none(value: float | None, digits: int | None = None) -> str | Non
 def _reached(run: Evidence) -> str | None:
     if run.reached is None:
         return "not" if run.last_return is not None else None
-    steps, minutes = run.reached[ACTOR_STEPS], run.reached[MINUTES]
-    return f"{number(steps)} steps, {number(round(minutes, 1))} minutes"
+    axis = run.evaluations.axis
+    unit = "steps" if axis == ACTOR_STEPS else "learner steps"
+    minutes = number(round(run.reached[MINUTES], 1))
+    return f"{number(run.reached[axis])} {unit}, {minutes} minutes"
 
 
 def _final(run: Evidence) -> str | None:

@@ -122,6 +122,6 @@ def test_curve_of_several_actors_and_rows_without_a_value(tmp_path):
 
 def test_first_evaluation_at_a_return(tmp_path):
     run = load_run(make_run(tmp_path / "a", returns=(10.0, 50.0, 40.0, 60.0)))
-    assert first_reached(run, 50.0) == (2000.0, pytest.approx(10.0))
-    assert first_reached(run, 55.0) == (4000.0, pytest.approx(20.0))
-    assert first_reached(run, 61.0) is None
+    assert first_reached(run, 50.0, "actor_steps") == (2000.0, pytest.approx(10.0))
+    assert first_reached(run, 55.0, "actor_steps") == (4000.0, pytest.approx(20.0))
+    assert first_reached(run, 61.0, "actor_steps") is None

@@ -75,6 +75,24 @@ def test_record_of_a_finished_run(tmp_path):
     assert sorted(figures) == ["cartpole-minutes.svg", "cartpole-steps.svg"]
 
 
+def test_record_of_a_run_without_actors(tmp_path):
+    """Its learning curve is over learner steps."""
+    workdir = make_run(tmp_path / "offline_0", seed=0, returns=(), num_actors=0)
+    (workdir / "logs" / "evaluator.csv").write_text(
+        "learner_steps,episode_return,wall_time\n100,7.0,60.0\n200,9.0,120.0\n"
+    )
+    folder = tmp_path / "evidence" / "offline_0"
+    write_evidence(collect(load_run(workdir), "offline_0", 8.0), folder)
+    assert (folder / "evaluations.csv").read_text() == (
+        "learner_steps,minutes,episode_return\n100,1,7\n200,2,9\n"
+    )
+    record = read_evidence(folder)
+    assert record.reached == {"learner_steps": 200.0, "minutes": 2.0}
+    page, figures = make_results([record], "", "figures", "evidence")
+    assert "200 learner steps, 2 minutes" in page and "no learning curve" not in page
+    assert sorted(figures) == ["offline-minutes.svg", "offline-updates.svg"]
+
+
 def test_record_of_a_run_without_evaluations(tmp_path):
     run = load_run(make_run(tmp_path / "a", returns=()))
     write_evidence(collect(run, "a", 475.0), tmp_path / "evidence" / "a")
@@ -94,6 +112,15 @@ def test_damaged_records_are_refused(tmp_path):
     (tmp_path / "e" / "a" / "run.json").write_text("{}")
     with pytest.raises(UserError, match="cannot read the evidence in .*/a"):
         read_all(tmp_path / "e")
+    write_evidence(collect(load_run(tmp_path / "a"), "a", None), tmp_path / "e" / "a")
+    for text in (
+        "",
+        "frames,minutes,episode_return\n",
+        "actor_steps,minutes,episode_return\n1,2\n",
+    ):
+        (tmp_path / "e" / "a" / "evaluations.csv").write_text(text)
+        with pytest.raises(UserError, match="cannot read the evidence in .*/a"):
+            read_all(tmp_path / "e")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         write_evidence(collect(load_run(tmp_path / "a"), "a", None), tmp_path / "file" / "a")
