@@ -10,6 +10,7 @@ from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.parts import PartsConfig
+from mukoe.networks.precision import Precision
 from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 
@@ -51,6 +52,9 @@ class NetworkConfig(Validated):
     scale_hidden_state: bool = True
     # Gradient into the state that enters a dynamics call. Paper: 1/2 (appendix G).
     dynamics_gradient_scale: UnitInterval = 0.5
+    # Type in which layers compute: 'float32', or 'bfloat16' on accelerators, while parameters,
+    # optimiser, targets and losses are float32.
+    precision: Precision = "float32"
     # Bins of the value. Paper: 601 over [-300, 300], transformed.
     value_support: SupportConfig = SupportConfig()
     # Bins of the reward. Paper: as the value.

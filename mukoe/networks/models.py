@@ -20,6 +20,7 @@ from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs
 from mukoe.networks.observation_statistics import check_vector
+from mukoe.networks.precision import in_precision
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
@@ -101,9 +102,9 @@ def make_muzero_networks(
 
     return MuZeroNetworks(
         init=init,
-        representation=representation,
-        prediction=prediction,
-        dynamics=dynamics,
+        representation=in_precision(representation, network_config.precision, observes=True),
+        prediction=in_precision(prediction, network_config.precision),
+        dynamics=in_precision(dynamics, network_config.precision),
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
         action_space=action_space,

@@ -8,7 +8,6 @@ is large where few observations have been learned. The random network is drawn w
 that it is no parameter: it is the same in every process, run and checkpoint.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +21,7 @@ from mukoe.nests import zeros
 from mukoe.networks.inputs import encode_input
 from mukoe.networks.observation_statistics import NormalizedInput
 from mukoe.networks.parts import PartedTorsoConfig, PartsTorso
+from mukoe.networks.precision import in_precision, to_precision
 from mukoe.networks.torsos import TORSOS, orthogonal_linear
 from mukoe.types import Nest, Params
 
@@ -71,7 +71,9 @@ def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int) -> Novelty:
         if not isinstance(spec, specs.Array):
             return jax.nn.relu(PartsTorso(config, spec)(inputs))
         x = inputs if config.normalize_observations else encode_input(inputs, spec)
-        return hk.Flatten()(jax.nn.relu(TORSOS[config.torso](config)(x)))
+        return hk.Flatten()(
+            jax.nn.relu(TORSOS[config.torso](config)(to_precision(x, config.precision)))
+        )
 
     def predict(inputs: Nest) -> tuple[jax.Array, Nest]:
         with hk.name_scope("novelty_predictor"):
@@ -96,14 +98,15 @@ def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int) -> Novelty:
         blank = zeros(spec, 1)
         return {**predictor.init(first, blank), **value.init(second, blank)}
 
-    @functools.cache
-    def fixed() -> Params:
-        with jax.ensure_compile_time_eval():
-            return target.init(jax.random.PRNGKey(_TARGET_KEY), zeros(spec, 1))
+    predict_in_precision = in_precision(predictor.apply, config.precision, observes=True)
+    embed_in_precision = in_precision(target.apply, config.precision, observes=True)
+
+    # Not within a function that is traced, whose result could not be kept.
+    fixed = jax.jit(target.init)(jax.random.PRNGKey(_TARGET_KEY), zeros(spec, 1))
 
     def error(params: Params, inputs: Nest) -> jax.Array:
-        predicted, normalized = predictor.apply(params, inputs)
-        expected = jax.lax.stop_gradient(target.apply(fixed(), normalized))
+        predicted, normalized = predict_in_precision(params, inputs)
+        expected = jax.lax.stop_gradient(embed_in_precision(fixed, normalized))
         return jnp.mean((predicted - expected) ** 2, axis=-1)
 
-    return Novelty(init, error, value.apply)
+    return Novelty(init, error, in_precision(value.apply, config.precision, observes=True))

@@ -70,7 +70,7 @@ def statistics_loss(params: Params, inputs: Array) -> jax.Array:
     inputs = scale_pixels(inputs)
     loss = jnp.float32(0.0)
     for name, statistics in params.items():
-        if not _is_statistics(name):
+        if not is_statistics(name):
             continue
         mean, variance = statistics["mean"], statistics["variance"]
         distances = inputs - jax.lax.stop_gradient(mean)
@@ -83,9 +83,7 @@ def keep_statistics(optimizer: optax.GradientTransformation) -> optax.GradientTr
     """Returns an optimiser of all parameters, of which `optimizer` gets all but the statistics."""
 
     def labels(params: Params) -> Params:
-        return {
-            name: dict.fromkeys(module, _is_statistics(name)) for name, module in params.items()
-        }
+        return {name: dict.fromkeys(module, is_statistics(name)) for name, module in params.items()}
 
     return optax.multi_transform({False: optimizer, True: optax.sgd(_step_size)}, labels)
 
@@ -112,7 +110,7 @@ def add_batch(params: Params, inputs: Array, mask: Array, count: Array) -> Param
         return {"mean": new, "variance": variance + step * (spread - variance)}
 
     return {
-        name: added(**module) if _is_statistics(name) else module for name, module in params.items()
+        name: added(**module) if is_statistics(name) else module for name, module in params.items()
     }
 
 
@@ -120,5 +118,6 @@ def _step_size(count: Array) -> jax.Array:
     return jnp.maximum(1.0 / (count + 1.0), _LEAST_STEP_SIZE)
 
 
-def _is_statistics(module: str) -> bool:
+def is_statistics(module: str) -> bool:
+    """Returns whether a module of parameters holds statistics of observations."""
     return module.split("/")[-1] == _NAME

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from mukoe.configuration.fields import Validated
 from mukoe.networks.inputs import encode_input, named_parts, part_torso
+from mukoe.networks.precision import Precision, to_precision
 from mukoe.networks.torsos import TORSOS, TorsoConfig
 from mukoe.types import Nest
 
@@ -44,12 +45,15 @@ class PartedTorsoConfig(TorsoConfig, Protocol):
 
     torso: name of the torso of the parts that it takes.
     parts: torsos and combination of the parts.
+    precision: type in which layers compute.
     """
 
     @property
     def torso(self) -> str: ...
     @property
     def parts(self) -> PartsConfig: ...
+    @property
+    def precision(self) -> Precision: ...
 
 
 class PartsTorso(hk.Module):
@@ -74,7 +78,7 @@ class PartsTorso(hk.Module):
         for part, x in named_parts(inputs).items():
             spec, module = self._specs[part], re.sub(r"\W", "_", part)
             torso = config.parts.torsos.get(part) or part_torso(config.torso, spec)
-            x = encode_input(x, spec)
+            x = to_precision(encode_input(x, spec), config.precision)
             x = TORSOS[torso](config, f"part_{module}")(x if x.ndim > 1 else x[:, None])
             x = hk.Linear(config.width, name=f"features_{module}")(hk.Flatten()(jax.nn.relu(x)))
             features.append(x)

@@ -9,6 +9,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.inputs import encode_input
 from mukoe.networks.observation_statistics import NormalizedInput
 from mukoe.networks.parts import PartsTorso
+from mukoe.networks.precision import to_precision
 from mukoe.networks.residual import residual_blocks
 from mukoe.networks.state import finish_state, initial_lstm_state
 from mukoe.networks.torsos import TORSOS
@@ -47,7 +48,7 @@ class Representation(hk.Module):
             x = encode_input(inputs, self._spec)
             if config.normalize_observations:
                 x = NormalizedInput()(x)
-            x = torso(x)
+            x = torso(to_precision(x, config.precision))
         else:
             x = PartsTorso(config, self._spec)(inputs)
         x = residual_blocks(x, config.representation_blocks)

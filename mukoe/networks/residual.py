@@ -10,13 +10,17 @@ from collections.abc import Callable
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 
 
 def layer_norm(x: jax.Array) -> jax.Array:
-    """Normalises each example over all of its features; scale and offset are per channel."""
+    """Normalises each example over all of its features; scale and offset are per channel.
+
+    Moments are computed in float32, the result has the type of `x`.
+    """
     features = tuple(range(1, x.ndim))
     norm = hk.LayerNorm(features, create_scale=True, create_offset=True, param_axis=-1)
-    return norm(x)
+    return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
 def layer(width: int, spatial: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:

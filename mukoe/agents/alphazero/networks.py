@@ -12,6 +12,7 @@ from dm_env import specs
 from mukoe.networks.action_space import DiscreteSpace
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.models import REPRESENTATION
+from mukoe.networks.precision import in_precision
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.representation import Representation
 from mukoe.networks.value_encoding import ValueEncoding
@@ -55,8 +56,8 @@ def make_alphazero_networks(
 
     return AlphaZeroNetworks(
         init=init,
-        representation=representation,
-        prediction=prediction,
+        representation=in_precision(representation, config.precision, observes=True),
+        prediction=in_precision(prediction, config.precision),
         value_encoding=ValueEncoding(config.value_support),
         action_space=DiscreteSpace(num_actions),
     )

@@ -25,6 +25,7 @@ from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.parts import PartsConfig
+from mukoe.networks.precision import Precision
 from mukoe.networks.torsos import TORSOS
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class PPONetworkConfig(Validated):
     hidden_sizes: tuple[PositiveInt, ...] = (64, 64)
     # The layer behind the convolutions. [2]: 512 with 'nature'; [3]: 256 with 'impala'.
     width: PositiveInt = 256
+    # Type in which layers compute: 'float32', or 'bfloat16' on accelerators, while parameters,
+    # optimiser, targets and losses are float32.
+    precision: Precision = "float32"
     # The policy head of continuous actions; its standard deviation does not depend on the
     # state ([2] continuous 2).
     gaussian: GaussianConfig = GaussianConfig()

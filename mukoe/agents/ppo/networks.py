@@ -28,6 +28,7 @@ from mukoe.networks.inputs import check_inputs, encode_input, has_convolutions
 from mukoe.networks.novelty import Novelty
 from mukoe.networks.observation_statistics import NormalizedInput, check_vector
 from mukoe.networks.parts import PartsTorso
+from mukoe.networks.precision import in_precision, to_precision
 from mukoe.networks.torsos import IMAGE, TORSOS, orthogonal_linear
 from mukoe.types import Array, EnvironmentSpec, Nest, Params
 
@@ -91,7 +92,7 @@ def make_ppo_networks(
 
     return PPONetworks(
         init=init,
-        apply=model.apply,
+        apply=in_precision(model.apply, network_config.precision, observes=True),
         action_space=action_space,
         has_convolutions=has_convolutions(network_config.torso, network_config.parts.torsos, spec),
     )
@@ -117,11 +118,13 @@ class _ActorCritic(hk.Module):
             parts = PartsTorso(self._config, self._spec)(inputs)
             for_policy = for_value = jax.nn.relu(parts)
         elif _is_shared(self._config, self._spec):
-            for_policy = for_value = self._convolutions(encode_input(inputs, self._spec))
+            x = to_precision(encode_input(inputs, self._spec), self._config.precision)
+            for_policy = for_value = self._convolutions(x)
         else:
             x = encode_input(inputs, self._spec)
             if self._config.normalize_observations:
                 x = NormalizedInput()(x)
+            x = to_precision(x, self._config.precision)
             for_policy, for_value = self._tower(x, "policy"), self._tower(x, "value")
         size = self._action_space.size
         outputs = orthogonal_linear(size, 0.01, "policy_head")(for_policy)

@@ -30,6 +30,7 @@ from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import encode_input
 from mukoe.networks.models import REPRESENTATION, check_observations, encoded_action_space
+from mukoe.networks.precision import in_precision, to_precision
 from mukoe.networks.prediction import Prediction, PredictionHeads
 from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
@@ -132,7 +133,10 @@ def make_stochastic_muzero_networks(
     model = hk.without_apply_rng(
         hk.multi_transform(lambda: _model(network_config, spec, action_space, codebook_size))
     )
-    representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = model.apply
+    representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = (
+        in_precision(apply, network_config.precision, observes=index in (0, 5))
+        for index, apply in enumerate(model.apply)
+    )
 
     @jax.jit
     def init(key: chex.PRNGKey) -> Params:
@@ -241,7 +245,7 @@ class _Encoder(hk.Module):
     def __call__(self, before: jax.Array, after: jax.Array) -> jax.Array:
         config = self._config
         both = [encode_input(inputs, self._spec) for inputs in (before, after)]
-        inputs = jnp.concatenate(both, axis=-1)
+        inputs = to_precision(jnp.concatenate(both, axis=-1), config.precision)
         torso = TORSOS[config.torso](config)
         x = residual_blocks(torso(inputs), config.representation_blocks)
         x = hk.Flatten()(jax.nn.relu(layer_norm(x)))
