@@ -17,8 +17,9 @@ def get_config() -> TrainingConfig:
     """Returns a config of a cheap network, many updates and fresh values.
 
     The search normalises Q-values by the range of the whole tree, with a floor: by the range of
-    each node, noise of the value decides the search policy, and no game was learned. Stored values
-    are renewed by the network, oldest first, which costs a fraction of a target network.
+    each node, noise of the value decides the search policy, and Pong was flat for 130,000 steps.
+    Stored values are renewed by the network, oldest first, which costs a fraction of a target
+    network.
     """
     return TrainingConfig(
         # No-op starts instead of sticky actions: two evaluation games differ.

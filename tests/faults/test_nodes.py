@@ -52,8 +52,11 @@ def test_an_inference_server_that_dies_comes_back(tmp_path):
         assert program.stop() == 0, program.output
 
 
-def test_a_reanalyser_that_dies_or_hangs_comes_back(tmp_path):
-    flags = ("--num_reanalysers=1", "--config.agent.reanalyse.mode=nodes")
+@pytest.mark.parametrize("place", ["local", "server"])
+def test_a_reanalyser_that_dies_or_hangs_comes_back(tmp_path, place):
+    flags = ["--num_reanalysers=1", "--config.agent.reanalyse.mode=nodes"]
+    if place == "server":
+        flags += [SERVED, "--config.distributed.reanalysis=server"]
     with Program(tmp_path / "run", *flags) as program:
         program.wait_until_learning()
         for number in (signal.SIGKILL, signal.SIGSTOP):
