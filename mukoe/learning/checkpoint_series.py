@@ -13,7 +13,7 @@ import threading
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -38,7 +38,15 @@ class DamagedError(Exception):
 
 
 class CheckpointSeries:
-    """Checkpoints of one directory, each in a subdirectory named by its step."""
+    """Checkpoints of one directory, each in a subdirectory named by its step.
+
+    One save at a time in a process: Orbax takes the directories and the signals of a save from one
+    counter of the process, so that two of them mix up their files or wait for each other forever.
+    """
+
+    # Held before the lock of a series, never after it.
+    _saving = threading.Lock()
+    _latest_save: ClassVar["CheckpointSeries | None"] = None
 
     def __init__(self, directory: Path, keep: int):
         self._directory = directory
@@ -87,8 +95,11 @@ class CheckpointSeries:
                 arrays[str(len(leaves))] = part
             leaves.append(describe(PART_PREFIX + name, part, part))
         header = {"leaves": [dataclasses.asdict(leaf) for leaf in leaves], "metadata": metadata}
-        with self._lock:
+        with CheckpointSeries._saving, self._lock:
             self.settle()
+            if CheckpointSeries._latest_save is not None:
+                CheckpointSeries._latest_save.settle()
+            CheckpointSeries._latest_save = self
             try:
                 self._start(step, arrays, header)
             except _UNREADABLE as error:

@@ -320,6 +320,32 @@ for step in range(1, 10_000):
 
 
 @pytest.mark.faults
+def test_saves_of_two_threads_do_not_mix(tmp_path, caplog):
+    """Learner and evaluator save at the same time."""
+    checkpointer, saves = Checkpointer(tmp_path), 25
+    state = {"a": np.arange(100.0), "b": np.ones(3)}
+    threads = [
+        threading.Thread(
+            target=lambda: [checkpointer.save(i, state) for i in range(saves)], daemon=True
+        ),
+        threading.Thread(
+            target=lambda: [checkpointer.save_best(i, state, float(i)) for i in range(saves)],
+            daemon=True,
+        ),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    checkpointer.wait()
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    for best in (False, True):
+        restored, _ = checkpointer.restore(state, best=best)
+        assert_same(restored, state)
+    assert checkpointer.latest_step() == checkpointer.best_score() == saves - 1
+
+
 def test_killed_in_the_middle_of_a_save(tmp_path):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     like = {"step": 0, "noise": np.zeros(4_000_000, np.uint32)}
