@@ -96,9 +96,7 @@ def test_steps_in_time_repeat_a_held_key_and_wait_for_the_page():
         state = page.read()
         assert state["timed"] and state["score"] == 0
         page.send("press", action=1, version=state["version"])
-        while state["phase"] == "playing":
-            state = page.read()
-        page.send("release")
+        # The key is held to the end: after the only episode the server may be gone.
         while state["phase"] != "ended":
             state = page.read()
     (episode,) = found
