@@ -18,6 +18,11 @@ def take(nest: Nest, *index: Any) -> Nest:
     return jax.tree.map(lambda array: array[index], nest)
 
 
+def merge_batch_and_time(nest: Nest) -> Nest:
+    """Returns arrays `[B T, ...]` of arrays `[B, T, ...]`."""
+    return jax.tree.map(lambda array: jnp.reshape(array, (-1, *array.shape[2:])), nest)
+
+
 def tree_where(condition: Array, on_true: Nest, on_false: Nest) -> Nest:
     """Selects each batch entry from one of two nests.
 

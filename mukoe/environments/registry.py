@@ -98,13 +98,12 @@ def _configure(family: Family, name: str, config: Any) -> Any:
 
 
 def _describe_unknown(env: str) -> str:
-    from mukoe.environments.gymnasium.names import registering_module
+    from mukoe.environments.gymnasium.names import uninstalled_package
 
-    module = registering_module(env)
     families = {row.name: row.family for row in list_environments()}
     near = [f"{name} ({families[name]})" for name in similar_names(env, families)]
-    if module and importlib.util.find_spec(module) is None:
-        hint = f"the package {module}, which registers it, is not installed: pip install {module}."
+    if missing := uninstalled_package(env):
+        hint = f"{missing}."
     elif near:
         hint = f"did you mean {' or '.join(near)}?"
     elif re.search(r"-v\d+$", env):

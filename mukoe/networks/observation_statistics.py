@@ -85,7 +85,7 @@ def keep_statistics(optimizer: optax.GradientTransformation) -> optax.GradientTr
     def labels(params: Params) -> Params:
         return {name: dict.fromkeys(module, is_statistics(name)) for name, module in params.items()}
 
-    return optax.multi_transform({False: optimizer, True: optax.sgd(_step_size)}, labels)
+    return optax.multi_transform({False: optimizer, True: optax.sgd(step_size)}, labels)
 
 
 def add_batch(params: Params, inputs: Array, mask: Array, count: Array) -> Params:
@@ -102,7 +102,7 @@ def add_batch(params: Params, inputs: Array, mask: Array, count: Array) -> Param
     """
     inputs = scale_pixels(inputs)
     weights = (mask / jnp.maximum(jnp.sum(mask), 1.0))[..., None]
-    axes, step = tuple(range(mask.ndim)), _step_size(count)
+    axes, step = tuple(range(mask.ndim)), step_size(count)
 
     def added(mean: Array, variance: Array) -> dict[str, Array]:
         new = mean + step * jnp.sum(weights * (inputs - mean), axis=axes)
@@ -114,7 +114,8 @@ def add_batch(params: Params, inputs: Array, mask: Array, count: Array) -> Param
     }
 
 
-def _step_size(count: Array) -> jax.Array:
+def step_size(count: Array) -> jax.Array:
+    """Returns the step size of running statistics after `count` batches."""
     return jnp.maximum(1.0 / (count + 1.0), _LEAST_STEP_SIZE)
 
 

@@ -10,7 +10,8 @@ from dm_env import specs
 
 from mukoe.agents.muesli.cmpo import cmpo_policy, sampled_cmpo_target
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, flat, one_step_values
+from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, one_step_values
+from mukoe.nests import merge_batch_and_time
 from mukoe.networks.distributions import Categorical, categorical_policy
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.search.root import complete_mask
@@ -46,7 +47,7 @@ class DiscreteActions:
     ) -> LookAhead:
         del key  # All actions are candidates; none is sampled.
         networks, behavior = self._networks, rows.extras["behavior_policy"]
-        state = networks.representation(target_params, flat(inputs))
+        state = networks.representation(target_params, merge_batch_and_time(inputs))
         logits = networks.prediction(target_params, state).policy_logits
         every = jnp.broadcast_to(
             jnp.arange(networks.num_actions)[:, None], (networks.num_actions, state.shape[0])

@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import chex
 import jax
-import jax.numpy as jnp
 from dm_env import specs
 
 from mukoe.networks.action_space import ActionSpace
@@ -110,8 +109,3 @@ def one_step_values(
         return reward + discount * networks.value_encoding.to_scalar(value_logits)
 
     return jax.vmap(look)(actions)
-
-
-def flat(nest: Nest) -> Nest:
-    """Merges batch and time of every array: `[B, S, ...]` to `[B S, ...]`."""
-    return jax.tree.map(lambda array: jnp.reshape(array, (-1, *array.shape[2:])), nest)

@@ -27,12 +27,12 @@ from optax import softmax_cross_entropy as cross_entropy
 from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.agents.muesli.look_ahead import LookAhead, MuesliActions, PolicyTarget, flat
+from mukoe.agents.muesli.look_ahead import LookAhead, MuesliActions, PolicyTarget
 from mukoe.agents.planning.losses import share_outside_bins
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import retrace_returns
-from mukoe.nests import take
+from mukoe.nests import merge_batch_and_time, take
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import stack_rows
 from mukoe.networks.models import MuZeroNetworks
@@ -217,12 +217,14 @@ def _unroll_losses(
     def mean(losses: Array, mask: Array) -> Array:
         return jnp.sum(root * mask * losses) / count
 
-    state = networks.representation(params, flat(take(inputs, slice(None), slice(-1))))
-    prediction = networks.prediction(params, state)
     _, legal = split_legal_actions(rows.observation)
-    legal = None if legal is None else flat(legal[:, :-1])
+    inputs, legal, extras = merge_batch_and_time(
+        take((inputs, legal, dict(rows.extras)), slice(None), slice(-1))
+    )
+    state = networks.representation(params, inputs)
+    prediction = networks.prediction(params, state)
     policy = actions.policy(prediction.policy_logits, legal)
-    behavior = actions.behavior(jax.tree.map(lambda x: flat(x[:, :-1]), dict(rows.extras)))
+    behavior = actions.behavior(extras)
     taken = ahead[0].actions
     log_ratio = policy.log_prob(taken) - behavior.log_prob(taken)
     ratio = jnp.exp(jnp.where(root > 0, log_ratio, 0.0))
@@ -257,7 +259,7 @@ def _ahead(targets: RowTargets, steps: int) -> RowTargets:
 
     def shift(array: Array) -> Array:
         padding = [(0, 0), (0, steps)] + [(0, 0)] * (array.ndim - 2)
-        return flat(jnp.pad(array[:, steps:], padding))
+        return merge_batch_and_time(jnp.pad(array[:, steps:], padding))
 
     return jax.tree.map(shift, targets)
 

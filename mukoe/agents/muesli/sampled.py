@@ -20,8 +20,9 @@ from dm_env import specs
 
 from mukoe.agents.muesli.cmpo import sampled_cmpo_weights
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, flat, one_step_values
+from mukoe.agents.muesli.look_ahead import LookAhead, PolicyTarget, one_step_values
 from mukoe.errors import UserError
+from mukoe.nests import merge_batch_and_time
 from mukoe.networks.action_space import BoxSpace, ProductSpace
 from mukoe.networks.distributions import (
     Categorical,
@@ -121,11 +122,11 @@ class SampledActions:
         self, target_params: Params, rows: Row, inputs: Nest, key: chex.PRNGKey
     ) -> LookAhead:
         networks, count = self._networks, self._config.num_samples
-        state = networks.representation(target_params, flat(inputs))
+        state = networks.representation(target_params, merge_batch_and_time(inputs))
         outputs = networks.prediction(target_params, state).policy_logits
         target = self.policy(outputs)
-        behavior = self.behavior(jax.tree.map(flat, dict(rows.extras)))
-        taken = flat(rows.action)
+        behavior = self.behavior(merge_batch_and_time(dict(rows.extras)))
+        taken = merge_batch_and_time(rows.action)
         drawn = self._sample_prior(key, target, behavior, count)
         actions = jnp.concatenate([drawn, taken[None]])
         log_prior = self._prior_log_prob(target, behavior, actions)

@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import WIDEST_LAYER, NonNegativeFloat, UnrolledCount
 from mukoe.configuration.fields import Validated
-from mukoe.nests import take
+from mukoe.nests import merge_batch_and_time, take
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.projection import Networks, ProjectedNetworks, with_projection
 from mukoe.types import Array, EnvironmentSpec, Nest, Params
@@ -98,11 +98,9 @@ def consistency_losses(
         rows = jnp.arange(batch)[:, None]
         compared = take(compared, rows, drawn)
     predicted_states, inputs, acted = compared
+    predicted_states, inputs = merge_batch_and_time((predicted_states, inputs))
 
-    def flat(nest: Nest) -> Nest:
-        return jax.tree.map(lambda x: jnp.reshape(x, (batch * count, *x.shape[2:])), nest)
-
-    predicted = projection.predict(params, projection.project(params, flat(predicted_states)))
-    observed = projection.project(params, networks.representation(params, flat(inputs)))
+    predicted = projection.predict(params, projection.project(params, predicted_states))
+    observed = projection.project(params, networks.representation(params, inputs))
     distance = optax.cosine_distance(predicted, jax.lax.stop_gradient(observed), epsilon=1e-6)
     return jnp.sum(acted * jnp.reshape(distance, (batch, count)), axis=1) / count

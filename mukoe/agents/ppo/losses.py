@@ -15,7 +15,7 @@ from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig
 from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
-from mukoe.nests import take
+from mukoe.nests import merge_batch_and_time, take
 from mukoe.networks.history import stack_rows
 from mukoe.types import (
     Array,
@@ -121,7 +121,7 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
         params: Params, target_params: Params, batch: PPOBatch, key: chex.PRNGKey
     ) -> tuple[Array, LossExtra]:
         del target_params, key
-        batch = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), batch)
+        batch = merge_batch_and_time(batch)
         outputs, value = networks.apply(params, batch.inputs)
         chex.assert_equal_shape([value, batch.value, batch.advantage, batch.log_prob, batch.mask])
         policy = networks.policy(outputs, batch.legal_actions)

@@ -21,11 +21,10 @@ from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.learner import LearnerState, TargetUpdateConfig, UpdateFunction
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
-from mukoe.nests import take
+from mukoe.nests import merge_batch_and_time, take
 from mukoe.networks.novelty import Novelty, make_novelty
+from mukoe.networks.observation_statistics import step_size
 from mukoe.types import Array, LossExtra, LossFunction, Nest, Params, PerStep, Sample
-
-_LEAST_STEP_SIZE = 1e-3
 
 
 def with_novelty(networks: PPONetworks, spec: Nest, config: PPOConfig) -> PPONetworks:
@@ -70,7 +69,7 @@ class NoveltyScale(NamedTuple):
           discount: discount per step.
         """
         variance = jnp.var(discounted_sums(rewards, discount))
-        step = jnp.maximum(1.0 / (self.count + 1.0), _LEAST_STEP_SIZE)
+        step = step_size(self.count)
         new = NoveltyScale(self.variance + step * (variance - self.variance), self.count + 1.0)
         finite = jnp.isfinite(new.variance)
         return jax.tree.map(lambda left, right: jnp.where(finite, left, right), new, self)
@@ -164,7 +163,7 @@ def with_novelty_loss(
         params: Params, target_params: Params, batch: PPOBatch, key: chex.PRNGKey, scale: Nest
     ) -> tuple[Array, LossExtra]:
         total, extra = loss(params, target_params, batch, key)
-        batch = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), batch)
+        batch = merge_batch_and_time(batch)
         assert batch.novelty is not None
         values = novelty.value(params, batch.inputs)
         value_loss = 0.5 * masked_mean((values - batch.novelty.value) ** 2, batch.mask)
@@ -181,5 +180,4 @@ def with_novelty_loss(
 def _per_step(function: Callable[[Nest], jax.Array], inputs: Nest) -> jax.Array:
     """Returns `[B, T]` of a function of inputs `[N, ...]`, given inputs `[B, T, ...]`."""
     batch, steps = jax.tree.leaves(inputs)[0].shape[:2]
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), inputs)
-    return function(flat).reshape(batch, steps)
+    return function(merge_batch_and_time(inputs)).reshape(batch, steps)

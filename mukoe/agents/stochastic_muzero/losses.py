@@ -45,6 +45,7 @@ from mukoe.agents.stochastic_muzero.networks import (
     straight_through,
 )
 from mukoe.learning.masking import masked_mean
+from mukoe.nests import merge_batch_and_time
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
@@ -86,9 +87,7 @@ def make_codes(
     chex.assert_rank(acted, 2)
     chex.assert_tree_shape_prefix(inputs, (acted.shape[0], acted.shape[1] + 1))
     batch, steps = acted.shape
-    before, after = (
-        x.reshape((batch * steps, *inputs.shape[2:])) for x in (inputs[:, :-1], inputs[:, 1:])
-    )
+    before, after = merge_batch_and_time((inputs[:, :-1], inputs[:, 1:]))
     encoding = networks.encoder(params, before, after).reshape((batch, steps, -1))
     codes = straight_through(encoding)
     targets = jax.lax.stop_gradient(codes)

@@ -12,7 +12,7 @@ from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.names import (
     gymnasium_names,
-    registering_module,
+    uninstalled_package,
     uses_mujoco,
     with_module,
 )
@@ -92,10 +92,9 @@ def described_errors(name: str) -> Iterator[None]:
 
 
 def _describe_unregistered(name: str, error: gymnasium.error.UnregisteredEnv) -> str:
-    module = registering_module(name)
     near = similar_names(name, gymnasium_names())
-    if module:
-        hint = f"the package {module}, which registers it, is not installed: pip install {module}"
+    if missing := uninstalled_package(name):
+        hint = missing
     elif near:
         hint = f"did you mean {' or '.join(near)}?"
     else:

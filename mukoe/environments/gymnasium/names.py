@@ -85,6 +85,14 @@ def with_module(env: str) -> str:
     return f"{module}:{env}"
 
 
+def uninstalled_package(env: str) -> str | None:
+    """Returns a hint at the well-known package of an environment, if that is not installed."""
+    module = registering_module(env)
+    if module is None or importlib.util.find_spec(module) is not None:
+        return None
+    return f"the package {module}, which registers it, is not installed: pip install {module}"
+
+
 def registering_module(env: str) -> str | None:
     """Returns the module that registers an environment of a well-known package, or None."""
     for start, module in _MODULES.items():
