@@ -18,6 +18,9 @@ from mukoe.terminal.progress_line import active_line
 
 STATUS_INTERRUPTED = 130
 
+_EXITS = {signal.SIGINT: ("interrupted", STATUS_INTERRUPTED), signal.SIGTERM: ("terminated", 143)}
+"""Line and exit status by signal."""
+
 _ANNOUNCE_SECONDS = 1.0
 # No signal has this number.
 _CHANGE = b"\0"
@@ -51,8 +54,8 @@ class _Listener:
                 collection = self._changes.popleft()
             elif collection is not None:
                 collection.notice(number[0])
-            elif number[0] == signal.SIGINT and signal.getsignal(signal.SIGINT) is _exit_handler:
-                exit_interrupted("interrupted")
+            elif number[0] in _EXITS and signal.getsignal(number[0]) is _exit_handler:
+                _exit_handler(number[0], None)
 
 
 class _Collection:
@@ -95,15 +98,16 @@ _exiting = threading.Lock()
 
 
 def exit_on_interrupt() -> None:
-    """Makes Ctrl-C exit this process at once, with one line and status 130.
+    """Makes Ctrl-C and SIGTERM exit this process at once, with one line and status 130 or 143.
 
     A program calls this before it imports anything that takes time. Parts of a program that handle
-    SIGINT themselves replace this behaviour.
+    these signals themselves replace this behaviour.
     """
     global _listener
     if _listener is not None:
         return
-    signal.signal(signal.SIGINT, _exit_handler)
+    for number in _EXITS:
+        signal.signal(number, _exit_handler)
     _listener = _Listener()
     os.register_at_fork(after_in_child=_forget)
 
@@ -136,7 +140,7 @@ def collected_signals() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def cleanup_at_exit(cleanup: Callable[[], None]) -> Iterator[None]:
-    """Has a function called where Ctrl-C exits within the context.
+    """Has a function called where Ctrl-C or SIGTERM exits within the context.
 
     Args:
       cleanup: function that any thread may call, at any time; it must return soon.
@@ -148,7 +152,7 @@ def cleanup_at_exit(cleanup: Callable[[], None]) -> Iterator[None]:
         _cleanups.remove(cleanup)
 
 
-def exit_interrupted(line: str) -> None:
+def exit_interrupted(line: str, status: int = STATUS_INTERRUPTED) -> None:
     """Exits with a line on the standard error, which replaces an unfinished line of a terminal."""
     if not _exiting.acquire(blocking=False):
         return  # The other thread exits.
@@ -158,12 +162,12 @@ def exit_interrupted(line: str) -> None:
     clear = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
     with contextlib.suppress(OSError):
         os.write(2, f"{clear}{line}\n".encode())
-    os._exit(STATUS_INTERRUPTED)
+    os._exit(status)
 
 
 def _exit_handler(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    exit_interrupted("interrupted")
+    del frame
+    exit_interrupted(*_EXITS[number])
 
 
 def _forget() -> None:
@@ -177,3 +181,5 @@ def _forget() -> None:
         signal.set_wakeup_fd(-1)
         if signal.getsignal(signal.SIGINT) is _exit_handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is _exit_handler:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a program with one line and status 130, whatever its main thread does."""
+"""Ctrl-C and SIGTERM end a program with one line, whatever its main thread does."""
 
 import signal
 import subprocess
@@ -53,15 +53,15 @@ def start(source, before=""):
     return process
 
 
-def interrupted(process):
-    """Sends Ctrl-C and returns the output of the process, which ends within two seconds."""
+def interrupted(process, number=signal.SIGINT, status=130):
+    """Sends a signal and returns the output of the process, which ends within two seconds."""
     began = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
         output, error = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 130, error
+    assert process.returncode == status, error
     assert time.monotonic() - began < 2.0
     return output, error
 
@@ -69,6 +69,11 @@ def interrupted(process):
 @pytest.mark.parametrize("work", WORK)
 def test_ctrl_c_ends_a_program_that(work):
     assert interrupted(start(WORK[work])) == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize("work", ["computes in a library", "ignores errors"])
+def test_sigterm_ends_a_program_that(work):
+    assert interrupted(start(WORK[work]), signal.SIGTERM, 143) == ("", "terminated\n")
 
 
 def test_collected_signals_are_announced_and_a_second_ctrl_c_ends_the_program():
@@ -132,9 +137,10 @@ time.sleep(60)
     assert interrupted(process) == ("", "interrupted\n")
 
 
-def test_a_forked_process_does_not_interrupt_its_parent():
+@pytest.mark.parametrize("number, status", [("SIGINT", 7), ("SIGTERM", -signal.SIGTERM)])
+def test_a_forked_process_does_not_interrupt_its_parent(number, status):
     process = start(
-        """
+        f"""
 child = os.fork()
 if child == 0:
     try:
@@ -142,8 +148,8 @@ if child == 0:
     except KeyboardInterrupt:
         os._exit(7)
 time.sleep(0.2)
-os.kill(child, signal.SIGINT)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+os.kill(child, signal.{number})
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == {status:d}
 ready()
 time.sleep(60)
 """.replace("ready()", "ready()", 1).replace("child = ", "ready()\nchild = ")

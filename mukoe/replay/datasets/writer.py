@@ -44,7 +44,7 @@ class DatasetWriter:
     """Writer of one data set, a context manager.
 
     The data set appears under its name, complete, when the context ends without an error; until
-    then it is a hidden folder beside it, which an error or an exit by Ctrl-C removes.
+    then it is a hidden folder beside it, which an error, Ctrl-C or SIGTERM removes.
     """
 
     def __init__(self, name: str, environment_spec: EnvironmentSpec, metadata: Mapping[str, Any]):
