@@ -1,5 +1,8 @@
 """Adapter of Gymnasium environments to dm_env."""
 
+import contextlib
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import dm_env
@@ -22,6 +25,9 @@ from mukoe.environments.gymnasium.sequences import DEFAULT_LIMITS, SequenceLimit
 from mukoe.errors import UserError
 from mukoe.types import MaskedObservation, Nest
 
+_RESET_RESULT = "(observation, info)"
+_STEP_RESULT = "(observation, reward, terminated, truncated, info)"
+_WRAPPERS = ("gymnasium.wrappers", "gymnasium.core")
 
 class GymnasiumEnvironment(dm_env.Environment):
     """dm_env adapter of a Gymnasium environment.
@@ -131,9 +137,10 @@ class GymnasiumEnvironment(dm_env.Environment):
         Raises:
             UserError: `reset` does not return an observation of the space and info.
         """
-        result: Any = self._environment.reset(seed=self._seed)
+        with _described_results("reset", _RESET_RESULT):
+            result: Any = self._environment.reset(seed=self._seed)
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise UserError(f"reset() must return (observation, info); got {_describe(result)}")
+            raise UserError(f"reset() must return {_RESET_RESULT}; got {_describe(result)}")
         self._seed = None
         self._restart = False
         return dm_env.restart(self._observe(*result, is_last=False))
@@ -147,12 +154,10 @@ class GymnasiumEnvironment(dm_env.Environment):
         """
         if self._restart:
             return self.reset()
-        result: Any = self._environment.step(self._decode(action))
+        with _described_results("step", _STEP_RESULT):
+            result: Any = self._environment.step(self._decode(action))
         if not (isinstance(result, tuple) and len(result) == 5):
-            raise UserError(
-                "step() must return (observation, reward, terminated, truncated, info); got "
-                f"{_describe(result)}"
-            )
+            raise UserError(f"step() must return {_STEP_RESULT}; got {_describe(result)}")
         observation, reward, terminated, truncated, info = result
         self._restart = bool(terminated or truncated)
         encoded = self._observe(observation, info, self._restart)
@@ -186,6 +191,27 @@ class GymnasiumEnvironment(dm_env.Environment):
         if self._mask_source == "observation":
             observation = without_mask(observation, self._feature_space)
         return MaskedObservation(self._encode(observation), mask)
+
+
+@contextlib.contextmanager
+def _described_results(method: str, expected: str) -> Iterator[None]:
+    """Describes the error of a Gymnasium wrapper that cannot unpack the result of an environment.
+
+    Args:
+        method: name of the method, `reset` or `step`.
+        expected: description of its result.
+
+    Raises:
+        UserError: a wrapper failed; errors of the environment itself are unchanged.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        in_wrapper = frame.f_globals.get("__name__", "").startswith(_WRAPPERS)
+        if not (in_wrapper and frame.f_code.co_name == method):
+            raise
+        raise UserError(f"{method}() must return {expected}; got {error}") from error
 
 
 def _name_of(environment: gymnasium.Env) -> str:

@@ -45,8 +45,11 @@ def _find_mask(environment: gymnasium.Env) -> MaskSource:
     space = environment.observation_space
     if isinstance(space, gymnasium.spaces.Dict) and MASK in space.spaces and len(space.spaces) > 1:
         return "observation"
-    result: Any = environment.reset(seed=0)
-    # A result of another form is reported when the environment is used.
+    # An error, and a result of another form, is reported when the environment is used.
+    try:
+        result: Any = environment.reset(seed=0)
+    except Exception:  # any error of the user's environment
+        return "none"
     has_info = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
     return "info" if has_info and MASK in result[1] else "none"
 

@@ -311,6 +311,37 @@ def test_a_wrong_method_is_described_in_the_terms_of_gymnasium(results, message)
     assert "dm_env" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({"first": np.zeros(3)}, r"reset\(\) must return \(observation, info\); got "),
+        (
+            {"result": (0, 0.0, False, {})},
+            r"step\(\) must return \(observation, reward, terminated, truncated, info\); got not "
+            "enough values to unpack",
+        ),
+        ({"result": None}, r"step\(\) must return .*; got cannot unpack non-iterable NoneType"),
+    ],
+)
+def test_a_wrong_result_is_described_where_a_wrapper_receives_it(results, message):
+    wrapped = gymnasium.wrappers.TransformObservation(Returning(**results), lambda x: x, None)
+    environment = GymnasiumEnvironment(gymnasium.wrappers.TimeLimit(wrapped, 5))
+    with pytest.raises(UserError, match=message):
+        environment.reset()
+        environment.step(0)
+
+
+def test_an_error_of_the_environment_itself_is_unchanged():
+    class Failing(Returning):
+        def step(self, action):
+            raise ValueError("cannot step")
+
+    environment = GymnasiumEnvironment(gymnasium.wrappers.TimeLimit(Failing(), 5))
+    environment.reset()
+    with pytest.raises(ValueError, match="cannot step"):
+        environment.step(0)
+
+
 def test_a_reward_of_one_entry_is_a_number():
     environment = GymnasiumEnvironment(Returning(result=(0, np.array([2.5]), False, False, {})))
     environment.reset()

@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from mukoe.environments.checks import EnvironmentFailedError
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.gymnasium.general import amplify, with_general_settings
 from mukoe.errors import UserError
@@ -36,7 +37,7 @@ def test_config_amplifies():
 
 
 class Chosen(gymnasium.Env):
-    """Environment with a mask in one place, or whose `reset` has another form."""
+    """Environment with a mask in one place, or whose `reset` has another form or fails."""
 
     def __init__(self, place):
         self.place = place
@@ -51,6 +52,8 @@ class Chosen(gymnasium.Env):
         image = np.zeros((4, 4, 1), np.uint8)
         if self.place == "wrong":
             return image
+        if self.place == "failing":
+            raise OSError("no display")
         mask = np.int8([1, 0])
         if self.place == "observation":
             return {"observation": image, "action_mask": mask}, {}
@@ -59,7 +62,11 @@ class Chosen(gymnasium.Env):
 
 @pytest.mark.parametrize(
     ("place", "expected"),
-    [("observation", "observation"), ("info", "info"), ("none", "none"), ("wrong", "none")],
+    [
+        ("observation", "observation"),
+        ("info", "info"),
+        *((place, "none") for place in ("none", "wrong", "failing")),
+    ],
 )
 def test_the_mask_is_used_where_the_environment_has_it(place, expected, caplog):
     name = "Chosen-v0"
@@ -70,6 +77,9 @@ def test_the_mask_is_used_where_the_environment_has_it(place, expected, caplog):
         vector = config.make_factory()(0, 2, False)
         if place == "wrong":
             with pytest.raises(UserError, match=r"reset\(\) must return \(observation, info\)"):
+                vector.reset()
+        elif place == "failing":
+            with pytest.raises(EnvironmentFailedError, match=r"reset\(\) raised OSError: no disp"):
                 vector.reset()
         else:
             vector.reset()
