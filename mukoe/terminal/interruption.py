@@ -18,7 +18,10 @@ from mukoe.terminal.progress_line import active_line
 
 STATUS_INTERRUPTED = 130
 
-_EXITS = {signal.SIGINT: ("interrupted", STATUS_INTERRUPTED), signal.SIGTERM: ("terminated", 143)}
+_EXITS: dict[int, tuple[str, int]] = {
+    signal.SIGINT: ("interrupted", STATUS_INTERRUPTED),
+    signal.SIGTERM: ("terminated", 143),
+}
 """Line and exit status by signal."""
 
 _ANNOUNCE_SECONDS = 1.0

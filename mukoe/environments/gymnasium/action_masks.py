@@ -34,7 +34,7 @@ def split_mask(space: spaces.Space, source: MaskSource, name: str) -> spaces.Spa
         return space
     if not isinstance(space, spaces.Dict) or MASK not in space.spaces or len(space.spaces) == 1:
         raise UserError(
-            f"Gymnasium environment '{name}' has no action mask in its observations {space}; "
+            f"{name} has no action mask in its observations {space}; "
             f"action_mask='observation' needs a Dict with the part '{MASK}' and another one"
         )
     rest = {key: part for key, part in space.spaces.items() if key != MASK}
@@ -52,9 +52,7 @@ def without_mask(observation: Any, space: spaces.Space) -> Any:
 def check_discrete(space: spaces.Space, name: str) -> None:
     """Raises a UserError unless the actions are `Discrete`."""
     if not isinstance(space, spaces.Discrete):
-        raise UserError(
-            f"Gymnasium environment '{name}' has actions {space}; an action mask needs Discrete"
-        )
+        raise UserError(f"{name} has actions {space}; an action mask needs Discrete")
 
 
 def read_mask(holder: Any, size: int, where: str, is_last: bool) -> np.ndarray:

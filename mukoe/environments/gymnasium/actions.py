@@ -20,7 +20,7 @@ def make_action_decoder(
 
     Args:
         space: action space of the environment.
-        name: environment name for error messages.
+        name: environment or data set for error messages, such as `data set 'a-v0'`.
 
     Raises:
         UserError: the space is not supported, see `GymnasiumEnvironment`.
@@ -42,8 +42,7 @@ def make_action_decoder(
             return ProductArray(choices), decode
     if count > MAX_ACTIONS:
         raise UserError(
-            f"Gymnasium environment '{name}' has {count} actions ({space}); "
-            f"supported are at most {MAX_ACTIONS}"
+            f"{name} has {count} actions ({space}); supported are at most {MAX_ACTIONS}"
         )
     return specs.DiscreteArray(count, np.int32, name="action"), decode
 
@@ -56,7 +55,7 @@ def _box_decoder(
         finite = np.isfinite(high - low).all()
     if not (finite and (low < high).all() and low.size):
         raise UserError(
-            f"Gymnasium environment '{name}' has actions {space}; supported are those with finite "
+            f"{name} has actions {space}; supported are those with finite "
             "bounds, each low below its high, and at least one entry"
         )
 
@@ -76,7 +75,7 @@ def _product_decoder(
     Args:
         space: Discrete, MultiDiscrete, MultiBinary or Box of floats, or a Dict or Tuple of these,
             whose parts are taken in their order.
-        name: environment name for error messages.
+        name: environment or data set for error messages, such as `data set 'a-v0'`.
 
     Raises:
         UserError: the space, or a part of it, is not supported.
@@ -107,7 +106,7 @@ def _product_decoder(
         counts = [2] * int(np.prod(space.shape))
         return counts, lambda action: np.rint(action).astype(space.dtype).reshape(space.shape)
     raise UserError(
-        f"Gymnasium environment '{name}' has actions {space}; supported are Discrete, "
+        f"{name} has actions {space}; supported are Discrete, "
         "MultiDiscrete, MultiBinary, Box of floats, and Dict or Tuple of these"
     )
 

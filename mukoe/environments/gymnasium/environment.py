@@ -29,6 +29,7 @@ _RESET_RESULT = "(observation, info)"
 _STEP_RESULT = "(observation, reward, terminated, truncated, info)"
 _WRAPPERS = ("gymnasium.wrappers", "gymnasium.core")
 
+
 class GymnasiumEnvironment(dm_env.Environment):
     """dm_env adapter of a Gymnasium environment.
 
@@ -215,7 +216,8 @@ def _described_results(method: str, expected: str) -> Iterator[None]:
 
 
 def _name_of(environment: gymnasium.Env) -> str:
-    return environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+    name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+    return f"Gymnasium environment '{name}'"
 
 
 def _describe(result: Any) -> str:

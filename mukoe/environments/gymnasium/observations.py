@@ -37,7 +37,7 @@ def make_observation_encoder(
 
     Args:
         space: observation space of the environment.
-        name: environment name for error messages.
+        name: environment or data set for error messages, such as `data set 'a-v0'`.
         limits: bounds of texts and sequences.
 
     Raises:
@@ -119,7 +119,7 @@ def _encode_array(
         shape, encode_entry = _float_encoder(space.feature_space, name, f"{part}[...]")
         if len(shape) > 1 or (space.stack and hasattr(space.feature_space, "spaces")):
             raise UserError(
-                f"Gymnasium environment '{name}' has observations {space}; supported are Sequences "
+                f"{name} has observations {space}; supported are Sequences "
                 "of entries with at most one axis, those of Dict and Tuple not stacked"
             )
         return sequence_encoder(math.prod(shape), encode_entry, part, limits)
@@ -132,7 +132,7 @@ def _encode_array(
     shape, encode = _float_encoder(space, name, part)
     shape = shape or (1,)
     if 0 in shape:
-        raise UserError(f"Gymnasium environment '{name}' has empty observations {space}")
+        raise UserError(f"{name} has empty observations {space}")
     return specs.Array(shape, np.float32, name="observation"), lambda o: encode(o).reshape(shape)
 
 
@@ -149,7 +149,7 @@ def _float_encoder(space: spaces.Space, name: str, part: str) -> tuple[tuple[int
     if isinstance(space, spaces.Dict):
         return _concatenating_encoder(space.spaces, name, part)
     raise UserError(
-        f"Gymnasium environment '{name}' has observations {space}; supported are Box, MultiBinary, "
+        f"{name} has observations {space}; supported are Box, MultiBinary, "
         "Discrete, MultiDiscrete, Text, Sequence, and Tuple or Dict of them"
     )
 
@@ -200,7 +200,7 @@ def _one_hot_encoder(
     width = sum(sizes.tolist())
     if width > MAX_CHOICES:
         raise UserError(
-            f"Gymnasium environment '{name}' has {width} choices in its {part}, each an input of "
+            f"{name} has {width} choices in its {part}, each an input of "
             f"the network; supported are at most {MAX_CHOICES}"
         )
 
@@ -235,7 +235,7 @@ def _concatenating_encoder(
         shape, encoders[key] = _float_encoder(space, name, f"{part}[{key!r}]")
         if len(shape) > 1:
             raise UserError(
-                f"Gymnasium environment '{name}' has an observation part '{key}' of shape {shape}; "
+                f"{name} has an observation part '{key}' of shape {shape}; "
                 "supported in a Tuple or Dict are parts with at most one axis"
             )
         width += math.prod(shape)

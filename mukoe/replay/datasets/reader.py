@@ -184,7 +184,7 @@ def open_dataset(name: str, environment_spec: EnvironmentSpec) -> StoredDataset:
       UserError: the data set cannot be opened, see `open_raw`, or its spaces are not supported.
     """
     raw = open_raw(name)
-    spec, label = environment_spec, f"data set {name}"
+    spec, label = environment_spec, f"data set '{name}'"
     observations = observation_decoder(raw.observation_space, spec.observations, label)
     actions = action_decoder(raw.action_space, spec, label)
     smallest = float(own_metadata(raw.metadata).get("smallest_discount", 0.0))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import types
 
 import chex
 import gymnasium
@@ -14,6 +15,7 @@ from gymnasium import spaces
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.vector import environment_spec
 from mukoe.errors import UserError
+from mukoe.replay.datasets import reader
 from mukoe.replay.datasets.action_decoding import action_decoder
 from mukoe.replay.datasets.reader import open_dataset
 from mukoe.replay.datasets.storage import dataset_names, require_minari
@@ -229,6 +231,28 @@ def test_wrong_parts_of_actions_are_named(actions, message):
     spec, label = SPEC._replace(actions=ProductArray((3, 0, 0))), "data set x"
     with pytest.raises(UserError, match=message):
         action_decoder(PARTS, spec, label).decode(actions)
+
+
+@pytest.mark.parametrize(
+    ("observation_space", "action_space", "message"),
+    [
+        (FLOATS, spaces.Box(-np.inf, np.inf, (2,), np.float32), "has actions Box.*finite bounds"),
+        (spaces.Box(-1, 1, (0,)), spaces.Discrete(3), "has empty observations Box"),
+        (spaces.Graph(FLOATS, None), spaces.Discrete(3), "has observations Graph"),
+    ],
+)
+def test_unsupported_spaces_are_those_of_the_data_set(
+    monkeypatch, observation_space, action_space, message
+):
+    def stored(name):
+        return types.SimpleNamespace(
+            name=name, metadata={}, observation_space=observation_space, action_space=action_space
+        )
+
+    monkeypatch.setattr(reader, "open_raw", stored)
+    discrete = SPEC._replace(actions=specs.DiscreteArray(3))
+    with pytest.raises(UserError, match=f"^data set '{NAME}' .*{message}"):
+        open_dataset(NAME, discrete._replace(observations=(SPEC.observations,)))
 
 
 def test_own_choices_are_whole_numbers(root):
