@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 
 from mukoe.observability.report import svg
 from mukoe.observability.report.curves import (
     ACTOR_STEPS,
+    LEARNER_STEPS,
     MINUTES,
     Curve,
     carry,
@@ -20,7 +22,7 @@ from mukoe.observability.report.html import words
 from mukoe.observability.report.runs import Run
 from mukoe.observability.report.text import number
 
-AXIS_LABELS = {ACTOR_STEPS: "agent steps", MINUTES: "minutes", "learner_steps": "learner steps"}
+AXIS_LABELS = {ACTOR_STEPS: "agent steps", LEARNER_STEPS: "learner steps", MINUTES: "minutes"}
 TIME_SHARE = re.compile(r"time_(.+)")
 
 _COUNTS = ("environment_frames", "actor_steps", "episodes", "learner_steps", "wall_time")
@@ -73,11 +75,11 @@ class Plots:
         Args:
           kind: kind of node, such as `actor`.
           column: name of the quantity in the logs.
-          axis: horizontal axis; None for the first one that the logs have.
+          axis: horizontal axis; None for the one that shows the most runs, agent steps first.
           caption: caption as HTML; empty for column and kind.
         """
         self._drawn.add((kind, column))
-        axis = axis or self._axis(kind)
+        axis = axis or self._axis(kind, column)
         smooth = 1 if kind == "evaluator" else self._smooth
         curves = [
             [(run, curve_of(run, kind, column, axis, smooth)) for run in group.runs]
@@ -105,11 +107,30 @@ class Plots:
         )
         return f"<figure><figcaption>{name}</figcaption>{plot}</figure>"
 
-    def _axis(self, kind: str) -> str:
-        axes = (ACTOR_STEPS, MINUTES, "learner_steps")
-        columns = self.columns(kind, lambda _: True)
-        names = {MINUTES: "wall_time"}
-        return next((axis for axis in axes if names.get(axis, axis) in columns), ACTOR_STEPS)
+    def step_axes(self, kind: str, column: str) -> list[str]:
+        """Returns the axes of steps over which every run is shown that has steps at all.
+
+        Learner steps alone or beside agent steps, if actors are missing in some runs.
+        """
+        shown: set[Path] = set()
+        axes = []
+        for axis in (ACTOR_STEPS, LEARNER_STEPS):
+            if found := self._runs_over(kind, column, axis) - shown:
+                axes.append(axis)
+                shown |= found
+        return axes
+
+    def _axis(self, kind: str, column: str) -> str:
+        """Returns the first of the axes that show the most runs."""
+        return max(AXIS_LABELS, key=lambda axis: len(self._runs_over(kind, column, axis)))
+
+    def _runs_over(self, kind: str, column: str, axis: str) -> set[Path]:
+        return {
+            run.workdir
+            for group in self._groups
+            for run in group.runs
+            if curve_of(run, kind, column, axis).x.size
+        }
 
 
 def _carry_solved(

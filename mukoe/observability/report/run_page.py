@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from mukoe.observability.report.curves import ACTOR_STEPS, MINUTES
+from mukoe.observability.report.curves import MINUTES
 from mukoe.observability.report.groups import (
     Group,
     describe_differences,
@@ -83,7 +83,7 @@ def _learning(plots: Plots) -> str:
         plots.figure(kind, "episode_return", axis, f"{title} <span>over {AXIS_LABELS[axis]}</span>")
         for kind, title in (("evaluator", "Evaluation return"), ("actor", "Return while training"))
         if plots.columns(kind, lambda name: name == "episode_return")
-        for axis in (ACTOR_STEPS, MINUTES)
+        for axis in (*plots.step_axes(kind, "episode_return"), MINUTES)
     ]
     figures += [
         plots.figure(kind, "episode_length")

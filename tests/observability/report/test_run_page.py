@@ -114,6 +114,23 @@ def test_every_column_has_its_plot(page, workdirs):
     assert page.text.count("Evaluation return") == 2, "over steps and over minutes"
 
 
+def test_a_run_without_actors_is_drawn_over_its_learner_steps(tmp_path, workdirs):
+    offline = make_run(tmp_path / "offline", num_actors=0)
+    for log in (offline / "logs").glob("*.csv"):
+        head, *rows = [line.split(",") for line in log.read_text().splitlines()]
+        for row in rows:
+            row[head.index("actor_steps")] = ""
+        log.write_text("\n".join(map(",".join, [head, *rows])))
+    text = make_page([load_run(offline)])
+    assert "Evaluation return <span>over learner steps" in text
+    assert "loss of learner over learner steps" in text
+    assert "over agent steps" not in text and "No data" not in text
+    text = make_page([load_run(offline), load_run(workdirs[0])])
+    for axis in ("agent steps", "learner steps", "minutes"):
+        assert f"Evaluation return <span>over {axis}" in text
+    assert "loss of learner over learner steps" in text, "the axis that both runs have"
+
+
 def test_mean_over_seeds_is_drawn_with_its_band(workdirs):
     text = make_page([load_run(workdir) for workdir in workdirs[:4]])
     plot = text[text.index("Evaluation return") :]
