@@ -23,6 +23,7 @@ from mukoe.configuration.help import config_help
 from mukoe.configuration.import_folders import add_import_folder
 from mukoe.configuration.overrides import apply_overrides
 from mukoe.errors import UserError
+from mukoe.terminal.interruption import exit_past_threads
 from mukoe.terminal.progress_line import erase_line
 
 _FAILURE = 2
@@ -250,11 +251,16 @@ def _guarded(main: Callable[[], int | None]) -> int | None:
     try:
         status = main()
         sys.stdout.flush()
-        return status
     except UserError as error:
-        return fail(error)
+        status = fail(error)
+    except Exception as error:
+        erase_line()
+        exit_past_threads(1, error)
+        raise
     finally:
         erase_line()
+    exit_past_threads(status or 0)
+    return status
 
 
 def _parse_flags(

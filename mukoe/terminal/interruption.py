@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -96,6 +97,7 @@ class _Collection:
 
 
 _cleanups: list[Callable[[], None]] = []
+_unfinished: list[threading.Thread] = []
 _listener: _Listener | None = None
 _exiting = threading.Lock()
 
@@ -153,6 +155,30 @@ def cleanup_at_exit(cleanup: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _cleanups.remove(cleanup)
+
+
+def abandon(thread: threading.Thread) -> None:
+    """Leaves a thread that does not end; `exit_past_threads` then exits at once."""
+    _unfinished.append(thread)
+
+
+def exit_past_threads(status: int, error: Exception | None = None) -> None:
+    """Exits without the finalization of the interpreter if an abandoned thread still runs.
+
+    A finalization while a thread compiles or computes in XLA aborts the process.
+
+    Args:
+      status: exit status.
+      error: exception that ends the program; its traceback is printed.
+    """
+    if not any(thread.is_alive() for thread in _unfinished):
+        return
+    if error is not None:
+        traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):  # closed or missing
+            stream.flush()
+    os._exit(status)
 
 
 def exit_interrupted(line: str, status: int = STATUS_INTERRUPTED) -> None:

@@ -156,3 +156,35 @@ time.sleep(60)
     )
     assert process.stdout.readline() == "ready\n"
     assert interrupted(process) == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "thread, end, finalized, status, last",
+    [
+        ("compute", "return 5", False, 5, ""),
+        ("compute", "raise KeyError('cause')", False, 1, "KeyError: 'cause'\n"),
+        ("int", "return 5", True, 5, ""),
+        ("int", "raise KeyError('cause')", True, 1, "KeyError: 'cause'\n"),
+    ],
+)
+def test_the_interpreter_is_not_finalized_while_an_abandoned_thread_runs(
+    thread, end, finalized, status, last
+):
+    process = start(f"""
+import atexit, threading
+from mukoe.configuration.cli import run_main
+atexit.register(print, "finalized")
+ready()
+def main():
+    thread = threading.Thread(target={thread}, daemon=True)
+    thread.start()
+    thread.join(0.3)
+    interruption.abandon(thread)
+    {end}
+sys.argv = ["program"]
+run_main(main)
+""")
+    output, error = process.communicate(timeout=30)
+    assert (output, process.returncode) == ("finalized\n" * finalized, status)
+    assert error.endswith(last) and bool(error) == bool(last)
+    assert error.count("Traceback") == bool(last)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from mukoe.layouts.sebulba.exchange import ClosedError
+from mukoe.terminal.interruption import abandon
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,4 +56,5 @@ class ThreadGroup:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
+                abandon(thread)
                 _LOGGER.warning(f"{thread.name} did not end within {timeout_seconds:.0f} s")
