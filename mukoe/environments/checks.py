@@ -1,8 +1,9 @@
 """Checks of environments; each error is one line: environment, expected and received value."""
 
+import logging
 import math
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import dm_env
 import numpy as np
@@ -21,6 +22,8 @@ from mukoe.environments.spec_checks import (
 )
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, Nest
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class EnvironmentFailedError(RuntimeError):
@@ -54,6 +57,27 @@ def call(where: str, environment: dm_env.Environment, method: str, *arguments: A
             f"{where}: {method}() must return a dm_env.TimeStep; got {type(timestep).__name__}"
         )
     return timestep
+
+
+class Closeable(Protocol):
+    """Environment of any interface."""
+
+    def close(self) -> None:
+        """Closes the environment."""
+
+
+def close(where: str, environment: Closeable) -> None:
+    """Closes an environment, and warns if that raises an error.
+
+    Args:
+      where: name of the environment for the warning.
+      environment: environment to close.
+    """
+    try:
+        environment.close()
+    except Exception as error:  # any error of the user's environment
+        text = " ".join(str(error).split())
+        _LOGGER.warning(f"{where}: close() raised {type(error).__name__}: {text}")
 
 
 def find_not_finite(batch: np.ndarray) -> tuple[int, float] | None:

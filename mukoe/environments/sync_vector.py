@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import dm_env
@@ -10,7 +9,7 @@ import numpy as np
 import tree
 from dm_env import specs
 
-from mukoe.environments.checks import SpecChecker, call
+from mukoe.environments.checks import SpecChecker, call, close
 from mukoe.environments.spec_checks import narrow_spec
 from mukoe.environments.vector import (
     ReportsEpisodes,
@@ -21,8 +20,6 @@ from mukoe.environments.vector import (
 )
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class SyncVectorEnvironment:
@@ -158,12 +155,7 @@ class SyncVectorEnvironment:
     def close(self) -> None:
         """Closes all environments; warns of those that raise an error."""
         for index, environment in enumerate(self.environments):
-            try:
-                environment.close()
-            except Exception as error:  # any error of the user's environment
-                text = " ".join(str(error).split())
-                where = self._checker.where(index)
-                _LOGGER.warning(f"{where}: close() raised {type(error).__name__}: {text}")
+            close(self._checker.where(index), environment)
 
     def _check_actions(self, actions: np.ndarray) -> np.ndarray:
         return self._checker.check_actions(np.asarray(actions), ignored=self._restart)

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 
 from mukoe.configuration.registry import describe_error, import_module
+from mukoe.environments.checks import close
 from mukoe.environments.gymnasium.action_masks import MaskSource
 from mukoe.environments.gymnasium.environment import GymnasiumEnvironment
 from mukoe.environments.gymnasium.names import (
@@ -64,7 +65,7 @@ def make_gymnasium(
         return made
 
     with described_errors(name):
-        make_environment(0, False).close()
+        close(f"Gymnasium {name}", make_environment(0, False))
     return vectorize(make_environment, name=f"Gymnasium {name}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from mukoe.environments.checks import close
 from mukoe.environments.gymnasium.action_masks import MASK, MaskSource
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.gymnasium.factory import described_errors
@@ -33,7 +34,7 @@ def with_general_settings(config: GymnasiumConfig) -> GymnasiumConfig:
     arguments = dict(config.arguments)
     if environment.spec is not None and environment.spec.max_episode_steps is None:
         arguments["max_episode_steps"] = _TIME_LIMIT
-    environment.close()
+    close(f"Gymnasium {name}", environment)
     return dataclasses.replace(
         config, arguments=arguments, action_mask=mask, amplify_observations=True
     )

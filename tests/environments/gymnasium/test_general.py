@@ -8,6 +8,7 @@ from mukoe.environments.checks import EnvironmentFailedError
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.gymnasium.general import amplify, with_general_settings
 from mukoe.errors import UserError
+from mukoe.layouts.common.dataset_metadata import describe_environment
 
 
 def test_small_entries_are_amplified_and_others_are_not():
@@ -58,6 +59,28 @@ class Chosen(gymnasium.Env):
         if self.place == "observation":
             return {"observation": image, "action_mask": mask}, {}
         return image, {"action_mask": mask} if self.place == "info" else {}
+
+
+def test_an_environment_that_cannot_be_closed_is_used_with_a_warning(caplog):
+    class Unclosable(Chosen):
+        def close(self):
+            raise RuntimeError("cannot\nclose")
+
+    name = "Unclosable-v0"
+    gymnasium.register(name, Unclosable, max_episode_steps=9)
+    try:
+        config = with_general_settings(GymnasiumConfig(name, {"place": "none"}))
+        vector = config.make_factory()(0, 1, False)
+        assert "env_spec" not in describe_environment(config), "a class cannot be serialised"
+    finally:
+        del gymnasium.registry[name]
+    vector.reset()
+    vector.close()
+    warning = f"Gymnasium {name}: close() raised RuntimeError: cannot close"
+    assert caplog.messages == [
+        *[warning] * 3,
+        warning.replace(":", ", environment 0 of the vector:", 1),
+    ]
 
 
 @pytest.mark.parametrize(
