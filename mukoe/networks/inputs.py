@@ -83,13 +83,18 @@ def part_torso(torso: str, spec: specs.Array) -> str:
     return torso if configured in (VECTOR, None) else "mlp"
 
 
+def torso_names(torso: str, torsos: Mapping[str, str], spec: Nest) -> dict[str, str]:
+    """Returns the name of the torso of each part by the name of the part, see `check_inputs`."""
+    return {
+        name: torsos.get(name) or part_torso(torso, part)
+        for name, part in named_parts(spec).items()
+    }
+
+
 def has_convolutions(torso: str, torsos: Mapping[str, str], spec: Nest) -> bool:
     """Returns whether a torso of a network input has convolutions, see `check_inputs`."""
-    if isinstance(spec, specs.Array):
-        names = [torso]
-    else:
-        parts = named_parts(spec).items()
-        names = [torsos.get(name) or part_torso(torso, part) for name, part in parts]
+    is_array = isinstance(spec, specs.Array)
+    names = [torso] if is_array else torso_names(torso, torsos, spec).values()
     return any(TORSOS[name].input_rank == IMAGE and TORSOS[name] is not GridTorso for name in names)
 
 
@@ -112,6 +117,7 @@ def check_inputs(torso: str, torsos: Mapping[str, str], spec: Nest) -> None:
             raise UserError(f"parts.torsos names {name!r}, no part of the observation; {known}")
     if not names:
         return check_input(torso, encoded_spec(spec))
+    chosen = torso_names(torso, torsos, spec)
     for name, part in parts.items():
         if len(part.shape) not in (0, VECTOR, IMAGE) and not isinstance(part, SequenceArray):
             raise UserError(
@@ -119,7 +125,7 @@ def check_inputs(torso: str, torsos: Mapping[str, str], spec: Nest) -> None:
                 "[H, W, C] and sequences"
             )
         try:
-            check_input(torsos.get(name) or part_torso(torso, part), encoded_spec(part))
+            check_input(chosen[name], encoded_spec(part))
         except UserError as error:
             raise UserError(f"observation part {name!r}: {error}") from error
     return None

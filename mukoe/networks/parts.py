@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.configuration.fields import Validated
-from mukoe.networks.inputs import encode_input, named_parts, part_torso
+from mukoe.networks.inputs import encode_input, named_parts, torso_names
 from mukoe.networks.precision import Precision, to_precision
 from mukoe.networks.torsos import TORSOS, TorsoConfig
 from mukoe.types import Nest
@@ -70,6 +70,7 @@ class PartsTorso(hk.Module):
         super().__init__(name=name)
         self._config = config
         self._specs = named_parts(spec)
+        self._torsos = torso_names(config.torso, config.parts.torsos, spec)
 
     def __call__(self, inputs: Nest) -> jax.Array:
         """Maps a nest of arrays `[B, ...]` to `[B, width]`."""
@@ -77,9 +78,9 @@ class PartsTorso(hk.Module):
         features = []
         for part, x in named_parts(inputs).items():
             spec, module = self._specs[part], re.sub(r"\W", "_", part)
-            torso = config.parts.torsos.get(part) or part_torso(config.torso, spec)
             x = to_precision(encode_input(x, spec), config.precision)
-            x = TORSOS[torso](config, f"part_{module}")(x if x.ndim > 1 else x[:, None])
+            torso = TORSOS[self._torsos[part]](config, f"part_{module}")
+            x = torso(x if x.ndim > 1 else x[:, None])
             x = hk.Linear(config.width, name=f"features_{module}")(hk.Flatten()(jax.nn.relu(x)))
             features.append(x)
         if config.parts.combination == "concatenate":
