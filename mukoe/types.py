@@ -292,6 +292,7 @@ class Sample(NamedTuple):
     learner_steps: `[]` int32, updates before this one; set by the learner.
     demonstrated: `[B]` float32, 1 for sequences of demonstrations and 0 for others; `()` where a
         run has none.
+    memory: `[B, ...]` state of the memory before the first step of each rollout; `()` without one.
     """
 
     keys: Array
@@ -299,6 +300,7 @@ class Sample(NamedTuple):
     rows: Row
     learner_steps: Array = ()
     demonstrated: Array = ()
+    memory: Nest = ()
 
 
 class LossExtra(NamedTuple):

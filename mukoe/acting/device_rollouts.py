@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.acting.rollouts import Rollout, RolloutDeclaration
+from mukoe.acting.rollouts import Rollout, RolloutDeclaration, make_memory_before
 from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams
 from mukoe.nests import tree_where
 from mukoe.observability.timings import Timings
@@ -78,7 +78,7 @@ class DeviceRolloutCollector:
         self.timings.start()
         if self._carry is None:
             self._carry = self._start()
-        self._carry, rows, ends, statistics = self._collect(params, self._key, self._carry)
+        self._carry, rows, ends, statistics, memory = self._collect(params, self._key, self._carry)
         ends, steps = jax.device_get((ends, rows.mask[:, -1 - ends.ended.shape[0] :].sum()))
         self.timings.lap("policy")
         return Rollout(
@@ -88,6 +88,7 @@ class DeviceRolloutCollector:
             frames=int(steps),
             learner_steps=int(params.learner_steps),
             statistics=statistics,
+            memory=memory,
         )
 
 
@@ -96,8 +97,10 @@ def make_collect(
 ) -> Callable:
     """Returns the jitted function shared by collectors of one policy and one environment.
 
-    Its signature is `(params, key, carry) -> (carry, Row [B, H + T + 1, ...], ends, statistics)`.
+    Its signature is `(params, key, carry) -> (carry, Row [B, H + T + 1, ...], ends, statistics,
+    memory before the first step)`.
     """
+    memory_before = make_memory_before(policy, declaration)
 
     def one_step(
         params: PolicyParams, key: chex.PRNGKey, carry: _Carry
@@ -129,6 +132,8 @@ def make_collect(
         )
 
     def collect(params: PolicyParams, key: chex.PRNGKey, carry: _Carry):
+        is_first = carry.now.step_type == dm_env.StepType.FIRST
+        memory = memory_before(is_first, carry.memory)
         carry, (rows, ends, statistics) = jax.lax.scan(
             lambda carry, _: one_step(params, key, carry), carry, length=declaration.length
         )
@@ -139,7 +144,7 @@ def make_collect(
         rows = jax.tree.map(lambda array, end: jnp.concatenate([array, end[None]]), rows, last)
         rows = jax.tree.map(lambda array: array.swapaxes(0, 1), rows)
         statistics = jax.tree.map(lambda values: values[-1], statistics)
-        return carry._replace(history=history), rows, ends, statistics
+        return carry._replace(history=history), rows, ends, statistics, memory
 
     return jax.jit(collect)
 

@@ -10,7 +10,7 @@ an episode, `F` is its final observation, at which no action is taken):
     mask                        1 1 | 1 1 1 1 1 | 0
 
 The `H` rows of history serve frame stacking only; before the first row of a run they are padding
-with mask 0.
+with mask 0. The memory of a policy at the first step of a rollout comes with its rows.
 """
 
 import dataclasses
@@ -25,8 +25,15 @@ import numpy as np
 
 from mukoe.acting.runners import make_act
 from mukoe.environments.vector import VectorEnvironment
+from mukoe.nests import tree_where
 from mukoe.observability.timings import Timings
 from mukoe.types import Array, EpisodeResult, Nest, Policy, PolicyParams, Row
+
+
+def no_memory(state: Nest) -> Nest:
+    """Returns `()`, for a policy whose state is not learned from."""
+    del state
+    return ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +44,10 @@ class RolloutDeclaration:
     length: int
     # Rows before them, for stacking frames (frames - 1), `H`.
     history: int = 0
+    # Function from the policy's state `[B, ...]` to the part that the learner unrolls from.
+    memory: Callable[[Nest], Nest] = no_memory
+    # Number of equal groups into which the learner divides the environments of a batch.
+    env_groups: int = 1
 
 
 class Rollout(NamedTuple):
@@ -49,6 +60,8 @@ class Rollout(NamedTuple):
     frames: emulator frames of all environments.
     learner_steps: learner steps of the parameters.
     statistics: statistics of the policy at the last step by name, each `[B]` on a device.
+    memory: memory of the policy before the first step, `[B, ...]` on a device, see
+      `RolloutDeclaration`.
     """
 
     rows: Any
@@ -57,6 +70,7 @@ class Rollout(NamedTuple):
     frames: int
     learner_steps: int
     statistics: Mapping[str, Array]
+    memory: Nest = ()
 
 
 class _Chosen(NamedTuple):
@@ -75,12 +89,15 @@ class _Outcome(NamedTuple):
     mask: np.ndarray
 
 
-def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
-    """Returns the two jitted functions shared by all collectors of one policy.
+def make_rollout_functions(
+    policy: Policy, declaration: RolloutDeclaration
+) -> tuple[Callable, Callable, Callable]:
+    """Returns the jitted functions shared by all collectors of one policy.
 
     Returns:
-      `act(params, key, step, observation, is_first, state) -> (chosen, statistics, state)` and
-      `join(chosen, outcomes, last_observation) -> Row`, which stacks the steps.
+      `act(params, key, step, observation, is_first, state) -> (chosen, statistics, state)`,
+      `join(chosen, outcomes, last_observation) -> Row`, which stacks the steps, and
+      `memory(is_first, state) -> memory` before a step.
     """
     choose = make_act(policy)
 
@@ -110,7 +127,17 @@ def make_rollout_functions(policy: Policy) -> tuple[Callable, Callable]:
             extras=steps.extras,
         )
 
-    return jax.jit(act), jax.jit(join)
+    return jax.jit(act), jax.jit(join), jax.jit(make_memory_before(policy, declaration))
+
+
+def make_memory_before(policy: Policy, declaration: RolloutDeclaration) -> Callable:
+    """Returns `(is_first [B], state [B, ...]) -> memory`, with the reset of the next step."""
+
+    def memory(is_first: Array, state: Nest) -> Nest:
+        initial = declaration.memory(policy.initial_state(is_first.shape[0]))
+        return tree_where(is_first, initial, declaration.memory(state))
+
+    return memory
 
 
 class RolloutCollector:
@@ -122,7 +149,7 @@ class RolloutCollector:
         policy: Policy,
         random_key: chex.PRNGKey,
         declaration: RolloutDeclaration,
-        functions: tuple[Callable, Callable] | None = None,
+        functions: tuple[Callable, Callable, Callable] | None = None,
     ):
         """Builds the collector; the policy runs on the device of the parameters.
 
@@ -137,7 +164,9 @@ class RolloutCollector:
         self._environment = environment
         self._key = random_key
         self._declaration = declaration
-        self._act, self._join = functions or make_rollout_functions(policy)
+        self._act, self._join, self._memory_before = functions or make_rollout_functions(
+            policy, declaration
+        )
         self._state = policy.initial_state(environment.num_envs)
         self._timestep: dm_env.TimeStep | None = None
         self._taken = 0
@@ -157,6 +186,7 @@ class RolloutCollector:
         if timestep is None:
             timestep = self._environment.reset()
             self.timings.lap("environment")
+        memory = self._memory_before(timestep.first(), self._state)
         self._drop_rows(self._declaration.history)
         steps = 0
         statistics: Mapping[str, Array] = {}
@@ -185,6 +215,7 @@ class RolloutCollector:
             frames=steps * self._environment.action_repeat,
             learner_steps=int(params.learner_steps),
             statistics=statistics,
+            memory=memory,
         )
 
     def _drop_rows(self, kept: int) -> None:

@@ -30,6 +30,9 @@ class EpochsConfig:
     # Unrolls the gradient steps at trace time instead of a loop: XLA's CPU backend runs the
     # gradient of a convolution an order of magnitude slower within a loop.
     unroll: bool = False
+    # Makes a minibatch of the whole rollouts of some entries of the batch, for networks with a
+    # memory, instead of some steps of every entry.
+    whole_rollouts: bool = False
 
 
 def update_in_epochs(
@@ -45,13 +48,14 @@ def update_in_epochs(
 
     A minibatch has the same number of steps of every entry of the batch, resampled in each epoch,
     so that no data moves between devices, and the minibatches are the same on any number of
-    devices.
+    devices. With `whole_rollouts` it has all steps of some entries.
 
     Args:
       prepare: function of `(params, sample)`, computed once before the first gradient step, to a
-        tree of arrays `[B, T, ...]`, `T` a multiple of the minibatches.
+        tree of arrays `[B, T, ...]`, `T` a multiple of the minibatches; with `whole_rollouts`
+        `B`, and arrays may be `[B, ...]` behind the first one.
       config: numbers of epochs and minibatches.
-      loss: loss of a minibatch `[B, T / minibatches, ...]`.
+      loss: loss of a minibatch `[B, T / minibatches, ...]`, or `[B / minibatches, T, ...]`.
       optimizer: optimiser, whose updates receive `agent_steps`: the share of a gradient step in
         the agent steps of the sample, int32.
       target_update: settings of the target parameters.
@@ -99,27 +103,34 @@ def minibatch_indices(
     """Returns `[epochs x minibatches, B, length / minibatches]`, which steps make a minibatch.
 
     In every epoch each of the `B` entries has its `length` steps in an order of its own, and
-    each of them in one minibatch.
+    each of them in one minibatch. With `whole_rollouts` each entry is in one minibatch:
+    `[epochs x minibatches, B / minibatches]`.
 
     Raises:
-      UserError: the steps cannot be divided evenly into minibatches.
+      UserError: the steps, or the entries, cannot be divided evenly into minibatches.
     """
+    parts = batch_size if config.whole_rollouts else length
 
     def one_epoch(key: chex.PRNGKey) -> jax.Array:
+        if config.whole_rollouts:
+            return jax.random.permutation(key, batch_size).reshape(config.minibatches, -1)
         noise = jax.random.uniform(key, (batch_size, length))
         order = jnp.argsort(noise, axis=1)
         return order.reshape(batch_size, config.minibatches, -1).swapaxes(0, 1)
 
-    if length % config.minibatches:
+    if parts % config.minibatches:
+        name = "environments" if config.whole_rollouts else "steps"
         raise UserError(
-            f"{length} steps cannot be divided evenly into {config.minibatches} minibatches"
+            f"{parts} {name} cannot be divided evenly into {config.minibatches} minibatches"
         )
     epochs = jax.vmap(one_epoch)(jax.random.split(key, config.epochs))
     return epochs.reshape(-1, *epochs.shape[2:])
 
 
 def _take(array: Array, indices: Array) -> jax.Array:
-    """Picks the steps `[B, N]` of `[B, T, ...]`."""
+    """Picks the steps `[B, N]` of `[B, T, ...]`, or the entries `[N]`."""
+    if indices.ndim == 1:
+        return array[indices]
     return jax.vmap(lambda steps, index: steps[index])(array, indices)
 
 

@@ -61,6 +61,7 @@ MAY_BE_ENDLESS = {
     "InferenceConfig.max_batch_size",
     "PPOConfig.persistent_updates",
     "PlanningReplayConfig.demonstration_capacity",
+    "RepeatFirstConfig.length",
     "RunConfig.checkpoint_period",
     "RunConfig.evaluation_max_steps",
     "RunConfig.evaluation_period",

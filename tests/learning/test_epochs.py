@@ -38,7 +38,7 @@ def without_ends(params, sample):
     return jax.tree.map(lambda array: array[:, 1:-1], prepare(params, sample))
 
 
-def learner(config, samples=None, optimizer=None, prepare=prepare, **options):
+def learner(config, samples=None, optimizer=None, prepare=prepare, loss=loss, **options):
     return Learner(
         loss,
         optimizer or optax.sgd(0.1),
@@ -62,6 +62,38 @@ def test_each_epoch_passes_over_every_step_once_in_an_order_of_its_own():
             assert sorted(entry) == list(range(10))
             orders.add(tuple(entry))
     assert len(orders) == 12
+
+
+def test_whole_rollouts_are_divided_over_the_minibatches():
+    config = EpochsConfig(epochs=2, minibatches=3, whole_rollouts=True)
+    indices = np.asarray(minibatch_indices(jax.random.PRNGKey(0), config, 6, STEPS))
+    assert indices.shape == (6, 2)
+    epochs = [tuple(epoch.ravel()) for epoch in indices.reshape(2, 3, 2)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(6))] * 2 and epochs[0] != epochs[1]
+    with pytest.raises(UserError, match="7 environments cannot be divided"):
+        minibatch_indices(jax.random.PRNGKey(0), config, 7, STEPS)
+
+
+def test_a_minibatch_has_the_rollouts_and_the_memory_of_its_environments():
+    seen = []
+
+    def prepare_all(params, sample):
+        return {"target": sample.rows.reward, "w": sample.memory}
+
+    def recording_loss(params, target_params, batch, key):
+        assert batch["target"].shape == (1, STEPS) and batch["w"].shape == (1,)
+        jax.debug.callback(lambda target, w: seen.append((target[0], w[0])), *batch.values())
+        total = params["w"] * jnp.mean(batch["target"])
+        return total, LossExtra({"loss": total}, None)
+
+    sample = make_sample(0)._replace(memory=np.float32([10.0, 20.0]))
+    config = EpochsConfig(epochs=2, minibatches=2, whole_rollouts=True)
+    made = learner(config, [sample], prepare=prepare_all, loss=recording_loss)
+    made.step()
+    jax.effects_barrier()
+    assert sorted(int(w) for _, w in seen) == [10, 10, 20, 20]
+    for target, w in seen:
+        np.testing.assert_array_equal(target, sample.rows.reward[int(w) // 10 - 1])
 
 
 @pytest.mark.parametrize("unroll", [False, True])

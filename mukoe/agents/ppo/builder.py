@@ -5,7 +5,7 @@ import functools
 import jax
 import optax
 
-from mukoe.acting.rollouts import RolloutDeclaration
+from mukoe.acting.rollouts import RolloutDeclaration, no_memory
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import MemoryUse
 from mukoe.agents.ppo.config import PPOConfig
@@ -18,7 +18,7 @@ from mukoe.agents.ppo.novelty import (
     with_novelty_loss,
 )
 from mukoe.agents.ppo.observations import with_statistics
-from mukoe.agents.ppo.policy import make_policy
+from mukoe.agents.ppo.policy import PPOState, make_policy
 from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
@@ -30,6 +30,7 @@ from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.types import (
     EnvironmentSpec,
     LossFunction,
+    Nest,
     Params,
     Policy,
     num_bytes,
@@ -61,7 +62,9 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> PPONetworks:
         config = self._config
-        networks = make_ppo_networks(environment_spec, config.history, config.network)
+        networks = make_ppo_networks(
+            environment_spec, config.history, config.network, config.memory
+        )
         return with_novelty(networks, network_input_spec(environment_spec, config.history), config)
 
     def make_policy(
@@ -78,7 +81,17 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
 
     @property
     def rollout(self) -> RolloutDeclaration:
-        return RolloutDeclaration(self._config.rollout_steps, self._config.history.frames - 1)
+        config, has_memory = self._config, self._has_memory
+        return RolloutDeclaration(
+            config.rollout_steps,
+            config.history.frames - 1,
+            memory=_memory_of if has_memory else no_memory,
+            env_groups=config.minibatches if has_memory else 1,
+        )
+
+    @property
+    def _has_memory(self) -> bool:
+        return self._config.memory.core != "none"
 
     def memory_use(
         self, networks: PPONetworks, params: Params, environment_spec: EnvironmentSpec
@@ -98,7 +111,9 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
     def learner_settings(self, networks: PPONetworks) -> LearnerSettings:
         config = self._config
         in_loop = jax.default_backend() != "cpu" or not networks.has_convolutions
-        epochs = EpochsConfig(config.epochs, config.minibatches, unroll=not in_loop)
+        epochs = EpochsConfig(
+            config.epochs, config.minibatches, unroll=not in_loop, whole_rollouts=self._has_memory
+        )
         optimizer = make_optimizer(config.optimizer)
         if config.anneal_lr and self._num_steps is not None:
             optimizer = optax.chain(optimizer, anneal_over_agent_steps(self._num_steps))
@@ -115,3 +130,7 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
             loss_state=NoveltyScale.zero() if networks.novelty else (),
             update=with_statistics(update, networks, config),
         )
+
+
+def _memory_of(state: PPOState) -> Nest:
+    return state.memory

@@ -24,6 +24,7 @@ from mukoe.errors import UserError
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.memory import MemoryConfig
 from mukoe.networks.parts import PartsConfig
 from mukoe.networks.precision import Precision
 from mukoe.networks.torsos import TORSOS
@@ -105,6 +106,9 @@ class PPOConfig(Validated):
     network: PPONetworkConfig = PPONetworkConfig()
     # [2] Atari 6: 4 frames.
     history: HistoryConfig = HistoryConfig()
+    # Memory in front of policy and value. With one, a minibatch has the whole rollouts of some
+    # environments, over which the memory is unrolled from its state at their first step.
+    memory: MemoryConfig = MemoryConfig()
     # Discount per step, γ. [2], [3]: 0.99.
     discount: UnitInterval = 0.99
     loss: PPOLossConfig = PPOLossConfig()
@@ -120,8 +124,9 @@ class PPOConfig(Validated):
     rollout_steps: PositiveInt = 128
     # Passes over a batch. [2], [3]: 4; [1] table 5: 3.
     epochs: UnrolledCount = 4
-    # Parts of a batch, each of them a gradient step. [2], [3]: 4.
-    minibatches: PositiveInt = 4
+    # Parts of a batch, each of them a gradient step: steps of every environment, or with a memory
+    # the environments of a part. [2], [3]: 4.
+    minibatches: UnrolledCount = 4
     # [2] core 3 and 11: Adam with ε 1e-5, the norm of its gradients at most 0.5; [2] and [3] on
     # Atari: 2.5e-4.
     optimizer: OptimizerConfig = OptimizerConfig(
@@ -135,7 +140,7 @@ class PPOConfig(Validated):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rollout_steps % self.minibatches:
+        if self.memory.core == "none" and self.rollout_steps % self.minibatches:
             raise UserError(
                 f"agent.rollout_steps ({self.rollout_steps}) must be a multiple of "
                 f"agent.minibatches ({self.minibatches}), each of which gets as many steps"

@@ -17,6 +17,7 @@ from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
 from mukoe.nests import merge_batch_and_time, take
 from mukoe.networks.history import stack_rows
+from mukoe.networks.memory import episode_starts
 from mukoe.types import (
     Array,
     LossExtra,
@@ -53,6 +54,7 @@ class PPOBatch(NamedTuple):
     advantage: `[B, T]` advantages.
     mask: `[B, T]` mask, 1 if an action was taken; 0 for final observations.
     novelty: targets of novelty; None without.
+    memory: `[B, ...]` state of the memory before the first step; `()` without one.
     """
 
     inputs: Nest
@@ -63,6 +65,11 @@ class PPOBatch(NamedTuple):
     advantage: PerStep
     mask: PerStep
     novelty: NoveltyTargets | None = None
+    memory: Nest = ()
+
+    def merged(self) -> "PPOBatch":
+        """Returns the steps `[B T, ...]`, without the state of the memory."""
+        return merge_batch_and_time(self._replace(memory=()))
 
 
 def rollout_inputs(networks: PPONetworks, config: PPOConfig, sample: Sample) -> Nest:
@@ -70,6 +77,15 @@ def rollout_inputs(networks: PPONetworks, config: PPOConfig, sample: Sample) -> 
     rows = sample.rows
     features, _ = split_legal_actions(rows.observation)
     return stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
+
+
+def encoded_inputs(networks: PPONetworks, params: Params, batch: PPOBatch) -> Nest:
+    """Returns what `networks.apply` takes, `[B, T, ...]`: the inputs, or the memory's output."""
+    if networks.memory is None:
+        return batch.inputs
+    starts = episode_starts(batch.mask)
+    encoded, _ = networks.memory.encode(params, batch.inputs, starts, batch.memory)
+    return encoded
 
 
 def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, Sample], PPOBatch]:
@@ -80,12 +96,18 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
     """
     history = config.history.frames - 1
 
+    def last_inputs(params: Params, sample: Sample, inputs: Nest) -> Nest:
+        if networks.memory is not None:
+            starts = episode_starts(sample.rows.mask[:, history:])
+            inputs, _ = networks.memory.encode(params, inputs, starts, sample.memory)
+        return take(inputs, slice(None), -1)
+
     def prepare(params: Params, sample: Sample) -> PPOBatch:
         rows = sample.rows
         _, legal = split_legal_actions(rows.observation)
         inputs = rollout_inputs(networks, config, sample)
         steps: Row = jax.tree.map(lambda array: array[:, history:-1], rows)
-        _, last_value = networks.apply(params, take(inputs, slice(None), -1))
+        _, last_value = networks.apply(params, last_inputs(params, sample, inputs))
         chex.assert_shape(last_value, steps.reward.shape[:1])
         chex.assert_equal_shape([steps.reward, steps.extras["value"], steps.extras["log_prob"]])
         values = jnp.concatenate([steps.extras["value"], last_value[:, None]], axis=1)
@@ -105,6 +127,7 @@ def make_prepare(networks: PPONetworks, config: PPOConfig) -> Callable[[Params, 
             value=steps.extras["value"],
             advantage=advantages,
             mask=steps.mask,
+            memory=sample.memory,
         )
 
     return prepare
@@ -121,7 +144,7 @@ def make_loss(networks: PPONetworks, config: PPOLossConfig) -> LossFunction:
         params: Params, target_params: Params, batch: PPOBatch, key: chex.PRNGKey
     ) -> tuple[Array, LossExtra]:
         del target_params, key
-        batch = merge_batch_and_time(batch)
+        batch = batch._replace(inputs=encoded_inputs(networks, params, batch)).merged()
         outputs, value = networks.apply(params, batch.inputs)
         chex.assert_equal_shape([value, batch.value, batch.advantage, batch.log_prob, batch.mask])
         policy = networks.policy(outputs, batch.legal_actions)

@@ -25,6 +25,14 @@ from mukoe.networks.action_space import (
 from mukoe.networks.distributions import Distribution
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs, encode_input, has_convolutions
+from mukoe.networks.memory import (
+    NO_MEMORY,
+    InputMemory,
+    MemoryConfig,
+    behind_memory,
+    make_memory,
+    with_memory_params,
+)
 from mukoe.networks.novelty import Novelty
 from mukoe.networks.observation_statistics import NormalizedInput, check_vector
 from mukoe.networks.parts import PartsTorso
@@ -43,6 +51,7 @@ class PPONetworks:
     action_space: policies of the outputs.
     has_convolutions: presence of convolutions, whose gradient within a loop is slow on CPUs.
     novelty: networks of novelty; None without.
+    memory: memory whose output is the network input of `apply`; None without.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -50,6 +59,7 @@ class PPONetworks:
     action_space: ActionSpace
     has_convolutions: bool
     novelty: Novelty | None = None
+    memory: InputMemory | None = None
 
     @property
     def num_actions(self) -> int:
@@ -65,6 +75,7 @@ def make_ppo_networks(
     environment_spec: EnvironmentSpec,
     history_config: HistoryConfig,
     network_config: PPONetworkConfig,
+    memory_config: MemoryConfig = NO_MEMORY,
 ) -> PPONetworks:
     """Builds the network for an environment.
 
@@ -73,6 +84,7 @@ def make_ppo_networks(
         features count.
       history_config: past frames and actions in the network input.
       network_config: architecture.
+      memory_config: memory in front of the network.
 
     Raises:
       UserError: the torso does not support the observations, or the actions are not supported.
@@ -81,6 +93,10 @@ def make_ppo_networks(
     check_inputs(network_config.torso, network_config.parts.torsos, spec)
     if network_config.normalize_observations:
         check_vector(spec)
+    convolutions = has_convolutions(network_config.torso, network_config.parts.torsos, spec)
+    memory = make_memory(memory_config, network_config, spec, network_config.normalize_observations)
+    if memory is not None:
+        spec, network_config = memory.spec, behind_memory(network_config, memory)
     action_space = make_action_space(environment_spec, network_config.gaussian)
     model: Any = hk.without_apply_rng(
         hk.transform(lambda x: _ActorCritic(network_config, spec, action_space)(x))
@@ -91,10 +107,11 @@ def make_ppo_networks(
         return model.init(key, zeros(spec, 1))
 
     return PPONetworks(
-        init=init,
+        init=with_memory_params(init, memory),
         apply=in_precision(model.apply, network_config.precision, observes=True),
         action_space=action_space,
-        has_convolutions=has_convolutions(network_config.torso, network_config.parts.torsos, spec),
+        has_convolutions=convolutions,
+        memory=memory,
     )
 
 

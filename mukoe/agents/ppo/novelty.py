@@ -163,7 +163,7 @@ def with_novelty_loss(
         params: Params, target_params: Params, batch: PPOBatch, key: chex.PRNGKey, scale: Nest
     ) -> tuple[Array, LossExtra]:
         total, extra = loss(params, target_params, batch, key)
-        batch = merge_batch_and_time(batch)
+        batch = batch.merged()
         assert batch.novelty is not None
         values = novelty.value(params, batch.inputs)
         value_loss = 0.5 * masked_mean((values - batch.novelty.value) ** 2, batch.mask)

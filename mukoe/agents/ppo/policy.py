@@ -27,11 +27,13 @@ class PPOState(NamedTuple):
     history: past frames and actions.
     noise: noise of the last actions, `[B, E]`; `()` where every action has noise of its own.
     is_drawn: `[B]` bool, False at the first step of an episode; `()` where `noise` is.
+    memory: state of the networks' memory; `()` without one.
     """
 
     history: Nest
     noise: Nest = ()
     is_drawn: Nest = ()
+    memory: Nest = ()
 
 
 def make_policy(
@@ -40,7 +42,7 @@ def make_policy(
     config: PPOConfig,
     evaluation: bool,
 ) -> Policy:
-    """Makes the policy, whose memory is the history and the noise of exploration."""
+    """Makes the policy, whose state is the history, the noise and the state of the memory."""
     features_spec, _ = split_legal_actions(environment_spec.observations)
     greedy = evaluation and config.evaluation == "mode"
     persistence = 0.0 if evaluation else config.noise_persistence
@@ -50,6 +52,9 @@ def make_policy(
     ) -> tuple[Array, dict[str, Any], PPOState]:
         _, legal_actions = split_legal_actions(observation)
         inputs = network_input(observation, state.history, config.history, networks.num_actions)
+        if networks.memory is not None:
+            inputs, memory = networks.memory.step(params.network, inputs, state.memory)
+            state = state._replace(memory=memory)
         outputs, value = networks.apply(params.network, inputs)
         policy = networks.policy(outputs, legal_actions)
         if greedy:
@@ -72,10 +77,11 @@ def make_policy(
         history = initial_history(
             features_spec, config.history, batch_size, environment_spec.actions
         )
+        memory = networks.memory.initial_state(batch_size) if networks.memory else ()
         if not persistence:
-            return PPOState(history)
+            return PPOState(history, memory=memory)
         noise = jnp.zeros((batch_size, networks.num_actions), jnp.float32)
-        return PPOState(history, noise, jnp.zeros(batch_size, bool))
+        return PPOState(history, noise, jnp.zeros(batch_size, bool), memory)
 
     return Policy(apply=apply, initial_state=initial_state, extras_spec=EXTRAS_SPEC)
 

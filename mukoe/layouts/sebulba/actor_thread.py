@@ -42,7 +42,8 @@ def act(
             collector.timings.lap("waiting")
             rollout = collector.collect(params)
             if rows_sharding is not None:
-                rollout = rollout._replace(rows=jax.device_put(rollout.rows, rows_sharding))
+                rows, memory = jax.device_put((rollout.rows, rollout.memory), rows_sharding)
+                rollout = rollout._replace(rows=rows, memory=memory)
             if round_index == 0:
                 # The first round includes compilation.
                 collector.timings.seconds.clear()

@@ -53,7 +53,7 @@ def make_collector_factory(
         return lambda environment, key: BufferingCollector(
             builder, policy, environment, key, steps, act
         )
-    functions = make_rollout_functions(policy)
+    functions = make_rollout_functions(policy, rollout)
     on_device: dict[GameFunctions, Callable] = {}
 
     def make(environment: VectorEnvironment, key: chex.PRNGKey) -> Collector:

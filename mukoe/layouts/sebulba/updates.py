@@ -15,7 +15,7 @@ from mukoe.layouts.sebulba.actor_thread import RolloutExchange
 from mukoe.learning.learner import Learner
 from mukoe.replay.handle import Adder
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.types import Row, Sample
+from mukoe.types import Nest, Row, Sample
 
 
 class Round(NamedTuple):
@@ -61,10 +61,12 @@ class RolloutDataset:
     def __next__(self) -> Sample:
         """Waits for the rollouts of the next round, and returns them as one batch."""
         self.rollouts = self._exchange.take(next(self._rounds))
-        rows = self._join([r.rows for r in self.rollouts], num_devices=self._num_devices)
+        rows, memory = self._join(
+            [(r.rows, r.memory) for r in self.rollouts], num_devices=self._num_devices
+        )
         batch_size = rows.mask.shape[0]
         probabilities = np.full(batch_size, 1.0 / batch_size, np.float32)
-        return Sample((), probabilities, rows)
+        return Sample((), probabilities, rows, memory=memory)
 
 
 class RolloutUpdates:
@@ -128,7 +130,7 @@ class ReplayUpdates:
         return Round(rollouts, metrics)
 
 
-def _join_rollouts(rollouts: Sequence[Row], num_devices: int) -> Row:
+def _join_rollouts(rollouts: Sequence[tuple[Row, Nest]], num_devices: int) -> tuple[Row, Nest]:
     """Concatenates rollouts `[B, ...]` so that each device joins the parts that it holds."""
 
     def join(*arrays: jax.Array) -> jax.Array:

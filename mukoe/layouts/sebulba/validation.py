@@ -43,12 +43,25 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
         )
     elif isinstance(builder, FollowsRunLength):
         builder.for_agent_steps(experiment.run.max_actor_steps)
+    _check_groups(experiment)
     check_reanalysis_in_process(experiment)
     if rollout_of(builder) is None:
         check_demonstrations(experiment, given=False)
     spec = check_experiment(experiment)
     _check_memory(experiment, spec)
     return spec
+
+
+def _check_groups(experiment: ExperimentConfig) -> None:
+    config, rollout = experiment.sebulba, rollout_of(experiment.builder)
+    threads = len(config.actor_devices) * config.threads_per_device
+    num_envs = threads * experiment.run.envs_per_actor
+    if rollout is not None and num_envs % rollout.env_groups:
+        raise UserError(
+            f"run.envs_per_actor ({experiment.run.envs_per_actor}) x {threads} actor threads must "
+            f"be a multiple of agent.minibatches ({rollout.env_groups}), each of which gets the "
+            "whole rollouts of as many environments"
+        )
 
 
 def _check_memory(experiment: ExperimentConfig, spec: EnvironmentSpec) -> None:
