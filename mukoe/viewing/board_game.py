@@ -6,7 +6,7 @@ from mukoe.environments.pgx.alternation import PASS
 from mukoe.environments.pgx.environment import SelfPlayEnvironment
 from mukoe.errors import UserError
 from mukoe.viewing.board import Board
-from mukoe.viewing.episodes import apply_action
+from mukoe.viewing.episodes import apply_action, decide
 from mukoe.viewing.inspected_agent import Decision, InspectedAgent
 
 
@@ -67,7 +67,7 @@ class BoardGame:
             self._apply(action)
         self._pass_while_waiting()
         self.opening_moves = len(self.moves)
-        self.decision: Decision | None = self._agent.decide(self._timestep.observation)
+        self.decision: Decision | None = decide(self._agent, environment, self._timestep)
 
     @property
     def user_to_move(self) -> bool:
@@ -154,4 +154,4 @@ class BoardGame:
             self.score = reward if mover == self.seat else -reward
             self.decision = None
         else:
-            self.decision = self._agent.decide(self._timestep.observation)
+            self.decision = decide(self._agent, self._environment, self._timestep)

@@ -72,7 +72,7 @@ def play_episode(
         elif index < len(opening):
             decision = Decision(opening[index], None, None, None)
         else:
-            decision = agent.decide(timestep.observation)
+            decision = decide(agent, environment, timestep)
         step = EpisodeStep(episode, index, decision, float(timestep.reward[0]), score, side)
         if decision is None:
             yield step._replace(result=_describe_result(environment, timestep, index))
@@ -96,6 +96,16 @@ def _draw_opening(environment: VectorEnvironment, moves: int) -> list[int]:
     if not isinstance(environment, SelfPlayEnvironment):
         raise UserError("an opening needs self-play in a two-player game")
     return environment.draw_opening(moves)
+
+
+def decide(
+    agent: InspectedAgent, environment: VectorEnvironment, timestep: dm_env.TimeStep
+) -> Decision:
+    """Returns the decision of an agent; its expected line ends with the game at the latest."""
+    decision = agent.decide(timestep.observation)
+    if decision.tree is None or not isinstance(environment, SelfPlayEnvironment):
+        return decision
+    return decision._replace(line_limit=environment.count_playable(decision.line))
 
 
 def apply_action(

@@ -24,12 +24,14 @@ class Decision(NamedTuple):
     policy: `[A]` policy, that of the search if there is one, over its candidates if it has some;
         None if it is not available.
     tree: search tree; None for an agent without search.
+    line_limit: number of actions of the expected line that the rules allow; None if unknown.
     """
 
     action: Array
     value: float | None
     policy: np.ndarray | None
     tree: SearchTree | None
+    line_limit: int | None = None
 
     def format_line(self, names: Sequence[str], limit: int = 12) -> str:
         """Returns the names of the first `limit` actions of the expected line."""
@@ -50,10 +52,13 @@ class Decision(NamedTuple):
 
     @property
     def line(self) -> Sequence[Array]:
-        """Principal variation of the search; without search, the selected action."""
+        """Principal variation of the search, at most `line_limit` actions.
+
+        Without search it is the selected action.
+        """
         if self.tree is None:
             return [self.action]
-        return self.tree.principal_variation(self.chosen_index)
+        return self.tree.principal_variation(self.chosen_index)[: self.line_limit]
 
     @property
     def chosen_index(self) -> int:

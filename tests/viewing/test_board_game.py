@@ -11,7 +11,7 @@ from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.game_json import describe_game
-from tests.viewing.games import check_end, new_game
+from tests.viewing.games import check_end, new_game, winner
 from tests.viewing.stub_agent import StubAgent
 
 
@@ -27,6 +27,7 @@ def test_a_game_to_its_end(seat):
             expected[action] = 1 + mover
         assert game.stones.ravel().tolist() == expected.tolist()
         assert game.decision.tree.two_players
+        check_line(game.moves, game.decision.line)
         if game.agent_to_move:
             assert game.play_agent_move().action == game.moves[-1][1]
         else:
@@ -34,6 +35,14 @@ def test_a_game_to_its_end(seat):
     check_end(game)
     with pytest.raises(UserError, match="the game is over"):
         game.play(0)
+
+
+def check_line(moves, line):
+    """Checks that an expected line is legal, and ends with the game."""
+    assert line
+    for action in line:
+        assert winner(moves) is None and action not in {taken for _, taken in moves}
+        moves = [*moves, (len(moves) % 2, action)]
 
 
 def test_an_opening_is_a_list_of_moves():

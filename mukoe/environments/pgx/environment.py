@@ -1,6 +1,6 @@
 """Vector environments of pgx games, which step all streams in one jitted call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dm_env
@@ -15,6 +15,9 @@ from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams, sea
 from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
+
+_GAMES_OF_CHANCE = ("backgammon",)
+"""Two-player games with chance."""
 
 
 class _GameEnvironment:
@@ -238,6 +241,28 @@ class SelfPlayEnvironment(_GameEnvironment):
             streams = after
             actions.append(int(action))
         return actions
+
+    def count_playable(self, moves: Sequence[int]) -> int:
+        """Returns the number of leading moves that are legal before the end of the first game.
+
+        The model of a search continues lines beyond the end of the game. All moves count in games
+        with chance, where the next positions are unknown. The moves are not applied.
+
+        Args:
+            moves: moves of both players, from the current position.
+        """
+        if self.functions.rules.players == 1 or self.functions.rules.name in _GAMES_OF_CHANCE:
+            return len(moves)
+        streams = self._streams
+        assert streams is not None, "moves are counted after reset()"
+        for count, move in enumerate(moves):
+            if streams.ended[0] or not streams.game.legal_action_mask[0, move]:
+                return count
+            same = np.full(self.num_envs, move, np.int32)
+            streams, _ = self.functions.jitted_step(
+                streams, same, self._key, np.uint32(self._calls + 1 + count)
+            )
+        return len(moves)
 
 
 class MatchEnvironment(_GameEnvironment):

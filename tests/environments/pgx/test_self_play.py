@@ -31,6 +31,28 @@ def test_a_game_of_tic_tac_toe_played_by_hand():
 
 
 @pytest.mark.parametrize(
+    ("played", "moves", "expected"),
+    [
+        ([], [0, 3, 1, 4, 2, 5, 6], 5),
+        ([0, 3, 1], [4, 2, 5], 2),
+        ([0, 3, 1], [4, 4, 2], 1),
+        ([0, 3, 1], [0], 0),
+        ([0, 3], [1, 4], 2),
+        ([0, 3, 1, 4, 2], [5], 0),
+    ],
+)
+def test_moves_are_playable_while_they_are_legal_and_the_game_lasts(played, moves, expected):
+    env = self_play("tic_tac_toe")
+    env.reset()
+    for move in played:
+        env.step(np.array([move]))
+    before = env.get_state()
+    assert env.count_playable(moves) == expected
+    for name, array in env.get_state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(
     ("moves", "first_movers_score"),
     [([0, 3, 1, 4, 2], 1.0), ([0, 3, 1, 4, 8, 5], -1.0)],
 )
