@@ -144,7 +144,7 @@ def _phase(
 def next_commands(workdir: Path, run: RunConfig, counts: Mapping[str, int]) -> str:
     """Returns lines that name the newest checkpoint and the commands to resume and inspect it.
 
-    A run that has reached its step limit is resumed with twice the limit.
+    A run that has reached its step limit is resumed for twice its steps.
 
     Args:
       workdir: directory of the run.
@@ -156,11 +156,11 @@ def next_commands(workdir: Path, run: RunConfig, counts: Mapping[str, int]) -> s
     if step is None:
         return f"ended before the first checkpoint; logs are in {workdir}"
     resume = f"{_program()} --resume --workdir={workdir}"
-    limit = run.max_learner_steps
-    if limit is not None and counts.get("learner_steps", 0) >= limit:
-        resume += f" --config.run.max_learner_steps={2 * limit}"
-    if counts.get("actor_steps", 0) >= run.max_actor_steps:
-        resume += f" --max_actor_steps={2 * run.max_actor_steps}"
+    updates, steps = counts.get("learner_steps", 0), counts.get("actor_steps", 0)
+    if run.max_learner_steps is not None and updates >= run.max_learner_steps:
+        resume += f" --config.run.max_learner_steps={2 * updates}"
+    if steps >= run.max_actor_steps:
+        resume += f" --max_actor_steps={2 * steps}"
     return (
         f"checkpoint of learner step {step}: {workdir / 'checkpoints' / 'latest' / str(step)}\n"
         f"resume with:   {resume}\n"

@@ -53,7 +53,9 @@ def end_reason(
         limit = f"run.max_learner_steps={run.max_learner_steps:,}"
         return f"the step limit is reached ({limit})"
     if step_limit_reached(run, counts):
-        return f"the step limit is reached (run.max_actor_steps={run.max_actor_steps:,})"
+        limit = f"run.max_actor_steps={run.max_actor_steps:,}"
+        before = "" if counts.get("learner_steps", 0) else " before the first update"
+        return f"the step limit is reached{before} ({limit})"
     return "SIGTERM"
 
 

@@ -77,11 +77,12 @@ def train(
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume)
-        run.start()
         line.message(expectation(experiment, workdir))
         line.follow(run.progress)
-        while not signals and not run.wait(_POLL_SECONDS):
-            pass
+        if not run.ended:
+            run.start()
+            while not signals and not run.wait(_POLL_SECONDS):
+                pass
         run.close()
     settings, (counts, reports) = run.experiment.run, run.counter.snapshot()
     reason = end_reason(settings, counts, reports, signals)
@@ -232,6 +233,11 @@ class SebulbaRun:
     logger: RunLogger
     checkpoints: RunCheckpointer
 
+    @property
+    def ended(self) -> bool:
+        """True once the step limit is reached, such as that of a run that is resumed at its end."""
+        return step_limit_reached(self.experiment.run, self.counter.get_counts())
+
     def start(self) -> None:
         """Starts the threads."""
         sharding = self.learner.batch_sharding if self.replay is None else None
@@ -294,7 +300,7 @@ class SebulbaRun:
         for round_index in itertools.count():
             counts, steps = self.learn_round(round_index)
             reached_target = self.complete_periods(counts, steps)
-            if reached_target or step_limit_reached(self.experiment.run, counts):
+            if reached_target or self.ended:
                 self.counter.report(stage=("finishing the evaluation", None, None))
                 self.evaluator.wait_until_idle()
                 self.threads.stop()

@@ -79,6 +79,7 @@ def test_the_phase_follows_from_the_counts_since_the_start(counts, reports, phas
     "steps, reports, signals, expected",
     [
         (100, {}, (), "the step limit is reached (run.max_actor_steps=100)"),
+        (500, {}, (), "the step limit is reached (run.max_actor_steps=100)"),
         (
             50,
             {"reached_return": 9.5},
@@ -91,7 +92,23 @@ def test_the_phase_follows_from_the_counts_since_the_start(counts, reports, phas
 )
 def test_reason_of_the_end(steps, reports, signals, expected):
     run = RunConfig(max_actor_steps=100, target_return=9.0)
-    assert end_reason(run, {"actor_steps": steps}, reports, signals) == expected
+    counts = {"actor_steps": steps, "learner_steps": 1}
+    assert end_reason(run, counts, reports, signals) == expected
+
+
+def test_a_run_that_ends_before_its_first_update_says_so():
+    reason = end_reason(RunConfig(max_actor_steps=100), {"actor_steps": 100}, {})
+    assert reason == "the step limit is reached before the first update (run.max_actor_steps=100)"
+
+
+def test_a_run_past_its_limit_is_resumed_for_twice_its_steps(tmp_path):
+    # The steps of a round are more than the limit.
+    (tmp_path / "checkpoints" / "latest" / "1").mkdir(parents=True)
+    counts = {"actor_steps": 4_080, "learner_steps": 9}
+    run = RunConfig(max_actor_steps=500, max_learner_steps=7)
+    assert (
+        f"--workdir={tmp_path} --config.run.max_learner_steps=18 --max_actor_steps=8160\n"
+    ) in next_commands(tmp_path, run, counts)
 
 
 def test_the_limit_of_learner_steps_ends_a_run_and_is_doubled_to_resume(tmp_path):

@@ -294,6 +294,17 @@ def test_a_resumed_run_continues_counts_with_other_episodes(tmp_path):
     assert not set(seeds[1:]) & set(first)
 
 
+def test_a_run_that_is_resumed_at_its_limit_ends_as_it_is(tmp_path):
+    train(tmp_path)
+    counts, rows = (
+        stored_counts(tmp_path),
+        [rows_of(tmp_path, label) for label in ("actor_0", "learner")],
+    )
+    assert train(tmp_path, resume=True) == 0
+    assert stored_counts(tmp_path) == counts
+    assert [rows_of(tmp_path, label) for label in ("actor_0", "learner")] == rows
+
+
 def test_learning_rate_falls_with_the_agent_steps_of_the_run(tmp_path):
     """Restarts make a few rounds more than 10 of 2 x 2 x 5 steps; they are not counted."""
     made = experiment(max_actor_steps=200)
