@@ -7,7 +7,7 @@ from typing import NamedTuple
 import dm_env
 import numpy as np
 
-from mukoe.environments.pgx.environment import SelfPlayEnvironment
+from mukoe.environments.pgx.environment import GameEnvironment, SelfPlayEnvironment
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.types import Array
@@ -103,7 +103,7 @@ def decide(
 ) -> Decision:
     """Returns the decision of an agent; its expected line ends with the game at the latest."""
     decision = agent.decide(timestep.observation)
-    if decision.tree is None or not isinstance(environment, SelfPlayEnvironment):
+    if decision.tree is None or not isinstance(environment, GameEnvironment):
         return decision
     return decision._replace(line_limit=environment.count_playable(decision.line))
 

@@ -11,7 +11,13 @@ import numpy as np
 from mukoe.environments.pgx.action_names import action_names
 from mukoe.environments.pgx.board_drawing import draw
 from mukoe.environments.pgx.boards import BoardView, find_checkers, write_position, write_result
-from mukoe.environments.pgx.streams import GameFunctions, GameStep, Streams, seat_to_move
+from mukoe.environments.pgx.streams import (
+    GameFunctions,
+    GameStep,
+    Streams,
+    seat_to_move,
+    stream_keys,
+)
 from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
@@ -20,7 +26,7 @@ _GAMES_OF_CHANCE = ("backgammon",)
 """Two-player games with chance."""
 
 
-class _GameEnvironment:
+class GameEnvironment:
     """Vector of games, a `VectorEnvironment` around pure functions on the device.
 
     Observations are `MaskedObservation`s `[B, ...]` where actions may be illegal, else features
@@ -134,6 +140,27 @@ class _GameEnvironment:
             return False
         return not view.ended and find_checkers(view.features, view.seat_to_move).waits
 
+    def count_playable(self, moves: Sequence[int]) -> int:
+        """Returns the number of leading moves that are legal before the end of the first game.
+
+        The model of a search continues lines beyond the end of the game. All moves count where
+        the next position depends on chance. The moves are not applied.
+
+        Args:
+            moves: moves of both players, from the current position.
+        """
+        rules = self.functions.rules
+        if rules.players == 1 or rules.name in _GAMES_OF_CHANCE:
+            return len(moves)
+        assert self._streams is not None, "moves are counted after reset()"
+        game = self._streams.game
+        for count, move in enumerate(moves):
+            if game.terminated[0] or game.truncated[0] or not game.legal_action_mask[0, move]:
+                return count
+            same = np.full(self.num_envs, move, np.int32)
+            game = self.functions.jitted_move(game, same, stream_keys(self._key, self.num_envs))
+        return len(moves)
+
     def close(self) -> None:
         """Releases the games."""
         self._streams = None
@@ -210,7 +237,7 @@ class _GameEnvironment:
         )
 
 
-class SelfPlayEnvironment(_GameEnvironment):
+class SelfPlayEnvironment(GameEnvironment):
     """Self-play, see `mukoe.environments.pgx.self_play`.
 
     The return of an episode is the score of the player who moved first.
@@ -242,30 +269,8 @@ class SelfPlayEnvironment(_GameEnvironment):
             actions.append(int(action))
         return actions
 
-    def count_playable(self, moves: Sequence[int]) -> int:
-        """Returns the number of leading moves that are legal before the end of the first game.
 
-        The model of a search continues lines beyond the end of the game. All moves count in games
-        with chance, where the next positions are unknown. The moves are not applied.
-
-        Args:
-            moves: moves of both players, from the current position.
-        """
-        if self.functions.rules.players == 1 or self.functions.rules.name in _GAMES_OF_CHANCE:
-            return len(moves)
-        streams = self._streams
-        assert streams is not None, "moves are counted after reset()"
-        for count, move in enumerate(moves):
-            if streams.ended[0] or not streams.game.legal_action_mask[0, move]:
-                return count
-            same = np.full(self.num_envs, move, np.int32)
-            streams, _ = self.functions.jitted_step(
-                streams, same, self._key, np.uint32(self._calls + 1 + count)
-            )
-        return len(moves)
-
-
-class MatchEnvironment(_GameEnvironment):
+class MatchEnvironment(GameEnvironment):
     """Matches against an opponent, see `mukoe.environments.pgx.match`.
 
     The return of an episode is 1 for a win of the agent, 0 for a draw, -1 for a loss. `seat` is

@@ -86,6 +86,11 @@ class GameFunctions:
 
         return jax.jit(step)
 
+    @functools.cached_property
+    def jitted_move(self) -> Callable:
+        """Jitted `rules.step`: a move of the player to move, without replies and restarts."""
+        return jax.jit(self.rules.step)
+
 
 def seat_to_move(streams: Streams) -> jax.Array:
     """Returns `[B]` int32, the seat of the player to move."""

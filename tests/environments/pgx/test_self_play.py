@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("pgx")
 
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.opponents import make_opponent
 from mukoe.learning.returns import n_step_returns
 from mukoe.types import EpisodeResult, plays_in_turns
@@ -50,6 +51,12 @@ def test_moves_are_playable_while_they_are_legal_and_the_game_lasts(played, move
     assert env.count_playable(moves) == expected
     for name, array in env.get_state().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_moves_are_counted_against_an_opponent_too():
+    env = PgxConfig("tic_tac_toe").make_factory()(0, 1, True)
+    env.reset()
+    assert env.count_playable([0, 3, 1, 4, 2, 5]) == 5
 
 
 @pytest.mark.parametrize(
