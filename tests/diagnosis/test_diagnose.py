@@ -9,7 +9,7 @@ import pytest
 
 from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.configuration import load_config_file
-from mukoe.diagnosis.alignment import check_rewards, check_values, predict
+from mukoe.diagnosis.alignment import check_rewards, check_values, inputs_of, judge, predict
 from mukoe.diagnosis.diagnose import diagnose
 from mukoe.diagnosis.finding import Finding, to_text
 from mukoe.diagnosis.overfit import overfit
@@ -103,6 +103,31 @@ def test_the_fault_of_a_broken_agent_is_named(change, kind, text):
         "values": lambda: check_values(broken, predictions, steps, config().agent.discount),
     }[kind]()
     assert finding.verdict == "fault" and text in finding.text
+
+
+@pytest.mark.parametrize(
+    "prediction, inputs, verdict",
+    [
+        ([0.0, 0.0, 4.0, 4.0], "aabb", "ok"),
+        ([2.5, 2.5, 2.5, 2.5], "aabb", "fault"),
+        ([0.0, 0.0, 4.0, 4.0], "abcd", "fault"),
+        ([2.5, 2.5, 2.5, 2.5], "aaaa", "unknown"),
+    ],
+)
+def test_the_mean_target_of_equal_inputs_is_all_that_can_be_learned(prediction, inputs, verdict):
+    target = np.array([2.0, -2.0, 3.0, 5.0])
+    others = {"another": target + 10.0}
+    finding = judge("values", "values", np.array(prediction), target, others, tuple(inputs))
+    assert finding.verdict == verdict
+
+
+def test_inputs_are_equal_where_observations_and_actions_are():
+    rows = subject().sample.rows
+    action = rows.action.copy()
+    action[0, 1] += 1
+    changed = rows._replace(action=action)
+    for actions, same in ((1, True), (2, False)):
+        assert (inputs_of(rows, 0, 0, actions) == inputs_of(changed, 0, 0, actions)) == same
 
 
 def test_rows_with_another_reward_are_found():
