@@ -15,7 +15,7 @@ BLOCKED = ("tensorflow", "reverb", "launchpad", "acme", "courier")
 DISTRIBUTED = (
     "mukoe.replay.reverb",
     "mukoe.layouts.distributed.ray",
-    "mukoe.layouts.distributed.runtimes",
+    "mukoe.layouts.distributed.runtimes.launchpad",
     "mukoe.layouts.distributed.vertex",
 )
 """The modules, or packages, that are not of the core."""

@@ -6,7 +6,14 @@ from absl import flags
 
 from mukoe.errors import UserError
 
-_DISTRIBUTED = ("lp_launch_type", "num_actors", "num_reanalysers", "inference", "launcher")
+_DISTRIBUTED = (
+    "lp_launch_type",
+    "num_actors",
+    "num_reanalysers",
+    "inference",
+    "runtime",
+    "launcher",
+)
 _RAY = ("ray_address",)
 _VERTEX = ("dry_run", "gcp_project", "gcp_service_account", "gcp_location")
 _RAY_OR_VERTEX = ("cluster",)

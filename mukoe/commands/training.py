@@ -1,5 +1,6 @@
 """Flags and start of a run, shared by the programs that train."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,13 @@ MAX_ACTOR_STEPS = flags.DEFINE_integer(
     "max_actor_steps", None, "Agent steps of the run, over all actors."
 )
 SEED = flags.DEFINE_integer("seed", None, "Seed of networks, environments, exploration and replay.")
+RUNTIME = flags.DEFINE_enum(
+    "runtime",
+    "auto",
+    ["auto", "launchpad", "zeromq"],
+    "Transport and replay service of the nodes (distributed): Launchpad with Reverb, or ZeroMQ "
+    "with the replay of this package; 'auto' takes Launchpad where it is installed.",
+)
 LAUNCHER = flags.DEFINE_enum(
     "launcher", "launchpad", ["launchpad", "ray"], "Runtime that starts the nodes (distributed)."
 )
@@ -87,6 +95,7 @@ MAY_DIFFER = ("run", "distributed", "sebulba", "environment.address")
 _LAUNCH_FLAGS = (
     "layout",
     "lp_launch_type",
+    "runtime",
     "launcher",
     "ray_address",
     "cluster",
@@ -308,7 +317,12 @@ def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> N
     try:
         import launchpad  # noqa: F401  defines --lp_launch_type
     except ImportError:
-        flags.DEFINE_string("lp_launch_type", None, "Needs the extra 'distributed'.")
+        flags.DEFINE_enum(
+            "lp_launch_type",
+            "local_mt",
+            ["local_mt", "local_mp", "test_mt", "test_mp"],
+            "A thread (local_mt) or a process (local_mp) per node (distributed).",
+        )
     # `--help` lists the key flags of the program's module.
     launch_type = flags.FLAGS["lp_launch_type"]
     flags.FLAGS.register_key_flag_for_module(main.__module__, launch_type)
@@ -324,31 +338,76 @@ def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> N
 def _launch(
     config: TrainingConfig, config_file: Any, demonstrations: str | None = None
 ) -> NoReturn:
+    from mukoe.layouts.distributed.runtimes.launcher import leave
+
+    if _runtime() == "zeromq":
+        leave(_launch_on_zeromq(config, config_file, demonstrations))
+    leave(_launch_on_launchpad(config, config_file, demonstrations))
+
+
+def _runtime() -> str:
+    """Returns the runtime of the distributed layout.
+
+    Raises:
+      UserError: its packages are not installed, or it does not run on Ray or Vertex AI.
+    """
+    has_launchpad = importlib.util.find_spec("launchpad") is not None
+    name = RUNTIME.value
+    if name == "auto":
+        name = "launchpad" if has_launchpad else "zeromq"
+    needs_launchpad = LAUNCHER.value == "ray" or flags.FLAGS.lp_launch_type == "vertex_ai"
+    if not has_launchpad and (name == "launchpad" or needs_launchpad):
+        raise UserError(
+            "Launchpad, Ray and Vertex AI need Python 3.10 on Linux and the extra 'distributed': "
+            "pip install 'mukoe[distributed]', or leave --runtime and --launcher out"
+        )
+    if name == "zeromq" and needs_launchpad:
+        raise UserError("--runtime=zeromq runs on this machine: leave it out for Ray and Vertex AI")
+    return name
+
+
+def _launch_on_zeromq(config: TrainingConfig, config_file: Any, demonstrations: str | None) -> int:
     try:
-        from mukoe.layouts.distributed.graph import make_graph
-        from mukoe.layouts.distributed.runtimes.launchpad import launcher
-        from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
+        from mukoe.layouts.distributed.runtimes.zeromq import launcher
     except ImportError as error:
         raise UserError(
-            "--layout=distributed needs the extra 'distributed' (Linux, Python 3.10): "
+            "--layout=distributed needs the extra 'distributed': "
             f"pip install 'mukoe[distributed]' ({error})"
         ) from error
+    from mukoe.layouts.distributed.graph import make_graph
+    from mukoe.layouts.distributed.runtimes.launcher import allow_connections
+
+    show_phase("building agent and environments")
+    experiment = drawn_experiment(config)
+    graph = make_graph(experiment, demonstrations=demonstrations, compresses_replay=False)
+    allow_connections(experiment)
+    workdir = _prepare(config, config_file)
+    return launcher.launch(graph, workdir, RESUME.value, flags.FLAGS.lp_launch_type)
+
+
+def _launch_on_launchpad(
+    config: TrainingConfig, config_file: Any, demonstrations: str | None
+) -> int:
+    from mukoe.layouts.distributed.graph import make_graph
+    from mukoe.layouts.distributed.runtimes.launcher import allow_connections
+    from mukoe.layouts.distributed.runtimes.launchpad import launcher
+    from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
+
     if LAUNCHER.value == "ray":
-        launcher.leave(_launch_on_ray(config, config_file, demonstrations))
+        return _launch_on_ray(config, config_file, demonstrations)
     if flags.FLAGS.lp_launch_type == "vertex_ai":
         if demonstrations is not None:
             raise UserError(
                 "--demonstrations are files of this machine, which nodes on Vertex AI cannot read"
             )
-        launcher.leave(_launch_on_vertex(config, config_file))
+        return _launch_on_vertex(config, config_file)
     show_phase("building agent and environments")
     experiment = drawn_experiment(config)
     graph = make_graph(experiment, demonstrations=demonstrations)
-    launcher.allow_connections(experiment)
+    allow_connections(experiment)
     workdir = _prepare(config, config_file)
     program, counter = make_program(graph, workdir, RESUME.value)
-    status = launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
-    launcher.leave(status)
+    return launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
 
 
 def _launch_on_ray(config: TrainingConfig, config_file: Any, demonstrations: str | None) -> int:

@@ -5,7 +5,10 @@ The metadata is msgspec's: `capacity: Annotated[int, Meta(ge=1)] = 100`, with `g
 set from the command line, and `--help` prints it.
 """
 
+import copyreg
+import functools
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Meta
@@ -39,3 +42,12 @@ UnitInterval = Annotated[float, Meta(ge=0, le=1)]
 UnrolledCount = Annotated[int, Meta(ge=1, le=MOST_COMPILED)]
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_WAIT)]
+
+
+def _reduce(meta: Meta) -> tuple[Callable[[], Meta], tuple[()]]:
+    return functools.partial(Meta, **dict(meta.__rich_repr__())), ()
+
+
+# A config class of a user's file is pickled for the nodes of a program with its annotations, and
+# msgspec's have no support for that.
+copyreg.pickle(Meta, _reduce)

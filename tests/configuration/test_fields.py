@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -317,3 +318,8 @@ def test_types_in_words():
     assert describe(Annotated[int, Meta(ge=1)] | None) == "an integer (at least 1) or none"
     assert describe(Mapping[str, float]) == "a mapping (each: a number)"
     assert describe(Any) == "any value"
+
+
+@pytest.mark.parametrize("meta", [Meta(ge=1), Meta(gt=0.5, le=2.0), Meta(min_length=1)])
+def test_bounds_can_be_pickled_with_the_class_of_a_config(meta):
+    assert pickle.loads(pickle.dumps(meta)) == meta

@@ -11,6 +11,7 @@ OF_DISTRIBUTED = (
     "--num_actors=2",
     "--num_reanalysers=2",
     "--inference=server",
+    "--runtime=zeromq",
     "--launcher=launchpad",
     "--ray_address=localhost:1",
     "--cluster=configs/cluster_ray.py",

@@ -57,6 +57,7 @@ def make_graph(
     experiment: ExperimentConfig,
     memory_of: MemoryOfGroup | None = None,
     demonstrations: str | None = None,
+    compresses_replay: bool = True,
 ) -> ProgramGraph:
     """Checks an experiment and decides on its program; makes one environment and the networks.
 
@@ -64,6 +65,7 @@ def make_graph(
       experiment: agent, environment and settings.
       memory_of: memory of the machines of a group; None if all nodes run on this machine.
       demonstrations: sources of the demonstrations, which the replay node reads; None for none.
+      compresses_replay: True if the replay service compresses its rows, as Reverb does.
 
     Raises:
       UserError: the environment cannot be made, the agent does not fit it or the layout, memory
@@ -78,7 +80,7 @@ def make_graph(
             "distributed.reanalysis=server needs inference servers: set --inference=server or "
             "--inference=split, or distributed.reanalysis=local"
         )
-    replay_bytes = _check_memory(experiment, spec, inference, memory_of)
+    replay_bytes = _check_memory(experiment, spec, inference, memory_of, compresses_replay)
     _check_inference(experiment, spec, inference)
     if demonstrations is not None:
         replay_bytes += _check_demonstrations(experiment, spec, demonstrations)
@@ -127,6 +129,7 @@ def _check_memory(
     spec: EnvironmentSpec,
     inference: InferencePlacement,
     memory_of: MemoryOfGroup | None,
+    compresses_replay: bool,
 ) -> int:
     """Checks the memory of each group's machine; returns the bytes of a full replay."""
     distributed = experiment.distributed
@@ -137,7 +140,7 @@ def _check_memory(
     remedy = "lower distributed.num_actors, num_inference_servers or num_reanalysers"
     check_fits(nodes * bytes_of_node, f"a program of {nodes} nodes", remedy)
     memory = RequiredMemory(experiment, spec)
-    replay_bytes = _replay_bytes(experiment, memory, spec)
+    replay_bytes = _replay_bytes(experiment, memory, spec, compresses_replay)
 
     def check(group: str, check_available: Callable[[int | None], None]) -> None:
         available = memory_of(group) if memory_of else MachineMemory.THIS_MACHINE
@@ -159,12 +162,15 @@ def _check_memory(
 
 
 def _replay_bytes(
-    experiment: ExperimentConfig, memory: RequiredMemory, spec: EnvironmentSpec
+    experiment: ExperimentConfig,
+    memory: RequiredMemory,
+    spec: EnvironmentSpec,
+    compresses_replay: bool,
 ) -> int:
-    """Returns the bytes of a full replay after Reverb's compression."""
+    """Returns the bytes of a full replay, after compression by the replay service."""
     required = memory.replay_bytes(
         experiment.distributed.num_actors * experiment.run.envs_per_actor
     )
     leaves = jax.tree.leaves(spec.observations)
     has_pixels = any(leaf.dtype == np.uint8 and leaf.shape for leaf in leaves)
-    return required // _PIXEL_COMPRESSION if has_pixels else required
+    return required // _PIXEL_COMPRESSION if has_pixels and compresses_replay else required

@@ -1,7 +1,7 @@
 """Adder of the in-process replay."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import dm_env
@@ -107,6 +107,27 @@ class InProcessAdder:
             if last:
                 self._finish(final_extras)
 
+    def add_row(self, leaves: Sequence[np.ndarray], is_first: bool) -> None:
+        """Adds a complete row, such as one of another process.
+
+        Args:
+          leaves: flat row, with mask 0 for the final row of an episode.
+          is_first: True for the first row of an episode, which drops the rest of a running one.
+
+        Raises:
+          ValueError: a shape is wrong.
+        """
+        with self._lock:
+            if is_first:
+                self.reset()
+                self._slicer.begin(PADDING)
+            self._items.make_room()
+            slot = self._pool.allocate()
+            self._pool.write(slot, 0, leaves)
+            self._push(slot)
+            if leaves[self._action_leaf + 3] == 0:
+                self._end_episode()
+
     def reset(self, timeout_ms: int | None = None) -> None:
         """Drops the rest of a running episode; its complete items stay."""
         del timeout_ms  # Nothing here waits.
@@ -123,6 +144,9 @@ class InProcessAdder:
             self._write_extras(self._open, final_extras)
         self._push(self._open)
         self._open = None
+        self._end_episode()
+
+    def _end_episode(self) -> None:
         for _ in range(self._slicer.padding_after):
             self._push(PADDING)
         self.reset()

@@ -105,30 +105,48 @@ class InProcessReplay:
         """Number of items sampled so far."""
         return self._sampled
 
-    def can_sample(self) -> bool:
-        """Returns whether `min_size` and `samples_per_insert` allow another batch."""
+    def can_sample(self, batch_size: int | None = None) -> bool:
+        """Returns whether `min_size` and `samples_per_insert` allow another batch.
+
+        Args:
+          batch_size: number of items; that of the declaration by default.
+        """
+        batch_size = batch_size or self.declaration.batch_size
         if self._inserted < self.declaration.min_size or self.size == 0:
             return False
         if len(self._unread) < self.declaration.fresh_items:
             return False
         if self.declaration.samples_per_insert is None:
             return True
-        return self._samples_ahead() + self.declaration.batch_size <= self.declaration.error_buffer
+        return self._samples_ahead() + batch_size <= self.declaration.error_buffer
+
+    def can_insert(self) -> bool:
+        """Returns whether `samples_per_insert` allows another item, for adders that wait."""
+        ratio = self.declaration.samples_per_insert
+        if ratio is None or self._inserted < self.declaration.min_size:
+            return True
+        return ratio - self._samples_ahead() <= self.declaration.error_buffer
 
     def _samples_ahead(self) -> float:
         """Returns the samples in excess of `samples_per_insert` of the inserts after `min_size`."""
         ratio = self.declaration.samples_per_insert or 0.0
         return self._sampled - (self._inserted - self.declaration.min_size) * ratio
 
-    def sample(self) -> Sample:
-        """Samples `batch_size` items with replacement; the last of them are the fresh ones.
+    def sample(self, batch_size: int | None = None) -> Sample:
+        """Samples items with replacement; the last of them are the fresh ones.
 
         Does not check `samples_per_insert`; see `can_sample`.
+
+        Args:
+          batch_size: number of items; that of the declaration by default.
 
         Raises:
           RuntimeError: if fewer than `min_size` items were ever added.
         """
-        batch_size, capacity = self.declaration.batch_size, self.declaration.capacity
+        batch_size, capacity = (
+            batch_size or self.declaration.batch_size,
+            self.declaration.capacity,
+        )
         with self._changed:
             if self._inserted < self.declaration.min_size or self.size == 0:
                 raise RuntimeError(

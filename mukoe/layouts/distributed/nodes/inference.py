@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Sequence
+from concurrent import futures
 
 import numpy as np
 
@@ -84,6 +85,16 @@ class InferenceNode:
     ) -> Answer:
         """See `InferenceServer.act`."""
         return self._server.act(name, leaves, is_first, previous_action)
+
+    def submit(
+        self,
+        name: str,
+        leaves: Sequence[np.ndarray],
+        is_first: np.ndarray,
+        previous_action: np.ndarray | None = None,
+    ) -> "futures.Future[Answer]":
+        """See `InferenceServer.submit`."""
+        return self._server.submit(name, leaves, is_first, previous_action)
 
     def get_parameters(self, learner_steps: int) -> PolicyParams:
         """See `InferenceServer.get_parameters`."""

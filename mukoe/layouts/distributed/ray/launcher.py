@@ -41,8 +41,9 @@ from mukoe.layouts.distributed.ray.cluster import (  # noqa: E402
     machines_for,
 )
 from mukoe.layouts.distributed.ray.process import RayNode, RayProcess  # noqa: E402
-from mukoe.layouts.distributed.runtimes.launchpad.launcher import run_to_end  # noqa: E402
-from mukoe.layouts.distributed.runtimes.launchpad.runs import ProcessRun  # noqa: E402
+from mukoe.layouts.distributed.runtimes.launcher import run_to_end  # noqa: E402
+from mukoe.layouts.distributed.runtimes.launchpad.launcher import connect  # noqa: E402
+from mukoe.layouts.distributed.runtimes.runs import ProcessRun  # noqa: E402
 from mukoe.layouts.distributed.supervision import supervised  # noqa: E402
 from mukoe.layouts.distributed.supervision.node import label_of  # noqa: E402
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor  # noqa: E402
@@ -82,7 +83,7 @@ def launch(
     copy_imported_files(modules)
     nodes = make_nodes(program, experiment, cluster, modules)
     start = functools.partial(_RayRun, workdir, nodes, experiment, cluster)
-    return run_to_end(start, counter, experiment, workdir)
+    return run_to_end(start, functools.partial(connect, counter), experiment, workdir)
 
 
 def check(experiment: ExperimentConfig, cluster: RayClusterConfig) -> None:

@@ -1,10 +1,8 @@
 """Client of the launcher that shows the progress of a program."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import launchpad as lp
 
 from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.reporting import Stage, make_progress
@@ -19,11 +17,13 @@ class CounterWatcher:
     counts: newest counts.
     """
 
-    def __init__(self, counter: lp.CourierHandle, experiment: ExperimentConfig, line: ProgressLine):
+    def __init__(
+        self, connect: Callable[[], Any], experiment: ExperimentConfig, line: ProgressLine
+    ):
         """Starts the thread.
 
         Args:
-          counter: handle of the counter.
+          connect: function that returns a client of the counter.
           experiment: agent, environment and settings.
           line: progress line.
         """
@@ -34,8 +34,7 @@ class CounterWatcher:
         self._stage: Stage | None = None
         self._clipped_targets = ClippedTargets()
         self._closed = threading.Event()
-        counter.set_client_kwargs(call_timeout=5.0)
-        self._counter = counter
+        self._connect = connect
         threading.Thread(target=self._watch, daemon=True).start()
 
     def show_stage(self, phase: str) -> None:
@@ -53,10 +52,10 @@ class CounterWatcher:
         return self.counts.get("actor_steps", 0)
 
     def _watch(self) -> None:
-        client: lp.CourierClient | None = None
+        client: Any = None
         while not self._closed.wait(1.0):
             try:
-                client = client or self._counter.dereference()
+                client = client or self._connect()
                 self.counts, self.reports = client.snapshot()
                 self._show()
                 self._clipped_targets.check(self.reports)

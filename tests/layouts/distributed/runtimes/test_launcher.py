@@ -4,20 +4,13 @@ import json
 
 import pytest
 
-pytest.importorskip("launchpad")
-
-from mukoe.layouts.distributed.runtimes.launchpad.launcher import run_to_end  # noqa: E402
-from tests.layouts.tiny import tiny  # noqa: E402
+from mukoe.layouts.distributed.runtimes.launcher import run_to_end
+from tests.layouts.tiny import tiny
 
 
-class Unavailable:
-    """The handle of a counter that has ended."""
-
-    def set_client_kwargs(self, **kwargs):
-        pass
-
-    def dereference(self):
-        raise ConnectionError
+def unavailable():
+    """Connects to a counter that has ended."""
+    raise ConnectionError
 
 
 class Ended:
@@ -37,5 +30,5 @@ def test_the_end_has_the_counts_that_the_counter_stored_last(steps, reason, tmp_
     if steps is not None:
         (tmp_path / "counts.json").write_text(json.dumps({"actor_steps": steps}))
     experiment = tiny().make_experiment()
-    assert run_to_end(lambda line: Ended(), Unavailable(), experiment, tmp_path) == 0
+    assert run_to_end(lambda line: Ended(), unavailable, experiment, tmp_path) == 0
     assert f"ended: {reason}" in capsys.readouterr().out

@@ -1,0 +1,225 @@
+"""Nodes of a program graph, their endpoints, and their served methods."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mukoe.layouts.common.checkpointing import saves_replay, stored_counts
+from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.distributed.graph import ProgramGraph
+from mukoe.layouts.distributed.nodes.actor import ActorNode
+from mukoe.layouts.distributed.nodes.context import NodeContext
+from mukoe.layouts.distributed.nodes.counter import CounterNode
+from mukoe.layouts.distributed.nodes.evaluator import EvaluatorNode
+from mukoe.layouts.distributed.nodes.inference import InferenceNode
+from mukoe.layouts.distributed.nodes.learner import LearnerNode
+from mukoe.layouts.distributed.nodes.reanalyser import ReanalyserNode
+from mukoe.layouts.distributed.nodes.runtime import Runtime
+from mukoe.layouts.distributed.placement import group_sizes, servers_of
+from mukoe.layouts.distributed.runtimes.zeromq.client import Client
+from mukoe.layouts.distributed.runtimes.zeromq.endpoints import Endpoint, digest
+from mukoe.layouts.distributed.runtimes.zeromq.replay_node import ReplayNode, ServedReplayService
+from mukoe.layouts.distributed.runtimes.zeromq.server import Server
+
+_CALL_TIMEOUT_SECONDS = 60.0
+# Shorter for the counter, without which the other nodes continue.
+_COUNT_TIMEOUT_SECONDS = 5.0
+
+SERVING_GROUPS = ("replay", "counter", "learner", "inference")
+
+
+class _Served(NamedTuple):
+    """Methods of a node by name, see `Server`."""
+
+    quick: Mapping[str, Callable[..., Any]]
+    waiting: Mapping[str, Callable[..., Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """Program graph with the addresses of its nodes.
+
+    graph: checked experiment.
+    workdir: directory of the logs and checkpoints.
+    counts: counts at the start of the program; empty unless the run is resumed.
+    saves_replay: True if checkpoints hold the replay.
+    addresses: address for ZeroMQ of each serving node, by title such as `inference/0`.
+    secret: secret of the connections; None on Unix sockets.
+    """
+
+    graph: ProgramGraph
+    workdir: Path
+    counts: Mapping[str, int]
+    saves_replay: bool
+    addresses: Mapping[str, str]
+    secret: bytes | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def experiment(self) -> ExperimentConfig:
+        """Agent, environment and settings."""
+        return self.graph.experiment
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles of the nodes, such as `actor/0`, those first that the others need."""
+        return titles(self.graph)
+
+    @functools.cached_property
+    def _run(self) -> bytes:
+        with contextlib.suppress(OSError):
+            config = (self.workdir / "config.json").read_text()
+            return digest(f"{self.graph.environment_spec}\n{config}")
+        return digest(f"{self.graph.environment_spec}")
+
+    def endpoint(self, title: str) -> Endpoint:
+        """Returns the endpoint of a serving node."""
+        return Endpoint(self.addresses[title], self._run, self.secret)
+
+    def connect_counter(self) -> Client:
+        """Returns a client of the counter."""
+        return Client(self.endpoint("counter/0"), _COUNT_TIMEOUT_SECONDS)
+
+    def run_node(self, title: str, runtime: Runtime) -> None:
+        """Runs a node until the program stops.
+
+        Args:
+          title: title of the node.
+          runtime: services of the node.
+        """
+        with contextlib.ExitStack() as connections:
+            node = _Connections(self, runtime, connections).make_node(title)
+            if title.partition("/")[0] in SERVING_GROUPS:
+                served = _methods(title, node)
+                server = Server(self.endpoint(title), served.quick, served.waiting)
+                connections.enter_context(contextlib.closing(server))
+            node.run()
+
+
+def make_program(
+    graph: ProgramGraph,
+    workdir: Path,
+    addresses: Mapping[str, str],
+    secret: bytes | None = None,
+    resume: bool = False,
+) -> Program:
+    """Makes the program of an experiment.
+
+    Args:
+      graph: checked experiment.
+      workdir: existing directory of the logs and checkpoints.
+      addresses: address of each serving node, by title.
+      secret: secret of the connections; None on Unix sockets.
+      resume: True to resume from the newest checkpoint in `workdir`, if there is one.
+    """
+    return Program(
+        graph,
+        workdir,
+        stored_counts(workdir) if resume else {},
+        saves_replay(graph.experiment, graph.replay_bytes),
+        addresses,
+        secret,
+    )
+
+
+def titles(graph: ProgramGraph) -> list[str]:
+    """Returns the titles of the nodes of a graph; serving ones come first."""
+    distributed = dataclasses.replace(graph.experiment.distributed, inference=graph.inference)
+    sizes = group_sizes(dataclasses.replace(graph.experiment, distributed=distributed))
+    groups = sorted(sizes, key=lambda group: group not in SERVING_GROUPS)
+    return [f"{group}/{index}" for group in groups for index in range(sizes[group])]
+
+
+class _Connections:
+    """Maker of a node and of its connections to the others."""
+
+    def __init__(self, program: Program, runtime: Runtime, stack: contextlib.ExitStack):
+        self._program = program
+        self._stack = stack
+        self._context = NodeContext(
+            runtime=runtime,
+            experiment=program.experiment,
+            environment_spec=program.graph.environment_spec,
+            workdir=program.workdir,
+            counts=program.counts,
+            saves_replay=program.saves_replay,
+            demonstrations=program.graph.demonstrations,
+        )
+
+    def make_node(self, title: str) -> Any:
+        """Makes the node of a title."""
+        group, _, number = title.partition("/")
+        index, context = int(number), self._context
+        distributed = self._program.experiment.distributed
+        split = self._program.graph.inference == "split"
+        if group == "replay":
+            return ReplayNode(context)
+        if group == "counter":
+            return CounterNode(context, self._replay())
+        if group == "learner":
+            return LearnerNode(context, self._replay(), self._counter())
+        if group == "inference":
+            return InferenceNode(context, self._counter(), self._learner(), index, split)
+        if group == "evaluator":
+            return EvaluatorNode(context, self._counter(), self._learner())
+        servers = self._servers(index)
+        if group == "actor":
+            peers = self._replay(), self._counter(), self._learner()
+            return ActorNode(context, *peers, servers, split, index)
+        assert group == "reanalyser"
+        servers = servers if distributed.reanalysis == "server" else []
+        return ReanalyserNode(context, self._replay(), self._learner(), index, servers)
+
+    def _connect(self, title: str, timeout_seconds: float, waits: bool = True) -> Client:
+        client = Client(self._program.endpoint(title), timeout_seconds, waits)
+        return self._stack.enter_context(contextlib.closing(client))
+
+    def _replay(self) -> ServedReplayService:
+        client = self._connect("replay/0", _CALL_TIMEOUT_SECONDS)
+        return ServedReplayService(client, self._program.experiment.builder.replay)
+
+    def _counter(self) -> Any:
+        return self._connect("counter/0", _COUNT_TIMEOUT_SECONDS)
+
+    def _learner(self) -> Any:
+        return self._connect("learner/0", _CALL_TIMEOUT_SECONDS)
+
+    def _servers(self, index: int) -> list[Any]:
+        """Returns clients of the inference servers of an actor or reanalyser, if there are any."""
+        seconds = self._program.experiment.distributed.server.timeout_seconds
+        servers = [t for t in self._program.titles if t.startswith("inference/")]
+        # A call to a dead server fails at once, so that actors can fail over.
+        return [self._connect(title, seconds, waits=False) for title in servers_of(index, servers)]
+
+
+def _methods(title: str, node: Any) -> _Served:
+    """Returns the methods of a node that other nodes may call."""
+    group = title.partition("/")[0]
+    if group == "replay":
+        quick = (
+            "open_stream",
+            "insert",
+            "sample",
+            "sample_to_reanalyse",
+            "write_reanalysed",
+            "update_priorities",
+            "statistics",
+        )
+        return _Served({name: getattr(node.server, name) for name in quick}, {"save": node.save})
+    if group == "counter":
+        names = ("increment", "get_counts", "report", "snapshot")
+        return _Served(
+            {name: getattr(node, name) for name in names}, {"set_counts": node.set_counts}
+        )
+    if group == "learner":
+        return _Served({}, {"get_variables": node.get_variables})
+    return _Served(
+        {"act": node.submit, "open_session": node.open_session},
+        {
+            "wait_until_ready": node.wait_until_ready,
+            "get_parameters": node.get_parameters,
+            "reanalyse": node.reanalyse,
+        },
+    )

@@ -1,0 +1,92 @@
+"""Real programs on the ZeroMQ runtime: training, end, resume, Ctrl-C, errors of nodes."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("zmq")
+
+from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
+from tests.real_programs import processes_of, rows, wait_for  # noqa: E402
+
+pytestmark = pytest.mark.timeout(600)
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "tests" / "faults" / "tiny_cartpole.py"
+SECONDS_TO_END = 15
+
+
+@pytest.fixture
+def start():
+    """Function that starts a program, which is killed at the end of the test."""
+    programs = []
+
+    def start_program(workdir, *flags):
+        command = [sys.executable, "programs/launch.py", "--layout=distributed"]
+        program = subprocess.Popen(
+            [*command, "--runtime=zeromq", f"--workdir={workdir}", *flags],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        programs.append(program)
+        return program
+
+    yield start_program
+    for program in programs:
+        program.kill()
+        program.wait()
+
+
+def test_processes_with_a_server_train_end_and_resume(tmp_path, start):
+    workdir = tmp_path / "run"
+    flags = (f"--config={CONFIG}", "--lp_launch_type=local_mp", "--inference=server")
+    program = start(workdir, *flags, "--max_actor_steps=300")
+    output, _ = program.communicate(timeout=200)
+    assert program.returncode == 0 and "the step limit is reached" in output, output
+    assert not processes_of(workdir)
+    checkpointer = Checkpointer(workdir / "checkpoints")
+    counts = checkpointer.read_metadata()["counts"]
+    assert counts["actor_steps"] >= 300 and counts["learner_steps"] > 1
+    assert float(rows(workdir, "learner")[-1]["loss"]) > 0
+
+    program = start(workdir, "--resume", "--inference=split", "--max_actor_steps=600")
+    output, _ = program.communicate(timeout=200)
+    assert program.returncode == 0, output
+    resumed = Checkpointer(workdir / "checkpoints").read_metadata()["counts"]
+    assert resumed["learner_steps"] > counts["learner_steps"]
+    assert 600 <= resumed["actor_steps"] < counts["actor_steps"] + 600
+    # The replay was restored: the learner did not wait until it was filled anew.
+    assert "filling replay" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch_type", ["local_mt", "local_mp"])
+def test_ctrl_c_saves_and_ends_every_node(tmp_path, start, launch_type):
+    workdir = tmp_path / "run"
+    program = start(workdir, f"--config={CONFIG}", f"--lp_launch_type={launch_type}")
+    checkpointer = Checkpointer(workdir / "checkpoints")
+    wait_for(lambda: (checkpointer.latest_step() or 0) > 1, 200)
+    begun = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    output, _ = program.communicate(timeout=60)
+    assert time.monotonic() - begun < SECONDS_TO_END
+    assert program.returncode == 130 and "ended: Ctrl-C" in output, output
+    assert not processes_of(workdir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch_type", ["local_mt", "local_mp"])
+def test_a_node_that_fails_ends_the_program_with_its_own_error(tmp_path, start, launch_type):
+    config = ROOT / "tests" / "programs" / "breaking_pong.py"
+    flags = ("--config.run.evaluation_period=0", f"--lp_launch_type={launch_type}")
+    program = start(tmp_path / "run", f"--config={config}", *flags)
+    output, _ = program.communicate(timeout=300)
+    assert program.returncode == 1, output
+    assert "node actor_" in output and "the joystick came off" in output
