@@ -5,6 +5,7 @@
 # make test-distributed  the tests that need Reverb, Launchpad, Ray or XManager, on CPython 3.10
 # make test-slow  the tests that are left out of it because they take minutes
 # make test-faults  kills and stops the nodes of real programs; ARGS="-k mid_run" for some of it
+# make test-faults-current  the same on CPython 3.12
 # make benchmark  measures every stage and writes the tables of docs/performance.md
 # make format     formats the code and applies the fixes of the linter
 # make wheel      builds the wheel of the core in dist/
@@ -13,7 +14,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core test-distributed test-slow test-faults benchmark lint format wheel lock clean
+.PHONY: setup setup-core train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format wheel lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -58,6 +59,9 @@ test-slow: setup
 # Programs wait for most of the time, so two tests run at once.
 test-faults: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m faults $(ARGS)
+
+test-faults-current: setup-core
+	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist worksteal --part all -m faults $(ARGS)
 
 BENCHMARKS := search replay learner reanalyse inference actor shared_core end_to_end sebulba remote_environment
 ROWS ?= runs/benchmarks.jsonl

@@ -76,9 +76,22 @@ class Program:
 
     @property
     def ports(self):
-        return [
-            int(port) for port in re.findall(r"ports ([\d, ]+) are", self.output)[-1].split(",")
-        ]
+        """Open ports of the nodes; none on the ZeroMQ runtime."""
+        lines = re.findall(r"ports ([\d, ]+) are", self.output)
+        return [int(port) for port in lines[-1].split(",")] if lines else []
+
+    @property
+    def is_on_reverb(self):
+        return bool(self.ports)
+
+    @property
+    def replay_checkpoints(self):
+        """Complete checkpoints of the replay, the newest last."""
+        folder = self.workdir / "checkpoints"
+        reverb = [path.parent for path in folder.glob("replay*/*/DONE")]
+        # Reverb's checkpoint before the newest one has a second folder of links.
+        found = {path.name: path for path in [*reverb, *folder.glob("replay/*.npz")]}
+        return [found[name] for name in sorted(found)]
 
     def counts(self):
         """The newest counts that the counter has written down."""
@@ -128,6 +141,8 @@ class Program:
         def half_written():
             if label == "learner":
                 return next(folder.glob("*orbax-checkpoint-tmp*"), None)
+            if not self.is_on_reverb:
+                return next(folder.glob(".*.tmp"), None)
             newest = max(folder.iterdir(), default=folder)
             return None if (newest / "DONE").exists() or newest == folder else newest
 

@@ -5,11 +5,9 @@ import time
 
 import pytest
 
-pytest.importorskip("launchpad")
-
-from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
-from tests.faults.running import NODES, Program, check_goes_on  # noqa: E402
-from tests.real_programs import rows  # noqa: E402
+from mukoe.learning.checkpoint import Checkpointer
+from tests.faults.running import NODES, Program, check_goes_on
+from tests.real_programs import rows
 
 pytestmark = [
     pytest.mark.faults,
@@ -22,8 +20,8 @@ SERVED = "--inference=server"
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_killed_at_start(tmp_path, node):
-    with Program(tmp_path / "run") as program:
+def test_killed_at_start(tmp_path, runtime, node):
+    with Program(tmp_path / "run", runtime) as program:
         program.hurt(node, signal.SIGKILL)
         program.wait_until_learning()
         assert program.restarts(node) == 1
@@ -32,8 +30,8 @@ def test_killed_at_start(tmp_path, node):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("node", NODES)
-def test_hurt_in_shutdown(tmp_path, node, number):
-    with Program(tmp_path / "run") as program:
+def test_hurt_in_shutdown(tmp_path, runtime, node, number):
+    with Program(tmp_path / "run", runtime) as program:
         program.wait_for(lambda: len(program.nodes) == len(NODES))
         victim, ports = program.nodes[node], program.ports
         begun = time.monotonic()
@@ -44,8 +42,8 @@ def test_hurt_in_shutdown(tmp_path, node, number):
         program.check_nothing_is_left(ports)
 
 
-def test_an_inference_server_that_dies_comes_back(tmp_path):
-    with Program(tmp_path / "run", SERVED) as program:
+def test_an_inference_server_that_dies_comes_back(tmp_path, runtime):
+    with Program(tmp_path / "run", runtime, SERVED) as program:
         program.wait_until_learning()
         for number in (signal.SIGKILL, signal.SIGSTOP):
             check_goes_on(program, "inference_0", lambda n=number: program.hurt("inference_0", n))
@@ -53,19 +51,19 @@ def test_an_inference_server_that_dies_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["local", "server"])
-def test_a_reanalyser_that_dies_or_hangs_comes_back(tmp_path, place):
+def test_a_reanalyser_that_dies_or_hangs_comes_back(tmp_path, runtime, place):
     flags = ["--num_reanalysers=1", "--config.agent.reanalyse.mode=nodes"]
     if place == "server":
         flags += [SERVED, "--config.distributed.reanalysis=server"]
-    with Program(tmp_path / "run", *flags) as program:
+    with Program(tmp_path / "run", runtime, *flags) as program:
         program.wait_until_learning()
         for number in (signal.SIGKILL, signal.SIGSTOP):
             check_goes_on(program, "reanalyser_0", lambda n=number: program.hurt("reanalyser_0", n))
         assert program.stop() == 0, program.output
 
 
-def test_too_many_deaths_end_the_program(tmp_path):
-    with Program(tmp_path / "run", "--config.distributed.max_restarts=1") as program:
+def test_too_many_deaths_end_the_program(tmp_path, runtime):
+    with Program(tmp_path / "run", runtime, "--config.distributed.max_restarts=1") as program:
         program.hurt("actor_0", signal.SIGKILL)
         program.wait_for(lambda: program.restarts("actor_0") == 1)
         program.wait_for(lambda: "actor_0" in program.nodes)
@@ -74,20 +72,20 @@ def test_too_many_deaths_end_the_program(tmp_path):
         assert "node actor_0 failed" in program.output
 
 
-def test_a_killed_launcher_leaves_nothing_and_nothing_is_collected_again(tmp_path):
+def test_a_killed_launcher_leaves_nothing_and_nothing_is_collected_again(tmp_path, runtime):
     workdir = tmp_path / "run"
     # A replay that is filled anew needs more steps than an actor may be ahead of the learner.
     min_size = 200
     flag = f"--config.agent.replay.min_size={min_size}"
-    with Program(workdir, flag) as program:
+    with Program(workdir, runtime, flag) as program:
         program.wait_until_learning(more=2 * min_size)
-        program.wait_for(lambda: list((workdir / "checkpoints" / "replay").glob("*/DONE")))
+        program.wait_for(lambda: program.replay_checkpoints)
         ports = program.ports
         program.process.kill()
         program.process.wait(timeout=30)
         program.check_nothing_is_left(ports)
         saved = Checkpointer(workdir / "checkpoints").read_metadata()["counts"]
-    with Program(workdir, flag, "--resume") as resumed:
+    with Program(workdir, runtime, flag, "--resume") as resumed:
         resumed.wait_until_learning()
         first = next(
             row

@@ -63,7 +63,9 @@ def restore_replay(folder: Path, restore: Callable[[Mapping[str, np.ndarray]], T
             _LOGGER.warning(f"replay checkpoint {path} cannot be read: {error}")
             path.rename(path.with_suffix(".damaged"))
             continue
-        return restore(state)
+        restored = restore(state)
+        print(f"restored the replay from {path}", flush=True)  # to the node's log
+        return restored
     return None
 
 
