@@ -1,5 +1,7 @@
-# make setup      full environment (CPython 3.10, Linux) in .venv
-# make train      trains on Ms. Pacman; ARGS="--num_actors=4 ..." adds flags
+# make setup      environment with Launchpad (CPython 3.10, Linux) in .venv
+# make setup-current  environment without it (CPython 3.12, the newest JAX) in .venv-core
+# make train      trains on Ms. Pacman, on CPython 3.10 if there is one, or else on 3.12;
+#                 ARGS="--num_actors=4 ..." adds flags
 # make test       formatting, lint, types, import directions, and both of the following
 # make test-core  the tests of the core, on CPython 3.12
 # make test-distributed  the tests that need Reverb, Launchpad, Ray or XManager, on CPython 3.10
@@ -14,7 +16,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-core train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format wheel lock clean
+.PHONY: setup setup-current train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format wheel lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -24,16 +26,23 @@ ARGS ?=
 setup:
 	@requirements/install.sh .venv 3.10 requirements/lock-py310.txt
 
-setup-core:
+setup-current:
 	@requirements/install.sh .venv-core 3.12 requirements/lock-core-py312.txt
 
+comma := ,
 # The layout 'sebulba' is one process.
 LAUNCH_TYPE = $(if $(findstring --layout=sebulba,$(ARGS)),,--lp_launch_type=local_mp)
 
-train: setup
-	@$(if $(ARGS),,echo "MuZero on Ms. Pacman. On two cores: first update after about a minute," \
-		"first evaluation after about five, all 1,000,000 steps in about four hours.")
-	$(BIN)/python programs/launch_atari.py $(LAUNCH_TYPE) --workdir=$(WORKDIR) $(ARGS)
+train:
+	@set -e; setup=setup venv=.venv; \
+	if ! [ -e .venv/.installed ] && ! { [ "$$(uname -sm)" = "Linux x86_64" ] && \
+			requirements/find_python.sh 3.10 >/dev/null; }; then \
+		setup=setup-current venv=.venv-core; fi; \
+	$(MAKE) --no-print-directory $$setup; \
+	echo "mukoe: training with $$($$venv/bin/python -V), environment $$venv"; \
+	$(if $(ARGS),,echo "MuZero on Ms. Pacman. On two cores: first update after about a minute," \
+		"first evaluation after about five$(comma) all 1$(comma)000$(comma)000 steps in about four hours.";) \
+	exec $$venv/bin/python programs/launch_atari.py $(LAUNCH_TYPE) --workdir=$(WORKDIR) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -42,7 +51,7 @@ lint: setup
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
 # The distributed part mostly waits for processes, so it runs beside the core's tests.
-test: lint setup-core
+test: lint setup-current
 	$(MAKE) --jobs=2 test-core test-distributed
 
 # Programs of several processes run one at a time.
@@ -50,7 +59,7 @@ test-distributed: setup
 	@set -o pipefail; $(BIN)/python -m pytest -q --part distributed $(ARGS) 2>&1 \
 		| sed -u 's/^/distributed: /'
 
-test-core: setup-core
+test-core: setup-current
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup --part core $(ARGS)
 
 test-slow: setup
@@ -60,7 +69,7 @@ test-slow: setup
 test-faults: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m faults $(ARGS)
 
-test-faults-current: setup-core
+test-faults-current: setup-current
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist worksteal --part all -m faults $(ARGS)
 
 BENCHMARKS := search replay learner reanalyse inference actor shared_core end_to_end sebulba remote_environment
@@ -77,7 +86,7 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-wheel: setup-core
+wheel: setup-current
 	rm -rf build
 	.venv-core/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 

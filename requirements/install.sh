@@ -17,28 +17,8 @@ die() {
   exit 1
 }
 
-runs_here() { # shims of pyenv and python3.X without venv exist, but do not run
-  "$1" -c "import ensurepip, sys, venv
-sys.exit('%d.%d' % sys.version_info[:2] != '$version')" >/dev/null 2>&1
-}
-
-find_python() {
-  local candidate
-  for candidate in \
-    "${PYTHON:-}" \
-    "python$version" \
-    "$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")/versions/$version"*/bin/python \
-    "$(uv python find --system "$version" 2>/dev/null)" \
-    python3; do
-    if [ -n "$candidate" ] && runs_here "$candidate"; then
-      # Base interpreter of an active environment, which may be the environment to replace.
-      "$candidate" -c "import os, sys
-base = os.path.join(sys.base_prefix, 'bin', 'python$version')
-print(base if os.access(base, os.X_OK) else sys.executable)"
-      return
-    fi
-  done
-  return 1
+runs_here() {
+  "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" >/dev/null 2>&1
 }
 
 # One installation into a folder at a time.
@@ -62,7 +42,7 @@ fi
 
 # With a stamp the environment is complete and is updated; without one it is incomplete.
 if [ ! -e "$stamp" ] || [ "$(head -n 1 "$stamp")" != "$PWD" ]; then
-  python=$(find_python) || die "Python $version was not found as python$version, in pyenv" \
+  python=$(requirements/find_python.sh "$version") || die "Python $version was not found as python$version, in pyenv" \
     "or in uv; install it (pyenv install $version, or uv python install $version)," \
     "or give its path: PYTHON=/path/to/python$version"
   echo "mukoe: creating $venv with $python"
