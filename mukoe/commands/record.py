@@ -10,7 +10,6 @@ opens it. It appears, complete, at the end. Ctrl-C ends the recording and keeps 
 
 import contextlib
 import dataclasses
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +20,7 @@ from mukoe.configuration import DEFINE_config, run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
-from mukoe.terminal.interruption import STATUS_INTERRUPTED, collected_signals
+from mukoe.terminal.interruption import STATUS_INTERRUPTED, collected_signals, raised_interrupts
 from mukoe.terminal.progress_line import erase_line, show_phase
 
 if TYPE_CHECKING:
@@ -174,6 +173,8 @@ def _record_policy(config: Any, run: "StoredRun | None") -> int:
             progress.add(length.counted(episode))
 
         record_policy(policy, params, environment, length, SEED.value, add, lambda: bool(signals))
+        if signals and not writer.episodes:
+            writer.discard()
     return _report(writer, bool(signals))
 
 
@@ -208,20 +209,20 @@ def _record_user(config: Any, run: "StoredRun | None") -> int:
             interface = TerminalInterface(environment, fps)
         interrupted = False
         with _writer(spec, config, "human") as writer:
-            # Ctrl-C ends the wait for a key; a second one exits.
-            exits = signal.signal(signal.SIGINT, signal.default_int_handler)
             try:
-                record_user(
-                    environment,
-                    opponent,
-                    interface,
-                    EPISODES.value,
-                    MAX_STEPS.value,
-                    writer.write,
-                )
+                with raised_interrupts():
+                    record_user(
+                        environment,
+                        opponent,
+                        interface,
+                        EPISODES.value,
+                        MAX_STEPS.value,
+                        writer.write,
+                    )
             except KeyboardInterrupt:
-                signal.signal(signal.SIGINT, exits)
                 interrupted = True
+                if not writer.episodes:
+                    writer.discard()
     return _report(writer, interrupted)
 
 
@@ -242,7 +243,8 @@ def _report(writer: "DatasetWriter", interrupted: bool) -> int:
     """Prints the size of the data set, and returns the exit status."""
     erase_line()
     end = "interrupted: " if interrupted else ""
-    print(f"{end}{writer.name}: {writer.episodes:,} episodes, {writer.steps:,} steps")
+    text = f"{writer.name}: {writer.episodes:,} episodes, {writer.steps:,} steps"
+    print(f"{end}{text if writer.episodes else 'no complete episode, nothing was written'}")
     return STATUS_INTERRUPTED if interrupted else 0
 
 

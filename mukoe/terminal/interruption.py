@@ -144,6 +144,20 @@ def collected_signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
+def raised_interrupts() -> Iterator[None]:
+    """Makes Ctrl-C raise KeyboardInterrupt, and a second one within the context exit at once."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _listener is not None:
+        _listener.collect(_Collection())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+        if _listener is not None:
+            _listener.collect(None)
+
+
+@contextlib.contextmanager
 def cleanup_at_exit(cleanup: Callable[[], None]) -> Iterator[None]:
     """Has a function called where Ctrl-C or SIGTERM exits within the context.
 

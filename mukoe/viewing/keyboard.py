@@ -1,6 +1,7 @@
 """Actions of a user: keys of a terminal, or lines of text."""
 
 import contextlib
+import functools
 import os
 import select
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from mukoe.errors import UserError
+from mukoe.terminal.interruption import cleanup_at_exit
 
 QUIT = "x"
 """Key that ends a recording."""
@@ -111,10 +113,12 @@ class Keyboard:
 
         old = termios.tcgetattr(sys.stdin)
         tty.setcbreak(sys.stdin)
-        try:
-            yield
-        finally:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, old)
+        restore = functools.partial(termios.tcsetattr, sys.stdin, termios.TCSANOW, old)
+        with cleanup_at_exit(restore):
+            try:
+                yield
+            finally:
+                restore()
 
     def choose(self) -> int | None:
         """Returns the next action, None if the user quits."""

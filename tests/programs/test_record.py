@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,28 @@ def test_a_user_plays_from_a_pipe(root):
     dataset = minari.load_dataset("cartpole/user-v0")
     assert dataset.total_episodes == 1 and (dataset[0].actions == 0).all()
     assert dataset.storage.metadata["algorithm_name"] == "human"
+
+
+def test_ctrl_c_before_the_first_complete_episode_is_no_error(root):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "programs/record.py", "--env=CartPole-v1"),
+            *("--dataset=cartpole/user-v0", "--policy=human"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "MINARI_DATASETS_PATH": str(root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "return 0" not in process.stdout.readline():  # of the first picture
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert output.endswith("interrupted: no complete episode, nothing was written\n")
+    assert not error.startswith("error") and not any(root.rglob("*.hdf5"))
 
 
 def test_steps_are_the_other_length(root):

@@ -42,6 +42,18 @@ ready()
 }
 
 
+# The thread that receives the signals is slower than the main thread.
+SLOW = """
+import os, time
+read = os.read
+def slow_read(*arguments):
+    data = read(*arguments)
+    time.sleep(0.3)
+    return data
+os.read = slow_read
+"""
+
+
 def start(source, before=""):
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", before + START + source],
@@ -110,16 +122,6 @@ time.sleep(60)
 
 
 def test_a_signal_that_was_collected_does_not_end_the_program_later():
-    # The thread that receives the signals is slower than the main thread.
-    slow = """
-import os, time
-read = os.read
-def slow_read(*arguments):
-    data = read(*arguments)
-    time.sleep(0.3)
-    return data
-os.read = slow_read
-"""
     process = start(
         """
 with interruption.collected_signals() as numbers:
@@ -130,7 +132,26 @@ time.sleep(1.5)
 ready()
 time.sleep(60)
 """,
-        slow,
+        SLOW,
+    )
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "ready\n"
+    assert interrupted(process) == ("", "interrupted\n")
+
+
+def test_an_interrupt_that_was_raised_does_not_end_the_program_later():
+    process = start(
+        """
+try:
+    with interruption.raised_interrupts():
+        ready()
+        time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1.5)
+    ready()
+time.sleep(60)
+""",
+        SLOW,
     )
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "ready\n"

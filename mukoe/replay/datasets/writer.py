@@ -75,6 +75,7 @@ class DatasetWriter:
         # Held while the hidden folder is renamed, or is removed by the thread that exits.
         self._moving = threading.Lock()
         self._exits = contextlib.ExitStack()
+        self._discarded = False
 
     def __enter__(self) -> "DatasetWriter":
         import h5py
@@ -96,7 +97,7 @@ class DatasetWriter:
     def __exit__(self, kind: Any, *error: Any) -> None:
         try:
             self._file.close()
-            if kind is None:
+            if kind is None and not self._discarded:
                 self._complete()
         finally:
             self._close()
@@ -109,6 +110,10 @@ class DatasetWriter:
         """Removes the hidden folder before this process exits; it is not renamed after that."""
         if self._moving.acquire(timeout=_RENAME_SECONDS):
             shutil.rmtree(self._hidden, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Makes the end of the context leave nothing."""
+        self._discarded = True
 
     def write(self, episode: Row) -> None:
         """Writes an episode, rows `[L+1, ...]` with the final observation.
