@@ -25,6 +25,11 @@ from mukoe.terminal.progress_line import erase_line
 from mukoe.viewing.tensorboard_episodes import drawn_experiment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
+SECRET_FILE = flags.DEFINE_string(
+    "secret_file",
+    None,
+    "File with the secret of the program's connections, the same for all nodes (zeromq).",
+)
 NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
 
 
@@ -44,8 +49,10 @@ def main() -> int:
     threads = config.distributed.threads_of(group)
     set_process_environment(process_environment(threads, group not in ACCELERATED_GROUPS))
 
-    from mukoe.layouts.distributed.runtimes.launchpad import cluster_spec
+    from mukoe.layouts.distributed.runtimes import cluster_spec
 
+    runtime = training.chosen_runtime()
+    secret = _secret(runtime)
     spec = cluster_spec.from_environment(os.environ)
     workdir = Path(training.WORKDIR.value or "").expanduser().resolve()
     if group == "counter":
@@ -58,7 +65,38 @@ def main() -> int:
             training.MAY_DIFFER,
             {"layout": "distributed"},
         )
-    cluster_spec.become_node(drawn_experiment(config), workdir, spec, group, int(index))
+    experiment = drawn_experiment(config)
+    if runtime == "launchpad":
+        from mukoe.layouts.distributed.runtimes.launchpad.become_node import become_node
+
+        become_node(experiment, workdir, spec, group, int(index))
+    from mukoe.layouts.distributed.runtimes.launcher import leave
+    from mukoe.layouts.distributed.runtimes.zeromq import become_node as zeromq
+
+    assert secret is not None
+    # Threads that wait for a peer are not joined.
+    leave(zeromq.become_node(config, experiment, workdir, spec, f"{group}/{index}", secret))
+
+
+def _secret(runtime: str) -> bytes | None:
+    """Reads --secret_file, which the runtime zeromq requires.
+
+    Raises:
+      UserError: the flag is missing, or does not suit the runtime.
+    """
+    path = SECRET_FILE.value
+    if runtime == "launchpad":
+        if path is not None:
+            raise UserError("--secret_file is for --runtime=zeromq: Launchpad has no secrets")
+        return None
+    if path is None:
+        raise UserError(
+            "--runtime=zeromq listens on TCP here and needs --secret_file=FILE, the same for all "
+            "nodes: write one with openssl rand -hex 32"
+        )
+    from mukoe.layouts.distributed.runtimes.zeromq.endpoints import read_secret
+
+    return read_secret(Path(path).expanduser())
 
 
 def run() -> NoReturn:

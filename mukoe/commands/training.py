@@ -340,12 +340,12 @@ def _launch(
 ) -> NoReturn:
     from mukoe.layouts.distributed.runtimes.launcher import leave
 
-    if _runtime() == "zeromq":
+    if chosen_runtime() == "zeromq":
         leave(_launch_on_zeromq(config, config_file, demonstrations))
     leave(_launch_on_launchpad(config, config_file, demonstrations))
 
 
-def _runtime() -> str:
+def chosen_runtime() -> str:
     """Returns the runtime of the distributed layout.
 
     Raises:
@@ -382,7 +382,7 @@ def _launch_on_zeromq(config: TrainingConfig, config_file: Any, demonstrations: 
     graph = make_graph(experiment, demonstrations=demonstrations, compresses_replay=False)
     allow_connections(experiment)
     workdir = _prepare(config, config_file)
-    return launcher.launch(graph, workdir, RESUME.value, flags.FLAGS.lp_launch_type)
+    return launcher.launch(graph, workdir, config, RESUME.value, flags.FLAGS.lp_launch_type)
 
 
 def _launch_on_launchpad(

@@ -69,8 +69,13 @@ def test_mistakes_are_one_line(tmp_path, node, flags, environment, message):
 @pytest.mark.slow
 @pytest.mark.launchpad
 @pytest.mark.timeout(900)
-def test_nodes_that_are_started_one_by_one_train_and_end_with_0(tmp_path):
+@pytest.mark.parametrize("runtime", ["launchpad", "zeromq"])
+def test_nodes_that_are_started_one_by_one_train_and_end_with_0(tmp_path, runtime):
     workdir = tmp_path / "run"
+    security = []
+    if runtime == "zeromq":
+        (tmp_path / "secret").write_text("0123456789abcdef")
+        security = [f"--secret_file={tmp_path}/secret"]
     cluster = {}
     for node in NODES:
         address = f"localhost:{portpicker.pick_unused_port()}"
@@ -83,10 +88,10 @@ def test_nodes_that_are_started_one_by_one_train_and_end_with_0(tmp_path):
                 "CLUSTER_SPEC": json.dumps({"cluster": cluster}),
                 "MUKOE_HEARTBEAT_FILE": str(heartbeat),
             }
-            flags = (f"--workdir={workdir}", "--max_actor_steps=600")
+            flags = (f"--workdir={workdir}", "--max_actor_steps=600", f"--runtime={runtime}")
             with open(heartbeat.with_suffix(".txt"), "w") as log:
                 processes[node] = run_node(
-                    node, *flags, environment=environment, stdout=log, stderr=log
+                    node, *flags, *security, environment=environment, stdout=log, stderr=log
                 )
         # As by `docker stop`.
         wait_for(lambda: (workdir / "logs" / "actor_1.csv").exists(), processes)

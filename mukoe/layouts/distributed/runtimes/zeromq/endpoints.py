@@ -40,6 +40,15 @@ class Endpoint:
             raise UserError(f"{self.address} needs a secret: give --secret_file=FILE")
 
     @property
+    def bound(self) -> str:
+        """Address that the node binds: all interfaces, unless the host is a loopback address."""
+        scheme, _, place = self.address.partition("://")
+        host, _, port = place.rpartition(":")
+        if scheme == "ipc" or host in ("localhost", "127.0.0.1", "[::1]"):
+            return self.address.replace("//localhost:", "//127.0.0.1:")
+        return f"tcp://*:{port}"
+
+    @property
     def greeting(self) -> bytes:
         """Protocol version and run, which precede every request."""
         return struct.pack("<H", PROTOCOL_VERSION) + self.run

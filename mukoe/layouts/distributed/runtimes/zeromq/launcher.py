@@ -13,7 +13,11 @@ from pathlib import Path
 
 import cloudpickle
 
-from mukoe.layouts.common.experiment import ACCELERATED_GROUPS, ExperimentConfig
+from mukoe.layouts.common.experiment import (
+    ACCELERATED_GROUPS,
+    ExperimentConfig,
+    TrainingConfig,
+)
 from mukoe.layouts.distributed.graph import ProgramGraph
 from mukoe.layouts.distributed.runtimes.launcher import run_to_end
 from mukoe.layouts.distributed.runtimes.runs import ProcessRun, Run
@@ -43,12 +47,15 @@ class NodeCommand:
     env_overrides: dict[str, str]
 
 
-def launch(graph: ProgramGraph, workdir: Path, resume: bool, launch_type: str) -> int:
+def launch(
+    graph: ProgramGraph, workdir: Path, config: TrainingConfig, resume: bool, launch_type: str
+) -> int:
     """Runs a program to its end and returns its exit status; see `run_to_end`.
 
     Args:
       graph: checked experiment.
       workdir: directory of the run.
+      config: configuration of the run.
       resume: True to resume from the newest checkpoint in `workdir`, if there is one.
       launch_type: 'local_mp' for a process per node, 'local_mt' for a thread per node.
     """
@@ -60,7 +67,7 @@ def launch(graph: ProgramGraph, workdir: Path, resume: bool, launch_type: str) -
             for title in titles(graph)
             if title.partition("/")[0] in SERVING_GROUPS
         }
-        program = make_program(graph, workdir, addresses, resume=resume)
+        program = make_program(graph, workdir, addresses, config, resume=resume)
 
         def start(line: ProgressLine) -> Run:
             if launch_type.endswith("_mt"):
@@ -133,7 +140,7 @@ class ThreadRun(Run):
         """
         super().__init__(program.workdir)
         self._program = program
-        self._runtimes = [ZeroMQRuntime(program.workdir, os.getpid()) for _ in program.titles]
+        self._runtimes = [ZeroMQRuntime(program.workdir, self.stop) for _ in program.titles]
         self._threads = [
             threading.Thread(target=self._run_node, args=node, name=node[0], daemon=True)
             for node in zip(program.titles, self._runtimes, strict=True)

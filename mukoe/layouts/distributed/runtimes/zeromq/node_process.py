@@ -3,6 +3,7 @@
 node_process.py --data_file=FILE TITLE
 """
 
+import functools
 import os
 import pickle
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import traceback
 
+from mukoe.errors import UserError
 from mukoe.layouts.distributed.runtimes.zeromq.node_runtime import ZeroMQRuntime
 from mukoe.layouts.distributed.runtimes.zeromq.program import Program
 
@@ -25,7 +27,12 @@ def main(data_file: str, title: str) -> int:
     """
     with open(data_file, "rb") as file:
         program, launcher = pickle.load(file)
-    runtime = ZeroMQRuntime(program.workdir, launcher)
+    stop_program = functools.partial(os.kill, launcher, signal.SIGTERM)
+    return run_until_stopped(program, title, ZeroMQRuntime(program.workdir, stop_program))
+
+
+def run_until_stopped(program: Program, title: str, runtime: ZeroMQRuntime) -> int:
+    """Runs a node, which SIGTERM stops, and returns the exit status of the process."""
     signal.signal(signal.SIGTERM, lambda *_: runtime.stop_event.set())
     status = [1]
     # A signal is handled between two steps of the main thread, which must not be compiling.
@@ -40,8 +47,11 @@ def _run(program: Program, title: str, runtime: ZeroMQRuntime, status: list[int]
     try:
         program.run_node(title, runtime)
         status[0] = 0
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        if isinstance(error, UserError):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         if runtime.stop_event.is_set():
             status[0] = 0
 

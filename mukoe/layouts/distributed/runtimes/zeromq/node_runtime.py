@@ -1,8 +1,6 @@
 """Services of the ZeroMQ runtime for a node: stop event, end of the program, unavailable peers."""
 
 import contextlib
-import os
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,27 +15,30 @@ class ZeroMQRuntime:
     stop_event: event that is set when the node has to stop.
     """
 
-    is_alone = False
-
-    def __init__(self, workdir: Path, launcher: int):
+    def __init__(self, workdir: Path, stop_program: Callable[[], None]):
         """Makes the services of one node.
 
         Args:
           workdir: directory of the run, which receives failure reports.
-          launcher: process id of the launcher.
+          stop_program: function that stops all nodes of the program.
         """
         self.stop_event = threading.Event()
         self._workdir = workdir
-        self._launcher = launcher
+        self._stop_program = stop_program
 
     @property
     def restarts(self) -> int:
         """Restarts of this node so far."""
         return supervised.restarts()
 
+    @property
+    def is_alone(self) -> bool:
+        """True if only a container's restart policy watches the node."""
+        return supervised.is_alone()
+
     def stop_program(self) -> None:
         """Stops all nodes of the program."""
-        os.kill(self._launcher, signal.SIGTERM)
+        self._stop_program()
 
     def is_unavailable(self, error: Exception) -> bool:
         """Returns whether an error of a call means that the server is unavailable."""

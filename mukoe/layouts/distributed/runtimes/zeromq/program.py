@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
-import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mukoe.configuration import to_dict
 from mukoe.layouts.common.checkpointing import saves_replay, stored_counts
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig
 from mukoe.layouts.distributed.graph import ProgramGraph
 from mukoe.layouts.distributed.nodes.actor import ActorNode
 from mukoe.layouts.distributed.nodes.context import NodeContext
@@ -47,6 +48,7 @@ class Program:
     counts: counts at the start of the program; empty unless the run is resumed.
     saves_replay: True if checkpoints hold the replay.
     addresses: address for ZeroMQ of each serving node, by title such as `inference/0`.
+    run: digest of specs and configuration.
     secret: secret of the connections; None on Unix sockets.
     """
 
@@ -55,6 +57,7 @@ class Program:
     counts: Mapping[str, int]
     saves_replay: bool
     addresses: Mapping[str, str]
+    run: bytes
     secret: bytes | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -67,16 +70,9 @@ class Program:
         """Titles of the nodes, such as `actor/0`, those first that the others need."""
         return titles(self.graph)
 
-    @functools.cached_property
-    def _run(self) -> bytes:
-        with contextlib.suppress(OSError):
-            config = (self.workdir / "config.json").read_text()
-            return digest(f"{self.graph.environment_spec}\n{config}")
-        return digest(f"{self.graph.environment_spec}")
-
     def endpoint(self, title: str) -> Endpoint:
         """Returns the endpoint of a serving node."""
-        return Endpoint(self.addresses[title], self._run, self.secret)
+        return Endpoint(self.addresses[title], self.run, self.secret)
 
     def connect_counter(self) -> Client:
         """Returns a client of the counter."""
@@ -102,6 +98,7 @@ def make_program(
     graph: ProgramGraph,
     workdir: Path,
     addresses: Mapping[str, str],
+    config: TrainingConfig,
     secret: bytes | None = None,
     resume: bool = False,
 ) -> Program:
@@ -111,6 +108,7 @@ def make_program(
       graph: checked experiment.
       workdir: existing directory of the logs and checkpoints.
       addresses: address of each serving node, by title.
+      config: configuration of the run, which its nodes must share.
       secret: secret of the connections; None on Unix sockets.
       resume: True to resume from the newest checkpoint in `workdir`, if there is one.
     """
@@ -120,6 +118,7 @@ def make_program(
         stored_counts(workdir) if resume else {},
         saves_replay(graph.experiment, graph.replay_bytes),
         addresses,
+        digest(f"{graph.environment_spec}\n{json.dumps(to_dict(config), sort_keys=True)}"),
         secret,
     )
 

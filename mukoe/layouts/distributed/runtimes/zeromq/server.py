@@ -54,7 +54,7 @@ class Server:
             self._authenticator = endpoints.start_authenticator(self._context, endpoint.secret)
         self._socket = self._context.socket(zmq.ROUTER)
         endpoints.configure(self._socket, "server", endpoint.secret)
-        self._socket.bind(endpoint.address)
+        self._socket.bind(endpoint.bound)
         self._threads = futures.ThreadPoolExecutor(_THREADS)
         self._replies: collections.deque[list[Frame]] = collections.deque()
         self._wake = Wake()

@@ -4,11 +4,9 @@ import threading
 
 import pytest
 
-pytest.importorskip("launchpad")
-
-from mukoe.layouts.common.counting import Counter  # noqa: E402
-from mukoe.layouts.distributed.runtimes.launchpad import standalone_node  # noqa: E402
-from mukoe.layouts.distributed.supervision import supervised  # noqa: E402
+from mukoe.layouts.common.counting import Counter
+from mukoe.layouts.distributed.runtimes import counter_link
+from mukoe.layouts.distributed.supervision import supervised
 
 
 class AwayCounter:
@@ -20,13 +18,13 @@ class AwayCounter:
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    monkeypatch.setattr(standalone_node, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(standalone_node, "_COUNTER_STAYS_SECONDS", 0.2)
+    monkeypatch.setattr(counter_link, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(counter_link, "_COUNTER_STAYS_SECONDS", 0.2)
 
 
 def test_nodes_stop_when_one_has_told_the_counter():
     counter, stop = Counter(), threading.Event()
-    standalone_node._CounterLink(counter, "actor_0", stop)
+    counter_link.CounterLink(counter, "actor_0", stop)
     assert not stop.wait(0.1)
     counter.report(stopping=True)
     assert stop.wait(2)
@@ -35,7 +33,7 @@ def test_nodes_stop_when_one_has_told_the_counter():
 @pytest.mark.parametrize("label", ["replay", "counter"])
 def test_those_that_serve_stop_after_the_learner(label):
     counter, stop = Counter(), threading.Event()
-    standalone_node._CounterLink(counter, label, stop)
+    counter_link.CounterLink(counter, label, stop)
     counter.report(stopping=True)
     assert not stop.wait(0.1)
     counter.report(learner_ended=True)
@@ -45,16 +43,16 @@ def test_those_that_serve_stop_after_the_learner(label):
 
 
 def test_a_learner_that_does_not_end_is_not_waited_for_for_ever(monkeypatch):
-    monkeypatch.setattr(standalone_node, "_LONGEST_END_SECONDS", 0.1)
+    monkeypatch.setattr(counter_link, "_LONGEST_END_SECONDS", 0.1)
     counter, stop = Counter(), threading.Event()
     counter.report(stopping=True)
-    standalone_node._CounterLink(counter, "replay", stop)
+    counter_link.CounterLink(counter, "replay", stop)
     assert stop.wait(2)
 
 
 def test_a_node_leaves_when_the_counter_has_gone():
     counter, stop = Counter({"actor_steps": 1}), threading.Event()
-    link = standalone_node._CounterLink(counter, "actor_0", stop)
+    link = counter_link.CounterLink(counter, "actor_0", stop)
     counter.report(stopping=True)
     assert stop.wait(2)
     leaving = threading.Thread(target=link.wait_for_program)
@@ -67,13 +65,13 @@ def test_a_node_leaves_when_the_counter_has_gone():
 
 
 def test_a_node_that_its_container_stops_waits_for_nobody():
-    standalone_node._CounterLink(Counter(), "actor_0", threading.Event()).wait_for_program()
+    counter_link.CounterLink(Counter(), "actor_0", threading.Event()).wait_for_program()
 
 
 def test_a_node_without_a_counter_fails(monkeypatch):
-    monkeypatch.setattr(standalone_node, "_LONGEST_OUTAGE_SECONDS", 0.1)
+    monkeypatch.setattr(counter_link, "_LONGEST_OUTAGE_SECONDS", 0.1)
     stop = threading.Event()
-    link = standalone_node._CounterLink(AwayCounter(), "actor_0", stop)
+    link = counter_link.CounterLink(AwayCounter(), "actor_0", stop)
     assert stop.wait(2)
     with pytest.raises(RuntimeError, match="the counter has not answered"):
         link.wait_for_program()
