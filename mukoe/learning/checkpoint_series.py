@@ -8,6 +8,7 @@ adds a commit file.
 import dataclasses
 import logging
 import os
+import re
 import shutil
 import threading
 import types
@@ -31,6 +32,17 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 _OBJECT_STORES = "/gcs/"
 # Prefix of the paths of the parts of a run, which are not leaves of its state.
 PART_PREFIX = "part:"
+
+
+def _drop_failed_saves(record: logging.LogRecord) -> bool:
+    """Returns False for the errors that Orbax logs of a save that failed.
+
+    They are tracebacks of pages; a series reports the failure in one line.
+    """
+    return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
+logging.getLogger("absl").addFilter(_drop_failed_saves)
 
 
 class DamagedError(Exception):
@@ -253,5 +265,8 @@ class CheckpointSeries:
 
 
 def _failure(path: Path, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200]
+    text = " ".join(str(error).split())
+    # TensorStore appends the operating system's error to pages of its own settings.
+    system = re.search(r"\[OS error \d+: (?:E[A-Z]+ )?([^\]]+)\]", text)
+    reason = system[1] if system else text[:200]
     return f"checkpoint {path} could not be written: {reason}"

@@ -1,13 +1,16 @@
 """The end of a run: step limit, target return, signals, summary."""
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import RunConfig
 from mukoe.layouts.common.reporting import next_commands
 from mukoe.terminal.interruption import STATUS_INTERRUPTED
+from mukoe.terminal.progress_line import erase_line
 
 
 def step_limit_reached(run: RunConfig, counts: Mapping[str, int]) -> bool:
@@ -81,6 +84,24 @@ def print_summary(
     print(next_commands(workdir, run, counts))
 
 
-def exit_status(signals: Sequence[int]) -> int:
-    """Returns the exit status of a run that did not fail: 0, or 130 after SIGINT."""
+def exit_status(signals: Sequence[int], workdir: Path, counts: Mapping[str, int]) -> int:
+    """Returns the exit status of a run that did not fail.
+
+    Args:
+      signals: signals that the process has received.
+      workdir: directory of the run.
+      counts: counts of the run; empty if it was stopped before it was restored.
+
+    Returns:
+      0, 130 after SIGINT, or 1 after an error line if the last checkpoint was not written.
+    """
+    step, updates = open_checkpointer(workdir).latest_step(), counts.get("learner_steps", 0)
+    if counts and (step is None or step < updates):
+        newest = "there is none" if step is None else f"the newest one is of learner step {step:,}"
+        erase_line()
+        print(
+            f"error: the checkpoint of learner step {updates:,} was not written: {newest}",
+            file=sys.stderr,
+        )
+        return 1
     return STATUS_INTERRUPTED if signal.SIGINT in signals else 0

@@ -58,7 +58,7 @@ def run_to_end(
 
     Returns:
       0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
-      in each case. A second Ctrl-C skips it.
+      in each case, or the status is 1. A second Ctrl-C skips it.
     """
     with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
         show_phase("building agent and environments")
@@ -77,7 +77,7 @@ def run_to_end(
     counts, reports = run.counter.snapshot()
     reason = end_reason(settings, counts, reports, signals)
     print_summary(reason, run.time_line(), workdir, settings, counts)
-    return exit_status(signals)
+    return exit_status(signals, workdir, counts)
 
 
 def _end_before_start(workdir: Path, settings: RunConfig, signals: Sequence[int]) -> int:
@@ -85,4 +85,4 @@ def _end_before_start(workdir: Path, settings: RunConfig, signals: Sequence[int]
     erase_line()
     reason = end_reason(settings, {}, {}, signals)
     print_summary(f"{reason}; checkpoints are unchanged", None, workdir, settings, {})
-    return exit_status(signals)
+    return exit_status(signals, workdir, {})

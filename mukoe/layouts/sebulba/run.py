@@ -69,7 +69,7 @@ def train(
 
     Returns:
       0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
-      in each case.
+      in each case, or the status is 1.
 
     Raises:
       BaseException: the exception of the first thread that failed, which ends the run.
@@ -87,7 +87,7 @@ def train(
     settings, (counts, reports) = run.experiment.run, run.counter.snapshot()
     reason = end_reason(settings, counts, reports, signals)
     print_summary(reason, run.time_line(), workdir, settings, counts)
-    return exit_status(signals)
+    return exit_status(signals, workdir, counts)
 
 
 def make_run(

@@ -14,7 +14,7 @@ from mukoe.layouts.common.reporting import (
     reported_time_line,
     time_line,
 )
-from mukoe.layouts.common.shutdown import end_reason, step_limit_reached
+from mukoe.layouts.common.shutdown import end_reason, exit_status, step_limit_reached
 from tests.layouts.tiny import tiny
 
 
@@ -109,6 +109,28 @@ def test_a_run_past_its_limit_is_resumed_for_twice_its_steps(tmp_path):
     assert (
         f"--workdir={tmp_path} --config.run.max_learner_steps=18 --max_actor_steps=8160\n"
     ) in next_commands(tmp_path, run, counts)
+
+
+@pytest.mark.parametrize(
+    "stored, counts, signals, status, error",
+    [
+        (9, {"learner_steps": 9}, (), 0, ""),
+        (9, {"learner_steps": 9}, (signal.SIGINT,), 130, ""),
+        (0, {"actor_steps": 5}, (signal.SIGTERM,), 0, ""),
+        (None, {}, (signal.SIGINT,), 130, ""),
+        (5, {"learner_steps": 9}, (signal.SIGINT,), 1, "the newest one is of learner step 5"),
+        (None, {"learner_steps": 9}, (), 1, "there is none"),
+        (None, {"actor_steps": 5}, (), 1, "there is none"),
+    ],
+)
+def test_a_last_checkpoint_that_is_not_written_is_an_error(
+    tmp_path, capsys, stored, counts, signals, status, error
+):
+    if stored is not None:
+        (tmp_path / "checkpoints" / "latest" / str(stored)).mkdir(parents=True)
+    assert exit_status(signals, tmp_path, counts) == status
+    expected = f"learner step {counts.get('learner_steps', 0)} was not written: {error}\n"
+    assert capsys.readouterr().err == (f"error: the checkpoint of {expected}" if error else "")
 
 
 def test_the_limit_of_learner_steps_ends_a_run_and_is_doubled_to_resume(tmp_path):
