@@ -32,7 +32,13 @@ def resumed_config(workdir: Path, config_file: str | None) -> Any:
     if config_file is None or _same_text(Path(config_file), copy):
         return stored
     new = load_config_file(config_file)
-    old = load_config_file(str(copy), importable=False)
+    try:
+        old = load_config_file(str(copy), importable=False)
+    except UserError as error:  # such as a configuration that was chosen without a file
+        raise UserError(
+            f"the config of the run cannot be compared with {config_file}: {error}; leave out "
+            "--config, and change fields by --config.FIELD=VALUE"
+        ) from error
     return with_values(new, _merge(to_dict(stored), to_dict(old), to_dict(new)))
 
 

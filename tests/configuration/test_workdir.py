@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mukoe
+from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.configuration import (
     load_config,
     load_config_file,
@@ -16,7 +17,10 @@ from mukoe.configuration import (
     stored_launch,
     to_dict,
 )
+from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.errors import UserError
+from mukoe.layouts.common import default_config
+from mukoe.layouts.common.experiment import TrainingConfig
 
 CONFIG_FILE = Path(__file__).with_name("example_config.py")
 from_file = load_config_file(str(CONFIG_FILE))
@@ -110,6 +114,14 @@ def test_a_resumed_run_has_the_stored_config_with_the_changes_of_its_file(tmp_pa
     changed = Config(Run(90, num_actors=7), "Pong", options={"a": 1})
     assert "Run(90)" in same_file.read_text()
     assert resumed_config(workdir, str(same_file)) == same(changed)
+
+
+def test_a_file_is_refused_for_a_run_whose_config_was_chosen_without_one(tmp_path):
+    stored = TrainingConfig(GymnasiumConfig("CartPole-v1"), MuZeroConfig())
+    prepare_workdir(tmp_path, stored, default_config.__file__, resume=False)
+    assert resumed_config(tmp_path, None) == stored
+    with pytest.raises(UserError, match="no function get_config.*leave out --config, and change"):
+        resumed_config(tmp_path, "cartpole")
 
 
 def test_fields_that_came_or_went_are_differences(tmp_path):
