@@ -189,19 +189,19 @@ class SplitPolicy:
 
     One after the other they are the whole:
 
-        root = represent(params, observation, state)
+        root, state = represent(params, observation, state)
         action, extras = search(search_params(params), key, root, legal_actions)
         state = update_state(observation, action, state)
 
-    represent: `(params, observation [B, ...], state [B, ...]) -> root [B, ...]`, a tree of
-        dicts and arrays.
+    represent: `(params, observation [B, ...], state [B, ...]) -> (root [B, ...], state)`: the
+        root, a tree of dicts and arrays, and the state with the observation in a memory.
     search: `(params, key, root, legal_actions [B, A] or None) -> (action [B, ...], extras)`.
     update_state: `(observation, action, state) -> state`, the memory of the next step.
     search_params: the part of the parameters that `search` needs.
     action_spec: spec of one action.
     """
 
-    represent: Callable[[PolicyParams, Nest, Nest], Nest]
+    represent: Callable[[PolicyParams, Nest, Nest], tuple[Nest, Nest]]
     search: Callable[
         [PolicyParams, chex.PRNGKey, Nest, Array | None], tuple[Array, Mapping[str, Array]]
     ]

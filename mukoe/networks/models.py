@@ -19,6 +19,15 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs
+from mukoe.networks.memory import (
+    MEMORY,
+    NO_MEMORY,
+    InputMemory,
+    MemoryConfig,
+    behind_memory,
+    make_memory,
+    with_memory_params,
+)
 from mukoe.networks.observation_statistics import check_vector
 from mukoe.networks.precision import in_precision
 from mukoe.networks.prediction import Prediction, PredictionHeads
@@ -48,6 +57,7 @@ class MuZeroNetworks:
     action_space: policies of `policy_logits`, and the encoding of actions in the dynamics.
     projection: projector and predictor of a consistency loss; None without.
     value_prefix: sums of rewards, which replace those of `dynamics`; None without.
+    memory: memory whose output is the network input of `representation`; None without.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -59,6 +69,7 @@ class MuZeroNetworks:
     action_space: ActionSpace
     projection: Projection | None = None
     value_prefix: ValuePrefix | None = None
+    memory: InputMemory | None = None
 
     @property
     def num_actions(self) -> int:
@@ -71,6 +82,7 @@ def make_muzero_networks(
     history_config: HistoryConfig,
     network_config: NetworkConfig,
     continuous_actions: bool = False,
+    memory_config: MemoryConfig = NO_MEMORY,
 ) -> MuZeroNetworks:
     """Builds the networks for an environment.
 
@@ -80,6 +92,7 @@ def make_muzero_networks(
       history_config: past frames and actions in the network input.
       network_config: architecture.
       continuous_actions: support of continuous actions in the agent.
+      memory_config: memory in front of the representation.
 
     Raises:
       UserError: the torso does not take the environment's observations; actions have no place
@@ -88,8 +101,11 @@ def make_muzero_networks(
     """
     spec = network_input_spec(environment_spec, history_config)
     check_observations(network_config, spec)
+    memory = make_memory(memory_config, network_config, spec, network_config.normalize_observations)
+    if memory is not None:
+        spec, network_config = memory.spec, behind_memory(network_config, memory)
     action_space = encoded_action_space(
-        environment_spec, history_config, network_config, continuous_actions
+        environment_spec, spec, history_config, network_config, continuous_actions
     )
     model = hk.without_apply_rng(
         hk.multi_transform(lambda: _model(network_config, spec, action_space))
@@ -101,18 +117,20 @@ def make_muzero_networks(
         return model.init(key, zeros(spec, 1))
 
     return MuZeroNetworks(
-        init=init,
+        init=with_memory_params(init, memory),
         representation=in_precision(representation, network_config.precision, observes=True),
         prediction=in_precision(prediction, network_config.precision),
         dynamics=in_precision(dynamics, network_config.precision),
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
         action_space=action_space,
+        memory=memory,
     )
 
 
 def encoded_action_space(
     environment_spec: EnvironmentSpec,
+    spec: Nest,
     history_config: HistoryConfig,
     network_config: NetworkConfig,
     continuous_actions: bool,
@@ -121,6 +139,7 @@ def encoded_action_space(
 
     Args:
       environment_spec: spec with observations of one frame.
+      spec: spec of one input of the representation.
       history_config: past frames and actions in the network input.
       network_config: architecture.
       continuous_actions: support of continuous actions in the agent.
@@ -132,7 +151,6 @@ def encoded_action_space(
     gaussian = network_config.gaussian if continuous_actions else None
     action_space = make_action_space(environment_spec, gaussian)
     if isinstance(action_space, DiscreteSpace):
-        spec = network_input_spec(environment_spec, history_config)
         check_action_encoding(network_config, spec, action_space.size)
     else:
         _check_continuous(history_config, network_config)
@@ -141,7 +159,7 @@ def encoded_action_space(
 
 def without_representation(params: Params) -> Params:
     """Returns the parameters that prediction and dynamics need."""
-    left_out = (REPRESENTATION, *PROJECTION)
+    left_out = (REPRESENTATION, MEMORY, *PROJECTION)
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 

@@ -12,6 +12,7 @@ from mukoe.shapes import check_rank, check_shape
 from mukoe.types import Array, Nest, Params, PerAction, PerEntry, SearchStatistics
 
 if TYPE_CHECKING:
+    from mukoe.networks.memory import InputMemory
     from mukoe.search.candidates import CandidateSampler
     from mukoe.search.config import SearchConfig
 
@@ -29,12 +30,14 @@ class SearchModel(NamedTuple):
     candidates: sampler of candidates, for a root whose prior logits are the outputs `[B, O]` of a
         policy head; the actions of `recurrent` are then indices of candidates, see
         `mukoe.search.candidates.with_candidates`. None for a search over `A` actions.
+    memory: memory whose output is the observation of `root`; None without one.
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
     recurrent: Callable[[Params, chex.PRNGKey, PerEntry, Nest], tuple[mctx.RecurrentFnOutput, Nest]]
     search: Callable[..., mctx.Tree] = tree_search.search
     candidates: "CandidateSampler | None" = None
+    memory: "InputMemory | None" = None
 
 
 class SearchOutput(NamedTuple):

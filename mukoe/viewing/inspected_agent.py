@@ -123,7 +123,7 @@ class InspectedAgent:
         if seed is not None:
             self._key, self._steps = jax.random.PRNGKey(seed), 0
         self._state = self._policy.initial_state(1)
-        # Policy state after the agent's own action.
+        # Policy state that `decide` returned, from which `update_state` follows.
         self._own_next = self._state
 
     def set_params(self, params: PolicyParams) -> None:
@@ -145,9 +145,8 @@ class InspectedAgent:
 
     def update_state(self, observation: Nest, action: Array) -> None:
         """Updates the policy state after the action that was applied, by any player."""
-        self._state = self._policy.update_state(
-            observation, add_batch_axis(action), self._state, self._own_next
-        )
+        self._state = self._policy.update_state(observation, add_batch_axis(action), self._own_next)
+        self._own_next = self._state
 
 
 class _SearchPolicy:
@@ -161,17 +160,15 @@ class _SearchPolicy:
     def decide(
         self, params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Decision, Nest]:
-        output, tree = jax.device_get(self._inspect(params, key, observation, state))
+        output, tree, state = self._inspect(params, key, observation, state)
+        output, tree = jax.device_get((output, tree))
         action = output.action[0]
         own = int(action) if action.ndim == 0 else action
         value = float(output.search_value[0])
         return Decision(own, value, output.search_policy[0], from_mctx(tree)), state
 
-    def update_state(
-        self, observation: Nest, actions: np.ndarray, state: Nest, own_next: Nest
-    ) -> Nest:
-        del own_next
-        return self._update_state(observation, actions, state)
+    def update_state(self, observation: Nest, actions: np.ndarray, own_next: Nest) -> Nest:
+        return self._update_state(observation, actions, own_next)
 
 
 class _DirectPolicy:
@@ -194,8 +191,6 @@ class _DirectPolicy:
         own = int(action[0]) if action.ndim == 1 else np.asarray(action[0])
         return Decision(own, None if value is None else float(value[0]), policy, None), own_next
 
-    def update_state(
-        self, observation: Nest, actions: np.ndarray, state: Nest, own_next: Nest
-    ) -> Nest:
-        del observation, actions, state
+    def update_state(self, observation: Nest, actions: np.ndarray, own_next: Nest) -> Nest:
+        del observation, actions
         return own_next

@@ -82,6 +82,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "PPOLossConfig.entropy_weight",
     "PPOLossConfig.gae_lambda",
     "PPOLossConfig.value_weight",
+    "ReplayedMemoryConfig.burn_in",
     "RNDConfig.discount",
     "RNDConfig.weight",
     "PgxConfig.random_opening_moves",

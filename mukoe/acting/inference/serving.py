@@ -87,7 +87,7 @@ def _make_act(policy: Policy) -> Callable:
 def _make_represent(policy: Policy, split: SplitPolicy) -> Callable:
     """Returns the first half of a policy with its state.
 
-    Its memory is the policy's state before the last step and the observation of that step; the
+    Its memory is the policy's state at the last step and the observation of that step; the
     action of that step follows with the next request.
     """
 
@@ -102,10 +102,11 @@ def _make_represent(policy: Policy, split: SplitPolicy) -> Callable:
     ) -> tuple[Nest, Nest]:
         del key, step
         if not jax.tree.leaves(memory):
-            return split.represent(params, observation, memory), memory
+            return split.represent(params, observation, memory)
         state, previous_observation = memory
         state = split.update_state(previous_observation, previous_action, state)
         state = tree_where(is_first, policy.initial_state(is_first.shape[0]), state)
-        return split.represent(params, observation, state), (state, observation)
+        root, state = split.represent(params, observation, state)
+        return root, (state, observation)
 
     return represent

@@ -80,6 +80,11 @@ class AlphaZeroConfig(Validated):
         return HistoryConfig(frames=1)
 
     @property
+    def burn_in(self) -> int:
+        """Number of rows over which a memory is unrolled before a sequence: it has none."""
+        return 0
+
+    @property
     def targets(self) -> TargetSettings:
         """Settings of the targets: the outcome of the game, without an unroll."""
         return TargetSettings(

@@ -10,7 +10,8 @@ import numpy as np
 
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import DemonstrationSettings, MemoryUse, NetworkCalls, Unroll
-from mukoe.agents.planning.config import PlanningConfig
+from mukoe.agents.planning.config import PlanningConfig, leading_rows
+from mukoe.agents.planning.memory import root_spec
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
@@ -18,7 +19,6 @@ from mukoe.agents.planning.unroll import make_unroll
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.nests import zeros
-from mukoe.networks.history import network_input_spec
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import make_sampler, planted_root, with_candidates
@@ -143,8 +143,8 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     ) -> MemoryUse:
         """Returns the bytes of a search tree, and of the states and targets of an unroll."""
         config = self._config
-        spec = network_input_spec(environment_spec, config.history)
         model = self._search_model(networks, environment_spec)
+        spec = root_spec(model.memory, environment_spec, config.history)
         root = jax.eval_shape(lambda params: planted_root(model, params, zeros(spec, 1)), params)
         simulations = config.search.num_simulations
         return MemoryUse(
@@ -163,7 +163,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         config = self._config
         if config.targets.bootstrap == "target" or config.reanalyse.mode in ("learner", "nodes"):
             return None
-        return config.history.frames - 1 + self._observed_states
+        return leading_rows(config) + self._observed_states
 
     @property
     def _reanalysed_fraction(self) -> float:
@@ -175,7 +175,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         config, targets = self._config.replay, self._config.targets
         return ReplayDeclaration(
             sequence_length=targets.unroll_steps + targets.td_steps + 1,
-            history=self._config.history.frames - 1,
+            history=leading_rows(self._config),
             observed_rows=self._observed_rows,
             reanalysed_fraction=self._reanalysed_fraction,
             demonstrated_fraction=config.demonstration_fraction,

@@ -207,6 +207,10 @@ class PlanningConfig(Protocol):
     @property
     def history(self) -> HistoryConfig: ...
     @property
+    def burn_in(self) -> int:
+        """Number of rows over which a memory is unrolled before a sequence."""
+
+    @property
     def search(self) -> SearchConfig: ...
     @property
     def targets(self) -> TargetSettings: ...
@@ -223,6 +227,11 @@ class PlanningConfig(Protocol):
     @property
     def num_target_bins(self) -> int:
         """Number of bins of one state's categorical targets."""
+
+
+def leading_rows(config: PlanningConfig) -> int:
+    """Returns the number of rows of an item before its first state: history and burn-in."""
+    return config.history.frames - 1 + config.burn_in
 
 
 def check_full_search(search: SearchConfig) -> None:
@@ -285,6 +294,11 @@ class LearnedModelConfig(Validated):
             max_age=self.loss.max_age,
             search_value_age=self.loss.search_value_age,
         )
+
+    @property
+    def burn_in(self) -> int:
+        """Number of rows over which a memory is unrolled before a sequence; 0 without one."""
+        return 0
 
     @property
     def observed_states(self) -> int:

@@ -12,7 +12,7 @@ because the final observation is stored.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import chex
 import jax
@@ -23,9 +23,8 @@ from msgspec import Meta
 from mukoe.configuration.bounds import WIDEST_LAYER, NonNegativeFloat, UnrolledCount
 from mukoe.configuration.fields import Validated
 from mukoe.nests import merge_batch_and_time, take
-from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.projection import Networks, ProjectedNetworks, with_projection
-from mukoe.types import Array, EnvironmentSpec, Nest, Params
+from mukoe.types import Array, Nest, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,27 +42,17 @@ class ConsistencyConfig(Validated):
     predictor_size: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 128
 
 
-class ConsistencySettings(Protocol):
-    """Fields of an agent's configuration that `add_projection` reads."""
+def add_projection(networks: Networks, spec: Nest, config: ConsistencyConfig) -> Networks:
+    """Returns networks with a projection where the consistency loss has a weight.
 
-    @property
-    def history(self) -> HistoryConfig: ...
-    @property
-    def consistency(self) -> ConsistencyConfig: ...
-
-
-def add_projection(
-    networks: Networks, environment_spec: EnvironmentSpec, config: ConsistencySettings
-) -> Networks:
-    """Returns networks with a projection where the consistency loss has a weight."""
-    if not config.consistency.weight:
+    Args:
+      networks: networks of the agent.
+      spec: spec of one input of the representation.
+      config: settings of the loss.
+    """
+    if not config.weight:
         return networks
-    return with_projection(
-        networks,
-        network_input_spec(environment_spec, config.history),
-        config.consistency.projection_size,
-        config.consistency.predictor_size,
-    )
+    return with_projection(networks, spec, config.projection_size, config.predictor_size)
 
 
 def consistency_losses(

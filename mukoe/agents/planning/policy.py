@@ -12,8 +12,9 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.agents.planning.config import PlanningConfig, stores_learner_steps
+from mukoe.agents.planning.memory import RootObserver
 from mukoe.networks.action_space import ActionSpace
-from mukoe.networks.history import initial_history, network_input, update_state
+from mukoe.networks.memory import MEMORY
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import planted_root
 from mukoe.search.inspection import Inspector
@@ -41,9 +42,10 @@ def make_search_policy(
 ) -> Policy:
     """Makes the policy that searches at every step.
 
-    Its memory is the history of frames and actions. It stores `search_policy` `[A]` (of a search
-    over candidates `[K]`, with `search_candidates` `[K, ...]`), `search_value` `[]` and, where the
-    age of a row counts, `learner_steps` `[]`.
+    Its state is the history of frames and actions, and that of a memory. It stores
+    `search_policy` `[A]` (of a search over candidates `[K]`, with `search_candidates` `[K, ...]`),
+    `search_value` `[]`, where the age of a row counts `learner_steps` `[]`, and the state `memory`
+    `[S]` of a recurrent cell.
 
     Args:
       model: model of the search, whose root takes the network input.
@@ -53,31 +55,22 @@ def make_search_policy(
       evaluation: mode without exploration.
       search_params: function that selects the parameters below the root.
     """
-    split = _split(model, action_space, config, evaluation, search_params)
+    observer = RootObserver(environment_spec, action_space, config.history, model.memory)
+    split = _split(model, observer, config, evaluation, search_params)
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Array, Mapping[str, Array], Nest]:
         _, legal_actions = split_legal_actions(observation)
-        root = split.represent(params, observation, state)
+        root, state = split.represent(params, observation, state)
         action, extras = split.search(params, key, root, legal_actions)
         return action, extras, split.update_state(observation, action, state)
 
     return Policy(
         apply=apply,
-        initial_state=_initial_state(action_space, environment_spec, config),
+        initial_state=observer.initial_state,
         extras_spec=_extras_spec(model, action_space, config),
         split=split,
-    )
-
-
-def _initial_state(
-    action_space: ActionSpace, environment_spec: EnvironmentSpec, config: PlanningConfig
-) -> Callable[[int], Nest]:
-    """Returns the function from the number of environments to their empty histories."""
-    features_spec, _ = split_legal_actions(environment_spec.observations)
-    return lambda batch_size: initial_history(
-        features_spec, config.history, batch_size, action_space.spec
     )
 
 
@@ -96,36 +89,44 @@ def _extras_spec(
     ).to_extras()
     if stores_learner_steps(config):
         extras["learner_steps"] = specs.Array((), np.int32, "learner_steps")
+    if model.memory is not None and model.memory.state_spec is not None:
+        extras[MEMORY] = model.memory.state_spec
     return extras
 
 
 def _split(
     model: SearchModel,
-    action_space: ActionSpace,
+    observer: RootObserver,
     config: PlanningConfig,
     evaluation: bool,
     search_params: Callable[[Params], Params],
 ) -> SplitPolicy:
     """Returns the parts of the policy: root evaluation of the history, and search."""
 
-    def represent(params: PolicyParams, observation: Nest, state: Nest) -> dict[str, Nest]:
-        inputs = network_input(observation, state, config.history, action_space.size)
+    def represent(
+        params: PolicyParams, observation: Nest, state: Nest
+    ) -> tuple[dict[str, Nest], Nest]:
+        inputs, next_state = observer.observe(params.network, observation, state)
         root = model.root(params.network, inputs)
-        return {
+        evaluated = {
             "prior_logits": root.prior_logits,
             "value": root.value,
             "embedding": root.embedding,
         }
+        return {**evaluated, **observer.stored(state)}, next_state
 
     def search(
         params: PolicyParams, key: chex.PRNGKey, root: Nest, legal_actions: Array | None
     ) -> tuple[Array, dict[str, Array]]:
+        # Of a policy with a memory the root also has the state that is stored with the row.
+        stored_memory = {name: root[name] for name in (MEMORY,) if name in root}
+        evaluated = {name: value for name, value in root.items() if name not in stored_memory}
         output, _ = plan(
             config.search,
             model,
             params.network,
             key,
-            mctx.RootFnOutput(**root),
+            mctx.RootFnOutput(**evaluated),
             legal_actions,
             params.learner_steps,
             evaluation=evaluation,
@@ -134,14 +135,14 @@ def _split(
         if stores_learner_steps(config):
             batch = output.search_value.shape
             stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
-        return output.action, {**stored, **output.statistics}
+        return output.action, {**stored, **stored_memory, **output.statistics}
 
     return SplitPolicy(
         represent=represent,
         search=search,
-        update_state=update_state,
+        update_state=observer.update_state,
         search_params=lambda params: params._replace(network=search_params(params.network)),
-        action_spec=action_space.spec,
+        action_spec=observer.action_space.spec,
     )
 
 
@@ -152,12 +153,13 @@ def make_inspector(
     config: PlanningConfig,
 ) -> Inspector:
     """Makes the inspector of the policy's search in evaluation, which needs simulations."""
+    observer = RootObserver(environment_spec, action_space, config.history, model.memory)
 
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)
-        inputs = network_input(observation, state, config.history, action_space.size)
+        inputs, state = observer.observe(params.network, observation, state)
         root = model.root(params.network, inputs)
-        return plan(
+        output, tree = plan(
             config.search,
             model,
             params.network,
@@ -167,11 +169,12 @@ def make_inspector(
             params.learner_steps,
             evaluation=True,
         )
+        return output, tree, state
 
     return Inspector(
         inspect=inspect,
-        update_state=update_state,
-        initial_state=_initial_state(action_space, environment_spec, config),
+        update_state=observer.update_state,
+        initial_state=observer.initial_state,
     )
 
 
@@ -185,7 +188,7 @@ def make_network_calls(
 
     One evaluation of the root, then one model step and prediction for each simulation.
     """
-    initial_state = _initial_state(action_space, environment_spec, config)
+    observer = RootObserver(environment_spec, action_space, config.history, model.memory)
     key = jax.random.PRNGKey(0)  # The model is deterministic.
 
     def best(outputs: Array) -> Array:
@@ -200,8 +203,8 @@ def make_network_calls(
 
     def calls(params: PolicyParams, observation: Nest) -> Array:
         batch_size = jax.tree.leaves(observation)[0].shape[0]
-        state = initial_state(batch_size)
-        inputs = network_input(observation, state, config.history, action_space.size)
+        state = observer.initial_state(batch_size)
+        inputs, _ = observer.observe(params.network, observation, state)
         root = planted_root(model, params.network, inputs)
         (_, _, total), _ = jax.lax.scan(
             functools.partial(simulate, params),

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mukoe.agents.planning.config import PlanningConfig
+from mukoe.agents.planning.config import PlanningConfig, leading_rows
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import root_inputs, sample_ages, windows_at
+from mukoe.agents.planning.targets import encoded_root_inputs, sample_ages, windows_at
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
 from mukoe.search.base import SearchModel
 from mukoe.search.plan import plan
@@ -41,7 +41,7 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
     """
 
     def reanalyse(params: PolicyParams, key: chex.PRNGKey, windows: Row) -> dict[str, Array]:
-        inputs = root_inputs(networks, config.history, windows)
+        inputs = encoded_root_inputs(networks, config, params.network, windows, model.memory)
         root = model.root(params.network, inputs)
         if config.reanalyse.search == "values":
             return SearchStatistics(None, root.value).to_extras()
@@ -109,21 +109,21 @@ def renew(
       `reanalysed_per_step`, the searches per stored step of an actor, if the number of samples per
       step is set.
     """
-    batch_size, history = len(sample.probabilities), config.history.frames - 1
+    batch_size, first = len(sample.probabilities), leading_rows(config)
     count = round(fraction * batch_size)
     if count == 0:
         return sample, {}
     rows = jax.tree.map(lambda array: array[:count], sample.rows)
     ages = sample_ages(config, sample)
     steps = config.targets.steps_at(None if ages is None else ages[:count])
-    states = _read_states(config, rows.mask[:, history:], steps)
-    windows = windows_at(rows, states, config.history.frames)
+    states = _read_states(config, rows.mask[:, first:], steps)
+    windows = windows_at(rows, states, first + 1)
     statistics = jax.lax.stop_gradient(reanalyse(params, key, windows))
     samples = np.arange(count)[:, None]
 
     def write(stored: Array, new: Array) -> Array:
         values = new.reshape((*states.shape, *new.shape[1:]))
-        return jnp.asarray(stored).at[samples, history + states].set(values)
+        return jnp.asarray(stored).at[samples, first + states].set(values)
 
     extras = {name: write(sample.rows.extras[name], new) for name, new in statistics.items()}
     metrics = change_metrics(windows, statistics)

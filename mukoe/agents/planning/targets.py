@@ -1,7 +1,7 @@
 """Targets of an unrolled model, from stored rows (MuZero, arXiv:1911.08265, appendix G).
 
-A sample holds rows `t .. t+K+n` behind `H` rows of history. The model is unrolled from
-`o_t` along the actions that were taken:
+A sample holds rows `t .. t+K+n` behind its leading rows, of history and burn-in. The model is
+unrolled from `o_t` along the actions that were taken:
 
     row             t        t+1       t+2     ...     t+K        ...    t+K+n
     model        s_0 --a_t--> s_1 -a_{t+1}-> s_2  ...   s_K
@@ -17,12 +17,14 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.agents.planning.cloning import PolicyWeights, policy_weights
-from mukoe.agents.planning.config import PlanningConfig, TargetSettings
+from mukoe.agents.planning.config import PlanningConfig, TargetSettings, leading_rows
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
+from mukoe.agents.planning.memory import encode_rows
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.nests import take
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.history import HistoryConfig, stack_rows
+from mukoe.networks.memory import InputMemory
 from mukoe.types import Array, Nest, Params, Row, Sample, SearchStatistics, split_legal_actions
 
 
@@ -101,12 +103,13 @@ def sample_targets(
     target_params: Params,
     sample: Sample,
     key: chex.PRNGKey,
+    memory: InputMemory | None = None,
 ) -> UnrollTargets:
-    """Computes the targets of a sample with history, with the bootstrap of the config."""
-    history = config.history.frames - 1
-    rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
+    """Computes the targets of a sample with its leading rows, with the bootstrap of the config."""
+    first = leading_rows(config)
+    rows = jax.tree.map(lambda array: array[:, first:], sample.rows)
     if config.targets.bootstrap == "target":
-        values = _target_network_values(networks, config, target_params, sample)
+        values = _target_network_values(networks, config, target_params, sample, memory)
     else:
         values = SearchStatistics.from_extras(rows.extras).search_value
     ages = sample_ages(config, sample)
@@ -122,7 +125,7 @@ def sample_ages(config: PlanningConfig, sample: Sample) -> Array | None:
     stored = sample.rows.extras.get("learner_steps")
     if stored is None:
         return None
-    return jnp.maximum(sample.learner_steps - stored[:, config.history.frames - 1], 0)
+    return jnp.maximum(sample.learner_steps - stored[:, leading_rows(config)], 0)
 
 
 def network_inputs(
@@ -145,13 +148,34 @@ def root_inputs(networks: RootNetworks, history: HistoryConfig, rows: Row) -> Ne
     return take(network_inputs(networks, history, rows, steps=1), slice(None), 0)
 
 
+def encoded_root_inputs(
+    networks: RootNetworks,
+    config: PlanningConfig,
+    params: Params,
+    rows: Row,
+    memory: InputMemory | None,
+) -> Nest:
+    """Returns the root's inputs `[B, ...]` at the first of rows behind their leading rows.
+
+    Args:
+      networks: networks, for the actions.
+      config: history and burn-in.
+      params: parameters of the memory.
+      rows: rows `[B, H + U + S, ...]`.
+      memory: memory in front of the root; None without one.
+    """
+    inputs = network_inputs(networks, config.history, rows, steps=config.burn_in + 1)
+    inputs = encode_rows(memory, params, inputs, rows, config.history, config.burn_in)
+    return take(inputs, slice(None), 0)
+
+
 def windows_at(rows: Row, states: Array, frames: int) -> Row:
     """Returns the windows `[B * M, F, ...]` of rows that end at given states.
 
     Args:
-      rows: `[B, F-1+S, ...]` rows with history.
-      states: `[B, M]` indices of states, 0 for the first row after the history.
-      frames: `F`.
+      rows: `[B, F-1+S, ...]` rows with their leading rows.
+      states: `[B, M]` indices of states, 0 for the first row after the leading ones.
+      frames: number of rows of a window, `F`.
     """
     chex.assert_rank(states, 2)
     indices = states[..., None] + jnp.arange(frames)
@@ -162,17 +186,21 @@ def windows_at(rows: Row, states: Array, frames: int) -> Row:
 
 
 def _target_network_values(
-    networks: RootNetworks, config: PlanningConfig, target_params: Params, sample: Sample
+    networks: RootNetworks,
+    config: PlanningConfig,
+    target_params: Params,
+    sample: Sample,
+    memory: InputMemory | None,
 ) -> Array:
     """Returns the target network's values `[B, K+n+1]` of the states that bootstrap a return.
 
     The values of the other states, which no return reads, are 0.
     """
-    history, mask = config.history, sample.rows.mask[:, config.history.frames - 1 :]
+    mask = sample.rows.mask[:, leading_rows(config) :]
     steps = config.targets.steps_at(sample_ages(config, sample))
     states = config.targets.bootstrap_states(mask, steps)
-    windows = windows_at(sample.rows, states, history.frames)
-    inputs = root_inputs(networks, history, windows)
+    windows = windows_at(sample.rows, states, leading_rows(config) + 1)
+    inputs = encoded_root_inputs(networks, config, target_params, windows, memory)
     state = networks.representation(target_params, inputs)
     logits = networks.prediction(target_params, state).value_logits
     values = networks.value_encoding.to_scalar(logits).reshape(states.shape)

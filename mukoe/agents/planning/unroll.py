@@ -6,25 +6,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.agents.extensions import Unroll, UnrollPredictions
-from mukoe.agents.planning.config import PlanningConfig
+from mukoe.agents.planning.config import PlanningConfig, leading_rows
 from mukoe.agents.planning.root import RootNetworks
-from mukoe.agents.planning.targets import root_inputs
+from mukoe.agents.planning.targets import encoded_root_inputs
 from mukoe.search.base import SearchModel
 from mukoe.types import Params, Row
 
 
 def make_unroll(networks: RootNetworks, model: SearchModel, config: PlanningConfig) -> Unroll:
-    """Makes the function that unrolls the model from the first row after the history.
+    """Makes the function that unrolls the model from the first row after the leading ones.
 
     Args:
       networks: networks of the agent.
       model: model of the search.
       config: configuration of the agent.
     """
-    first, steps = config.history.frames - 1, config.targets.unroll_steps
+    first, steps = leading_rows(config), config.targets.unroll_steps
 
     def unroll(params: Params, rows: Row) -> UnrollPredictions:
-        root = model.root(params, root_inputs(networks, config.history, rows))
+        inputs = encoded_root_inputs(networks, config, params, rows, model.memory)
+        root = model.root(params, inputs)
         chex.assert_rank(root.value, 1)
         embedding, values, policies, rewards = (
             root.embedding,

@@ -21,11 +21,12 @@ from mukoe.agents.stochastic_muzero.networks import (
     search_params,
 )
 from mukoe.agents.stochastic_muzero.unroll import make_unroll
+from mukoe.networks.history import network_input_spec
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.candidates import make_sampler
 from mukoe.search.inspection import Inspector
 from mukoe.search.stochastic import first_decision
-from mukoe.types import EnvironmentSpec, LossFunction, Params
+from mukoe.types import EnvironmentSpec, LossFunction, Nest, Params
 
 
 class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
@@ -46,7 +47,11 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             self._config.chance.codebook_size,
             continuous_actions=self._config.search.num_candidates > 0,
         )
-        return add_projection(networks, environment_spec, self._config)
+        return add_projection(
+            networks,
+            network_input_spec(environment_spec, self._config.history),
+            self._config.consistency,
+        )
 
     def make_inspector(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
@@ -56,9 +61,9 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             return None
         inspect = inspector.inspect
 
-        def inspect_first_decision(*inputs) -> tuple[SearchOutput, mctx.Tree]:
-            output, tree = inspect(*inputs)
-            return output, first_decision(tree)
+        def inspect_first_decision(*inputs) -> tuple[SearchOutput, mctx.Tree, Nest]:
+            output, tree, state = inspect(*inputs)
+            return output, first_decision(tree), state
 
         return dataclasses.replace(inspector, inspect=inspect_first_decision)
 

@@ -128,7 +128,7 @@ def make_stochastic_muzero_networks(
         )
     check_observations(network_config, spec)
     action_space = encoded_action_space(
-        environment_spec, history_config, network_config, continuous_actions
+        environment_spec, spec, history_config, network_config, continuous_actions
     )
     model = hk.without_apply_rng(
         hk.multi_transform(lambda: _model(network_config, spec, action_space, codebook_size))

@@ -23,6 +23,7 @@ from mukoe.acting.inference.parameters import ServerParameters
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.memory import ReplayedMemoryConfig
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
@@ -44,11 +45,12 @@ class Case(NamedTuple):
     versions: dict[int, PolicyParams]
 
 
-def make_case(observations, actions, history, search):
+def make_case(observations, actions, history, search, memory=None):
     config = MuZeroConfig(
         network=NetworkConfig(torso="flat", hidden_sizes=(8,), width=8, head_sizes=()),
         history=history,
         search=search,
+        memory=memory or ReplayedMemoryConfig(),
     )
     spec = EnvironmentSpec(
         observations=observations,
@@ -92,7 +94,28 @@ def search_over_candidates():
     )
 
 
-@pytest.fixture(scope="module", params=[search_over_all_actions, search_over_candidates])
+@functools.cache
+def search_behind_memory(core):
+    """Roots are the output of a memory, whose state is where the representation is."""
+    return make_case(
+        FRAMES,
+        specs.DiscreteArray(A),
+        HistoryConfig(frames=2),
+        SearchConfig(num_simulations=3),
+        ReplayedMemoryConfig(core=core, size=8, window=3, blocks=1, heads=2),
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        search_over_all_actions,
+        search_over_candidates,
+        functools.partial(search_behind_memory, "lstm"),
+        functools.partial(search_behind_memory, "transformer"),
+    ],
+    ids=["all_actions", "candidates", "lstm", "transformer"],
+)
 def case(request):
     return request.param()
 

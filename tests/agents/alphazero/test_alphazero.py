@@ -179,7 +179,7 @@ def test_the_search_needs_the_whole_network():
     observation = environment.reset().observation
 
     def act(params, key):
-        root = policy.split.represent(params, observation, ())
+        root, _ = policy.split.represent(params, observation, ())
         few = policy.split.search_params(params)
         return policy.split.search(few, key, root, observation.legal_actions)
 

@@ -117,7 +117,7 @@ def test_the_first_symbol_is_repeated_with_a_memory_alone(tmp_path, core):
             config.agent, memory=dataclasses.replace(config.agent.memory, core=core)
         ),
         run=dataclasses.replace(
-            config.run, max_actor_steps=200_000, evaluation_episodes=100, target_return=None
+            config.run, max_actor_steps=120_000, evaluation_episodes=100, target_return=None
         ),
     )
     experiment = config.make_experiment()

@@ -99,7 +99,7 @@ def test_the_search_needs_neither_representation_nor_encoder():
     policy = builder.make_policy(networks, spec)
     observation = np.eye(4, dtype=np.float32)[:2]
     state = policy.initial_state(2)
-    root = policy.split.represent(params, observation, state)
+    root, _ = policy.split.represent(params, observation, state)
     few = policy.split.search_params(params)
     names = {name.split("/")[0] for name in few.network}
     assert "dynamics" in names and not names & {"representation", "encoder"}
@@ -118,7 +118,7 @@ def test_what_is_shown_of_a_search_are_the_actions():
     inspector = builder.make_inspector(networks, spec)
     observation = np.eye(4, dtype=np.float32)[:1]
     state = inspector.initial_state(1)
-    output, tree = jax.jit(inspector.inspect)(params, jax.random.PRNGKey(0), observation, state)
+    output, tree, _ = jax.jit(inspector.inspect)(params, jax.random.PRNGKey(0), observation, state)
     shown = from_mctx(jax.device_get(tree))
     assert shown.num_simulations == 6 and shown.qvalues.shape[1] == 2
     nodes = shown.most_visited(10)

@@ -83,7 +83,7 @@ def learn(config):
         learner.step()
     (params,) = learner.get_variables()
     inspect = jax.jit(builder.make_inspector(networks, spec).inspect)
-    output, tree = inspect(params, jax.random.PRNGKey(0), OBSERVATIONS, ())
+    output, tree, _ = inspect(params, jax.random.PRNGKey(0), OBSERVATIONS, ())
     return networks, params.network, output, np.asarray(tree.summary().qvalues)
 
 

@@ -6,11 +6,11 @@ from mukoe.agents.planning.consistency import add_projection
 from mukoe.agents.planning.deterministic_model.config import DeterministicModelConfig
 from mukoe.agents.planning.deterministic_model.losses import make_loss
 from mukoe.agents.planning.deterministic_model.model import muzero_model, prefix_model
+from mukoe.agents.planning.memory import root_spec
 from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
 )
-from mukoe.networks.history import network_input_spec
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.networks.value_prefix import with_value_prefix
 from mukoe.search.base import SearchModel
@@ -29,16 +29,18 @@ class DeterministicModelBuilder(PlanningBuilder[MuZeroNetworks]):
             config.history,
             config.network,
             continuous_actions=config.search.num_candidates > 0,
+            memory_config=config.memory,
         )
+        spec = root_spec(networks.memory, environment_spec, config.history)
         if config.value_prefix.lstm_size:
             networks = with_value_prefix(
                 networks,
-                network_input_spec(environment_spec, config.history),
+                spec,
                 config.network.reward_support.num_bins,
                 config.network.head_sizes,
                 config.value_prefix,
             )
-        return add_projection(networks, environment_spec, config)
+        return add_projection(networks, spec, config.consistency)
 
     @property
     def _observed_states(self) -> int:

@@ -22,6 +22,7 @@ from mukoe.agents.planning.losses import (
     share_outside_bins,
     total_loss,
 )
+from mukoe.agents.planning.memory import encode_rows
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
 from mukoe.nests import take
 from mukoe.networks.models import MuZeroNetworks
@@ -41,10 +42,14 @@ def _loss(
     sample: Sample,
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
-    targets = sample_targets(networks, config, target_params, sample, key)
+    targets = sample_targets(networks, config, target_params, sample, key, networks.memory)
     augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
-    inputs = network_inputs(networks, config.history, sample.rows, config.observed_states)
+    steps = config.burn_in + config.observed_states
+    inputs = network_inputs(networks, config.history, sample.rows, steps)
     inputs = augment(inputs, augmentation_key, config.augmentation)
+    inputs = encode_rows(
+        networks.memory, params, inputs, sample.rows, config.history, config.burn_in
+    )
     unrolled, states = _unroll_losses(
         networks, config, params, take(inputs, slice(None), 0), targets
     )

@@ -59,7 +59,7 @@ def prefix_model(
             "num_actions": num_actions,
         }
 
-    return SearchModel(root, recurrent)
+    return SearchModel(root, recurrent, memory=model.memory)
 
 
 def muzero_model(
@@ -90,4 +90,4 @@ def muzero_model(
         )
         return output, state
 
-    return SearchModel(make_root(networks), recurrent)
+    return SearchModel(make_root(networks), recurrent, memory=networks.memory)

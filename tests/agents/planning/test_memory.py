@@ -1,0 +1,187 @@
+"""Planning agents with a memory: acting against the learner's pass over replayed rows."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mukoe.acting.loop import EnvironmentLoop
+from mukoe.acting.runners import LocalRunner
+from mukoe.acting.variables import ConstantVariableSource, VariableClient
+from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig, leading_rows
+from mukoe.agents.planning.consistency import ConsistencyConfig
+from mukoe.agents.planning.memory import ReplayedMemoryConfig, encode_rows
+from mukoe.agents.planning.targets import network_inputs, sample_targets
+from mukoe.configuration import apply_overrides
+from mukoe.environments.repeat_first import RepeatFirstConfig, RepeatFirstEnvironment
+from mukoe.environments.sync_vector import SyncVectorEnvironment
+from mukoe.errors import UserError
+from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.networks.history import HistoryConfig
+from mukoe.networks.value_prefix import ValuePrefixConfig
+from mukoe.replay.declaration import row_spec
+from mukoe.replay.in_process import InProcessReplay
+from mukoe.search.config import SearchConfig
+from mukoe.types import PolicyParams
+from tests.networks.tiny import TINY, noisy
+
+UNROLL, TD_STEPS = 2, 2
+WINDOW, BLOCKS = 3, 2
+
+
+def config_of(core, burn_in, frames=1, **changes):
+    config = MuZeroConfig(
+        network=dataclasses.replace(TINY, torso="mlp"),
+        history=HistoryConfig(frames=frames),
+        search=SearchConfig(num_simulations=0),
+        loss=UnrollLossConfig(unroll_steps=UNROLL, td_steps=TD_STEPS, bootstrap="target"),
+        replay=PlanningReplayConfig(min_size=1, batch_size=32, sampler="uniform"),
+        memory=ReplayedMemoryConfig(
+            core=core, size=8, window=WINDOW, blocks=BLOCKS, heads=2, burn_in=burn_in
+        ),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def strong(params):
+    """Parameters with which values differ between observations."""
+    return jax.tree.map(lambda x, noise: x + 4.0 * (noise - x), params, noisy(params))
+
+
+@functools.cache
+def acted(config, steps=30):
+    """Returns builder, spec, networks, parameters and a sample of the agent's own rows."""
+    environment = SyncVectorEnvironment(
+        [RepeatFirstEnvironment(RepeatFirstConfig(4, length), 0) for length in (1, 4, 9)]
+    )
+    builder, spec = config.make_builder(), environment.spec
+    networks = builder.make_networks(spec)
+    policy = builder.make_policy(networks, spec)
+    params = strong(networks.init(jax.random.PRNGKey(0)))
+    replay = InProcessReplay(builder.replay, row_spec(spec, policy.extras_spec), seed=0)
+    source = ConstantVariableSource(PolicyParams(params, jnp.int32(0)))
+    runner = LocalRunner(policy, VariableClient(source), jax.random.PRNGKey(1), 3)
+    actor = builder.make_actor(policy, runner, [replay.make_adder() for _ in range(3)])
+    loop = EnvironmentLoop(environment, actor)
+    for _ in range(steps):
+        loop.step()
+    return builder, spec, networks, params, replay.sample()
+
+
+def is_stored(mask):
+    """Returns where rows `[B, S]` have an observation: with an action, or behind one."""
+    return (mask > 0) | (np.pad(mask, ((0, 0), (1, 0)))[:, :-1] > 0)
+
+
+# A transformer has no stored state, and needs the rows that its blocks see together.
+SEEN = BLOCKS * (WINDOW - 1)
+
+
+@pytest.mark.parametrize(
+    ("core", "burn_in", "frames"),
+    [("lstm", 0, 1), ("lstm", 3, 2), ("gru", 2, 1), ("transformer", SEEN, 1)],
+)
+def test_learners_pass_equals_acting_across_episode_ends(core, burn_in, frames):
+    config = config_of(core, burn_in, frames)
+    builder, _, networks, params, sample = acted(config)
+    first = leading_rows(config)
+    assert builder.replay.history == first == burn_in + frames - 1
+
+    @jax.jit
+    def values(params, rows):
+        inputs = network_inputs(networks, config.history, rows, None)
+        inputs = encode_rows(networks.memory, params, inputs, rows, config.history, burn_in)
+        states = jax.vmap(networks.representation, (None, 1), 1)(params, inputs)
+        logits = jax.vmap(networks.prediction, (None, 1), 1)(params, states).value_logits
+        return networks.value_encoding.to_scalar(logits)
+
+    stored = is_stored(sample.rows.mask)[:, first:]
+    expected = sample.rows.extras["search_value"][:, first:]
+    # Two sequences of a batch have ended, and others are in the middle of an episode.
+    assert 0.3 < stored.mean() < 1 and (sample.rows.mask[:, :first] > 0).any() == (first > 0)
+    assert np.std(expected[stored]) > 0.05
+    np.testing.assert_allclose(values(params, sample.rows)[stored], expected[stored], atol=1e-5)
+    # The target network's bootstrap values, from windows of their own.
+    targets = jax.jit(functools.partial(sample_targets, networks, config, memory=networks.memory))
+    by_search = dataclasses.replace(
+        config, loss=dataclasses.replace(config.loss, bootstrap="search")
+    )
+    by_stored = functools.partial(sample_targets, networks, by_search, memory=networks.memory)
+    key = jax.random.PRNGKey(0)
+    np.testing.assert_allclose(
+        targets(params, sample, key).values, by_stored(params, sample, key).values, atol=1e-5
+    )
+
+
+def test_reanalysis_sees_what_the_actor_saw():
+    config = config_of("lstm", 2, reanalyse=ReanalyseConfig(mode="learner", fraction=1.0))
+    builder, spec, networks, params, sample = acted(config)
+    renew = jax.jit(builder.make_renew(networks, spec))
+    sample = sample._replace(keys=(), learner_steps=jnp.int32(0))
+    renewed, _ = renew(PolicyParams(params, jnp.int32(0)), jax.random.PRNGKey(0), sample)
+    first = leading_rows(config)
+    old, new = (rows.extras["search_value"][:, first:] for rows in (sample.rows, renewed.rows))
+    stored = is_stored(sample.rows.mask)[:, first:]
+    np.testing.assert_allclose(new[stored], old[stored], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("core", "changes"),
+    [
+        ("lstm", {}),
+        (
+            "transformer",
+            {
+                "consistency": ConsistencyConfig(1.0, projection_size=8, predictor_size=4),
+                "value_prefix": ValuePrefixConfig(lstm_size=4, period=2),
+            },
+        ),
+    ],
+)
+def test_gradients_of_the_loss_reach_the_memory(core, changes):
+    config = config_of(core, 3, **changes)
+    builder, spec, networks, params, sample = acted(config)
+    loss = jax.jit(jax.grad(builder.make_loss(networks, spec), has_aux=True))
+    gradients, _ = loss(params, params, sample, jax.random.PRNGKey(0))
+    of_memory = {name: g for name, g in gradients.items() if name.startswith("memory")}
+    assert of_memory
+    for name, gradient in of_memory.items():
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)), name
+
+
+def test_agents_without_a_memory_store_nothing_of_it():
+    config = config_of("none", 16)
+    builder, spec, networks, _, sample = acted(config)
+    assert networks.memory is None and builder.replay.history == 0
+    assert "memory" not in sample.rows.extras
+    assert builder.make_policy(networks, spec).initial_state(2) == ()
+
+
+def test_inspected_agent_plays_as_the_policy_does():
+    from mukoe.viewing.inspected_agent import InspectedAgent
+
+    config = config_of("gru", 0, frames=2, search=SearchConfig(num_simulations=2))
+    builder, spec, networks, params, _ = acted(config)
+    params = PolicyParams(params, jnp.int32(0))
+    agent = InspectedAgent(builder, spec, params)
+    policy = builder.make_policy(networks, spec, evaluation=True)
+    state, apply = policy.initial_state(1), jax.jit(policy.apply)
+    for observation in np.random.default_rng(0).normal(size=(5, 1, 5)).astype(np.float32):
+        agent.decide(observation)  # A search alone changes nothing.
+        decision = agent.decide(observation)
+        action, extras, state = apply(params, jax.random.PRNGKey(0), observation, state)
+        np.testing.assert_allclose(decision.value, extras["search_value"][0], atol=1e-5)
+        agent.update_state(observation, int(action[0]))
+
+
+def test_normalised_observations_are_refused():
+    config = config_of("lstm", 2)
+    network = dataclasses.replace(config.network, normalize_observations=True)
+    with pytest.raises(UserError, match="normalize_observations"):
+        acted(dataclasses.replace(config, network=network))
+    with pytest.raises(UserError, match="burn_in"):
+        apply_overrides(config, {"memory.burn_in": "-1"})
