@@ -3,10 +3,10 @@
 python benchmarks/actor.py
 python benchmarks/actor.py --config=configs/cartpole.py --num_envs=8
 
-The server runs on core 0. The actor is a process of its own behind courier and runs on core 1 with
-its environments, its recording, and the search if it is placed there. Each case is compared with
-the slower of stepping alone (core 1, all environments, random actions) and searching alone (core 0,
-as many environments as a request has), measured alternately with it.
+The server runs on core 0. The actor is a process of its own behind the transport of a runtime, and
+runs on core 1 with its environments, its recording, and the search if it is placed there. Each case
+is compared with the slower of stepping alone (core 1, all environments, random actions) and
+searching alone (core 0, as many environments as a request has), measured alternately with it.
 """
 
 import json
@@ -28,7 +28,7 @@ from measure import (
     interleaved,
     prepare,
 )
-from serving import LineProcess, Parameters, over_courier
+from serving import RUNTIMES, LineProcess, Parameters, connect, serve_on
 
 from mukoe.acting.inference import (
     InferenceConfig,
@@ -52,7 +52,9 @@ CONFIG = DEFINE_config("configs/atari.py")
 NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "Number of environments of the actor.")
 SECONDS = flags.DEFINE_float("seconds", 1.0, "Seconds of each measurement.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Number of measurements of each case.")
-PORTS = flags.DEFINE_string("ports", None, "Run the actor; server ports by placement, as JSON.")
+ADDRESSES = flags.DEFINE_string(
+    "addresses", None, "Run the actor; addresses of servers by placement, as JSON."
+)
 
 PLACEMENTS = ("local", "server", "split")
 TARGET = 0.85
@@ -98,9 +100,9 @@ def rate_of(step: Callable[[], int], seconds: float) -> float:
 class ActorProcess:
     """Process on the actor's core; measures one case for each line of its input."""
 
-    def __init__(self, setup: Setup, ports: dict[str, int]):
+    def __init__(self, setup: Setup, addresses: dict[str, str]):
         self._setup = setup
-        self._ports = ports
+        self._addresses = addresses
         self._loops: dict[str, Loop] = {}
         self._random = np.random.default_rng(0)
         self._alone = setup.make_environments(0, NUM_ENVS.value, False)
@@ -155,9 +157,7 @@ class ActorProcess:
         setup, key = self._setup, jax.random.PRNGKey(0)
         if placement == "local":
             return LocalRunner(setup.policy, setup.variables, key, num_envs)
-        import courier
-
-        server = courier.Client(f"localhost:{self._ports[placement]}")
+        server = connect(self._addresses[placement])
         connection = ServerConnection([server], name, num_envs, InferenceConfig(), timings=timings)
         connection.open()
         if placement == "split":
@@ -166,8 +166,8 @@ class ActorProcess:
 
 
 @contextmanager
-def serve(setup: Setup, split: bool) -> Iterator[int]:
-    """Serves the policy over courier, and yields the port."""
+def serve(setup: Setup, split: bool) -> Iterator[str]:
+    """Serves the policy, on Launchpad where it is installed, and yields the address."""
     server = InferenceServer(
         setup.policy,
         setup.spec.observations,
@@ -179,8 +179,8 @@ def serve(setup: Setup, split: bool) -> Iterator[int]:
         smallest_batch=min(part_sizes(buffered=True)),
         split=split,
     )
-    with over_courier(server) as port:
-        yield port
+    with serve_on(RUNTIMES[0], server) as address:
+        yield address
 
 
 def actor_flags() -> list[str]:
@@ -195,8 +195,10 @@ def actor_flags() -> list[str]:
 class ActorClient(LineProcess):
     """Client of the actor's process; a context manager."""
 
-    def __init__(self, ports: dict[str, int]):
-        super().__init__([__file__, *actor_flags(), f"--ports={json.dumps(ports)}"], "the actor")
+    def __init__(self, addresses: dict[str, str]):
+        super().__init__(
+            [__file__, *actor_flags(), f"--addresses={json.dumps(addresses)}"], "the actor"
+        )
         self.shares: dict[str, dict[str, float]] = {}
 
     def rate(self, case: str) -> float:
@@ -264,18 +266,18 @@ def measure(report: Report, setup: Setup, actor: ActorClient) -> None:
 
 
 def main() -> None:
-    if PORTS.value:
+    if ADDRESSES.value:
         prepare(OTHER_CORE)
-        ActorProcess(make_setup(), json.loads(PORTS.value)).run()
+        ActorProcess(make_setup(), json.loads(ADDRESSES.value)).run()
         return
     prepare(MEASURED_CORE)
     setup, report = make_setup(), Report()
     with ExitStack() as stack:
-        ports = {
+        addresses = {
             placement: stack.enter_context(serve(setup, placement == "split"))
             for placement in ("server", "split")
         }
-        measure(report, setup, stack.enter_context(ActorClient(ports)))
+        measure(report, setup, stack.enter_context(ActorClient(addresses)))
     report.close()
 
 

@@ -3,9 +3,10 @@
 python benchmarks/inference.py
 python benchmarks/inference.py --soak_seconds=300
 
-The server runs on core 0. Its clients run in another process on core 1 and use courier, as actors
-do. The limit is the policy in a loop with as many environments in a batch, on core 0 too, in turns;
-core 1 is never idle. With a policy without cost only the transport is measured.
+The server runs on core 0. Its clients run in another process on core 1 and use the transport of a
+runtime, as actors do. The limit is the policy in a loop with as many environments in a batch, on
+core 0 too, in turns; core 1 is never idle. With a policy without cost only the transport is
+measured.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ from measure import (
     seconds_per_call,
 )
 from replay_process import load as load_setup
-from serving import LineProcess, Parameters, over_courier
+from serving import RUNTIMES, LineProcess, Parameters, connect, serve_on
 
 from mukoe.acting.inference import InferenceConfig, InferenceServer, RemoteRunner, ServerConnection
 from mukoe.acting.runners import make_act
@@ -115,8 +116,8 @@ class Load(NamedTuple):
 
 
 @contextmanager
-def serve(policy: Policy, params: Any, load: Load) -> Iterator[int]:
-    """Serves a policy over courier, with slots for a load, and yields the port."""
+def serve(runtime: str, policy: Policy, params: Any, load: Load) -> Iterator[str]:
+    """Serves a policy on a runtime, with slots for a load, and yields the address."""
     observations = specs.Array(FRAME, np.uint8, "observation")
     variables = VariableClient(Parameters(params))
     variables.update(wait=True)
@@ -129,8 +130,8 @@ def serve(policy: Policy, params: Any, load: Load) -> Iterator[int]:
         max_environments=load.clients * load.envs,
         smallest_batch=load.envs,
     )
-    with over_courier(server) as port:
-        yield port
+    with serve_on(runtime, server) as address:
+        yield address
 
 
 class Clients(LineProcess):
@@ -139,20 +140,18 @@ class Clients(LineProcess):
     def __init__(self) -> None:
         super().__init__([__file__, "--be_clients"], "the process of the clients")
 
-    def run(self, port: int, load: Load, seconds: float) -> Window:
+    def run(self, address: str, load: Load, seconds: float) -> Window:
         """Measures the clients of a load for a number of seconds."""
-        return Window(*self.ask(json.dumps([port, *load, seconds])))
+        return Window(*self.ask(json.dumps([address, *load, seconds])))
 
 
 def be_clients() -> None:
     """Runs the process of the clients, which measures a window for each line of its input."""
     import sys
 
-    import courier
-
     @functools.cache
-    def runners_of(port: int, load: Load) -> list[RemoteRunner]:
-        stub = courier.Client(f"localhost:{port}")
+    def runners_of(address: str, load: Load) -> list[RemoteRunner]:
+        stub = connect(address)
         runners = []
         for index in range(load.clients):
             name = f"client_{index}"
@@ -164,10 +163,10 @@ def be_clients() -> None:
     with futures.ThreadPoolExecutor(MOST_THREADS) as pool:
         print("ready", flush=True)
         for line in sys.stdin:
-            port, *numbers, seconds = json.loads(line)
+            address, *numbers, seconds = json.loads(line)
             load = Load(*numbers)
             num_threads = min(load.clients, MOST_THREADS)
-            parts = [runners_of(port, load)[i::num_threads] for i in range(num_threads)]
+            parts = [runners_of(address, load)[i::num_threads] for i in range(num_threads)]
             start = time.monotonic()
             ask = functools.partial(ask_for, envs_per_client=load.envs, until=start + seconds)
             results = list(pool.map(ask, parts))
@@ -215,14 +214,14 @@ def bare_loop(policy: Policy, params: Any, batch_size: int):
 
 
 def rates_of(
-    port: int, clients: Clients, load: Load, functions: Mapping[str, Callable[[], float]]
+    address: str, clients: Clients, load: Load, functions: Mapping[str, Callable[[], float]]
 ) -> tuple[dict[str, list[float]], list[Window]]:
     """Returns environments/s of the server in turns with `functions`, and its windows."""
     windows: list[Window] = []
     seconds = 0.2 if TINY.value else WINDOW_SECONDS
 
     def server() -> float:
-        windows.append(clients.run(port, load, seconds))
+        windows.append(clients.run(address, load, seconds))
         return windows[-1].requests * load.envs / windows[-1].seconds
 
     with busy(OTHER_CORE):
@@ -232,16 +231,22 @@ def rates_of(
 
 
 def measure(
-    report: Report, clients: Clients, name: str, policy: Policy, params: Any, load: Load
+    report: Report,
+    clients: Clients,
+    runtime: str,
+    name: str,
+    policy: Policy,
+    params: Any,
+    load: Load,
 ) -> None:
     """Adds the row of a load; the limit is the policy only, unless the policy is without cost."""
     functions: dict[str, Callable[[], float]] = {}
     if params:
         step = bare_loop(policy, params, load.batch_size)
         functions["bare"] = functools.partial(bare_rate, step, load.batch_size)
-    with serve(policy, params, load) as port:
-        rates, windows = rates_of(port, clients, load, functions)
-    report.add(row_of(f"{name}, {load}", load, rates, windows))
+    with serve(runtime, policy, params, load) as address:
+        rates, windows = rates_of(address, clients, load, functions)
+    report.add(row_of(f"{runtime}, {name}, {load}", load, rates, windows))
 
 
 def bare_rate(step: Callable[[], None], batch_size: int) -> float:
@@ -271,9 +276,9 @@ def row_of(
 def soak(report: Report, load: Load, seconds: int) -> None:
     """Adds the row of a long run, with the count of answered requests and the growth of memory."""
     process, sizes, windows = psutil.Process(), [], []
-    with serve(free_policy(), {}, load) as port, Clients() as clients:
+    with serve(RUNTIMES[-1], free_policy(), {}, load) as address, Clients() as clients:
         while sum(window.seconds for window in windows) < seconds:
-            windows.append(clients.run(port, load, min(5.0, seconds / 5)))
+            windows.append(clients.run(address, load, min(5.0, seconds / 5)))
             sizes.append(process.memory_info().rss / 1e6)
     times = np.cumsum([window.seconds for window in windows])
     late = len(sizes) // 4  # Buffers fill up at first.
@@ -298,9 +303,12 @@ def measure_all(report: Report, many: Load) -> None:
             setup = load_setup(CONFIG)
             params = setup.builder.make_networks(setup.spec).init(jax.random.PRNGKey(0))
             for load in (Load(1), Load(4, 4), Load(16, 4), Load(64, 4), Load(64)):
-                measure(report, clients, "small Atari network", setup.policy, params, load)
+                for runtime in RUNTIMES:
+                    name = "small Atari network"
+                    measure(report, clients, runtime, name, setup.policy, params, load)
         for load in (many,) if TINY.value else (Load(1), Load(64), many):
-            measure(report, clients, "free policy", free_policy(), {}, load)
+            for runtime in RUNTIMES:
+                measure(report, clients, runtime, "free policy", free_policy(), {}, load)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Steps inserted, batches sampled and bytes stored, on Reverb and in this process.
+"""Steps inserted, batches sampled and bytes stored: in this process, served on ZeroMQ, on Reverb.
 
 python benchmarks/replay.py
 
@@ -8,6 +8,7 @@ the one process that inserts and samples is on core 1.
 """
 
 import functools
+import importlib.util
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from mukoe.replay.in_process import InProcessReplay
 
 ATARI = "configs/atari.py"
 CARTPOLE = "configs/cartpole.py"
+HAS_REVERB = importlib.util.find_spec("reverb") is not None
 
 
 def insert(adders: Sequence[Any], steps: Sequence[Step], flush: Callable[[], None]) -> float:
@@ -115,6 +117,28 @@ def measure_reverb(report: Report, config: str, setup: Setup, steps: Sequence[St
         report.add(Row("replay", f"Reverb, sample{_of(config)}", "batches/s", rates, note=note))
 
 
+def measure_served(report: Report, config: str, setup: Setup, steps: Sequence[Step]) -> None:
+    """Adds the rows of the in-process replay that another process serves on ZeroMQ."""
+    with ReplayProcess(MEASURED_CORE, f"--served_config={config}", "--runtime=zeromq") as server:
+        replay = setup.make_replay(server.client)
+        adders = [replay.make_adder() for _ in range(NUM_ENVS)]
+
+        def flush() -> None:
+            for adder in adders:
+                adder.flush()
+
+        run = functools.partial(insert, adders, steps, flush)
+        run()
+        rates = interleaved({"insert": run})["insert"]
+        note = "server on core 0; 4 adders in one process on core 1"
+        report.add(Row("replay", f"served, insert{_of(config)}", "steps/s", rates, note=note))
+        dataset = replay.make_dataset()
+        rates = interleaved({"sample": functools.partial(sample, dataset)})["sample"]
+        dataset.close()
+        note = f"{setup.builder.replay.batch_size} items each; server on core 0, reader on core 1"
+        report.add(Row("replay", f"served, sample{_of(config)}", "batches/s", rates, note=note))
+
+
 def measure_in_process(report: Report, config: str, setup: Setup, steps: Sequence[Step]) -> None:
     """Adds the rows of the replay in this process."""
     replay = InProcessReplay(setup.builder.replay, setup.rows, num_streams=NUM_ENVS, seed=0)
@@ -139,7 +163,9 @@ def main() -> None:
         setup = load(config, samples_per_insert=None)
         steps = record(setup, 200 if TINY.value else 600)
         measure_in_process(report, config, setup, steps)
-        measure_reverb(report, config, setup, steps)
+        measure_served(report, config, setup, steps)
+        if HAS_REVERB:
+            measure_reverb(report, config, setup, steps)
     report.close()
 
 

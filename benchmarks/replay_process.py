@@ -1,10 +1,12 @@
-"""Reverb server in a process of its own, and recorded steps to fill a replay."""
+"""Replay server in a process of its own, and recorded steps to fill a replay."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +21,20 @@ from serving import LineProcess
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.configuration import load_config_file, run_main
 from mukoe.layouts.common.experiment import TrainingConfig
+from mukoe.layouts.distributed.runtimes.zeromq.client import Client
+from mukoe.layouts.distributed.runtimes.zeromq.endpoints import Endpoint, digest
+from mukoe.layouts.distributed.runtimes.zeromq.program import served_methods
+from mukoe.layouts.distributed.runtimes.zeromq.server import Server
 from mukoe.replay.declaration import row_spec
+from mukoe.replay.served import ReplayServer
 from mukoe.types import EnvironmentSpec, Policy, Row
 
 CORE = flags.DEFINE_integer("core", 1, "Core of this process.")
 FEED = flags.DEFINE_bool("feed", False, "Insert without end, as fast as the table allows.")
 UNLIMITED = flags.DEFINE_bool("unlimited", True, "Sampling and inserting do not wait.")
 SERVED_CONFIG = flags.DEFINE_string("served_config", "configs/atari.py", "Config file.")
+
+RUNTIME = flags.DEFINE_enum("runtime", "launchpad", ["launchpad", "zeromq"], "Served replay.")
 
 NUM_ENVS = 4
 
@@ -45,6 +54,10 @@ class Setup(NamedTuple):
 
     def make_replay(self, client: Any) -> Any:
         """Returns the handle of the server's replay."""
+        from mukoe.replay.served import ServedReplay
+
+        if hasattr(client, "futures"):
+            return ServedReplay(client, self.builder.replay, self.rows)
         from mukoe.replay.reverb import ReverbReplay
 
         return ReverbReplay(client, self.builder.replay, self.rows)
@@ -123,12 +136,16 @@ class ReplayProcess(LineProcess):
         super().__init__(arguments, "the replay server", stderr=subprocess.DEVNULL)
 
     def __enter__(self) -> "ReplayProcess":
-        import reverb
-
         line = self._process.stdout.readline()
-        if not line.startswith("port "):
+        kind, _, place = line.strip().partition(" ")
+        if kind == "port":
+            import reverb
+
+            self.client = reverb.Client(f"localhost:{place}")
+        elif kind == "address":
+            self.client = Client(Endpoint(place, digest("benchmark")), 60.0)
+        else:
             raise RuntimeError(f"the replay server did not start: {line!r}")
-        self.client = reverb.Client(f"localhost:{int(line.split()[1])}")
         self.pid = self._process.pid
         return self
 
@@ -140,6 +157,17 @@ class ReplayProcess(LineProcess):
         """Writes a checkpoint; returns its bytes."""
         folder = Path(self.client.checkpoint())
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def serve_on_zeromq(folder: str, until: Callable[[], object]) -> None:
+    """Serves the in-process replay on a Unix socket until `until` returns."""
+    setup = load(SERVED_CONFIG.value, samples_per_insert=None)
+    replay = ReplayServer(setup.builder.replay, setup.rows, seed=0, num_streams=NUM_ENVS)
+    node = types.SimpleNamespace(server=replay, save=replay.state)
+    endpoint = Endpoint(f"ipc://{folder}/replay", digest("benchmark"))
+    with contextlib.closing(Server(endpoint, *served_methods("replay/0", node))):
+        print(f"address {endpoint.address}", flush=True)
+        until()
 
 
 def serve(folder: str, until: Callable[[], object]) -> None:
@@ -176,7 +204,8 @@ def feed_for_ever(setup: Setup, client: Any, should_stop: Callable[[], bool]) ->
 
 def main() -> None:
     prepare(CORE.value)
-    serve(flags.FLAGS.output, sys.stdin.read)
+    chosen = serve_on_zeromq if RUNTIME.value == "zeromq" else serve
+    chosen(flags.FLAGS.output, sys.stdin.read)
     os._exit(0)  # Reverb's own end waits for its clients.
 
 

@@ -1,8 +1,12 @@
-"""Inference server behind courier as in `InferenceNode`, and its clients in another process."""
+"""Inference server behind a transport as in `InferenceNode`, and its clients in another process."""
 
+import contextlib
+import importlib.util
 import json
 import subprocess
+import tempfile
 import threading
+import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +15,14 @@ import numpy as np
 from measure import start_child
 
 from mukoe.acting.inference import InferenceServer
+from mukoe.layouts.distributed.runtimes.zeromq.client import Client
+from mukoe.layouts.distributed.runtimes.zeromq.endpoints import Endpoint, digest
+from mukoe.layouts.distributed.runtimes.zeromq.program import served_methods
+from mukoe.layouts.distributed.runtimes.zeromq.server import Server
 from mukoe.types import PolicyParams
+
+RUNTIMES = (*["launchpad"] * bool(importlib.util.find_spec("courier")), "zeromq")
+"""Runtimes whose transport is installed."""
 
 
 class Parameters:
@@ -25,23 +36,60 @@ class Parameters:
 
 
 @contextmanager
-def over_courier(server: InferenceServer) -> Iterator[int]:
-    """Runs the server in a thread, and yields the port of its methods."""
+def serve_on(runtime: str, server: InferenceServer) -> Iterator[str]:
+    """Runs the server in a thread, and yields the address of its methods.
+
+    Args:
+      runtime: 'launchpad' for courier, or 'zeromq'.
+      server: server to run.
+    """
+    with _courier(server) if runtime == "launchpad" else _zeromq(server) as address:
+        stop = threading.Event()
+        thread = threading.Thread(target=server.run, args=(stop.is_set,), daemon=True)
+        thread.start()
+        try:
+            yield address
+        finally:
+            stop.set()
+            thread.join(10)
+
+
+def connect(address: str) -> Any:
+    """Returns a client of a server of `serve_on`."""
+    if address.startswith("ipc:"):
+        return Client(Endpoint(address, digest("benchmark")), 60.0)
+    import courier
+
+    return courier.Client(address)
+
+
+@contextmanager
+def _courier(server: InferenceServer) -> Iterator[str]:
     import courier
 
     transport = courier.Server("inference")
     for method in ("wait_until_ready", "open_session", "act", "get_parameters"):
         transport.Bind(method, getattr(server, method))
     transport.Start()
-    stop = threading.Event()
-    thread = threading.Thread(target=server.run, args=(stop.is_set,), daemon=True)
-    thread.start()
     try:
-        yield transport.port
+        yield f"localhost:{transport.port}"
     finally:
-        stop.set()
-        thread.join(10)
         transport.Stop()
+
+
+@contextmanager
+def _zeromq(server: InferenceServer) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="mukoe-benchmark-") as folder:
+        endpoint = Endpoint(f"ipc://{folder}/inference", digest("benchmark"))
+        node = types.SimpleNamespace(
+            submit=server.submit,
+            open_session=server.open_session,
+            wait_until_ready=server.wait_until_ready,
+            get_parameters=server.get_parameters,
+            reanalyse=None,
+        )
+        with contextlib.closing(Server(endpoint, *served_methods("inference/0", node))):
+            yield endpoint.address
 
 
 class LineProcess:

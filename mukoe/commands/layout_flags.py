@@ -10,6 +10,7 @@ _DISTRIBUTED = (
     "lp_launch_type",
     "num_actors",
     "num_reanalysers",
+    "num_replays",
     "inference",
     "runtime",
     "launcher",

@@ -48,6 +48,11 @@ NUM_REANALYSERS = flags.DEFINE_integer(
     None,
     "Number of reanalyser nodes (distributed), for --config.agent.reanalyse.mode=nodes.",
 )
+NUM_REPLAYS = flags.DEFINE_integer(
+    "num_replays",
+    None,
+    "Number of replay nodes, which divide the items (distributed, --runtime=zeromq).",
+)
 INFERENCE = flags.DEFINE_enum(
     "inference",
     None,
@@ -135,6 +140,7 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
             "distributed": {
                 "num_actors": NUM_ACTORS.value,
                 "num_reanalysers": NUM_REANALYSERS.value,
+                "num_replays": NUM_REPLAYS.value,
                 "inference": INFERENCE.value,
             },
         },

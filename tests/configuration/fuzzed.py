@@ -22,6 +22,7 @@ MAY_BE_HUGE = {
     "ChanceConfig.codebook_size",
     "DistributedConfig.num_actors",
     "DistributedConfig.num_inference_servers",
+    "DistributedConfig.num_replays",
     "DistributedConfig.num_reanalysers",
     "DistributedConfig.prefetch_size",
     "PlanningReplayConfig.batch_size",

@@ -10,6 +10,7 @@ from tests.programs.forked import run_program
 OF_DISTRIBUTED = (
     "--num_actors=2",
     "--num_reanalysers=2",
+    "--num_replays=2",
     "--inference=server",
     "--runtime=zeromq",
     "--launcher=launchpad",

@@ -1,5 +1,6 @@
 """The replay as a service: items, rate limit, lost connections, restarts."""
 
+import itertools
 import threading
 from concurrent import futures
 
@@ -7,8 +8,15 @@ import jax
 import numpy as np
 import pytest
 
+from mukoe.errors import UserError
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.replay.served import ReplayServer, ServedReplay, service
+from mukoe.replay.served import (
+    ReplayServer,
+    ServedReplay,
+    ShardedReplay,
+    service,
+    shard_declaration,
+)
 from tests.replay.episodes import (
     ROW_SPEC,
     as_key,
@@ -191,3 +199,34 @@ def test_reanalysed_items_are_sampled_once_and_their_queue_is_bounded(connect):
     assert not connection.server.write_reanalysed(marked).result(timeout=5)
     keys = [next(samples).keys for samples in [replay.make_dataset()] for _ in range(3)]
     np.testing.assert_array_equal(np.concatenate([k[2:] for k in keys]), [7, 8, 9, 7, 8, 9])
+
+
+def test_shards_are_one_replay(connect):
+    whole = declare(sampler="prioritized", batch_size=6, capacity=40, min_size=6)
+    part = shard_declaration(whole, 3)
+    assert (part.batch_size, part.min_size, part.capacity) == (2, 2, 14)
+    fields = {"sampler": "prioritized", "batch_size": 2, "min_size": 2, "capacity": 14}
+    connections, shards = zip(*(connect(**fields) for _ in range(3)), strict=True)
+    replay = ShardedReplay(shards, itertools.count())
+    for stream in range(3):
+        adder = replay.make_adder()
+        record(adder, stream, 0, 10)
+        adder.flush()
+    assert [connection.server.statistics()[0] for connection in connections] == [10] * 3
+    samples = replay.make_dataset()
+    sample = next(samples)
+    assert len(set((sample.keys >> np.uint64(56)).tolist())) == 3
+    np.testing.assert_allclose(sample.probabilities, 1 / 30, rtol=1e-6)
+    # All items but one lose their priority, whose shard then samples it alone.
+    keys = np.concatenate([np.arange(10) + (shard << 56) for shard in range(3)]).astype(np.uint64)
+    kept = (2 << 56) + 4
+    replay.update_priorities(keys, (keys == kept).astype(float))
+    for _ in range(2):
+        next(samples)  # They were drawn before.
+    keys = next(samples).keys
+    assert keys[(keys >> np.uint64(56)) == 2].tolist() == [kept] * 2
+
+
+def test_a_batch_that_cannot_be_divided_over_shards_is_refused():
+    with pytest.raises(UserError, match="num_replays 4 must divide the 6 items of a batch"):
+        shard_declaration(declare(batch_size=6), 4)

@@ -103,6 +103,8 @@ class DistributedConfig(Validated):
     inference: Literal["auto", "local", "server", "split"] = "auto"
     # Number of inference servers; actors are spread over them and move if a server is lost.
     num_inference_servers: PositiveInt = 1
+    # Number of replay nodes, each with a part of the items (runtime zeromq).
+    num_replays: Annotated[int, Meta(ge=1, le=256)] = 1
     # Number of reanalyser nodes, for agent.reanalyse.mode=nodes.
     num_reanalysers: NonNegativeInt = 0
     # Placement of their searches: 'local' on each reanalyser's CPU; 'server' on inference servers,

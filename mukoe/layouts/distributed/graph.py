@@ -15,6 +15,7 @@ from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.common.reanalysis import check_reanalysis_in_program
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.placement import InferencePlacement, inference_placement
+from mukoe.replay.served import shard_declaration
 from mukoe.system import check_fits, has_accelerator
 from mukoe.types import EnvironmentSpec, num_bytes
 
@@ -74,6 +75,7 @@ def make_graph(
     check_reanalysis_in_program(experiment)
     check_demonstrations(experiment, demonstrations is not None)
     spec = check_experiment(experiment)
+    _check_replays(experiment)
     inference = inference_placement(experiment.distributed, has_accelerator())
     if experiment.distributed.reanalysis == "server" and inference == "local":
         raise UserError(
@@ -100,6 +102,21 @@ def _check_demonstrations(experiment: ExperimentConfig, spec: EnvironmentSpec, t
         )
     data = select_demonstrations(read_sources(sources, spec), experiment, spec)
     return sum(num_bytes(episode) for episode in data.episodes)
+
+
+def _check_replays(experiment: ExperimentConfig) -> None:
+    """Checks that every replay node has environments, reanalysers and a part of each batch."""
+    distributed, declaration = experiment.distributed, experiment.builder.replay
+    shard_declaration(declaration, distributed.num_replays)
+    writers = {"environments": distributed.num_actors * experiment.run.envs_per_actor}
+    if declaration.reanalysed_items:
+        writers["reanalysers"] = distributed.num_reanalysers
+    for name, count in writers.items():
+        if distributed.num_replays > count:
+            raise UserError(
+                f"distributed.num_replays {distributed.num_replays} must not be above the {count} "
+                f"{name}, each of which writes to one replay"
+            )
 
 
 def _check_inference(

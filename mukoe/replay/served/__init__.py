@@ -2,5 +2,6 @@
 
 from mukoe.replay.served.client import ServedReplay
 from mukoe.replay.served.service import ReplayServer
+from mukoe.replay.served.sharded import ShardedReplay, shard_declaration
 
-__all__ = ["ReplayServer", "ServedReplay"]
+__all__ = ["ReplayServer", "ServedReplay", "ShardedReplay", "shard_declaration"]

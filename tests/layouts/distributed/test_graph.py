@@ -75,6 +75,15 @@ def test_what_does_not_fit_is_refused(fields, message):
         make(**fields)
 
 
+@pytest.mark.parametrize(
+    ("num_replays", "message"),
+    [(3, "3 must divide"), (64, r"64 must not be above the \d+ environments")],
+)
+def test_every_replay_has_a_part_of_the_items(num_replays, message):
+    with pytest.raises(UserError, match=f"num_replays {message}"):
+        make(num_replays=num_replays)
+
+
 def test_machines_elsewhere_have_memory_of_their_own(monkeypatch):
     experiment = TrainingConfig(
         environment=GymnasiumConfig("CartPole-v1"),

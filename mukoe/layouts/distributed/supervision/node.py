@@ -172,7 +172,8 @@ class SupervisedNode:
 def label_of(title: str) -> str:
     """Returns the label of a node, such as `actor_0` of `actor/0`, or `learner` of `learner/0`."""
     group, _, index = title.partition("/")
-    return f"{group}_{index}" if group in ("actor", "inference", "reanalyser") else group
+    is_numbered = group in ("actor", "inference", "reanalyser") or index != "0"
+    return f"{group}_{index}" if is_numbered else group
 
 
 def _data_folders(command: Sequence[str]) -> list[str]:

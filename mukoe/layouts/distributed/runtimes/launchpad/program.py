@@ -4,6 +4,7 @@ from pathlib import Path
 
 import launchpad as lp
 
+from mukoe.errors import UserError
 from mukoe.layouts.common.checkpointing import saves_replay, stored_counts
 from mukoe.layouts.distributed.graph import ProgramGraph
 from mukoe.layouts.distributed.nodes.actor import ActorNode
@@ -35,8 +36,13 @@ def make_program(
 
     Returns:
       The program, and the handle of its counter.
+
+    Raises:
+      UserError: there are several replay nodes.
     """
     distributed = graph.experiment.distributed
+    if distributed.num_replays > 1:
+        raise UserError("--num_replays is for --runtime=zeromq: leave it out on Launchpad")
     context = NodeContext(
         runtime=LaunchpadRuntime(workdir),
         experiment=graph.experiment,

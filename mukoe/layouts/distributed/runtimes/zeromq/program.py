@@ -32,8 +32,12 @@ _COUNT_TIMEOUT_SECONDS = 5.0
 SERVING_GROUPS = ("replay", "counter", "learner", "inference")
 
 
-class _Served(NamedTuple):
-    """Methods of a node by name, see `Server`."""
+class ServedMethods(NamedTuple):
+    """Methods of a node by name.
+
+    quick: methods that return at once, or a future; see `Server`.
+    waiting: methods that may wait.
+    """
 
     quick: Mapping[str, Callable[..., Any]]
     waiting: Mapping[str, Callable[..., Any]]
@@ -88,7 +92,7 @@ class Program:
         with contextlib.ExitStack() as connections:
             node = _Connections(self, runtime, connections).make_node(title)
             if title.partition("/")[0] in SERVING_GROUPS:
-                served = _methods(title, node)
+                served = served_methods(title, node)
                 server = Server(self.endpoint(title), served.quick, served.waiting)
                 connections.enter_context(contextlib.closing(server))
             node.run()
@@ -154,7 +158,7 @@ class _Connections:
         distributed = self._program.experiment.distributed
         split = self._program.graph.inference == "split"
         if group == "replay":
-            return ReplayNode(context)
+            return ReplayNode(context, index)
         if group == "counter":
             return CounterNode(context, self._replay())
         if group == "learner":
@@ -165,19 +169,22 @@ class _Connections:
             return EvaluatorNode(context, self._counter(), self._learner())
         servers = self._servers(index)
         if group == "actor":
-            peers = self._replay(), self._counter(), self._learner()
+            first = index * self._program.experiment.run.envs_per_actor
+            peers = self._replay(first), self._counter(), self._learner()
             return ActorNode(context, *peers, servers, split, index)
         assert group == "reanalyser"
         servers = servers if distributed.reanalysis == "server" else []
-        return ReanalyserNode(context, self._replay(), self._learner(), index, servers)
+        return ReanalyserNode(context, self._replay(index), self._learner(), index, servers)
 
     def _connect(self, title: str, timeout_seconds: float, waits: bool = True) -> Client:
         client = Client(self._program.endpoint(title), timeout_seconds, waits)
         return self._stack.enter_context(contextlib.closing(client))
 
-    def _replay(self) -> ServedReplayService:
-        client = self._connect("replay/0", _CALL_TIMEOUT_SECONDS)
-        return ServedReplayService(client, self._program.experiment.builder.replay)
+    def _replay(self, first: int = 0) -> ServedReplayService:
+        """Returns the replay, for environments or a reanalyser from index `first` on."""
+        shards = [t for t in self._program.titles if t.startswith("replay/")]
+        clients = [self._connect(title, _CALL_TIMEOUT_SECONDS) for title in shards]
+        return ServedReplayService(clients, self._program.experiment.builder.replay, first)
 
     def _counter(self) -> Any:
         return self._connect("counter/0", _COUNT_TIMEOUT_SECONDS)
@@ -193,7 +200,7 @@ class _Connections:
         return [self._connect(title, seconds, waits=False) for title in servers_of(index, servers)]
 
 
-def _methods(title: str, node: Any) -> _Served:
+def served_methods(title: str, node: Any) -> ServedMethods:
     """Returns the methods of a node that other nodes may call."""
     group = title.partition("/")[0]
     if group == "replay":
@@ -206,15 +213,17 @@ def _methods(title: str, node: Any) -> _Served:
             "update_priorities",
             "statistics",
         )
-        return _Served({name: getattr(node.server, name) for name in quick}, {"save": node.save})
+        return ServedMethods(
+            {name: getattr(node.server, name) for name in quick}, {"save": node.save}
+        )
     if group == "counter":
         names = ("increment", "get_counts", "report", "snapshot")
-        return _Served(
+        return ServedMethods(
             {name: getattr(node, name) for name in names}, {"set_counts": node.set_counts}
         )
     if group == "learner":
-        return _Served({}, {"get_variables": node.get_variables})
-    return _Served(
+        return ServedMethods({}, {"get_variables": node.get_variables})
+    return ServedMethods(
         {"act": node.submit, "open_session": node.open_session},
         {
             "wait_until_ready": node.wait_until_ready,

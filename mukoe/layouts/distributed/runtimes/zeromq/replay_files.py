@@ -17,9 +17,10 @@ _LOGGER = logging.getLogger(__name__)
 _KEPT = 2
 
 
-def replay_folder(workdir: Path) -> Path:
-    """Returns the folder of a run's replay checkpoints."""
-    return workdir / "checkpoints" / "replay"
+def replay_folder(workdir: Path, index: int = 0, num_replays: int = 1) -> Path:
+    """Returns the folder of the checkpoints of one of several replay nodes."""
+    name = "replay" if num_replays == 1 else f"replay_{index}_of_{num_replays}"
+    return workdir / "checkpoints" / name
 
 
 def save_replay(folder: Path, state: Mapping[str, np.ndarray]) -> None:

@@ -1,7 +1,9 @@
 """Node that serves the replay, and the connection of the other nodes to it."""
 
 import contextlib
+import itertools
 import logging
+from collections.abc import Sequence
 from concurrent import futures
 from typing import Any
 
@@ -17,9 +19,11 @@ from mukoe.layouts.distributed.runtimes.zeromq.replay_files import (
     restore_replay,
     save_replay,
 )
+from mukoe.layouts.distributed.supervision.node import label_of
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
+from mukoe.replay.handle import SharedReplay
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.replay.served import ReplayServer, ServedReplay
+from mukoe.replay.served import ReplayServer, ServedReplay, ShardedReplay, shard_declaration
 from mukoe.types import Row
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,15 +37,20 @@ class ReplayNode:
     server: replay whose methods are served.
     """
 
-    def __init__(self, context: NodeContext):
+    def __init__(self, context: NodeContext, index: int):
         """Makes the replay, with the content of the newest checkpoint in a resumed run.
 
         Args:
           context: description of the run.
+          index: index of the node among the replay nodes.
         """
+        num_replays = context.experiment.distributed.num_replays
         self._context = context
-        self._folder = replay_folder(context.workdir)
-        with context.runtime.reporting_failures("replay"):
+        self._index = index
+        self._label = label_of(f"replay/{index}")
+        self._declaration = shard_declaration(context.experiment.builder.replay, num_replays)
+        self._folder = replay_folder(context.workdir, index, num_replays)
+        with context.runtime.reporting_failures(self._label):
             server = None
             if context.resumes and context.saves_replay:
                 server = restore_replay(self._folder, self._make_server)
@@ -57,7 +66,7 @@ class ReplayNode:
     def run(self) -> None:
         """Serves until the program stops."""
         runtime = self._context.runtime
-        with runtime.reporting_failures("replay"), contextlib.closing(self.server):
+        with runtime.reporting_failures(self._label), contextlib.closing(self.server):
             runtime.stop_event.wait()
             runtime.linger()
 
@@ -66,9 +75,9 @@ class ReplayNode:
         experiment, policy = context.experiment, context.make_policy()
         num_envs = experiment.distributed.num_actors * experiment.run.envs_per_actor
         return ReplayServer(
-            experiment.builder.replay,
+            self._declaration,
             row_spec(context.environment_spec, policy.extras_spec),
-            context.random_seed(SeededPart.REPLAY),
+            context.random_seed(SeededPart.REPLAY, *([self._index] if self._index else [])),
             num_envs,
             state,
             self._make_demonstrations(),
@@ -88,38 +97,43 @@ class ReplayNode:
 class ServedReplayService:
     """Implementation of `mukoe.layouts.distributed.nodes.runtime.ReplayService`."""
 
-    def __init__(self, client: Client, declaration: ReplayDeclaration):
-        """Stores the client.
+    def __init__(self, clients: Sequence[Client], declaration: ReplayDeclaration, first: int = 0):
+        """Stores the clients.
 
         Args:
-          client: client of a `ReplayNode`.
-          declaration: declaration of the replay.
+          clients: clients of the replay nodes.
+          declaration: declaration of the whole replay.
+          first: index of the node's first environment, or of a reanalyser, in the program.
         """
-        self._client = client
-        self._declaration = declaration
-        self._saving: futures.Future[None] | None = None
+        self._clients = clients
+        self._declaration = shard_declaration(declaration, len(clients))
+        self._indices = itertools.count(first)
+        self._saving: list[futures.Future[None]] = []
 
-    def connect(self, row_spec: Row) -> ServedReplay:
+    def connect(self, row_spec: Row) -> SharedReplay:
         """Returns the handle of the replay.
 
         Args:
           row_spec: specs of a row.
         """
-        return ServedReplay(self._client, self._declaration, row_spec)
+        shards = [ServedReplay(client, self._declaration, row_spec) for client in self._clients]
+        return shards[0] if len(shards) == 1 else ShardedReplay(shards, self._indices)
 
     def statistics(self) -> ReplayStatistics | None:
-        """Returns the statistics; None if the server is unavailable."""
-        answer = self._client.futures.statistics()
-        if not futures.wait([answer], _STATISTICS_SECONDS).done or answer.exception():
+        """Returns the statistics; None if a server is unavailable."""
+        answers = [client.futures.statistics() for client in self._clients]
+        _, missing = futures.wait(answers, _STATISTICS_SECONDS)
+        if missing or any(answer.exception() for answer in answers):
             return None
-        return ReplayStatistics(*answer.result())
+        counts = zip(*(answer.result() for answer in answers), strict=True)
+        return ReplayStatistics(*map(sum, counts))
 
     def start_save(self) -> None:
         """Starts to write a checkpoint of the replay, unless one is being written."""
-        if self._saving is None or self._saving.done():
-            self._saving = self._client.futures.save()
+        if all(saving.done() for saving in self._saving):
+            self._saving = [client.futures.save() for client in self._clients]
 
     def wait_for_save(self, seconds: float) -> None:
         """Waits for the checkpoint that is being written, for at most `seconds`."""
-        if self._saving is not None and not futures.wait([self._saving], seconds).done:
+        if futures.wait(self._saving, seconds).not_done:
             _LOGGER.warning(f"the replay was not saved within {seconds:g} s")
