@@ -33,10 +33,11 @@ class NetworkConfig(Validated):
     # Residual blocks between torso and state. Paper: 16 for board games; for Atari it is
     # silent on whether the 16 follow the down-sampling.
     representation_blocks: Annotated[int, Meta(ge=0, le=MOST_COMPILED)] = 0
-    # 'residual' blocks, or an 'lstm' that takes actions as input (Muesli, arXiv:2104.06159);
-    # its state is a vector of 2 x `width`: output and cell.
-    dynamics: Literal["residual", "lstm"] = "residual"
-    # Residual blocks of the dynamics. Paper: 16.
+    # 'residual' blocks; an 'lstm' or 'gru' that takes actions as input (Muesli, arXiv:2104.06159),
+    # whose state is a vector, of 2 x `width` for an LSTM: output and cell; or 'transformer' blocks
+    # over the places of a spatial state, or over the quarters of a vector.
+    dynamics: Literal["residual", "lstm", "gru", "transformer"] = "residual"
+    # Residual or transformer blocks of the dynamics. Paper: 16.
     dynamics_blocks: Annotated[int, Meta(ge=0, le=MOST_COMPILED)] = 1
     # How an action enters a spatial state: 'planes', one for each action, filled with 1 or 0;
     # 'cell', one plane with a 1 where the stone goes (paper: Go, shogi; a last action beyond
@@ -48,7 +49,7 @@ class NetworkConfig(Validated):
     head_sizes: tuple[PositiveInt, ...] = (64,)
     # The policy head of continuous actions.
     gaussian: GaussianConfig = GaussianConfig()
-    # Scale states to [0, 1], but for those of an LSTM. Paper: yes (appendix G).
+    # Scale states to [0, 1], but for those of an LSTM or GRU. Paper: yes (appendix G).
     scale_hidden_state: bool = True
     # Gradient into the state that enters a dynamics call. Paper: 1/2 (appendix G).
     dynamics_gradient_scale: UnitInterval = 0.5

@@ -1,16 +1,22 @@
-"""Dynamics function `s', r = g(s, a)`, by residual blocks or an LSTM."""
+"""Dynamics function `s', r = g(s, a)`: residual blocks, an LSTM, a GRU or transformer blocks."""
+
+from collections.abc import Callable, Mapping
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
 
+from mukoe.errors import UserError
 from mukoe.networks.action_encoding import action_features
 from mukoe.networks.action_space import ActionSpace
+from mukoe.networks.attention import HEADS, attention_block
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.heads import make_head
 from mukoe.networks.residual import layer, residual_blocks
 from mukoe.networks.state import finish_state
+
+_QUARTERS = 4
 
 
 class ResidualDynamics(hk.Module):
@@ -50,6 +56,71 @@ class LSTMDynamics(hk.Module):
         reward = make_head(config.reward_support.num_bins, config, "reward_head")
         both = jnp.concatenate([next_state.hidden, next_state.cell], axis=-1)
         return both, reward(next_state.hidden)
+
+
+class GRUDynamics(hk.Module):
+    """A GRU whose input is the action, as `LSTMDynamics`."""
+
+    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._action_space = action_space
+
+    def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps `[B, width]` and actions to `[B, width]` and logits `[B, bins]`."""
+        config = self._config
+        state = optax.scale_gradient(state, config.dynamics_gradient_scale)
+        vector = self._action_space.encode(action, state.dtype)
+        _, next_state = hk.GRU(config.width)(vector, state)
+        reward = make_head(config.reward_support.num_bins, config, "reward_head")
+        return next_state, reward(next_state)
+
+
+class TransformerDynamics(hk.Module):
+    """The action is added to each place of the state; the places attend to each other.
+
+    The tokens are the places of a spatial state, or the quarters of a vector.
+    """
+
+    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
+        super().__init__(name=name)
+        self._config = config
+        self._action_space = action_space
+
+    def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps states `[B, ..., width]` and actions to next states and logits `[B, bins]`.
+
+        Raises:
+          UserError: a vector cannot be divided into quarters with two heads each.
+        """
+        config = self._config
+        state = optax.scale_gradient(state, config.dynamics_gradient_scale)
+        features = action_features(action, self._action_space, state, config.action_encoding)
+        x = jnp.concatenate([state, features], axis=-1)
+        x = state + hk.Linear(config.width, name="action_input")(x)
+        if state.ndim == 2 and config.width % (_QUARTERS * HEADS):
+            raise UserError(
+                f"network.width ({config.width}) must be a multiple of {_QUARTERS * HEADS} with "
+                "network.dynamics='transformer', whose tokens are the quarters of the state"
+            )
+        size = config.width if state.ndim == 4 else config.width // _QUARTERS
+        tokens = jnp.reshape(x, (state.shape[0], -1, size))
+        initial = hk.initializers.TruncatedNormal(0.1)
+        tokens = tokens + hk.get_parameter("positions", tokens.shape[1:], init=initial)
+        for _ in range(config.dynamics_blocks):
+            tokens = attention_block(tokens)
+        next_state = finish_state(jnp.reshape(tokens, state.shape), config)
+        reward = make_head(config.reward_support.num_bins, config, "reward_head")
+        return next_state, reward(next_state)
+
+
+DYNAMICS: Mapping[str, Callable[..., Callable]] = {
+    "residual": ResidualDynamics,
+    "lstm": LSTMDynamics,
+    "gru": GRUDynamics,
+    "transformer": TransformerDynamics,
+}
+"""Dynamics by the name that `NetworkConfig.dynamics` gives them."""
 
 
 def transition(

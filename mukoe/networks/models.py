@@ -16,7 +16,7 @@ from mukoe.networks.action_space import (
     make_action_space,
 )
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.dynamics import LSTMDynamics, ResidualDynamics
+from mukoe.networks.dynamics import DYNAMICS
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import check_inputs
 from mukoe.networks.memory import (
@@ -190,8 +190,7 @@ def _model(config: NetworkConfig, spec: Nest, action_space: ActionSpace):
     """Builds the functions for `hk.multi_transform`: one for init, and the three of the model."""
     representation = Representation(config, spec, name=REPRESENTATION)
     prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
-    dynamics_type = LSTMDynamics if config.dynamics == "lstm" else ResidualDynamics
-    dynamics = dynamics_type(config, action_space, name="dynamics")
+    dynamics = DYNAMICS[config.dynamics](config, action_space, name="dynamics")
 
     def init(inputs: Nest) -> None:
         state = representation(inputs)

@@ -15,12 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.configuration.fields import Validated
+from mukoe.networks.attention import attention_block
 from mukoe.networks.inputs import encode_input, named_parts, torso_names
 from mukoe.networks.precision import Precision, to_precision
 from mukoe.networks.torsos import TORSOS, TorsoConfig
 from mukoe.types import Nest
-
-_HEADS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,21 +87,4 @@ class PartsTorso(hk.Module):
             return hk.Linear(config.width, name="combination")(x)
         if config.parts.combination == "sum":
             return sum(features[1:], start=features[0])
-        return _attend(jnp.stack(features, axis=1))
-
-
-def _attend(tokens: jax.Array) -> jax.Array:
-    """Returns the mean `[B, width]` of tokens `[B, P, width]` after a block of self-attention."""
-    width = tokens.shape[-1]
-
-    def norm(name: str) -> hk.LayerNorm:
-        return hk.LayerNorm(-1, create_scale=True, create_offset=True, name=name)
-
-    x = norm("attention_norm")(tokens)
-    initial = hk.initializers.VarianceScaling(1.0)
-    heads = hk.MultiHeadAttention(
-        _HEADS, width // _HEADS, w_init=initial, model_size=width, name="attention"
-    )
-    tokens = tokens + heads(x, x, x)
-    x = jax.nn.relu(hk.Linear(2 * width, name="hidden")(norm("hidden_norm")(tokens)))
-    return jnp.mean(tokens + hk.Linear(width, name="output")(x), axis=1)
+        return jnp.mean(attention_block(jnp.stack(features, axis=1)), axis=1)

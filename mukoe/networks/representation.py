@@ -11,7 +11,7 @@ from mukoe.networks.observation_statistics import NormalizedInput
 from mukoe.networks.parts import PartsTorso
 from mukoe.networks.precision import to_precision
 from mukoe.networks.residual import residual_blocks
-from mukoe.networks.state import finish_state, initial_lstm_state
+from mukoe.networks.state import finish_state, initial_gru_state, initial_lstm_state
 from mukoe.networks.torsos import TORSOS
 from mukoe.types import Nest
 
@@ -38,8 +38,8 @@ class Representation(hk.Module):
           `[B, h, w, width]` or `[B, width]`; with an LSTM `[B, 2 width]`.
 
         Raises:
-          UserError: the features of the torso do not have `width` channels, which residual
-            dynamics need.
+          UserError: the features of the torso do not have `width` channels, which dynamics that
+            keep the shape of the features need.
         """
         config = self._config
         # Not in a method, whose name would be part of the names of parameters.
@@ -54,9 +54,11 @@ class Representation(hk.Module):
         x = residual_blocks(x, config.representation_blocks)
         if config.dynamics == "lstm":
             return initial_lstm_state(x, config.width)
+        if config.dynamics == "gru":
+            return initial_gru_state(x, config.width)
         if x.shape[-1] != config.width:
             raise UserError(
-                f"torso {config.torso!r} gives {x.shape[-1]} channels, and residual dynamics need "
-                f"network.width={config.width}; set them equal"
+                f"torso {config.torso!r} gives {x.shape[-1]} channels, and dynamics "
+                f"{config.dynamics!r} need network.width={config.width}; set them equal"
             )
         return finish_state(x, config)

@@ -1,4 +1,4 @@
-"""Learned states: scaling, and the two halves of an LSTM's state."""
+"""Learned states: scaling, first states of an LSTM or GRU, the two halves of an LSTM's state."""
 
 import haiku as hk
 import jax
@@ -29,6 +29,11 @@ def initial_lstm_state(features: jax.Array, width: int) -> jax.Array:
     state = hk.Linear(2 * width, name="initial_state")(hk.Flatten()(jax.nn.relu(features)))
     output, cell = jnp.split(state, 2, axis=-1)
     return jnp.concatenate([jnp.tanh(output), cell], axis=-1)
+
+
+def initial_gru_state(features: jax.Array, width: int) -> jax.Array:
+    """Maps features `[B, ...]` to a GRU's state `[B, width]`, within ±1."""
+    return jnp.tanh(hk.Linear(width, name="initial_state")(hk.Flatten()(jax.nn.relu(features))))
 
 
 def lstm_output(state: jax.Array) -> jax.Array:
