@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import sys
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,6 +44,11 @@ class PageServer(http.server.ThreadingHTTPServer):
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
             raise UserError(f"cannot listen on port {port} of {ADDRESS}: {error}") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Reports the error of a connection, unless the browser has closed it."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
