@@ -16,6 +16,7 @@ NUM_COLOURS = len(LIGHT)
 _WIDTH, _HEIGHT = 400, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 38
 _CHARACTER_WIDTH = 6.4
+_SMALLEST_SPREAD = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,10 +159,13 @@ def _range(parts: Sequence[np.ndarray]) -> tuple[float, float]:
     """Returns the lowest and the highest value, apart from each other even for equal values."""
     values = np.concatenate([np.zeros(0), *parts])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size:
         margin = abs(low) / 2 or 0.5
-        low, high = low - margin, high + margin
-    return low, high
+        return low - margin, high + margin
+    # Labels have six digits.
+    margin = max(0.0, _SMALLEST_SPREAD * size - (high - low)) / 2
+    return low - margin, high + margin
 
 
 def _ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -188,10 +192,10 @@ def _axes(frame: _Frame, x_label: str) -> list[str]:
     parts = []
     for value in _ticks(frame.y0, frame.y1):
         parts.append(_horizontal(frame, value, "grid"))
-        parts.append(
-            f'<text x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}" text-anchor="end">'
-            f"{tick(value)}</text>"
-        )
+        label, place = tick(value), f'x="{_LEFT - 6}" y="{frame.y(value) + 4:.1f}"'
+        if _CHARACTER_WIDTH * len(label) > _LEFT - 6:
+            place += f' textLength="{_LEFT - 8}" lengthAdjust="spacingAndGlyphs"'
+        parts.append(f'<text {place} text-anchor="end">{label}</text>')
     find_ticks = _ticks_of_ratios if frame.logarithmic else _ticks
     for value in find_ticks(frame.x0, frame.x1):
         x = frame.x(value)

@@ -52,6 +52,19 @@ def test_constant_lines_have_an_axis(value):
     assert len(ticks(svg, "end")) >= 2
 
 
+@pytest.mark.parametrize("value", [16.4032, -1_234.5, 0.00012345, 7e9, -987_654.0])
+@pytest.mark.parametrize("spread", [1e-7, 1e-5, 1e-3, 1.0])
+def test_labels_of_the_vertical_axis_differ_and_are_within_the_picture(value, spread):
+    heights = np.array([value, value * (1 + spread)])
+    svg = plot(Line(np.array([1.0, 2.0]), heights))
+    texts = [text for text in svg.iter("text") if text.get("text-anchor") == "end"]
+    labels = [text for text in texts if float(text.get("x")) < 48]
+    assert len({text.text for text in labels}) == len(labels) >= 2
+    for text in labels:
+        width = float(text.get("textLength", 6.4 * len(text.text)))
+        assert width <= float(text.get("x"))
+
+
 def test_one_point_is_a_dot_and_none_is_nothing():
     svg = plot(Line(np.array([5.0]), np.array([1.0])), Line(np.zeros(0), np.zeros(0), colour=1))
     assert [circle.get("class") for circle in svg.iter("circle")] == ["c0"]
