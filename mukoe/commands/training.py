@@ -385,7 +385,7 @@ def _launch_on_zeromq(config: TrainingConfig, config_file: Any, demonstrations: 
 
     show_phase("building agent and environments")
     experiment = drawn_experiment(config)
-    graph = make_graph(experiment, demonstrations=demonstrations, compresses_replay=False)
+    graph = make_graph(experiment, demonstrations=demonstrations, in_process_replay=True)
     allow_connections(experiment)
     workdir = _prepare(config, config_file)
     return launcher.launch(graph, workdir, config, RESUME.value, flags.FLAGS.lp_launch_type)

@@ -230,3 +230,26 @@ def test_shards_are_one_replay(connect):
 def test_a_batch_that_cannot_be_divided_over_shards_is_refused():
     with pytest.raises(UserError, match="num_replays 4 must divide the 6 items of a batch"):
         shard_declaration(declare(batch_size=6), 4)
+
+
+def test_rows_can_be_rewritten(connect):
+    connection, replay = connect()
+    local = InProcessReplay(declare(), ROW_SPEC, 0)
+    with pytest.raises(TimeoutError, match="empty"):
+        replay.stretch(0, 6)
+    for replay_of in (replay, local):
+        adder = replay_of.make_adder()
+        record(adder, 0, 0, 4)
+        if replay_of is replay:
+            adder.flush()
+        stretch = replay_of.stretch(0, 6)
+        values = np.arange(6, dtype=np.float32)
+        replay_of.rewrite(stretch, {"search_value": values})
+        assert stretch.num_rows == 5 and replay_of.inserted == 4
+    ours, theirs = next(replay.make_dataset()).rows, local.sample().rows
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    # The slots of a server that has ended mean nothing to the next one.
+    before = replay.stretch(0, 6)
+    connection.server = ReplayServer(declare(), ROW_SPEC, 0, 2, connection.server.state())
+    replay.rewrite(before, {"search_value": values + 100})
+    assert next(replay.make_dataset()).rows.extras["search_value"].max() < 100

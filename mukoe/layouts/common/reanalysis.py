@@ -1,7 +1,7 @@
 """Reanalysis of the replay of a run of one process."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import chex
 import jax
@@ -14,18 +14,34 @@ from mukoe.layouts.common.run_state import NamedArrays
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.learning.learner import Learner
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
-from mukoe.replay.in_process import InProcessReplay
-from mukoe.types import Array, EnvironmentSpec, PolicyParams, Row
+from mukoe.replay.in_process.stretch import Stretch
+from mukoe.types import Array, EnvironmentSpec, Nest, PolicyParams, Row
 
 # Least number of rows of a step: an action, and a final observation.
 _LEAST_ROWS = 2
+
+
+class RewritableReplay(Protocol):
+    """Replay whose extras can be rewritten, in this process or served by another one.
+
+    inserted: number of items added so far.
+    """
+
+    @property
+    def inserted(self) -> int: ...
+
+    def stretch(self, first: int, size: int) -> Stretch:
+        """Returns `size` rows of the items from key `first` on."""
+
+    def rewrite(self, stretch: Stretch, extras: Mapping[str, Nest]) -> None:
+        """Writes extras `[N, ...]` of a stretch; skips padding and rows of removed items."""
 
 
 def make_replay_reanalyser(
     experiment: ExperimentConfig,
     environment_spec: EnvironmentSpec,
     networks: Any,
-    replay: InProcessReplay,
+    replay: RewritableReplay,
     learner: Learner,
     demonstrations: bool = False,
 ) -> "ReplayReanalyser | None":
@@ -66,7 +82,7 @@ class ReplayReanalyser:
     def __init__(
         self,
         reanalyse: Reanalyse,
-        replay: InProcessReplay,
+        replay: RewritableReplay,
         learner: Learner,
         random_key: chex.PRNGKey,
         rows_per_update: int,
@@ -147,13 +163,7 @@ def check_reanalysis_in_process(experiment: ExperimentConfig) -> None:
       UserError: `agent.reanalyse.mode` is 'nodes', or an update rewrites more rows than there are.
     """
     builder = experiment.builder
-    if isinstance(builder, Reanalyses) and builder.reanalyse.mode == "replay":
-        rows, capacity = builder.reanalyse.rows_per_update, builder.replay.capacity
-        if rows > capacity:
-            raise UserError(
-                f"agent.reanalyse.rows_per_update {rows} must not be above agent.replay.capacity "
-                f"{capacity}: an update rewrites each row at most once"
-            )
+    _check_rows(experiment)
     if reanalyse_mode(builder) == "nodes":
         raise UserError(
             "agent.reanalyse.mode=nodes needs the nodes of a program: train with "
@@ -161,13 +171,33 @@ def check_reanalysis_in_process(experiment: ExperimentConfig) -> None:
         )
 
 
-def check_reanalysis_in_program(experiment: ExperimentConfig) -> None:
+def _check_rows(experiment: ExperimentConfig) -> None:
+    builder = experiment.builder
+    if isinstance(builder, Reanalyses) and builder.reanalyse.mode == "replay":
+        rows, capacity = builder.reanalyse.rows_per_update, builder.replay.capacity
+        if rows > capacity:
+            raise UserError(
+                f"agent.reanalyse.rows_per_update {rows} must not be above agent.replay.capacity "
+                f"{capacity}: an update rewrites each row at most once"
+            )
+
+
+def check_reanalysis_in_program(
+    experiment: ExperimentConfig, rewrites: bool, demonstrations: bool
+) -> None:
     """Checks the reanalysis of a program graph.
 
+    Args:
+      experiment: agent, environment and settings.
+      rewrites: True if rows of the replay service can be rewritten.
+      demonstrations: True for a run with demonstrations.
+
     Raises:
-      UserError: `agent.reanalyse.mode` is 'replay', or 'nodes' without reanalysers, or there are
-        reanalysers for another mode.
+      UserError: `agent.reanalyse.mode` is 'replay' where rows cannot be rewritten, or are divided
+        over several nodes or tables; it is 'nodes' without reanalysers; or there are reanalysers
+        for another mode.
     """
+    _check_rows(experiment)
     mode = reanalyse_mode(experiment.builder)
     num_reanalysers = experiment.distributed.num_reanalysers
     if mode == "nodes" and not num_reanalysers:
@@ -177,10 +207,17 @@ def check_reanalysis_in_program(experiment: ExperimentConfig) -> None:
             f"{num_reanalysers} reanalysers have no work with agent.reanalyse.mode={mode}: set "
             "--config.agent.reanalyse.mode=nodes, or leave --num_reanalysers out"
         )
-    if mode == "replay":
+    if mode == "replay" and not rewrites:
         raise UserError(
-            "agent.reanalyse.mode=replay rewrites the replay of a process, and the items of a "
-            "replay service cannot be changed: train with --layout=local or --layout=sebulba"
+            "agent.reanalyse.mode=replay rewrites the rows of replay, and the items of a Reverb "
+            "server cannot be changed: train with --runtime=zeromq, --layout=local or "
+            "--layout=sebulba"
+        )
+    if mode == "replay" and (demonstrations or experiment.distributed.num_replays > 1):
+        given = "--demonstrations" if demonstrations else "--num_replays"
+        raise UserError(
+            f"agent.reanalyse.mode=replay rewrites one table: leave {given} out, or set "
+            "agent.reanalyse.mode=learner"
         )
 
 

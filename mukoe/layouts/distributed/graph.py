@@ -58,7 +58,7 @@ def make_graph(
     experiment: ExperimentConfig,
     memory_of: MemoryOfGroup | None = None,
     demonstrations: str | None = None,
-    compresses_replay: bool = True,
+    in_process_replay: bool = False,
 ) -> ProgramGraph:
     """Checks an experiment and decides on its program; makes one environment and the networks.
 
@@ -66,13 +66,14 @@ def make_graph(
       experiment: agent, environment and settings.
       memory_of: memory of the machines of a group; None if all nodes run on this machine.
       demonstrations: sources of the demonstrations, which the replay node reads; None for none.
-      compresses_replay: True if the replay service compresses its rows, as Reverb does.
+      in_process_replay: True if the replay node serves the in-process replay, which compresses
+        nothing and whose rows can be rewritten; False for Reverb.
 
     Raises:
       UserError: the environment cannot be made, the agent does not fit it or the layout, memory
         does not suffice, or the placement does not suit the policy.
     """
-    check_reanalysis_in_program(experiment)
+    check_reanalysis_in_program(experiment, in_process_replay, demonstrations is not None)
     check_demonstrations(experiment, demonstrations is not None)
     spec = check_experiment(experiment)
     _check_replays(experiment)
@@ -82,7 +83,7 @@ def make_graph(
             "distributed.reanalysis=server needs inference servers: set --inference=server or "
             "--inference=split, or distributed.reanalysis=local"
         )
-    replay_bytes = _check_memory(experiment, spec, inference, memory_of, compresses_replay)
+    replay_bytes = _check_memory(experiment, spec, inference, memory_of, not in_process_replay)
     _check_inference(experiment, spec, inference)
     if demonstrations is not None:
         replay_bytes += _check_demonstrations(experiment, spec, demonstrations)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from mukoe.errors import UserError
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.handle import never
+from mukoe.replay.in_process.stretch import Stretch
 from mukoe.replay.served.adder import ServedAdder
 from mukoe.replay.served.waiting import call_until_done
-from mukoe.types import Row, Sample
+from mukoe.types import Nest, Row, Sample
 
 # Samples on their way to a reader.
 _SAMPLES_AHEAD = 2
@@ -37,6 +38,8 @@ class ServedReplay:
         self._declaration = declaration
         self._row_spec = row_spec
         self._update: futures.Future[None] | None = None
+        self._rewritten_server = ""
+        self._inserted = 0
 
     def make_adder(self, should_stop: Callable[[], bool] = never) -> ServedAdder:
         """Makes the adder of one environment.
@@ -69,6 +72,29 @@ class ServedReplay:
         """
         if self._update is None or self._update.done():
             self._update = self._server.futures.update_priorities(keys, priorities)
+
+    @property
+    def inserted(self) -> int:
+        """Number of items added until the last `stretch`."""
+        return self._inserted
+
+    def stretch(self, first: int, size: int) -> Stretch:
+        """Returns the rows of the items from key `first` on, see `InProcessReplay.stretch`.
+
+        Raises:
+          TimeoutError: the replay is empty, after a restart.
+        """
+        found = self._server.futures.stretch(first, size).result()
+        if found is None:
+            raise TimeoutError("the replay is empty")
+        self._rewritten_server, self._inserted, stretch = found
+        return stretch
+
+    def rewrite(self, stretch: Stretch, extras: Mapping[str, Nest]) -> None:
+        """Writes extras `[N, ...]` of the last stretch; a server that has restarted skips them."""
+        self._server.futures.rewrite(
+            self._rewritten_server, stretch.keys, stretch.slots, dict(extras)
+        ).result()
 
 
 class ServedDataset:

@@ -14,6 +14,7 @@ import collections
 import dataclasses
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
@@ -25,7 +26,8 @@ from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.replay.in_process.adder import InProcessAdder
 from mukoe.replay.in_process.mixture import MixedReplay
-from mukoe.types import Row, Sample
+from mukoe.replay.in_process.stretch import Stretch
+from mukoe.types import Nest, Row, Sample
 
 NO_STREAM = "has no stream in this replay"
 
@@ -92,6 +94,8 @@ class ReplayServer:
         self._pending: dict[str, collections.deque[_Pending]] = {
             kind: collections.deque() for kind in ("insert", "sample", "search", "reanalysed")
         }
+        # Slots of rows have no meaning in another process.
+        self._identity = uuid.uuid4().hex
         self._closed = threading.Event()
         threading.Thread(target=self._expire, name="replay", daemon=True).start()
 
@@ -167,6 +171,32 @@ class ReplayServer:
     def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities `[B]` of items, in the order of their sample."""
         (self._mixed or self._acted).update_priorities(keys, priorities)
+
+    def stretch(self, first: int, size: int) -> tuple[str, int, Stretch] | None:
+        """Returns rows to rewrite, see `InProcessReplay.stretch`; None if there are no items.
+
+        Returns:
+          Identity of this server, the number of items added so far, and the rows.
+        """
+        with self._lock:
+            if not self._acted.size:
+                return None
+            return self._identity, self._acted.inserted, self._acted.stretch(first, size)
+
+    def rewrite(
+        self, identity: str, keys: np.ndarray, slots: np.ndarray, extras: Mapping[str, Nest]
+    ) -> None:
+        """Writes extras of a stretch, unless it came from another server.
+
+        Args:
+          identity: identity of the server with the stretch.
+          keys: `[N]` keys of the rows' items.
+          slots: `[N]` slots of the rows.
+          extras: extras `[N, ...]`.
+        """
+        if identity == self._identity:
+            rows = Row((), (), (), (), (), {})
+            self._acted.rewrite(Stretch(keys, slots, rows, next_key=0), extras)
 
     def statistics(self) -> tuple[int, int, int]:
         """Returns the number of items, of inserted and of sampled ones."""

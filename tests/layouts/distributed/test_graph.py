@@ -98,10 +98,17 @@ def test_machines_elsewhere_have_memory_of_their_own(monkeypatch):
         make_graph(experiment, lambda group: 1 << (20 if group == "replay" else 30))
 
 
-def test_items_of_a_replay_service_cannot_be_rewritten():
+def test_items_of_reverb_cannot_be_rewritten():
     rewriting = MuZeroConfig(reanalyse=ReanalyseConfig(mode="replay"))
     with pytest.raises(UserError, match="reanalyse.mode=replay .* cannot be changed: train with"):
         make(lambda _: DeterministicModelBuilder(rewriting))
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"), agent=rewriting
+    ).make_experiment()
+    make_graph(experiment, in_process_replay=True)
+    shards = dataclasses.replace(experiment.distributed, num_replays=2)
+    with pytest.raises(UserError, match="rewrites one table: leave --num_replays out"):
+        make_graph(dataclasses.replace(experiment, distributed=shards), in_process_replay=True)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mukoe.layouts.common.cadence import Timer
 from mukoe.layouts.common.checkpointing import (
@@ -13,12 +14,14 @@ from mukoe.layouts.common.checkpointing import (
 from mukoe.layouts.common.counting import BufferedCounter, Counter, FaultTolerantCounterClient
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.distributed.nodes.context import NodeContext
+from mukoe.layouts.distributed.nodes.replay_rewriter import ReplayRewriter
 from mukoe.layouts.distributed.nodes.retry import call_until_available
 from mukoe.layouts.distributed.nodes.runtime import ReplayService
 from mukoe.learning.learner import Learner, LearnerState
 from mukoe.learning.non_finite import saving_bad_batches
 from mukoe.observability.clipped_targets import shares_outside_bins
 from mukoe.observability.loggers.factory import make_logger
+from mukoe.replay.handle import SharedReplay
 from mukoe.types import PolicyParams
 
 _REPORT_SECONDS = 1.0
@@ -43,7 +46,10 @@ class LearnerNode:
         self._counts = BufferedCounter(counter)
         settings = context.experiment.run
         with context.runtime.reporting_failures("learner"):
-            self._learner = self._make_learner()
+            networks = context.experiment.builder.make_networks(context.environment_spec)
+            connected = context.connect_replay(replay, context.make_policy())
+            self._learner = self._make_learner(networks, connected)
+            self._rewriter = ReplayRewriter(context, networks, connected, self._learner)
             checkpointer = open_checkpointer(context.workdir, settings.keep_checkpoints)
             restored = RestoredRun()
             if context.resumes:
@@ -80,14 +86,13 @@ class LearnerNode:
                 self._replay.wait_for_save(_SAVE_SECONDS)
             self._counter.report(learner_ended=True)
 
-    def _make_learner(self) -> Learner:
+    def _make_learner(self, networks: Any, replay: SharedReplay) -> Learner:
         context = self._context
         settings = context.experiment.run
-        replay = context.connect_replay(self._replay, context.make_policy())
         return make_learner(
             context.experiment,
             context.environment_spec,
-            context.experiment.builder.make_networks(context.environment_spec),
+            networks,
             replay.make_dataset(),
             replay=replay,
             counter=self._counts,
@@ -108,6 +113,7 @@ class LearnerNode:
                 metrics = self._learner.step()
             except StopIteration:
                 return
+            self._rewriter.step({**self._counts.known, "learner_steps": self._learner.steps})
             if report.due:
                 self._resend_learner_steps()
                 self._counter.report(

@@ -39,7 +39,7 @@ def become_node(
     """
     group, _, index = title.partition("/")
     check(spec, group_sizes(experiment), group, int(index))
-    graph = make_graph(experiment, functools.partial(memory_of, group), compresses_replay=False)
+    graph = make_graph(experiment, functools.partial(memory_of, group), in_process_replay=True)
     program = make_program(graph, workdir, _addresses(spec), config, secret)
     label = label_of(title)
     supervised.become_node(workdir, label)

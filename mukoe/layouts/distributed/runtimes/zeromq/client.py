@@ -135,8 +135,8 @@ class _Channel:
         self._thread.join()
 
     def _run(self) -> None:
-        context = zmq.Context()
-        socket = context.socket(zmq.DEALER)
+        # The clients of a process share a context, and so one thread of ZeroMQ.
+        socket: zmq.Socket = zmq.Context.instance().socket(zmq.DEALER)
         endpoints.configure(socket, "client", self._endpoint.secret)
         socket.immediate = True
         socket.reconnect_ivl = _RECONNECT_MS
@@ -155,7 +155,8 @@ class _Channel:
             self._send_queued(socket)
             self._expire()
         socket.disable_monitor()
-        context.destroy(linger=0)
+        monitor.close(linger=0)
+        socket.close(linger=0)
         self._fail_all(PeerUnavailableError("the connection is closed"))
 
     def _send_queued(self, socket: zmq.Socket) -> None:

@@ -211,6 +211,8 @@ def served_methods(title: str, node: Any) -> ServedMethods:
             "sample_to_reanalyse",
             "write_reanalysed",
             "update_priorities",
+            "stretch",
+            "rewrite",
             "statistics",
         )
         return ServedMethods(
