@@ -1,5 +1,7 @@
 """Names of the registered Gymnasium environments."""
 
+import contextlib
+import functools
 import importlib
 import importlib.util
 
@@ -31,7 +33,11 @@ _MODULES = {
 
 
 def gymnasium_names() -> list[str]:
-    """Returns the registered names, each in its newest version, without the games of ALE."""
+    """Returns the registered names, each in its newest version, without the games of ALE.
+
+    Those of installed well-known packages are among them.
+    """
+    _import_packages()
     return [env_id for env_id, spec in gymnasium.registry.items() if _is_listed(spec)]
 
 
@@ -99,6 +105,15 @@ def registering_module(env: str) -> str | None:
         if env.startswith(start):
             return module
     return None
+
+
+@functools.cache
+def _import_packages() -> None:
+    """Imports the installed well-known packages, which register their environments."""
+    for module in sorted(set(_MODULES.values())):
+        if importlib.util.find_spec(module) is not None:
+            with contextlib.suppress(Exception):  # any error of a package that cannot be imported
+                importlib.import_module(module)
 
 
 def _is_listed(spec: EnvSpec) -> bool:

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from mukoe.environments.gymnasium import names
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.gymnasium.factory import make_gymnasium
 from mukoe.environments.gymnasium.minigrid import WORDS, is_minigrid
-from mukoe.environments.registry import named_environment
+from mukoe.environments.registry import list_environments, named_environment
 from mukoe.errors import UserError
 from mukoe.types import ChoiceImage, TokenArray
 
@@ -33,6 +34,24 @@ def test_a_name_of_an_installed_package_works_as_typed(tmp_path, monkeypatch):
     make_gymnasium("Corridors-v0")(0, 1, False).close()
     with pytest.raises(UserError, match="no environment 'Corridors-v7'"):
         named_environment("Corridors-v7")
+
+
+def test_the_names_of_installed_packages_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "registers_a_tunnel.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Tunnels-v0', 'gymnasium.envs.classic_control:CartPoleEnv')\n"
+    )
+    (tmp_path / "cannot_be_imported.py").write_text("raise RuntimeError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(names._MODULES, "Tunnels-", "registers_a_tunnel")
+    monkeypatch.setitem(names._MODULES, "Broken-", "cannot_be_imported")
+    names._import_packages.cache_clear()
+    try:
+        assert [row.name for row in list_environments("tunnels")] == ["Tunnels-v0"]
+        with pytest.raises(UserError, match="did you mean Tunnels-v0"):
+            named_environment("tunnel-v0")
+    finally:
+        del gymnasium.registry["Tunnels-v0"]
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):
