@@ -16,10 +16,11 @@ from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig,
 from mukoe.agents.planning.consistency import ConsistencyConfig
 from mukoe.agents.planning.memory import ReplayedMemoryConfig, encode_rows
 from mukoe.agents.planning.targets import network_inputs, sample_targets
-from mukoe.configuration import apply_overrides
+from mukoe.configuration import apply_overrides, load_config_file
 from mukoe.environments.repeat_first import RepeatFirstConfig, RepeatFirstEnvironment
 from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.errors import UserError
+from mukoe.layouts import local
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_prefix import ValuePrefixConfig
@@ -185,3 +186,29 @@ def test_normalised_observations_are_refused():
         acted(dataclasses.replace(config, network=network))
     with pytest.raises(UserError, match="burn_in"):
         apply_overrides(config, {"memory.burn_in": "-1"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["lstm", "none"])
+def test_the_first_symbol_is_repeated_with_a_memory_alone(tmp_path, core):
+    """Measured: LSTM 1.0 after 8,000 steps; none at most 1 / 4 expected."""
+    config = load_config_file("muzero_repeat_first")
+    config = dataclasses.replace(
+        config,
+        agent=dataclasses.replace(
+            config.agent, memory=dataclasses.replace(config.agent.memory, core=core)
+        ),
+        run=dataclasses.replace(
+            config.run,
+            max_actor_steps=8_000 if core == "none" else 20_000,
+            evaluation_episodes=100,
+            target_return=0.95,
+        ),
+    )
+    experiment = config.make_experiment()
+    local.train(experiment, local.check(experiment), tmp_path)
+    lines = (tmp_path / "logs" / "evaluator.csv").read_text().splitlines()
+    column = lines[0].split(",").index("episode_return")
+    result = float(lines[-1].split(",")[column])
+    # Without memory: 100 episodes have a mean of at most 0.25, four deviations are 0.1.
+    assert result < 0.35 if core == "none" else result > 0.95
