@@ -184,6 +184,10 @@ class TrainedAgent:
         for array, spec in zip(arrays, specs, strict=True):
             if array.shape != spec.shape:
                 raise self._unsuitable(f"its shape is {array.shape} instead of {spec.shape}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise self._unsuitable(
+                    f"it must be finite; got {array[~np.isfinite(array)].flat[0]}"
+                )
         return structure.unflatten([array[None] for array in arrays])
 
     def _unsuitable(self, reason: str) -> UserError:

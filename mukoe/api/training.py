@@ -9,6 +9,7 @@ from mukoe.api.agent import TrainedAgent, load
 from mukoe.configuration import load_config_file, prepare_workdir, with_values
 from mukoe.configuration.cli import find_config_file
 from mukoe.configuration.plain import is_importable
+from mukoe.configuration.workdir import CONFIG_FILE
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts import local, sebulba
@@ -50,6 +51,10 @@ def train(
         raise UserError(f"layout is one of {', '.join(_LAYOUTS)}, not {layout!r}")
     if threading.current_thread() is not threading.main_thread():
         raise UserError("train() runs in the main thread, which alone receives Ctrl-C")
+    if os.path.exists(os.path.join(workdir, CONFIG_FILE)):
+        raise UserError(
+            f"{workdir} already holds an experiment: open it with load(), or give another workdir"
+        )
     set_process_environment(process_environment())
     file = find_config_file(os.fspath(config)) if isinstance(config, str | os.PathLike) else None
     found = with_values(_make_config(file or config, env), _nested(overrides or {}))

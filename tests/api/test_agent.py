@@ -114,8 +114,14 @@ def get_config_of(environment) -> TrainingConfig:
     return dataclasses.replace(get_config(), environment=environment)
 
 
-@pytest.mark.parametrize("observation", [np.zeros(3), "text", None, {"a": 1}, np.zeros((1, 4))])
-def test_an_observation_of_another_shape_gets_one_line(agent, observation):
+@pytest.mark.parametrize(
+    "observation",
+    [
+        *(np.zeros(3), "text", None, {"a": 1}, np.zeros((1, 4))),
+        *(np.full(4, np.nan), [0.0, 0.0, 0.0, -np.inf]),
+    ],
+)
+def test_an_unsuitable_observation_gets_one_line(agent, observation):
     with pytest.raises(UserError, match="^this is no observation of CartPole-v1: .+"):
         agent.act(observation)
 

@@ -91,7 +91,7 @@ def test_an_environment_is_given_by_name(tmp_path, monkeypatch, config, layout, 
 
 
 def test_a_run_is_not_overwritten():
-    with pytest.raises(UserError, match="already holds an experiment"):
+    with pytest.raises(UserError, match=r"already holds an experiment: open it with load\(\)"):
         mukoe.train(CONFIG, trained_run("cartpole"))
 
 
