@@ -81,8 +81,24 @@ def test_vectors_that_cannot_be_divided_are_refused():
         tiny("mlp", (4,), dynamics="transformer", width=12).init(jax.random.PRNGKey(0))
 
 
-@pytest.mark.parametrize("dynamics", ["residual", "lstm", "gru", "transformer"])
-@pytest.mark.parametrize(("torso", "shape"), [("mlp", (4,)), ("board", (3, 3, 2))])
+@pytest.mark.parametrize(
+    ("dynamics", "torso", "shape"),
+    [
+        ("gru", "mlp", (4,)),
+        ("transformer", "board", (3, 3, 2)),
+        *[
+            pytest.param(dynamics, torso, shape, marks=pytest.mark.slow)
+            for dynamics, torso, shape in (
+                ("residual", "mlp", (4,)),
+                ("lstm", "mlp", (4,)),
+                ("transformer", "mlp", (4,)),
+                ("residual", "board", (3, 3, 2)),
+                ("lstm", "board", (3, 3, 2)),
+                ("gru", "board", (3, 3, 2)),
+            )
+        ],
+    ],
+)
 def test_gradients_of_an_unroll_reach_all_parameters_and_the_first_state(dynamics, torso, shape):
     networks = tiny(torso, shape, dynamics=dynamics, dynamics_gradient_scale=1.0)
     params = noisy(networks.init(jax.random.PRNGKey(0)))

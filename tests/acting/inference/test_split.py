@@ -112,7 +112,9 @@ def search_behind_memory(core):
         search_over_all_actions,
         search_over_candidates,
         functools.partial(search_behind_memory, "lstm"),
-        functools.partial(search_behind_memory, "transformer"),
+        pytest.param(
+            functools.partial(search_behind_memory, "transformer"), marks=pytest.mark.slow
+        ),
     ],
     ids=["all_actions", "candidates", "lstm", "transformer"],
 )

@@ -84,7 +84,12 @@ SEEN = BLOCKS * (WINDOW - 1)
 
 @pytest.mark.parametrize(
     ("core", "burn_in", "frames"),
-    [("lstm", 0, 1), ("lstm", 3, 2), ("gru", 2, 1), ("transformer", SEEN, 1)],
+    [
+        pytest.param("lstm", 0, 1, marks=pytest.mark.slow),
+        ("lstm", 3, 2),
+        pytest.param("gru", 2, 1, marks=pytest.mark.slow),
+        ("transformer", SEEN, 1),
+    ],
 )
 def test_learners_pass_equals_acting_across_episode_ends(core, burn_in, frames):
     config = config_of(core, burn_in, frames)
@@ -134,12 +139,13 @@ def test_reanalysis_sees_what_the_actor_saw():
     ("core", "changes"),
     [
         ("lstm", {}),
-        (
+        pytest.param(
             "transformer",
             {
                 "consistency": ConsistencyConfig(1.0, projection_size=8, predictor_size=4),
                 "value_prefix": ValuePrefixConfig(lstm_size=4, period=2),
             },
+            marks=pytest.mark.slow,
         ),
     ],
 )

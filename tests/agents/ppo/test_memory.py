@@ -25,7 +25,6 @@ from mukoe.networks.memory import MemoryConfig
 from mukoe.types import PolicyParams, Sample
 from tests.networks.tiny import noisy
 
-CORES = ("gru", "lstm", "transformer")
 CONFIGS = Path(__file__).parents[3] / "configs"
 STEPS = 7
 
@@ -81,7 +80,10 @@ def assert_learner_sees_what_the_actor_saw(config, environment):
     assert ends > 2 and np.std(samples[-1].rows.extras["value"]) > 0.05
 
 
-@pytest.mark.parametrize(("core", "frames"), [("gru", 1), ("lstm", 2), ("transformer", 1)])
+@pytest.mark.parametrize(
+    ("core", "frames"),
+    [pytest.param("gru", 1, marks=pytest.mark.slow), ("lstm", 2), ("transformer", 1)],
+)
 def test_acting_equals_the_learners_pass(core, frames):
     environment = SyncVectorEnvironment(
         [RepeatFirstEnvironment(RepeatFirstConfig(4, length), 0) for length in (2, 3, 9)]
