@@ -13,6 +13,7 @@ from typing import NoReturn
 from absl import flags
 
 from mukoe.configuration import DEFINE_config, load_config, run_main
+from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
@@ -25,6 +26,7 @@ def main() -> int:
     """Prints the findings; the exit status is 1 if one is a fault."""
     set_process_environment(process_environment())
 
+    from mukoe.agents.extensions import rollout_of
     from mukoe.diagnosis.diagnose import diagnose
     from mukoe.diagnosis.finding import to_text
     from mukoe.diagnosis.subject import collect
@@ -35,6 +37,8 @@ def main() -> int:
     workdir = None if WORKDIR.value is None else Path(WORKDIR.value).expanduser()
     config = CONFIG.load() if workdir is None else load_config(workdir)
     experiment = config.make_experiment()
+    if rollout_of(experiment.builder):
+        raise UserError("only agents with a replay are checked, and this one learns from rollouts")
     with process_line():
         show_phase("building agent and environments")
         spec = local.check(experiment)
