@@ -1,5 +1,7 @@
 """Flags of another layout or runtime."""
 
+import importlib.util
+
 import pytest
 from absl import flags
 
@@ -125,3 +127,23 @@ def test_a_run_in_a_bucket_is_not_resumed_with_another_config():
     assert (result.returncode, result.stdout) == (2, "")
     assert "needs the flags of the first command, with --config=FILE" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+HAS_LAUNCHPAD = importlib.util.find_spec("launchpad") is not None
+
+
+@pytest.mark.skipif(HAS_LAUNCHPAD, reason="Launchpad is installed")
+@pytest.mark.parametrize("flag", ["--runtime=launchpad", "--launcher=ray"])
+def test_launchpad_that_is_missing_is_named(tmp_path, flag):
+    result = run_program("launch.py", "--layout=distributed", flag, f"--workdir={tmp_path}/run")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: Launchpad, Ray and Vertex AI need Python 3.10 on Linux")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.distributed
+def test_zeromq_does_not_run_on_ray(tmp_path):
+    flags = ("--layout=distributed", "--runtime=zeromq", "--launcher=ray")
+    result = run_program("launch.py", *flags, f"--workdir={tmp_path}/run")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: --runtime=zeromq runs on this machine")
