@@ -273,6 +273,8 @@ def _parse_flags(
     _accept_scientific_integers()
     try:
         positional = flags.FLAGS([argument for argument in rest if argument not in HELP])
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(fail(UserError(_describe_unknown_flag(error.flagname, module))))
     except (flags.Error, UserError) as error:
         sys.exit(fail(error))
     if wants_help:
@@ -285,6 +287,15 @@ def _parse_flags(
         flags.FLAGS["verbosity"].value = logging.WARNING
         flags.FLAGS["verbosity"].using_default_value = False
     return positional
+
+
+def _describe_unknown_flag(name: str, module: ModuleType) -> str:
+    """Returns the error of a flag that is none; the hint is a flag of the program's `--help`."""
+    group, dot, field = name.partition(".")
+    known = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(module)]
+    near = difflib.get_close_matches(group, known, n=1)
+    hint = f"did you mean --{near[0]}{dot}{field}?" if near else "--help lists the flags"
+    return f"there is no flag --{name}; {hint}"
 
 
 class _IntegerParser(flags.IntegerParser):

@@ -49,6 +49,10 @@ _type_hints: Callable[[Any], dict[str, Any]] = functools.cache(
 )
 
 
+class UnknownFieldError(UserError):
+    """Error for a name that is similar to no field of its group."""
+
+
 def check_names(names: Iterable[str], known: Mapping[str, Any], prefix: str) -> None:
     """Raises a UserError, with the nearest names, for a name that is not a field.
 
@@ -61,7 +65,8 @@ def check_names(names: Iterable[str], known: Mapping[str, Any], prefix: str) -> 
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise UserError(
+            kind = UserError if near else UnknownFieldError
+            raise kind(
                 f"unknown config field {prefix + name!r}: {hint}"
                 f"{prefix.rstrip('.') or 'the config'} has the fields {', '.join(known)}"
             )

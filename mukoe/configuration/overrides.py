@@ -2,13 +2,15 @@
 
 import ast
 import dataclasses
+import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from mukoe.configuration.fields import (
+    UnknownFieldError,
     check_names,
     convert,
     field_types,
@@ -19,6 +21,8 @@ from mukoe.configuration.fields import (
 from mukoe.errors import UserError
 
 T = TypeVar("T")
+
+_MOST_NAMES = 3
 
 
 def apply_overrides(config: T, overrides: Mapping[str, str]) -> T:
@@ -34,8 +38,31 @@ def apply_overrides(config: T, overrides: Mapping[str, str]) -> T:
         does not have the field's type, or its value is out of bounds.
     """
     for name, text in overrides.items():
-        config = _override(config, name.split("."), text, "")
+        try:
+            config = _override(config, name.split("."), text, "")
+        except UnknownFieldError as error:
+            raise UserError(_with_other_groups(str(error), name, config)) from error
     return config
+
+
+def _with_other_groups(message: str, name: str, config: Any) -> str:
+    """Returns the message about an unknown field with similar fields of other groups."""
+    fields: dict[str, list[str]] = {}
+    for path in _paths(config):
+        fields.setdefault(path.rpartition(".")[2], []).append(path)
+    near = difflib.get_close_matches(name.rpartition(".")[2], fields, n=1, cutoff=0.8)
+    if not near:
+        return message
+    subject, _, rest = message.partition(": ")
+    return f"{subject}: did you mean {' or '.join(fields[near[0]][:_MOST_NAMES])}? {rest}"
+
+
+def _paths(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted names of the fields of a configuration, groups included."""
+    for name in field_types(type(config)):
+        yield prefix + name
+        if dataclasses.is_dataclass(value := getattr(config, name)):
+            yield from _paths(value, f"{prefix}{name}.")
 
 
 def _override(config: Any, path: Sequence[str], text: str, prefix: str) -> Any:

@@ -179,6 +179,12 @@ def test_overrides_leave_the_rest_alone():
             "unknown config field 'zzz': the config has the fields "
             "agent, name, steps, dueling, options",
         ),
+        (
+            "lerning_rate",
+            "1",
+            "unknown config field 'lerning_rate': did you mean agent.learning_rate? the config has "
+            "the fields agent, name",
+        ),
         ("steps", "1.5", "steps must be an integer, not 1.5"),
         ("steps", "inf", "steps must be an integer, not 'inf'"),
         ("steps", "true", "steps must be an integer, not 'true'"),
