@@ -253,3 +253,20 @@ def test_rows_can_be_rewritten(connect):
     connection.server = ReplayServer(declare(), ROW_SPEC, 0, 2, connection.server.state())
     replay.rewrite(before, {"search_value": values + 100})
     assert next(replay.make_dataset()).rows.extras["search_value"].max() < 100
+
+
+def test_updates_of_priorities_are_not_dropped_before_many_are_without_an_answer(connect):
+    connection, replay = connect(sampler="prioritized")
+    answers = []
+
+    def never_answered(keys, priorities):
+        answers.append(futures.Future())
+        return answers[-1]
+
+    connection.server.update_priorities = never_answered
+    for count in range(100):
+        replay.update_priorities(np.arange(1), np.ones(1))
+        assert len(answers) == min(count + 1, 32)
+    answers[0].set_result(None)
+    replay.update_priorities(np.arange(1), np.ones(1))
+    assert len(answers) == 33

@@ -1,5 +1,6 @@
 """Handle of a replay that another process serves."""
 
+import collections
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from mukoe.types import Nest, Row, Sample
 
 # Samples on their way to a reader.
 _SAMPLES_AHEAD = 2
+# Updates of priorities without an answer.
+_UPDATES_AHEAD = 32
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 0.5
 _GIVE_UP_SECONDS = 600.0
@@ -37,7 +40,7 @@ class ServedReplay:
         self._server = server
         self._declaration = declaration
         self._row_spec = row_spec
-        self._update: futures.Future[None] | None = None
+        self._updates: collections.deque[futures.Future[None]] = collections.deque()
         self._rewritten_server = ""
         self._inserted = 0
 
@@ -68,10 +71,12 @@ class ServedReplay:
     def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities `[B]` of the items with these keys `[B]`; skips removed items.
 
-        The update is dropped while the server does not answer the one before.
+        The update is dropped while the server does not answer the ones before.
         """
-        if self._update is None or self._update.done():
-            self._update = self._server.futures.update_priorities(keys, priorities)
+        while self._updates and self._updates[0].done():
+            self._updates.popleft()
+        if len(self._updates) < _UPDATES_AHEAD:
+            self._updates.append(self._server.futures.update_priorities(keys, priorities))
 
     @property
     def inserted(self) -> int:
