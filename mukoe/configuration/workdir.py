@@ -22,6 +22,7 @@ from typing import Any
 
 import mukoe
 from mukoe.configuration.cli import load_config_file
+from mukoe.configuration.exclusive_workdir import exclusive_workdir
 from mukoe.configuration.import_folders import add_import_folder
 from mukoe.configuration.plain import class_name, from_dict, is_importable, to_dict, with_values
 from mukoe.configuration.registry import import_part
@@ -150,8 +151,8 @@ def prepare_workdir(
 
     Raises:
       UserError: the workdir cannot be written; it holds a run and `resume` is False; there is
-        nothing to resume; or it holds a run with another configuration (the message names the
-        first differing fields).
+        nothing to resume; another process trains in it; or it holds a run with another
+        configuration (the message names the first differing fields).
     """
     workdir = Path(workdir).expanduser().resolve()
     try:
@@ -167,6 +168,8 @@ def prepare_workdir(
         raise UserError(f"nothing to resume in {workdir}: start it without --resume")
     if resume:
         _check_same_experiment(workdir, config, may_differ)
+        with exclusive_workdir(workdir):
+            pass
     kind = {"class": class_name(type(config))} if is_importable(config) else {}
     stored = {"version": VERSION, **kind, "config": to_dict(config), "launch": dict(launch)}
     command = _command(_read_command(workdir) if resume else {}, config_file)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mukoe.configuration.exclusive_workdir import exclusive_workdir
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.experiment import RunConfig
 from mukoe.layouts.common.resume_limits import InterruptedResumeError
@@ -59,8 +60,16 @@ def run_to_end(
     Returns:
       0 at the end of the run and after SIGTERM, 130 after Ctrl-C; the last checkpoint is written
       in each case, or the status is 1. A second Ctrl-C skips it.
+
+    Raises:
+      UserError: another process trains in the workdir.
     """
-    with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
+    with (
+        exclusive_workdir(workdir),
+        collected_signals() as signals,
+        process_line() as line,
+        saving_bad_batches(workdir),
+    ):
         show_phase("building agent and environments")
         try:
             run = make_run(lambda: bool(signals))

@@ -12,6 +12,7 @@ import numpy as np
 from mukoe.acting.rollouts import Rollout
 from mukoe.acting.variables import VariableClient
 from mukoe.agents.extensions import FollowsRunLength, rollout_of
+from mukoe.configuration.exclusive_workdir import exclusive_workdir
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.common.actor_log import make_network_timer
 from mukoe.layouts.common.cadence import period_reached
@@ -72,9 +73,15 @@ def train(
       in each case, or the status is 1.
 
     Raises:
+      UserError: another process trains in the workdir.
       BaseException: the exception of the first thread that failed, which ends the run.
     """
-    with collected_signals() as signals, process_line() as line, saving_bad_batches(workdir):
+    with (
+        exclusive_workdir(workdir),
+        collected_signals() as signals,
+        process_line() as line,
+        saving_bad_batches(workdir),
+    ):
         show_phase("building agent and environments")
         run = make_run(experiment, environment_spec, workdir, resume)
         line.message(expectation(experiment, workdir))

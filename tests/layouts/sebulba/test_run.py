@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from mukoe.configuration.exclusive_workdir import exclusive_workdir
 from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.errors import UserError
 from mukoe.layouts import sebulba
@@ -303,6 +304,12 @@ def test_a_run_that_is_resumed_at_its_limit_ends_as_it_is(tmp_path):
     assert train(tmp_path, resume=True) == 0
     assert stored_counts(tmp_path) == counts
     assert [rows_of(tmp_path, label) for label in ("actor_0", "learner")] == rows
+
+
+def test_a_run_holds_its_workdir(tmp_path):
+    with exclusive_workdir(tmp_path), pytest.raises(UserError, match="another process trains in"):
+        train(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_learning_rate_falls_with_the_agent_steps_of_the_run(tmp_path):
