@@ -62,8 +62,9 @@ test-distributed: setup
 test-core: setup-current
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup --part core $(ARGS)
 
+# They compute more than they compile, so XLA optimises, unlike in the other tests.
 test-slow: setup
-	$(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)
+	XLA_FLAGS= $(BIN)/python -m pytest -q -m "slow and not faults" $(ARGS)
 
 # Programs wait for most of the time, so two tests run at once.
 test-faults: setup

@@ -45,6 +45,7 @@ def counting_networks(period):
         value_encoding=identity,
         reward_encoding=identity,
         action_space=DiscreteSpace(A),
+        memory=None,
         value_prefix=ValuePrefix(
             step, lambda batch: hk.LSTMState(jnp.zeros((batch, 1)), jnp.zeros((batch, 1))), period
         ),
