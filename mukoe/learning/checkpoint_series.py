@@ -267,6 +267,6 @@ class CheckpointSeries:
 def _failure(path: Path, error: Exception) -> str:
     text = " ".join(str(error).split())
     # TensorStore appends the operating system's error to pages of its own settings.
-    system = re.search(r"\[OS error \d+: (?:E[A-Z]+ )?([^\]]+)\]", text)
-    reason = system[1] if system else text[:200]
+    code = re.search(r"\[OS error (\d+)|os_error_code='(\d+)'", text)
+    reason = os.strerror(int(code[1] or code[2])) if code else text[:200]
     return f"checkpoint {path} could not be written: {reason}"

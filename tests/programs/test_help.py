@@ -9,9 +9,7 @@ from tests.programs.forked import COMMANDS, PROGRAMS, command_of, run_program
 
 ALL = sorted(p.name for p in PROGRAMS.glob("*.py") if '"__main__"' in p.read_text())
 
-# Launchpad defines the flag with its values; without it, the flag names the extra.
-HAS_LAUNCHPAD = importlib.util.find_spec("launchpad") is not None
-LAUNCH_TYPES = ["--lp_launch_type: <", "local_mp"] if HAS_LAUNCHPAD else ["--lp_launch_type: Needs"]
+LAUNCH_TYPES = ["--lp_launch_type: <", "local_mp"]
 
 
 @pytest.mark.parametrize("program", ALL)
