@@ -2,9 +2,26 @@
 
 import csv
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
+
+ROOT = Path(__file__).parents[1]
+
+
+def start_program(program, workdir, *flags):
+    """Starts a program in a session of its own; its output and errors are one pipe."""
+    return subprocess.Popen(
+        [sys.executable, f"programs/{program}", f"--workdir={workdir}", *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def processes_of(workdir):

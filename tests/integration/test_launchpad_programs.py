@@ -3,20 +3,17 @@
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("launchpad")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
-from tests.real_programs import processes_of, rows, wait_for  # noqa: E402
+from tests.real_programs import ROOT, processes_of, rows, start_program, wait_for  # noqa: E402
 
 pytestmark = [pytest.mark.launchpad, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
 BREAKING = ROOT / "tests" / "programs" / "breaking_pong.py"
 TINY = (
     "--num_actors=2",
@@ -45,15 +42,7 @@ def nothing_is_left_running():
 
 
 def start(workdir, *flags, config="configs/atari.py", program="launch_atari.py"):
-    command = [sys.executable, f"programs/{program}", f"--workdir={workdir}"]
-    process = subprocess.Popen(
-        [*command, f"--config={config}", *flags],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = start_program(program, workdir, f"--config={config}", *flags)
     started_programs.append(process)
     return process
 

@@ -1,21 +1,17 @@
 """Real programs on the ZeroMQ runtime: training, end, resume, Ctrl-C, errors of nodes."""
 
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("zmq")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
-from tests.real_programs import processes_of, rows, wait_for  # noqa: E402
+from tests.real_programs import ROOT, processes_of, rows, start_program, wait_for  # noqa: E402
 
 pytestmark = pytest.mark.timeout(600)
 
-ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "tests" / "faults" / "tiny_cartpole.py"
 SECONDS_TO_END = 15
 
@@ -25,20 +21,13 @@ def start():
     """Function that starts a program, which is killed at the end of the test."""
     programs = []
 
-    def start_program(workdir, *flags):
-        command = [sys.executable, "programs/launch.py", "--layout=distributed"]
-        program = subprocess.Popen(
-            [*command, "--runtime=zeromq", f"--workdir={workdir}", *flags],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def start_on_zeromq(workdir, *flags):
+        layout = ("--layout=distributed", "--runtime=zeromq")
+        program = start_program("launch.py", workdir, *layout, *flags)
         programs.append(program)
         return program
 
-    yield start_program
+    yield start_on_zeromq
     for program in programs:
         program.kill()
         program.wait()
@@ -47,21 +36,21 @@ def start():
 def test_processes_with_a_server_train_end_and_resume(tmp_path, start):
     workdir = tmp_path / "run"
     flags = (f"--config={CONFIG}", "--lp_launch_type=local_mp", "--inference=server")
-    program = start(workdir, *flags, "--max_actor_steps=300")
+    program = start(workdir, *flags, "--max_actor_steps=2000")
     output, _ = program.communicate(timeout=200)
     assert program.returncode == 0 and "the step limit is reached" in output, output
     assert not processes_of(workdir)
     checkpointer = Checkpointer(workdir / "checkpoints")
     counts = checkpointer.read_metadata()["counts"]
-    assert counts["actor_steps"] >= 300 and counts["learner_steps"] > 1
+    assert counts["actor_steps"] >= 2000 and counts["learner_steps"] > 1
     assert float(rows(workdir, "learner")[-1]["loss"]) > 0
 
-    program = start(workdir, "--resume", "--inference=split", "--max_actor_steps=600")
+    program = start(workdir, "--resume", "--inference=split", "--max_actor_steps=4000")
     output, _ = program.communicate(timeout=200)
     assert program.returncode == 0, output
     resumed = Checkpointer(workdir / "checkpoints").read_metadata()["counts"]
     assert resumed["learner_steps"] > counts["learner_steps"]
-    assert 600 <= resumed["actor_steps"] < counts["actor_steps"] + 600
+    assert 4000 <= resumed["actor_steps"] < counts["actor_steps"] + 4000
     # The replay was restored: the learner did not wait until it was filled anew.
     assert "filling replay" not in output
 
