@@ -172,6 +172,11 @@ class SebulbaConfig(Validated):
                     f"sebulba.{field} must name at least 1 device, and each once, not {devices}"
                 )
 
+    @property
+    def num_actor_threads(self) -> int:
+        """Number of threads that act, on all actor devices."""
+        return len(self.actor_devices) * self.threads_per_device
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:

@@ -53,8 +53,7 @@ def check(experiment: ExperimentConfig) -> EnvironmentSpec:
 
 
 def _check_groups(experiment: ExperimentConfig) -> None:
-    config, rollout = experiment.sebulba, rollout_of(experiment.builder)
-    threads = len(config.actor_devices) * config.threads_per_device
+    threads, rollout = experiment.sebulba.num_actor_threads, rollout_of(experiment.builder)
     num_envs = threads * experiment.run.envs_per_actor
     if rollout is not None and num_envs % rollout.env_groups:
         raise UserError(
@@ -66,7 +65,7 @@ def _check_groups(experiment: ExperimentConfig) -> None:
 
 def _check_memory(experiment: ExperimentConfig, spec: EnvironmentSpec) -> None:
     config = experiment.sebulba
-    threads = len(config.actor_devices) * config.threads_per_device
+    threads = config.num_actor_threads
     num_envs = threads * experiment.run.envs_per_actor
     remedy = "lower run.envs_per_actor or sebulba.threads_per_device"
     check_fits(threads * _THREAD_BYTES, f"sebulba with {threads} actor threads", remedy)

@@ -8,7 +8,10 @@ import jax
 
 from mukoe.acting.inference.reanalysis import Reanalysis
 from mukoe.agents.extensions import Reanalyses
+from mukoe.layouts.common.demonstrations import select_demonstrations
 from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.offline_data import OfflineData, read_sources
+from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.distributed.nodes.runtime import ReplayService, Runtime
 from mukoe.replay.declaration import row_spec, zero_sample
@@ -54,6 +57,13 @@ class NodeContext:
     def connect_replay(self, service: ReplayService, policy: Policy) -> SharedReplay:
         """Returns the handle of the replay, with the rows of a policy."""
         return service.connect(row_spec(self.environment_spec, policy.extras_spec))
+
+    def read_demonstrations(self) -> OfflineData | None:
+        """Reads the demonstrations; None without any."""
+        if self.demonstrations is None:
+            return None
+        data = read_sources(parse_sources(self.demonstrations), self.environment_spec)
+        return select_demonstrations(data, self.experiment, self.environment_spec)
 
     def zero_sample(self) -> Sample:
         """Returns a sample of zeros with the shapes of those of the replay."""

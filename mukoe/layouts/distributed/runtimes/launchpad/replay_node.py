@@ -10,9 +10,7 @@ from launchpad import address as lp_address
 from launchpad.nodes.reverb.node import ReverbHandle
 from reverb.errors import DeadlineExceededError
 
-from mukoe.layouts.common.demonstrations import select_demonstrations
-from mukoe.layouts.common.offline_data import OfflineData, agent_episodes, read_sources
-from mukoe.layouts.common.offline_sources import parse_sources
+from mukoe.layouts.common.offline_data import agent_episodes
 from mukoe.layouts.distributed.nodes.context import NodeContext
 from mukoe.layouts.distributed.nodes.runtime import ReplayStatistics
 from mukoe.layouts.distributed.runtimes.launchpad.replay_server import (
@@ -59,21 +57,14 @@ class ReplayNode(lp.ReverbNode):
 def _make_tables(context: NodeContext) -> list[reverb.Table]:
     rows = row_spec(context.environment_spec, context.make_policy().extras_spec)
     declaration, count = context.experiment.builder.replay, 0
-    if (data := _demonstrations(context)) is not None:
+    if (data := context.read_demonstrations()) is not None:
         count = num_items(declaration, data.episodes)
     return make_tables(declaration, rows, count)
 
 
-def _demonstrations(context: NodeContext) -> OfflineData | None:
-    if context.demonstrations is None:
-        return None
-    data = read_sources(parse_sources(context.demonstrations), context.environment_spec)
-    return select_demonstrations(data, context.experiment, context.environment_spec)
-
-
 def _fill(context: NodeContext, client: reverb.Client) -> None:
     """Fills the table of demonstrations."""
-    data, policy = _demonstrations(context), context.make_policy()
+    data, policy = context.read_demonstrations(), context.make_policy()
     assert data is not None
     declaration = context.experiment.builder.replay
     fill_demonstrations(

@@ -1,19 +1,15 @@
 """Services of the ZeroMQ runtime for a node: stop event, end of the program, unavailable peers."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from mukoe.layouts.distributed.runtimes.supervised_runtime import SupervisedRuntime
 from mukoe.layouts.distributed.runtimes.zeromq.client import PeerUnavailableError
-from mukoe.layouts.distributed.supervision import supervised
 
 
-class ZeroMQRuntime:
-    """Implementation of `mukoe.layouts.distributed.nodes.runtime.Runtime`.
-
-    stop_event: event that is set when the node has to stop.
-    """
+class ZeroMQRuntime(SupervisedRuntime):
+    """Implementation of `mukoe.layouts.distributed.nodes.runtime.Runtime`."""
 
     def __init__(self, workdir: Path, stop_program: Callable[[], None]):
         """Makes the services of one node.
@@ -22,19 +18,14 @@ class ZeroMQRuntime:
           workdir: directory of the run, which receives failure reports.
           stop_program: function that stops all nodes of the program.
         """
-        self.stop_event = threading.Event()
-        self._workdir = workdir
+        self.workdir = workdir
+        self._stop_event = threading.Event()
         self._stop_program = stop_program
 
     @property
-    def restarts(self) -> int:
-        """Restarts of this node so far."""
-        return supervised.restarts()
-
-    @property
-    def is_alone(self) -> bool:
-        """True if only a container's restart policy watches the node."""
-        return supervised.is_alone()
+    def stop_event(self) -> threading.Event:
+        """Event that is set when the node has to stop."""
+        return self._stop_event
 
     def stop_program(self) -> None:
         """Stops all nodes of the program."""
@@ -43,11 +34,3 @@ class ZeroMQRuntime:
     def is_unavailable(self, error: Exception) -> bool:
         """Returns whether an error of a call means that the server is unavailable."""
         return isinstance(error, PeerUnavailableError | TimeoutError)
-
-    def reporting_failures(self, label: str) -> contextlib.AbstractContextManager[None]:
-        """See `supervised.reporting_failures`."""
-        return supervised.reporting_failures(self._workdir, label, self.stop_event)
-
-    def linger(self, is_done: Callable[[], bool] = lambda: False) -> None:
-        """See `supervised.linger`."""
-        supervised.linger(is_done)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from concurrent import futures
 from typing import Any
 
-from mukoe.layouts.common.demonstrations import make_demonstrations, select_demonstrations
-from mukoe.layouts.common.offline_data import read_sources
-from mukoe.layouts.common.offline_sources import parse_sources
+from mukoe.layouts.common.demonstrations import make_demonstrations
 from mukoe.layouts.common.seeds import SeededPart
 from mukoe.layouts.distributed.nodes.context import NodeContext
 from mukoe.layouts.distributed.nodes.runtime import ReplayStatistics
@@ -85,10 +83,9 @@ class ReplayNode:
 
     def _make_demonstrations(self) -> InProcessReplay | None:
         context = self._context
-        if context.demonstrations is None:
+        data = context.read_demonstrations()
+        if data is None:
             return None
-        data = read_sources(parse_sources(context.demonstrations), context.environment_spec)
-        data = select_demonstrations(data, context.experiment, context.environment_spec)
         policy = context.make_policy()
         made = make_demonstrations(context.experiment, context.environment_spec, policy, data)
         return made.replay

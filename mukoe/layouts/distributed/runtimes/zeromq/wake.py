@@ -24,7 +24,7 @@ class Wake:
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 4096)
 
-    def close(self) -> None:
-        """Closes the file."""
+    def __del__(self) -> None:
+        """Closes the file; nothing can set it any more."""
         os.close(self._reader)
         os.close(self._writer)

@@ -11,6 +11,7 @@ import reverb  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import check_experiment  # noqa: E402
 from mukoe.layouts.distributed import graph  # noqa: E402
+from mukoe.layouts.distributed.nodes import context as context_module  # noqa: E402
 from mukoe.layouts.distributed.nodes.context import NodeContext  # noqa: E402
 from mukoe.layouts.distributed.runtimes.launchpad import replay_node  # noqa: E402
 from mukoe.layouts.distributed.runtimes.launchpad.replay_node import ReverbService  # noqa: E402
@@ -46,7 +47,7 @@ def test_the_node_fills_the_table_of_demonstrations_from_their_sources(tmp_path,
         return recorded(environment_spec)
 
     monkeypatch.setattr(graph, "read_sources", read)
-    monkeypatch.setattr(replay_node, "read_sources", read)
+    monkeypatch.setattr(context_module, "read_sources", read)
     made = graph.make_graph(experiment, demonstrations="/runs/a")
     assert made.demonstrations == "/runs/a"
     with pytest.raises(UserError, match="weights of sources are for --layout=local"):
