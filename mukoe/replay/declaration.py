@@ -256,6 +256,18 @@ def zero_row(row_spec: Row) -> Row:
     return jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), row_spec)
 
 
+def conform(spec: specs.Array, value: object) -> np.ndarray:
+    """Returns a part of a row as an array of its type.
+
+    Raises:
+      ValueError: its shape is another one.
+    """
+    array = np.asarray(value, spec.dtype)
+    if array.shape != spec.shape:
+        raise ValueError(f"{spec.name} has shape {array.shape}, expected {spec.shape}")
+    return array
+
+
 def zero_sample(declaration: ReplayDeclaration, row_spec: Row) -> Sample:
     """Returns a sample of zeros with the shapes and types of every sample.
 

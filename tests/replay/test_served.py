@@ -63,7 +63,7 @@ class Connection:
 def connect(monkeypatch):
     """Function that makes a server and its handle."""
     monkeypatch.setattr(service, "_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr("mukoe.replay.served.adder._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("mukoe.replay.served.waiting.RETRY_SECONDS", 0.01)
     servers = []
 
     def make(num_streams=2, state=None, demonstrations=None, **changes):

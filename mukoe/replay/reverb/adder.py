@@ -16,9 +16,8 @@ import numpy as np
 import reverb
 import tree
 from acme.adders.reverb import base
-from dm_env import specs
 
-from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, zero_row
+from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, conform, zero_row
 from mukoe.replay.handle import never
 from mukoe.replay.reverb.tables import fresh_table
 from mukoe.replay.sequences import ItemSlicer
@@ -158,13 +157,6 @@ class ReverbAdder(base.ReverbAdder):
     def _conform(self, row: Row) -> Row:
         """Returns the row with the types of the spec, without extras that are not stored."""
         extras = {name: row.extras[name] for name in self._row_spec.extras}
-
-        def conform(spec: specs.Array, value: object) -> np.ndarray:
-            array = np.asarray(value, spec.dtype)
-            if array.shape != spec.shape:
-                raise ValueError(f"{spec.name} has shape {array.shape}, expected {spec.shape}")
-            return array
-
         return tree.map_structure(conform, self._row_spec, row._replace(extras=extras))
 
     def _append(self, row: Row) -> None:

@@ -14,12 +14,11 @@ from typing import Any
 import dm_env
 import jax
 import numpy as np
-from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, zero_row
+from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, conform, zero_row
 from mukoe.replay.handle import never
-from mukoe.replay.served.waiting import result_unless_stopped
+from mukoe.replay.served.waiting import result_unless_stopped, retried
 from mukoe.types import Nest, Row
 
 # A group is sent with this number of rows, or when its first row is this old.
@@ -29,8 +28,6 @@ _GROUP_SECONDS = 0.1
 _MAX_ROWS = 16
 # Groups that are lost one after the other, although the server is available.
 _MAX_LOSSES = 20
-_RETRY_SECONDS = 0.5
-_GIVE_UP_SECONDS = 600.0
 
 
 class ServedAdder:
@@ -132,7 +129,7 @@ class ServedAdder:
             self._send_at = time.monotonic() + _GROUP_SECONDS
         extras = {name: row.extras[name] for name in self._row_spec.extras}
         leaves = jax.tree.leaves(row._replace(extras=extras))
-        flat = [_conform(spec, leaf) for spec, leaf in zip(self._specs, leaves, strict=True)]
+        flat = [conform(spec, leaf) for spec, leaf in zip(self._specs, leaves, strict=True)]
         self._rows.append((self._is_first, flat))
         self._is_first = False
 
@@ -188,25 +185,9 @@ class ServedAdder:
         Raises:
           Exception: the server has been unavailable for ten minutes.
         """
-        name, give_up_at = uuid.uuid4().hex, time.monotonic() + _GIVE_UP_SECONDS
-        while not self._should_stop():
-            try:
-                opened = self._server.futures.open_stream(name)
-                result_unless_stopped(opened, self._should_stop)
-            except UserError:
-                raise
-            except Exception:  # the transport's errors have no common class
-                if time.monotonic() > give_up_at:
-                    raise
-                time.sleep(_RETRY_SECONDS)
-            else:
-                self._stream = name
-                return True
-        return False
-
-
-def _conform(spec: specs.Array, value: object) -> np.ndarray:
-    array = np.asarray(value, spec.dtype)
-    if array.shape != spec.shape:
-        raise ValueError(f"{spec.name} has shape {array.shape}, expected {spec.shape}")
-    return array
+        name = uuid.uuid4().hex
+        retried(lambda: self._server.futures.open_stream(name), self._should_stop)
+        if self._should_stop():
+            return False
+        self._stream = name
+        return True

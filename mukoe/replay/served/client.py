@@ -14,7 +14,7 @@ from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.handle import never
 from mukoe.replay.in_process.stretch import Stretch
 from mukoe.replay.served.adder import ServedAdder
-from mukoe.replay.served.waiting import call_until_done
+from mukoe.replay.served.waiting import GIVE_UP_SECONDS, RETRY_SECONDS, call_until_done
 from mukoe.types import Nest, Row, Sample
 
 # Samples on their way to a reader.
@@ -22,8 +22,6 @@ _SAMPLES_AHEAD = 2
 # Updates of priorities without an answer.
 _UPDATES_AHEAD = 32
 _POLL_SECONDS = 0.2
-_RETRY_SECONDS = 0.5
-_GIVE_UP_SECONDS = 600.0
 
 
 class ServedReplay:
@@ -119,7 +117,7 @@ class ServedDataset:
         return self
 
     def __next__(self) -> Sample:
-        give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+        give_up_at = time.monotonic() + GIVE_UP_SECONDS
         while not self._closed.is_set():
             while len(self._requested) < _SAMPLES_AHEAD:
                 self._requested.append(self._request())
@@ -132,9 +130,9 @@ class ServedDataset:
             except Exception:  # the transport's errors have no common class
                 if time.monotonic() > give_up_at:
                     raise
-                self._closed.wait(_RETRY_SECONDS)
+                self._closed.wait(RETRY_SECONDS)
                 continue
-            give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+            give_up_at = time.monotonic() + GIVE_UP_SECONDS
             if sample is not None:
                 return sample
         raise StopIteration

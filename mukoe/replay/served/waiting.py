@@ -10,8 +10,9 @@ from mukoe.errors import UserError
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.2
-_RETRY_SECONDS = 0.5
-_GIVE_UP_SECONDS = 600.0
+# Pause between calls to a server that is unavailable, and longest time of that.
+RETRY_SECONDS = 0.5
+GIVE_UP_SECONDS = 600.0
 
 
 def result_unless_stopped(future: "futures.Future[T]", should_stop: Callable[[], bool]) -> T | None:
@@ -22,24 +23,30 @@ def result_unless_stopped(future: "futures.Future[T]", should_stop: Callable[[],
     return future.result()
 
 
-def call_until_done(
-    call: Callable[[], "futures.Future[bool | None]"], should_stop: Callable[[], bool]
-) -> None:
-    """Repeats a call until it returns True, or the program stops.
+def retried(call: Callable[[], "futures.Future[T]"], should_stop: Callable[[], bool]) -> T | None:
+    """Repeats a call while the server is unavailable; returns None if the program stops first.
 
     Raises:
       UserError: the server refuses the call.
       Exception: the server has been unavailable for ten minutes.
     """
-    give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+    give_up_at = time.monotonic() + GIVE_UP_SECONDS
     while not should_stop():
         try:
-            if result_unless_stopped(call(), should_stop):
-                return
-            give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+            return result_unless_stopped(call(), should_stop)
         except UserError:
             raise
         except Exception:  # the transport's errors have no common class
             if time.monotonic() > give_up_at:
                 raise
-            time.sleep(_RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)
+    return None
+
+
+def call_until_done(
+    call: Callable[[], "futures.Future[bool | None]"], should_stop: Callable[[], bool]
+) -> None:
+    """Repeats a call until it returns True, or the program stops; raises as `retried`."""
+    while not should_stop():
+        if retried(call, should_stop):
+            return
