@@ -19,13 +19,17 @@ from mukoe.networks.state import finish_state
 _QUARTERS = 4
 
 
-class ResidualDynamics(hk.Module):
-    """Residual dynamics: the action is added to the state, residual blocks follow."""
+class _Dynamics(hk.Module):
+    """Base class of dynamics; their layers are made in `__call__`."""
 
     def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
         super().__init__(name=name)
         self._config = config
         self._action_space = action_space
+
+
+class ResidualDynamics(_Dynamics):
+    """Residual dynamics: the action is added to the state, residual blocks follow."""
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps states `[B, ..., width]` and actions to next states and logits `[B, bins]`."""
@@ -37,13 +41,8 @@ class ResidualDynamics(hk.Module):
         return next_state, reward(next_state)
 
 
-class LSTMDynamics(hk.Module):
+class LSTMDynamics(_Dynamics):
     """An LSTM whose input is the action (Muesli, arXiv:2104.06159)."""
-
-    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
-        super().__init__(name=name)
-        self._config = config
-        self._action_space = action_space
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps `[B, 2 width]` and actions to `[B, 2 width]` and logits `[B, bins]`."""
@@ -58,13 +57,8 @@ class LSTMDynamics(hk.Module):
         return both, reward(next_state.hidden)
 
 
-class GRUDynamics(hk.Module):
+class GRUDynamics(_Dynamics):
     """A GRU whose input is the action, as `LSTMDynamics`."""
-
-    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
-        super().__init__(name=name)
-        self._config = config
-        self._action_space = action_space
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps `[B, width]` and actions to `[B, width]` and logits `[B, bins]`."""
@@ -76,16 +70,11 @@ class GRUDynamics(hk.Module):
         return next_state, reward(next_state)
 
 
-class TransformerDynamics(hk.Module):
+class TransformerDynamics(_Dynamics):
     """The action is added to each place of the state; the places attend to each other.
 
     The tokens are the places of a spatial state, or the quarters of a vector.
     """
-
-    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
-        super().__init__(name=name)
-        self._config = config
-        self._action_space = action_space
 
     def __call__(self, state: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps states `[B, ..., width]` and actions to next states and logits `[B, bins]`.

@@ -29,10 +29,9 @@ from mukoe.configuration.bounds import WIDEST_LAYER, UnrolledCount
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.nests import merge_batch_and_time, take, zeros
-from mukoe.networks.inputs import encode_input, part_torso
-from mukoe.networks.parts import PartedTorsoConfig, PartsConfig, PartsTorso
-from mukoe.networks.precision import in_precision, to_precision
-from mukoe.networks.torsos import TORSOS
+from mukoe.networks.inputs import part_torso
+from mukoe.networks.parts import PartedTorsoConfig, PartsConfig, torso_features
+from mukoe.networks.precision import in_precision
 from mukoe.networks.transformer import Transformer
 from mukoe.types import Array, Nest, Params
 
@@ -198,13 +197,7 @@ class _Memory(hk.Module):
 
     def __call__(self, inputs: Nest, is_first: Array, state: Nest) -> tuple[jax.Array, Nest]:
         """See `InputMemory.encode`."""
-        network = self._network
-        x = merge_batch_and_time(inputs)
-        if isinstance(self._spec, specs.Array):
-            torso = TORSOS[network.torso](network)
-            x = torso(to_precision(encode_input(x, self._spec), network.precision))
-        else:
-            x = PartsTorso(network, self._spec)(x)
+        x = torso_features(self._network, self._spec, merge_batch_and_time(inputs))
         x = jnp.reshape(jax.nn.relu(x), (*is_first.shape, -1))
         state = jax.tree.map(lambda array: array.astype(x.dtype), state)
         if self._config.core == "transformer":

@@ -13,10 +13,12 @@ from typing import Literal, Protocol
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from dm_env import specs
 
 from mukoe.configuration.fields import Validated
 from mukoe.networks.attention import attention_block
 from mukoe.networks.inputs import encode_input, named_parts, torso_names
+from mukoe.networks.observation_statistics import NormalizedInput
 from mukoe.networks.precision import Precision, to_precision
 from mukoe.networks.torsos import TORSOS, TorsoConfig
 from mukoe.types import Nest
@@ -53,6 +55,26 @@ class PartedTorsoConfig(TorsoConfig, Protocol):
     def parts(self) -> PartsConfig: ...
     @property
     def precision(self) -> Precision: ...
+
+
+def torso_features(
+    config: PartedTorsoConfig, spec: Nest, inputs: Nest, normalized: bool = False
+) -> jax.Array:
+    """Returns the features of the torso, or of the torsos of the parts, within a Haiku module.
+
+    Args:
+      config: configuration of the agent's network.
+      spec: spec of one network input, an array or a nest of them.
+      inputs: network inputs `[B, ...]`.
+      normalized: normalisation of an array by running statistics.
+    """
+    if not isinstance(spec, specs.Array):
+        return PartsTorso(config, spec)(inputs)
+    torso = TORSOS[config.torso](config)
+    x = encode_input(inputs, spec)
+    if normalized:
+        x = NormalizedInput()(x)
+    return torso(to_precision(x, config.precision))
 
 
 class PartsTorso(hk.Module):

@@ -2,17 +2,12 @@
 
 import haiku as hk
 import jax
-from dm_env import specs
 
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.inputs import encode_input
-from mukoe.networks.observation_statistics import NormalizedInput
-from mukoe.networks.parts import PartsTorso
-from mukoe.networks.precision import to_precision
+from mukoe.networks.parts import torso_features
 from mukoe.networks.residual import residual_blocks
 from mukoe.networks.state import finish_state, initial_gru_state, initial_lstm_state
-from mukoe.networks.torsos import TORSOS
 from mukoe.types import Nest
 
 
@@ -43,14 +38,7 @@ class Representation(hk.Module):
         """
         config = self._config
         # Not in a method, whose name would be part of the names of parameters.
-        if isinstance(self._spec, specs.Array):
-            torso = TORSOS[config.torso](config)
-            x = encode_input(inputs, self._spec)
-            if config.normalize_observations:
-                x = NormalizedInput()(x)
-            x = torso(to_precision(x, config.precision))
-        else:
-            x = PartsTorso(config, self._spec)(inputs)
+        x = torso_features(config, self._spec, inputs, config.normalize_observations)
         x = residual_blocks(x, config.representation_blocks)
         if config.dynamics == "lstm":
             return initial_lstm_state(x, config.width)
