@@ -1,5 +1,6 @@
-"""The three places of a policy give the same actions, extras and rows."""
+"""The three places of a policy give the same actions, extras and rows, over every transport."""
 
+import contextlib
 import functools
 import re
 import time
@@ -216,7 +217,38 @@ def played_locally(case):
     return play(case, LocalRunner(case.policy, variables, KEY, B), change)
 
 
-def play_remotely(case, split):
+SERVED = ("wait_until_ready", "open_session", "submit", "act", "get_parameters")
+
+
+@contextlib.contextmanager
+def over_zeromq(server, folder):
+    """Client of a server behind a Unix socket."""
+    from mukoe.layouts.distributed.runtimes.zeromq.client import Client
+    from mukoe.layouts.distributed.runtimes.zeromq.endpoints import Endpoint, digest
+    from mukoe.layouts.distributed.runtimes.zeromq.server import Server
+
+    endpoint = Endpoint(f"ipc://{folder}/node", digest("run"))
+    methods = {name: getattr(server, name) for name in SERVED}
+    methods["act"] = methods.pop("submit")
+    serving = contextlib.closing(Server(endpoint, {}, methods))
+    with serving, contextlib.closing(Client(endpoint, 20)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def over_courier(server, folder):
+    """Client of a server behind courier."""
+    import courier
+
+    served = courier.Server("inference")
+    for name in SERVED:
+        served.Bind(name, getattr(server, name))
+    served.Start()
+    yield courier.Client(f"localhost:{served.port}")
+    served.Stop()
+
+
+def play_remotely(case, split, over=contextlib.nullcontext):
     source = Source(case)
 
     def change():
@@ -225,8 +257,8 @@ def play_remotely(case, split):
         while server._parameters.newest.learner_steps < 2 and time.monotonic() < end:
             time.sleep(0.01)
 
-    with running(make_muzero_server(case, source, split)) as server:
-        connection = connect(server)
+    with running(make_muzero_server(case, source, split)) as server, over(server) as client:
+        connection = connect(client)
         runner = SplitRunner(connection, case.policy, KEY, B) if split else RemoteRunner(connection)
         return play(case, runner, change)
 
@@ -270,6 +302,18 @@ def test_server_gives_what_the_actor_itself_would_have(case, played_locally):
 
 def test_split_gives_what_the_actor_itself_would_have(case, played_locally):
     assert_same(play_remotely(case, split=True), played_locally)
+
+
+@pytest.mark.parametrize("case", [search_over_all_actions], indirect=True)
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(
+    "transport", [over_zeromq, pytest.param(over_courier, marks=pytest.mark.distributed)]
+)
+def test_runtimes_transmit_what_the_actor_itself_would_have(
+    case, played_locally, transport, split, tmp_path
+):
+    over = functools.partial(transport, folder=tmp_path)
+    assert_same(play_remotely(case, split, over), played_locally)
 
 
 def test_actors_get_what_a_search_needs_of_the_last_versions(case):
