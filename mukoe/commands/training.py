@@ -1,5 +1,6 @@
 """Flags and start of a run, shared by the programs that train."""
 
+import functools
 import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ from mukoe.errors import UserError
 from mukoe.layouts.common import default_config
 from mukoe.layouts.common.config_choice import default_layout, with_environment
 from mukoe.layouts.common.experiment import TrainingConfig
+from mukoe.layouts.common.forking import ForkPoint, copy_fork, find_fork_point
 from mukoe.layouts.common.offline_sources import (
     Source,
     canonical_text,
@@ -42,6 +44,12 @@ T = TypeVar("T")
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of logs and checkpoints.")
 RESUME = flags.DEFINE_bool("resume", False, "Resume the run in --workdir.")
+FORK = flags.DEFINE_string(
+    "fork",
+    None,
+    "RUN or RUN@STEPS: continue from a checkpoint of the run in the workdir RUN, the newest or "
+    "that at STEPS agent steps, as a new run with the changes that the command names.",
+)
 NUM_ACTORS = flags.DEFINE_integer("num_actors", None, "Number of actor nodes (distributed).")
 NUM_REANALYSERS = flags.DEFINE_integer(
     "num_reanalysers",
@@ -112,16 +120,16 @@ _LAUNCH_FLAGS = (
 def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     """Returns the configuration of the file, the overrides and the flags of this module.
 
-    With --env and without --config, it is chosen for the environment. With --resume, it is that of
-    the workdir, and the flags change the fields that they name. Flags of layout and runtime that
-    are not given are set to those of the run.
+    With --env and without --config, it is chosen for the environment. With --resume or --fork, it
+    is that of the run to continue, and the flags change the fields that they name. Flags of layout
+    and runtime that are not given are set to those of the run.
 
     Args:
       config_file: flag of `DEFINE_config`.
       env: name of an environment that replaces the file's before the overrides are applied.
     """
-    if _resumes_here(config_file):
-        workdir = Path(WORKDIR.value or "").expanduser()
+    if _continues_here(config_file):
+        workdir = _continued_workdir()
         config = resumed_config(workdir, config_file.given)
         _restore_launch_flags(workdir)
     elif env is not None and _is_chosen():
@@ -147,12 +155,42 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     )
 
 
-def _resumes_here(config_file: Any) -> bool:
-    """Returns whether a run is resumed whose workdir this machine can read.
+def _continues() -> bool:
+    """Returns whether the run continues from a checkpoint, its own or that of its origin."""
+    return RESUME.value or FORK.value is not None
+
+
+def _continued_workdir() -> Path:
+    """Returns the workdir of the run to resume, or of the origin of a fork."""
+    if FORK.value is not None:
+        return _fork_point(FORK.value).origin
+    return Path(WORKDIR.value or "").expanduser()
+
+
+@functools.cache
+def _fork_point(text: str) -> ForkPoint:
+    """Returns the checkpoint that --fork names.
+
+    Raises:
+      UserError: there is none, the run is resumed too, or its workdir is in a bucket.
+    """
+    if RESUME.value:
+        raise UserError("--fork starts a new run: to resume a fork, leave --fork out")
+    if (WORKDIR.value or "").startswith("gs://"):
+        raise UserError(
+            "--fork copies a checkpoint to a --workdir on this machine, not in a bucket"
+        )
+    return find_fork_point(text)
+
+
+def _continues_here(config_file: Any) -> bool:
+    """Returns whether a run is continued whose workdir this machine can read.
 
     Raises:
       UserError: the run's workdir is in a bucket, and the command does not name its config.
     """
+    if FORK.value is not None:
+        return True
     in_bucket = (WORKDIR.value or "").startswith("gs://")
     if RESUME.value and in_bucket and config_file.given is None:
         raise UserError(
@@ -203,7 +241,7 @@ def _is_chosen() -> bool:
         "env" in known
         and known["env"].value is not None
         and known["config"].using_default_value
-        and not RESUME.value
+        and not _continues()
     )
 
 
@@ -254,7 +292,7 @@ def train(
     set_process_environment(process_environment())
     if demonstrations is not None:
         sources, stored = parse_sources(demonstrations), _stored_launch().get("demonstrations")
-        check_demonstrations(join_sources(sources), layout, offline, RESUME.value, stored)
+        check_demonstrations(join_sources(sources), layout, offline, _continues(), stored)
         if layout == "distributed":
             _launch(config, config_file, join_sources(sources))
         return _train_with_demonstrations(config, config_file, sources)
@@ -269,14 +307,14 @@ def train(
     chosen = sebulba if layout == "sebulba" else local
     experiment = drawn_experiment(config)
     spec = chosen.check(experiment)
-    return chosen.train(experiment, spec, _prepare(config, config_file), RESUME.value)
+    return chosen.train(experiment, spec, _prepare(config, config_file), _continues())
 
 
 def _train_offline(
     config: TrainingConfig, config_file: Any, layout: str, sources: Sequence[Source]
 ) -> int:
     """Learns from stored data, which are read before the workdir is made."""
-    check_offline(join_sources(sources), layout, RESUME.value, _stored_launch().get("offline"))
+    check_offline(join_sources(sources), layout, _continues(), _stored_launch().get("offline"))
 
     from mukoe.layouts import local
     from mukoe.layouts.common.offline_data import read_sources
@@ -288,7 +326,7 @@ def _train_offline(
     data = read_sources(sources, spec, config)
     local.check_offline_data(data, experiment, spec)
     workdir = _prepare(config, config_file)
-    return local.train_offline(experiment, spec, data, workdir, RESUME.value)
+    return local.train_offline(experiment, spec, data, workdir, _continues())
 
 
 def _train_with_demonstrations(
@@ -305,12 +343,12 @@ def _train_with_demonstrations(
     show_phase("reading demonstrations")
     data = select_demonstrations(read_sources(sources, spec, config), experiment, spec)
     workdir = _prepare(config, config_file)
-    return local.train(experiment, spec, workdir, RESUME.value, data)
+    return local.train(experiment, spec, workdir, _continues(), data)
 
 
 def _stored_launch() -> dict[str, Any]:
-    """Returns the flags of layout and runtime of the run to resume; empty for a new run."""
-    return stored_launch(Path(WORKDIR.value or "").expanduser()) if RESUME.value else {}
+    """Returns the flags of layout and runtime of the run to continue; empty for a new run."""
+    return stored_launch(_continued_workdir()) if _continues() else {}
 
 
 def run(main: Callable[[], int], make_config: Callable[[], TrainingConfig]) -> NoReturn:
@@ -388,7 +426,7 @@ def _launch_on_zeromq(config: TrainingConfig, config_file: Any, demonstrations: 
     graph = make_graph(experiment, demonstrations=demonstrations, in_process_replay=True)
     allow_connections(experiment)
     workdir = _prepare(config, config_file)
-    return launcher.launch(graph, workdir, config, RESUME.value, flags.FLAGS.lp_launch_type)
+    return launcher.launch(graph, workdir, config, _continues(), flags.FLAGS.lp_launch_type)
 
 
 def _launch_on_launchpad(
@@ -412,7 +450,7 @@ def _launch_on_launchpad(
     graph = make_graph(experiment, demonstrations=demonstrations)
     allow_connections(experiment)
     workdir = _prepare(config, config_file)
-    program, counter = make_program(graph, workdir, RESUME.value)
+    program, counter = make_program(graph, workdir, _continues())
     return launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
 
 
@@ -437,7 +475,7 @@ def _launch_on_ray(config: TrainingConfig, config_file: Any, demonstrations: str
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_file)
-        program, counter = make_program(graph, workdir, RESUME.value)
+        program, counter = make_program(graph, workdir, _continues())
         return ray_launcher.launch(program, counter, experiment, workdir, cluster)
 
 
@@ -464,7 +502,7 @@ def _launch_on_vertex(config: TrainingConfig, config_file: Any) -> int:
         found = account.find_account(
             GCP_PROJECT.value, GCP_SERVICE_ACCOUNT.value, GCP_LOCATION.value, os.environ
         )
-        pools = launch.launch(experiment, cluster, files, workdir, found, RESUME.value)
+        pools = launch.launch(experiment, cluster, files, workdir, found, _continues())
     erase_line()
     for pool in pools:
         print(pool.summary())
@@ -480,5 +518,9 @@ def _load(config_file: Any, kind: type) -> Any:
 
 def _prepare(config: TrainingConfig, config_file: Any) -> Path:
     workdir = Path(WORKDIR.value or "")
-    file = config_file.given if RESUME.value else _source_file(config_file)
-    return prepare_workdir(workdir, config, file, RESUME.value, MAY_DIFFER, _launch_flags())
+    file = config_file.given if _continues() else _source_file(config_file)
+    may_differ: Sequence[str] | None = MAY_DIFFER
+    if FORK.value is not None:
+        copy_fork(_fork_point(FORK.value), workdir.expanduser().resolve())
+        may_differ = None
+    return prepare_workdir(workdir, config, file, _continues(), may_differ, _launch_flags())

@@ -132,7 +132,7 @@ def prepare_workdir(
     config: Any,
     config_file: str | os.PathLike[str] | None,
     resume: bool,
-    may_differ: Sequence[str] = (),
+    may_differ: Sequence[str] | None = (),
     launch: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> Path:
     """Makes the workdir of a new or a resumed run, and describes the run in it.
@@ -146,7 +146,7 @@ def prepare_workdir(
       config: configuration of the run.
       config_file: file that the configuration comes from; None for the copy in the workdir.
       resume: resume the run in the workdir.
-      may_differ: dotted fields, or groups of fields, that may change when resuming.
+      may_differ: dotted fields, or groups of fields, that may change when resuming; None for all.
       launch: flags of layout and runtime, for `stored_launch`.
 
     Raises:
@@ -167,7 +167,8 @@ def prepare_workdir(
     if resume and not exists:
         raise UserError(f"nothing to resume in {workdir}: start it without --resume")
     if resume:
-        _check_same_experiment(workdir, config, may_differ)
+        if may_differ is not None:
+            _check_same_experiment(workdir, config, may_differ)
         with exclusive_workdir(workdir):
             pass
     kind = {"class": class_name(type(config))} if is_importable(config) else {}

@@ -227,6 +227,18 @@ class CheckpointSeries:
         tried = ", ".join(map(str, [step] if step is not None else steps))
         raise UserError(f"no checkpoint in {self._directory} can be read (tried {tried})")
 
+    def read_metadata(self, step: int) -> dict[str, Any]:
+        """Returns the metadata of a checkpoint, without reading its arrays.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        try:
+            return self._read_header(step)["metadata"]
+        except _UNREADABLE as error:
+            path = self._directory / str(step)
+            raise UserError(f"checkpoint {path} cannot be read: {error}") from error
+
     def _read_header(self, step: int) -> dict[str, Any]:
         reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
         path = self._directory / str(step)
