@@ -11,12 +11,13 @@
 # make benchmark  measures every stage and writes the tables of docs/performance.md
 # make format     formats the code and applies the fixes of the linter
 # make wheel      builds the wheel of the core in dist/
+# make site       builds the documentation site in build/site/
 # make lock       resolves the lock files; ARGS=--upgrade takes newer versions
 # make clean      removes environments and caches, keeps runs/
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-current train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format wheel lock clean
+.PHONY: setup setup-current train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format wheel site lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -90,6 +91,9 @@ format: setup
 wheel: setup-current
 	rm -rf build
 	.venv-core/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+site: setup-current
+	NO_MKDOCS_2_WARNING=1 JAX_PLATFORMS=cpu .venv-core/bin/mkdocs build --strict
 
 # The lock files name no index: they install from the one that the machine is configured for.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \

@@ -22,17 +22,17 @@ def config_help(config: Any, name: str = "config") -> str:
       name: name of the flag that sets its fields.
     """
     lines = [f"\nFields of --{name}, set by --{name}.FIELD=VALUE:"]
-    for path, hint, value, comment in _fields(config, ""):
+    for path, hint, value, comment in config_fields(config, ""):
         if dataclasses.is_dataclass(value):
             title = f"{path} ({type(value).__name__}): {comment}"
             lines += ["", *textwrap.wrap(title, _WIDTH)]
         else:
-            lines += [f"    --{name}.{path}={_text(value)}"]
+            lines += [f"    --{name}.{path}={value_text(value)}"]
             lines += _wrapped(describe(hint)) + _wrapped(comment)
     return "\n".join(lines)
 
 
-def _fields(config: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
+def config_fields(config: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
     """Yields dotted name, annotation, value and comment of each field; values before groups."""
     comments = field_comments(type(config))
     hints = field_types(type(config))
@@ -44,7 +44,7 @@ def _fields(config: Any, prefix: str) -> Iterator[tuple[str, Any, Any, str]]:
             comment = " ".join((inspect.getdoc(type(value)) or "").split("\n\n")[0].split())
         yield prefix + name, hints[name], value, comment
         if is_group:
-            yield from _fields(value, f"{prefix}{name}.")
+            yield from config_fields(value, f"{prefix}{name}.")
 
 
 def field_comments(config_type: type) -> Mapping[str, str]:
@@ -66,7 +66,7 @@ def field_comments(config_type: type) -> Mapping[str, str]:
     return comments
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Returns a value as it is written on the command line."""
     if isinstance(value, tuple) and not any(isinstance(item, tuple) for item in value):
         return ",".join(map(str, value))

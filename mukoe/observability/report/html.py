@@ -42,8 +42,6 @@ vertical-align:middle}
 .key{display:inline-block;width:9px;height:9px;margin:0 3px 0 8px}
 .shares .i1{opacity:.45}.shares .i2{opacity:.25}.shares .i3{opacity:.12}
 .failed{color:var(--c6);font-weight:600}
-svg circle.hover{opacity:0}
-svg circle.hover:hover{opacity:1}
 .marked{color:var(--c1);white-space:normal}
 ul.notes{margin:6px 0;padding-left:20px;font-size:13px;color:var(--soft)}
 details{margin:14px 0}
@@ -61,7 +59,7 @@ def document(title: str, body: Iterable[str]) -> str:
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
             f"<title>{escape(title)}</title>",
-            f"<style>{svg.style()}{CSS}</style></head><body>",
+            f"<style>{svg.style()}{CSS}{svg.HOVER_STYLE}</style></head><body>",
             *(part for part in body if part),
             "</body></html>\n",
         ]

@@ -65,7 +65,7 @@ class ResultGroup:
 
 
 def make_results(
-    records: Sequence[Evidence], old: str, figures: str, evidence: str
+    records: Sequence[Evidence], old: str, figures: str, evidence: str, hover: bool = False
 ) -> tuple[str, dict[str, str]]:
     """Generates the page and its figures.
 
@@ -74,6 +74,7 @@ def make_results(
       old: present page, whose hand-written text is kept; empty for none.
       figures: path of the figures, relative to the page.
       evidence: path of the records, relative to the page.
+      hover: True for figures whose points show their values under the mouse.
 
     Returns:
       The Markdown, and a mapping of file names to SVG.
@@ -97,11 +98,11 @@ def make_results(
     if compared:
         parts += ["## Comparisons", "", take_notes("comparisons", notes), ""]
     for name, rivals in compared.items():
-        drawn = _draw(name, rivals, rivals[0].threshold, "comparison-")
+        drawn = _draw(name, rivals, rivals[0].threshold, "comparison-", hover)
         files |= drawn
         parts += [f"### {name}", "", _images(name, figures, drawn), "", *_networks(rivals), ""]
     for group in groups:
-        drawn = _draw(group.name, [group], group.threshold)
+        drawn = _draw(group.name, [group], group.threshold, hover=hover)
         files |= drawn
         images = _images(group.name, figures, drawn)
         parts += [f"## {group.name}", "", take_notes(group.name, notes), ""]
@@ -196,7 +197,11 @@ def _comparisons(groups: Sequence[ResultGroup]) -> dict[str, list[ResultGroup]]:
 
 
 def _draw(
-    name: str, groups: Sequence[ResultGroup], threshold: float | None, prefix: str = ""
+    name: str,
+    groups: Sequence[ResultGroup],
+    threshold: float | None,
+    prefix: str = "",
+    hover: bool = False,
 ) -> dict[str, str]:
     """Returns the learning curves over steps and over minutes, by file name.
 
@@ -230,6 +235,7 @@ def _draw(
                 threshold,
                 title,
                 legend if len(groups) > 1 else None,
+                hover=hover,
                 logarithmic=wide,
             )
     return files

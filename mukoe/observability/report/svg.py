@@ -13,6 +13,9 @@ LIGHT = ("#1f6fd0", "#c8501a", "#178a5f", "#a93a92", "#8a6a00", "#5a4fcf", "#b02
 DARK = ("#6aa9ff", "#ff9257", "#4fcf9b", "#e986d2", "#d9b53a", "#a59cff", "#ff7d88", "#86bcc6")
 NUM_COLOURS = len(LIGHT)
 
+HOVER_STYLE = "svg circle.hover{opacity:0}svg circle.hover:hover{opacity:1}"
+"""CSS of points that appear under the mouse."""
+
 _WIDTH, _HEIGHT = 400, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 10, 38
 _CHARACTER_WIDTH = 6.4
@@ -111,7 +114,7 @@ def line_plot(
     ]
     if title:
         parts += [
-            f"<style>{style()}</style>",
+            f"<style>{style()}{HOVER_STYLE if hover else ''}</style>",
             f'<rect width="{width}" height="{_HEIGHT}" style="fill:var(--ground)"/>',
             f'<text class="title" x="{_LEFT}" y="18">{escape(title)}</text>',
         ]
