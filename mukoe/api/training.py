@@ -16,6 +16,7 @@ from mukoe.layouts import local, sebulba
 from mukoe.layouts.common.config_choice import default_layout, with_environment
 from mukoe.layouts.common.default_config import default_config
 from mukoe.layouts.common.experiment import TrainingConfig
+from mukoe.observability.trackers.service import check_trackers
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.interruption import STATUS_INTERRUPTED
 from mukoe.viewing.tensorboard_episodes import drawn_experiment
@@ -60,6 +61,7 @@ def train(
     found = with_values(_make_config(file or config, env), _nested(overrides or {}))
     if file is None:
         _require_importable(found)
+    check_trackers(found.run.loggers)
     name = layout or default_layout(found)
     chosen, experiment = _LAYOUTS[name], drawn_experiment(found)
     spec = chosen.check(experiment)

@@ -36,6 +36,7 @@ from mukoe.layouts.common.offline_sources import (
     join_sources,
     parse_sources,
 )
+from mukoe.observability.trackers.service import check_trackers
 from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line, show_phase
 from mukoe.viewing.tensorboard_episodes import drawn_experiment
@@ -71,6 +72,12 @@ MAX_ACTOR_STEPS = flags.DEFINE_integer(
     "max_actor_steps", None, "Agent steps of the run, over all actors."
 )
 SEED = flags.DEFINE_integer("seed", None, "Seed of networks, environments, exploration and replay.")
+LOG = flags.DEFINE_list(
+    "log",
+    None,
+    "Loggers beside CSV, such as tensorboard,wandb: tensorboard, wandb, mlflow, trackio, or "
+    "package.module:attribute.",
+)
 RUNTIME = flags.DEFINE_enum(
     "runtime",
     "auto",
@@ -144,7 +151,11 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
     return replace_given(
         config,
         {
-            "run": {"max_actor_steps": MAX_ACTOR_STEPS.value, "seed": SEED.value},
+            "run": {
+                "max_actor_steps": MAX_ACTOR_STEPS.value,
+                "seed": SEED.value,
+                "loggers": None if LOG.value is None else tuple(dict.fromkeys(("csv", *LOG.value))),
+            },
             "distributed": {
                 "num_actors": NUM_ACTORS.value,
                 "num_reanalysers": NUM_REANALYSERS.value,
@@ -289,6 +300,7 @@ def train(
     if _is_chosen():
         print(default_config.describe(config), flush=True)
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
+    check_trackers(config.run.loggers)
     set_process_environment(process_environment())
     if demonstrations is not None:
         sources, stored = parse_sources(demonstrations), _stored_launch().get("demonstrations")

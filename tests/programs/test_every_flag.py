@@ -33,6 +33,7 @@ ENDING = {
     "results.py": ["--collect={missing}"],
     "run_node.py": ["--workdir={missing}", "--node=actor/0", "--inference=local"],
     "serve_environment.py": ["--env=CartPole-v1", "--host=nowhere.invalid"],
+    "sync.py": ["--workdir={missing}"],
     "tiles_2048.py": ["--player=unknown"],
     "watch.py": ["--workdir={run}"],
 }
@@ -54,6 +55,7 @@ NAMED = [
         f"--max_actor_steps={HUGE}",
         "run.max_actor_steps must be an integer of at most 64 bits",
     ),
+    ("launch.py", "--log=wandbb", "unknown logger 'wandbb': did you mean wandb?"),
     ("launch.py", "--num_actors=0", "distributed.num_actors must be at least 1, not 0"),
     (
         "launch.py",

@@ -24,6 +24,7 @@ from mukoe.environments.sync_vector import SyncVectorEnvironment
 from mukoe.environments.vector import EnvironmentFactory
 from mukoe.errors import UserError
 from mukoe.observability.loggers.factory import DEFAULT_LOGGERS, LOGGERS
+from mukoe.observability.trackers.service import TRACKERS
 from mukoe.types import EnvironmentSpec, PolicyParams
 
 
@@ -72,8 +73,9 @@ class RunConfig(Validated):
     # Agent steps between two rows of a log where logs do not depend on the speed of the machine
     # (local, and sebulba with staleness 0).
     log_period: PositiveInt = 1_000
-    # Loggers of the metrics of each node: 'csv', 'tensorboard', or package.module:attribute for a
-    # `LoggerFactory` of another module.
+    # Loggers of the metrics of each node: 'csv', 'tensorboard', the trackers 'wandb', 'mlflow' and
+    # 'trackio', which send what 'csv' writes, or package.module:attribute for a `LoggerFactory` of
+    # another module.
     loggers: tuple[str, ...] = DEFAULT_LOGGERS
     # Mean return of an evaluation that ends the run; None to run to the step limit.
     target_return: float | None = None
@@ -82,6 +84,11 @@ class RunConfig(Validated):
         super().__post_init__()
         for name in self.loggers:
             LOGGERS[name]  # Raises for an unknown name.
+            if name in TRACKERS and "csv" not in self.loggers:
+                raise UserError(
+                    f"the logger {name!r} sends the files of the logger 'csv': set run.loggers to "
+                    f"csv,{','.join(self.loggers)}"
+                )
 
 
 ACCELERATED_GROUPS = ("learner", "inference")

@@ -14,6 +14,8 @@ from mukoe.observability.loggers.metric_groups import grouped_name
 from mukoe.observability.loggers.tensorboard_logger import TensorBoardLogger, write_hyper_parameters
 from mukoe.observability.loggers.time_filter import TimeFilter
 from mukoe.observability.loggers.wall_time import WallTime, elapsed_wall_time
+from mukoe.observability.trackers.service import TRACKERS
+from mukoe.observability.trackers.tracker_process import TrackerProcess
 
 LoggerFactory = Callable[[Path, str, str], Logger]
 """`(workdir, label, steps_key) -> Logger`; arguments as in `make_logger`."""
@@ -45,8 +47,19 @@ def _make_tensorboard(workdir: Path, label: str, steps_key: str) -> Logger:
     )
 
 
+def _make_tracker(name: str, workdir: Path, label: str, steps_key: str) -> Logger:
+    """Returns the sender of all nodes for the learner, of which a run has one."""
+    del steps_key  # All nodes share one horizontal axis.
+    return TrackerProcess(workdir, name) if label == "learner" else Dispatcher([])
+
+
 LOGGERS: Registry[LoggerFactory] = Registry(
-    "logger", {"csv": _make_csv, "tensorboard": _make_tensorboard}
+    "logger",
+    {
+        "csv": _make_csv,
+        "tensorboard": _make_tensorboard,
+        **{name: functools.partial(_make_tracker, name) for name in TRACKERS},
+    },
 )
 
 
@@ -61,8 +74,9 @@ def make_logger(
 
     `csv` writes WORKDIR/logs/LABEL.csv and `tensorboard` writes WORKDIR/tensorboard/LABEL; both
     append to existing files. In TensorBoard, tags have the groups of `grouped_name`, and the
-    axis is `actor_steps`, or `learner_steps` in a run without actors. Every entry gets a
-    `wall_time`.
+    axis is `actor_steps`, or `learner_steps` in a run without actors. The trackers `wandb`,
+    `mlflow` and `trackio` send what `csv` writes, from a process that the learner's logger starts.
+    Every entry gets a `wall_time`.
 
     Args:
       workdir: directory of the run.

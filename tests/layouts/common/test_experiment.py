@@ -79,3 +79,9 @@ def test_an_environment_is_stepped_once_before_the_agent_is_compiled(fault, kind
     with contextlib.nullcontext() if kind is None else pytest.raises(kind, match=message):
         check_experiment(experiment)
     assert Cart.closed == 1
+
+
+def test_a_tracker_without_the_csv_files_that_it_sends_is_refused():
+    with pytest.raises(UserError, match="set run.loggers to csv,tensorboard,wandb"):
+        RunConfig(loggers=("tensorboard", "wandb"))
+    assert RunConfig(loggers=("csv", "wandb")).loggers == ("csv", "wandb")

@@ -16,6 +16,7 @@ from tensorboard.plugins.hparams.metadata import (
 from mukoe.configuration.workdir import VERSION
 from mukoe.errors import UserError
 from mukoe.observability.loggers.factory import make_logger
+from mukoe.observability.trackers.tracker_process import TrackerProcess
 from tests.observability.loggers.recorder import Recorder
 
 
@@ -106,3 +107,15 @@ def test_the_configuration_is_in_the_hyper_parameters_tab(tmp_path):
         "agent.torso": "string_value",
     }
     assert found.hparams["run.seed"].number_value == 3
+
+
+def test_a_tracker_is_started_by_the_first_entry_of_the_learner_alone(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(TrackerProcess, "_start", lambda self: started.append(self))
+    for label in ("actor_0", "evaluator", "learner"):
+        logger = make_logger(tmp_path, label, "steps", loggers=("csv", "wandb"))
+        assert not started
+        logger.write({"steps": 1})
+        logger.write({"steps": 2})
+        logger.close()
+    assert len(started) == 1

@@ -1,0 +1,1 @@
+"""Experiment trackers: services that receive what a run writes to its workdir."""
