@@ -6,10 +6,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import mlflow
-from mlflow.entities import Metric, Param
-from mlflow.tracking import MlflowClient
-
 from mukoe.errors import UserError
 from mukoe.observability.trackers.service import PROJECT, RunDescription
 
@@ -22,6 +18,8 @@ _MAX_PARAMS = 100
 
 def check_access() -> None:
     """Raises a `UserError` if the database of the workdir needs a missing package."""
+    import mlflow
+
     if mlflow.is_tracking_uri_set():
         return
     missing = [name for name in _SQL_PACKAGES if importlib.util.find_spec(name) is None]
@@ -37,6 +35,10 @@ class MlflowRun:
 
     def __init__(self, description: RunDescription):
         """Opens the run."""
+        import mlflow
+        from mlflow.entities import Param
+        from mlflow.tracking import MlflowClient
+
         workdir, is_remote = description.workdir, mlflow.is_tracking_uri_set()
         self._client = MlflowClient(None if is_remote else f"sqlite:///{workdir / 'mlflow.db'}")
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
@@ -63,6 +65,8 @@ class MlflowRun:
 
     def log(self, metrics: Mapping[str, float], steps: int) -> None:
         """Logs the metrics in one request."""
+        from mlflow.entities import Metric
+
         now = int(time.time() * 1000)
         batch = [Metric(name, value, now, steps) for name, value in metrics.items()]
         self._client.log_batch(self._id, metrics=batch)

@@ -11,12 +11,8 @@ from mukoe.errors import UserError
 PROJECT = "mukoe"
 """Name of the project that holds the runs, unless the service's own variable names another."""
 
-TRACKERS: Mapping[str, tuple[str, ...]] = {
-    "wandb": ("wandb",),
-    "mlflow": ("mlflow",),
-    "trackio": ("trackio",),
-}
-"""Names of the trackers, and the packages that each imports."""
+TRACKERS = ("wandb", "mlflow", "trackio")
+"""Names of the trackers, which are those of the packages of their clients."""
 
 
 class RunDescription(NamedTuple):
@@ -72,17 +68,15 @@ class Service(Protocol):
 
 
 def load_service(name: str) -> Service:
-    """Returns the service of a name in `TRACKERS`, with its client imported.
+    """Returns the service of a name in `TRACKERS`, which imports its client when it is used.
 
     Raises:
-      UserError: a package of the client is missing.
+      UserError: the client is not installed.
     """
-    for package in TRACKERS[name]:
-        if importlib.util.find_spec(package) is None:
-            raise UserError(
-                f"the logger '{name}' needs the package {package}: pip install 'mukoe[trackers]' "
-                f"or pip install {package}"
-            )
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"the logger '{name}' needs the package {name}: pip install 'mukoe[trackers]'"
+        )
     module: Any = importlib.import_module(f"mukoe.observability.trackers.{name}_tracker")
     return module
 

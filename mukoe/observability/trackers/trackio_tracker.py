@@ -4,8 +4,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import trackio
-
 from mukoe.observability.trackers.service import PROJECT, RunDescription
 
 
@@ -18,6 +16,9 @@ class TrackioRun:
 
     def __init__(self, description: RunDescription):
         """Opens the run; trackio identifies it by its name."""
+        import trackio
+
+        self._client = trackio
         self._run = trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", PROJECT),
             name=f"{description.name}-{description.run_id}",
@@ -35,11 +36,11 @@ class TrackioRun:
 
     def log_video(self, name: str, file: Path, steps: int) -> None:
         """Logs the GIF as a `trackio.Video`."""
-        self._run.log({name: trackio.Video(str(file), format="gif")}, step=steps)
+        self._run.log({name: self._client.Video(str(file), format="gif")}, step=steps)
 
     def log_checkpoint(self, folder: Path) -> None:
         """Logs the folder as an artifact of type `model`."""
-        artifact = trackio.Artifact(f"{self._id}-{folder.name}", type="model")
+        artifact = self._client.Artifact(f"{self._id}-{folder.name}", type="model")
         artifact.add_dir(str(folder))
         self._run.log_artifact(artifact)
 

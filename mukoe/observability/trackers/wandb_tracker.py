@@ -4,8 +4,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import wandb
-
 from mukoe.errors import UserError
 from mukoe.observability.trackers.service import PROJECT, RunDescription
 
@@ -20,6 +18,8 @@ def check_access() -> None:
     """Raises a `UserError` if an API key is needed and missing."""
     if os.environ.get("WANDB_MODE") in _LOCAL_MODES:
         return
+    import wandb
+
     try:
         has_key = wandb.login(prompt=False)
     except wandb.Error:
@@ -36,6 +36,9 @@ class WandbRun:
 
     def __init__(self, description: RunDescription):
         """Opens the run, with the environment steps as the axis of all metrics."""
+        import wandb
+
+        self._client = wandb
         self._id = description.run_id
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -57,11 +60,11 @@ class WandbRun:
 
     def log_video(self, name: str, file: Path, steps: int) -> None:
         """Logs the GIF as a `wandb.Video`."""
-        self._run.log({name: wandb.Video(str(file), format="gif"), _STEPS: steps})
+        self._run.log({name: self._client.Video(str(file), format="gif"), _STEPS: steps})
 
     def log_checkpoint(self, folder: Path) -> None:
         """Logs the folder as an artifact of type `model`."""
-        artifact = wandb.Artifact(f"{self._id}-{folder.name}", type="model")
+        artifact = self._client.Artifact(f"{self._id}-{folder.name}", type="model")
         artifact.add_dir(str(folder))
         self._run.log_artifact(artifact)
 
