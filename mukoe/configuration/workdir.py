@@ -39,6 +39,9 @@ CONFIG_FILE = "config.json"
 CONFIG_COPY = "config.py"
 """Copy of the config file in the workdir."""
 
+FORK_FILE = "fork.json"
+"""Origin of a fork: `{"origin": workdir, "actor_steps": steps at the checkpoint}`."""
+
 _COMMAND_FILE = "command.json"
 _PREVIOUS = "previous"
 _DEPENDENCIES = ("jax", "dm-haiku", "mctx", "numpy")

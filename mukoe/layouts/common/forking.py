@@ -12,14 +12,11 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from mukoe.configuration.workdir import CONFIG_COPY, CONFIG_FILE, stored_config
+from mukoe.configuration.workdir import CONFIG_COPY, CONFIG_FILE, FORK_FILE, stored_config
 from mukoe.errors import UserError
 from mukoe.learning.checkpoint_series import CheckpointSeries
 from mukoe.observability.loggers.csv_logger import read_rows
 from mukoe.system import write_atomically
-
-FORK_FILE = "fork.json"
-"""Origin of a fork: `{"origin": workdir, "actor_steps": steps at the checkpoint}`."""
 
 _COPIED = (CONFIG_FILE, CONFIG_COPY, "command.json")
 # The run state is the more complete checkpoint, so that it comes first.

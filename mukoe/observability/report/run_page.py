@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 from mukoe.observability.report.curves import MINUTES
+from mukoe.observability.report.forks import forks_section
 from mukoe.observability.report.groups import (
     Group,
     describe_differences,
@@ -61,6 +62,7 @@ def make_page(runs: Sequence[Run], smooth: int = 1) -> str:
         names,
         _explanation(groups),
         _learning(plots),
+        forks_section(runs),
     ]
     for heading, noun, kinds, columns in _SECTIONS:
         figures = [

@@ -5,11 +5,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mukoe.configuration.workdir import flatten, stored_config
+from mukoe.configuration.workdir import FORK_FILE, flatten, stored_config
 from mukoe.errors import UserError
 from mukoe.observability.clipped_targets import clipping_notes
 from mukoe.observability.report.logs import Log, is_number, load_logs, natural_key
@@ -19,6 +19,17 @@ SEED_FIELD = "run.seed"
 AGENT_FIELD = "agent.class"
 
 _ENVIRONMENT_FIELDS = tuple(f"environment.{name}" for name in ("game", "env", "task", "name", "id"))
+
+
+class Origin(NamedTuple):
+    """Checkpoint that a fork continues from.
+
+    workdir: workdir of the run.
+    actor_steps: agent steps at the checkpoint.
+    """
+
+    workdir: Path
+    actor_steps: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Run:
     evaluation: evaluation.json, as `mukoe evaluate` writes it; None without it.
     command: `argv`, `python`, `versions` and `cpus`, from command.json; None without it.
     failure: error that ended the run, from failure.json; None if it did not fail.
+    origin: checkpoint of another run that it continues from, from fork.json; None if it began anew.
     notes: remarks on missing and damaged files.
     """
 
@@ -40,6 +52,7 @@ class Run:
     evaluation: Mapping[str, Any] | None = None
     command: Mapping[str, Any] | None = None
     failure: str | None = None
+    origin: Origin | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -122,6 +135,7 @@ def load_run(workdir: str | os.PathLike[str]) -> Run:
     evaluation = _load_json(workdir / "evaluation.json", notes)
     command = _load_json(workdir / "command.json", notes)
     failure = _load_json(workdir / "failure.json", notes)
+    fork = _load_json(workdir / FORK_FILE, notes)
     if evaluation is not None and not is_number(evaluation.get("mean")):
         notes.append("evaluation.json has no number 'mean'")
         evaluation = None
@@ -135,6 +149,7 @@ def load_run(workdir: str | os.PathLike[str]) -> Run:
         evaluation,
         command,
         None if failure is None else _failure_text(failure),
+        None if fork is None else _origin(fork, notes),
         tuple(notes),
     )
 
@@ -151,6 +166,14 @@ def _load_json(path: Path, notes: list[str]) -> Mapping[str, Any] | None:
         notes.append(f"{path.name} is not a JSON object")
         return None
     return values
+
+
+def _origin(fork: Mapping[str, Any], notes: list[str]) -> Origin | None:
+    workdir, steps = fork.get("origin"), fork.get("actor_steps")
+    if isinstance(workdir, str) and isinstance(steps, int):
+        return Origin(Path(workdir), steps)
+    notes.append("fork.json has no text 'origin' and number 'actor_steps'")
+    return None
 
 
 def _failure_text(failure: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mukoe.configuration import prepare_workdir
+from mukoe.configuration.workdir import FORK_FILE
 from mukoe.errors import UserError
-from mukoe.layouts.common.forking import FORK_FILE, copy_fork, find_fork_point
+from mukoe.layouts.common.forking import copy_fork, find_fork_point
 from mukoe.learning.checkpoint import Checkpointer
 from tests.layouts.finished import logged
 from tests.layouts.local.test_resuming import assert_same_run, everything
