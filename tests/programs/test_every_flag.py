@@ -23,6 +23,7 @@ WRONG = {
 ENDING = {
     "check.py": ["--workdir={run}"],
     "datasets.py": ["--describe={missing}"],
+    "doctor.py": ["--unknown"],
     "environments.py": ["--filter=no such environment"],
     "evaluate.py": ["--workdir={run}"],
     "ladder.py": ["--workdir={run}"],
