@@ -75,7 +75,8 @@ def load_service(name: str) -> Service:
     """
     if importlib.util.find_spec(name) is None:
         raise UserError(
-            f"the logger '{name}' needs the package {name}: pip install 'mukoe[trackers]'"
+            f"the logger '{name}' needs the package {name}: pip install 'mukoe[trackers]', which "
+            "has wandb and trackio on CPython 3.11 and newer"
         )
     module: Any = importlib.import_module(f"mukoe.observability.trackers.{name}_tracker")
     return module
