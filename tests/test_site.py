@@ -130,3 +130,15 @@ def test_figures_of_the_results_show_values(site):
 def test_records_are_files_and_no_pages(site):
     assert not list((site / "evidence").rglob("*.html"))
     assert 'href="evidence/cartpole_5/run.json"' in (site / "results.html").read_text()
+
+
+def test_equations_are_rendered_from_files_of_the_site(site):
+    page = (site / "agents.html").read_text()
+    equations = re.findall(r'<div class="arithmatex">(.*?)</div>', page, re.DOTALL)
+    assert len(equations) > 15
+    assert all(text.strip().startswith("\\[") for text in equations)
+    scripts = re.findall(r'<script src="([^"]*)"></script>', page)
+    assert {"katex/katex.min.js", "javascripts/equations.js"} <= set(scripts)
+    assert all((site / script).is_file() for script in scripts)
+    fonts = re.findall(r"url\(([^)]*)\)", (site / "katex" / "katex.min.css").read_text())
+    assert fonts and all((site / "katex" / font).is_file() for font in fonts)

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _SOURCE_LINK = re.compile(r"\]\(\.\./([^)#\s]+)\)")
 _EVIDENCE_LINK = re.compile(r"\]\((evidence/[^)#\s.]+)\)")
 _EVIDENCE_FOLDER = re.compile(r"\[([^]]*)\]\(evidence\)")
+_SIZE = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
 _FIGURE = re.compile(r'<img alt="([^"]*)" src="([^"]*figures/[^"]*\.svg)"\s*/?>')
 
 
@@ -47,7 +48,17 @@ def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> st
 
 def on_page_content(html: str, page: Page, config: Any, files: Files) -> str:
     """Embeds figures as documents, whose points show their values under the mouse."""
-    return _FIGURE.sub(r'<iframe class="figure" loading="lazy" title="\1" src="\2"></iframe>', html)
+
+    def embedded(match: re.Match[str]) -> str:
+        picture = files.get_file_from_path(match[2])
+        assert picture is not None, match[2]
+        size = _SIZE.search(picture.content_string)
+        assert size is not None, match[2]
+        ratio = f"aspect-ratio:{size[1]}/{size[2]}"
+        attributes = f'style="{ratio}" loading="lazy" title="{match[1]}" src="{match[2]}"'
+        return f'<iframe class="figure" {attributes}></iframe>'
+
+    return _FIGURE.sub(embedded, html)
 
 
 def _linked_sources(files: Files) -> set[str]:
