@@ -22,6 +22,7 @@ from mukoe.types import Array, Nest
 from mukoe.viewing.action_names import action_names
 from mukoe.viewing.inspected_agent import InspectedAgent, format_action
 from mukoe.viewing.tree_svg import draw_tree
+from mukoe.zoo import is_entry
 
 _NO_INFO: Mapping[str, Any] = {}
 
@@ -36,7 +37,7 @@ def load(
     """Returns the agent of a run's checkpoint.
 
     Args:
-      workdir: directory of the run.
+      workdir: directory of the run, or `zoo:NAME` for an agent of the zoo.
       best: True for the checkpoint with the best evaluation instead of the latest one.
       step: learner step of the checkpoint; None for the newest.
       simulations: simulations per decision; None for those of the run's config.
@@ -117,6 +118,8 @@ class TrainedAgent:
     def evaluate(self, episodes: int = 100, **settings: Any) -> dict[str, Any]:
         """Plays episodes, and writes evaluation.json and evaluation/*.csv into the workdir.
 
+        Nothing is written for an agent of the zoo, which is part of the installation.
+
         Args:
           episodes: number of episodes.
           **settings: other fields of `EvaluationConfig`, such as `seed` or `opponent`.
@@ -128,7 +131,8 @@ class TrainedAgent:
           UserError: a setting is out of bounds or does not fit the environment.
         """
         evaluation = evaluate(self.run, EvaluationConfig(episodes=episodes, **settings))
-        write_evaluation(evaluation, self.run.workdir)
+        if not is_entry(self.run.workdir):
+            write_evaluation(evaluation, self.run.workdir)
         return summary(evaluation)
 
     def metrics(self, log: str = "learner") -> list[dict[str, float | str | None]]:

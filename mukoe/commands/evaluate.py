@@ -66,6 +66,7 @@ def main() -> None:
     from mukoe.evaluation.evaluation_files import evaluation_table, write_evaluation
     from mukoe.evaluation.players import Reference, open_agent
     from mukoe.terminal.counted_progress import CountedProgress
+    from mukoe.zoo import is_entry
 
     config = EvaluationConfig(
         episodes=EPISODES.value,
@@ -80,9 +81,11 @@ def main() -> None:
     run = open_agent(reference, SIMULATIONS.value)
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())
-    path = write_evaluation(evaluation, Path(OUTPUT.value or run.workdir))
     print(evaluation_table(evaluation))
-    print(f"\nepisodes: {path}")
+    # The zoo is part of the installation.
+    if OUTPUT.value or not is_entry(run.workdir):
+        path = write_evaluation(evaluation, Path(OUTPUT.value or run.workdir))
+        print(f"\nepisodes: {path}")
     print(json.dumps(summary(evaluation)))
 
 

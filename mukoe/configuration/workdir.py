@@ -71,12 +71,12 @@ def load_config(workdir: str | os.PathLike[str]) -> Any:
 
 def _config_folder(workdir: Path) -> Path | None:
     """Returns the folder of the config file that the run was started with, if it still exists."""
-    name = _read_command(workdir).get("config_file")
+    name = stored_command(workdir).get("config_file")
     folder = Path(name).parent if isinstance(name, str) else None
     return folder if folder and folder.is_dir() else None
 
 
-def _read_command(workdir: Path) -> dict[str, Any]:
+def stored_command(workdir: Path) -> dict[str, Any]:
     """Returns the content of command.json; empty if it is missing or damaged."""
     try:
         command = json.loads((workdir / _COMMAND_FILE).read_text())
@@ -176,7 +176,7 @@ def prepare_workdir(
             pass
     kind = {"class": class_name(type(config))} if is_importable(config) else {}
     stored = {"version": VERSION, **kind, "config": to_dict(config), "launch": dict(launch)}
-    command = _command(_read_command(workdir) if resume else {}, config_file)
+    command = _command(stored_command(workdir) if resume else {}, config_file)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if config_file is not None:

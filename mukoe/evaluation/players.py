@@ -10,6 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from mukoe import zoo
 from mukoe.configuration import load_config
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.openings import with_random_opening
@@ -22,9 +23,9 @@ from mukoe.types import Array, MaskedObservation, Nest, Policy, PolicyParams
 
 
 class Reference(NamedTuple):
-    """Name of a checkpoint: `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
+    """Name of a checkpoint: `WORKDIR`, `WORKDIR@STEP`, `WORKDIR@best` or `zoo:NAME`.
 
-    workdir: directory of the run.
+    workdir: directory of the run, or `zoo:NAME`.
     best: flag of the checkpoint with the best evaluation instead of the latest one.
     step: learner step of the checkpoint; None for the latest.
     """
@@ -35,7 +36,7 @@ class Reference(NamedTuple):
 
 
 def parse_reference(text: str) -> Reference:
-    """Parses `WORKDIR`, `WORKDIR@STEP` or `WORKDIR@best`.
+    """Parses `WORKDIR`, `WORKDIR@STEP`, `WORKDIR@best` or `zoo:NAME`.
 
     Raises:
       UserError: the text after the @ is neither a learner step nor `best`.
@@ -61,16 +62,15 @@ def open_agent(reference: Reference, simulations: int | None = None) -> StoredRu
       UserError: there is no such run or checkpoint, or its agent does not search.
     """
     overrides = {}
+    workdir = zoo.resolve(reference.workdir)
     if simulations is not None:
-        agent = getattr(load_config(reference.workdir), "agent", None)
+        agent = getattr(load_config(workdir), "agent", None)
         if not hasattr(agent, "search"):
             raise UserError(
                 f"the agent of {reference.workdir} acts without a search: leave out the simulations"
             )
         overrides["agent.search.num_simulations"] = str(simulations)
-    return open_run(
-        reference.workdir, best=reference.best, step=reference.step, overrides=overrides
-    )
+    return open_run(workdir, best=reference.best, step=reference.step, overrides=overrides)
 
 
 def simulations_of(run: StoredRun) -> int | None:
@@ -194,7 +194,7 @@ def open_opponent(text: str, game: str, simulations: int | None, config: PgxConf
         rollouts = config.rollout_simulations if simulations is None else simulations
         return make_fixed_player(text, game, rollouts)
     reference = parse_reference(text)
-    if not reference.workdir.is_dir():
+    if not zoo.resolve(reference.workdir).is_dir():
         raise UserError(
             f"unknown opponent '{text}': it is none of {', '.join(OPPONENTS)}, and there is "
             f"no workdir {reference.workdir}"
@@ -204,4 +204,4 @@ def open_opponent(text: str, game: str, simulations: int | None, config: PgxConf
     if theirs != game:
         raise UserError(f"the agent of {reference.workdir} plays {theirs or 'alone'}, not {game}")
     make = functools.partial(agent_opponent, run.make_policy())
-    return agent_player(run, make, f"{reference.workdir.name}@{int(run.params.learner_steps)}")
+    return agent_player(run, make, f"{run.workdir.name}@{int(run.params.learner_steps)}")

@@ -37,6 +37,7 @@ ENDING = {
     "sync.py": ["--workdir={missing}"],
     "tiles_2048.py": ["--player=unknown"],
     "watch.py": ["--workdir={run}"],
+    "zoo.py": ["--add={missing}", "--name=cart_pole"],
 }
 
 # Errors that name the flag or field.
@@ -75,6 +76,7 @@ NAMED = [
     ("results.py", "--threshold=x=nan", "is not ENVIRONMENT=RETURN"),
     ("tiles_2048.py", "--games=0", "--games=0"),
     ("tiles_2048.py", f"--seed={HUGE}", f"--seed={HUGE}"),
+    ("zoo.py", "--episodes=0", "--episodes=0"),
     ("watch.py", "--fps=nan", "--fps must be above 0"),
     ("watch.py", f"--tree_step={HUGE}", f"--tree_step={HUGE}"),
 ]

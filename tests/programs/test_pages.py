@@ -1,4 +1,4 @@
-"""Executes the code of docs/own_environment.md and docs/own_agent.md."""
+"""Executes the code of docs/own_environment.md, docs/own_agent.md and docs/zoo.md."""
 
 import json
 import os
@@ -107,3 +107,8 @@ def test_the_environment_of_the_page_steps_in_python(tmp_path):
 def test_the_search_of_the_page_finds_its_way(tmp_path):
     """From 7 up to 10, from 12 down to it."""
     assert run_block(blocks_of("own_agent.md")[-1], tmp_path).startswith("[1 0]")
+
+
+def test_the_agents_of_the_page_are_in_the_package(tmp_path):
+    printed = run_block(blocks_of("zoo.md")[0], tmp_path)
+    assert printed.startswith("4\n") and "'cartpole'" in printed

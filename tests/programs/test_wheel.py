@@ -36,7 +36,9 @@ def test_the_wheel_contains_every_module_and_config(wheel):
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "mukoe").rglob("*.py")}
     configs = {f"mukoe/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "configs").rglob("*.py")}
     pages = {p.relative_to(ROOT).as_posix() for p in (ROOT / "mukoe").rglob("*.html")}
-    data = {"mukoe/py.typed", *pages}
+    entries = (ROOT / "mukoe" / "zoo" / "entries").glob("*/*")
+    zoo = {p.relative_to(ROOT).as_posix() for p in entries}
+    data = {"mukoe/py.typed", *pages, *zoo}
     assert len(configs) > 20 and len(pages) >= 2 and modules | configs | data <= names
     others = {name for name in names if ".dist-info/" not in name}
     assert others == modules | configs | data

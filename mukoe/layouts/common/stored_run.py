@@ -12,8 +12,10 @@ from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import ExperimentConfig, TrainingConfig, check_experiment
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.learning.checkpoint import Checkpointer
+from mukoe.learning.stored_leaves import describe, rebuild
 from mukoe.terminal.progress_line import show_phase
 from mukoe.types import EnvironmentSpec, Policy, PolicyParams
+from mukoe.zoo.entries import is_entry, read_certificate, read_parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ def open_run(
     """Opens a checkpoint of a run.
 
     Args:
-      workdir: directory of the run.
+      workdir: directory of the run, or folder of an entry of the zoo.
       best: True for the checkpoint with the best evaluation instead of the latest one.
       step: learner step of the checkpoint; the newest by default.
       overrides: values of config fields as on the command line, such as
@@ -87,6 +89,8 @@ def _read_params(
     networks = builder.make_networks(spec)
     learner = builder.make_learner(jax.random.PRNGKey(0), networks, iter(()), spec)
     like: Any = learner.get_variables(("policy",))[0]
+    if is_entry(workdir):
+        return _read_entry(workdir, like, best, step)
     if not best:
         # The state of the optimiser depends on the length of the run and is not needed.
         like = learner.save()._replace(target_params=(), optimizer_state=(), loss_state=())
@@ -94,3 +98,17 @@ def _read_params(
     state, metadata = checkpointer.restore(like, best=best, step=step, partial=not best)
     params = state if best else PolicyParams(state.params, state.steps)
     return params, metadata.get("counts", {})
+
+
+def _read_entry(
+    folder: Path, like: PolicyParams, best: bool, step: int | None
+) -> tuple[PolicyParams, Mapping[str, int]]:
+    """Reads the parameters of an entry of the zoo, which holds one checkpoint."""
+    if best or step is not None:
+        flag = "--best" if best else "--step"
+        raise UserError(f"zoo:{folder.name} holds one checkpoint: leave out {flag}")
+    arrays = read_parameters(folder)
+    leaves = [describe(path, array, array) for path, array in arrays.items()]
+    params = rebuild(leaves, list(arrays.values()), like, partial=False)
+    actor_steps = read_certificate(folder).actor_steps
+    return params, {} if actor_steps is None else {"actor_steps": actor_steps}
