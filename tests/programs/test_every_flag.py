@@ -50,6 +50,7 @@ NAMED = [
     ("ladder.py", "--simulations=-1", "simulations must be at least 0, not -1"),
     ("ladder.py", "--opponents=banana", "unknown opponent 'banana'"),
     ("launch.py", "--env=tictactoe", "did you mean tic_tac_toe (pgx) or TicTacToe3D (Atari)?"),
+    ("launch.py", "--seeds=4..0", "write the smaller seed first, as 0..4"),
     ("launch.py", "--seed=-1", "run.seed must be from 0 to 4294967295, not -1"),
     ("launch.py", f"--seed={2**32}", "run.seed must be from 0 to 4294967295, not 4294967296"),
     (
@@ -129,7 +130,9 @@ def test_every_program_and_every_kind_of_flag_is_here():
     }
     assert programs == set(ENDING)
     assert {kind for name in programs for kind in flags_of(command_of(name)).values()} <= set(WRONG)
-    assert {"config", "layout", "env", "offline", "demonstrations"} == set(flags_of("train"))
+    assert {"config", "layout", "env", "offline", "demonstrations", "seeds"} == set(
+        flags_of("train")
+    )
 
 
 @pytest.mark.parametrize(

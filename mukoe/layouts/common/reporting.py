@@ -155,7 +155,7 @@ def next_commands(workdir: Path, run: RunConfig, counts: Mapping[str, int]) -> s
     step = checkpointer.latest_step()
     if step is None:
         return f"ended before the first checkpoint; logs are in {workdir}"
-    resume = f"{_program()} --resume --workdir={workdir}"
+    resume = f"{typed_program()} --resume --workdir={workdir}"
     updates, steps = counts.get("learner_steps", 0), counts.get("actor_steps", 0)
     if run.max_learner_steps is not None and updates >= run.max_learner_steps:
         resume += f" --config.run.max_learner_steps={2 * updates}"
@@ -168,7 +168,7 @@ def next_commands(workdir: Path, run: RunConfig, counts: Mapping[str, int]) -> s
     )
 
 
-def _program() -> str:
+def typed_program() -> str:
     """Returns the words that start this program; those of the command for other scripts."""
     name = sys.argv[0]
     if name == COMMAND:
