@@ -9,7 +9,6 @@ continue bit for bit; it is written with a `latest` checkpoint, at most every
 
 import dataclasses
 import logging
-import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -35,8 +34,6 @@ class RestorableReplay(Protocol):
 SaveRunState = Callable[[LearnerState, Mapping[str, int]], None]
 """`(learner state, counts) -> None`: starts to write the run state."""
 
-_NO_COUNTS: Mapping[str, int] = types.MappingProxyType({})
-
 
 @dataclasses.dataclass(frozen=True)
 class RestoredRun:
@@ -47,8 +44,8 @@ class RestoredRun:
     state: arrays of the run state beside the learner's; empty without a run state.
     """
 
-    counts: Mapping[str, int] = _NO_COUNTS
-    start_counts: Mapping[str, int] = _NO_COUNTS
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    start_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     state: NamedArrays = dataclasses.field(default_factory=dict)
 
 
