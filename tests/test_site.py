@@ -61,7 +61,8 @@ def names_of(config, prefix=""):
 
 def shipped_configs():
     for path in sorted((ROOT / "configs").rglob("*.py")):
-        config = load_config_file(str(path)) if not path.name.startswith("cluster_") else None
+        is_other = path.name.startswith(("cluster_", "sweep_"))
+        config = None if is_other else load_config_file(str(path))
         if isinstance(config, TrainingConfig):
             yield config
 

@@ -34,6 +34,7 @@ ENDING = {
     "results.py": ["--collect={missing}"],
     "run_node.py": ["--workdir={missing}", "--node=actor/0", "--inference=local"],
     "serve_environment.py": ["--env=CartPole-v1", "--host=nowhere.invalid"],
+    "sweep.py": ["--workdir={missing}", "--resume"],
     "sync.py": ["--workdir={missing}"],
     "tiles_2048.py": ["--player=unknown"],
     "watch.py": ["--workdir={run}"],

@@ -1,0 +1,189 @@
+"""Trials of a sweep: runs with different values of the varied fields, `WORKDIR/trial_N`."""
+
+import dataclasses
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mukoe.configuration.exclusive_workdir import exclusive_workdir
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
+from mukoe.sweeps.child_run import ChildRun
+from mukoe.sweeps.config import SweepConfig
+from mukoe.sweeps.side_by_side import POLL_SECONDS, SideBySide, wait_until
+from mukoe.sweeps.study import Study
+from mukoe.sweeps.sweep_page import make_sweep_page
+from mukoe.system import write_atomically
+from mukoe.terminal.interruption import STATUS_INTERRUPTED, cleanup_at_exit, collected_signals
+from mukoe.terminal.progress_line import ProgressLine, erase_line, process_line
+from mukoe.terminal.progress_text import Progress
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY_FILE = "study.db"
+"""Study of a sweep, in its workdir."""
+
+PAGE, BEST_CONFIG = "sweep.html", "best.py"
+"""Results of a sweep, in its workdir."""
+
+
+@dataclasses.dataclass
+class _Running:
+    """Trial that trains, and whether it is being ended early."""
+
+    trial: "optuna.Trial"
+    child: ChildRun
+    is_pruned: bool = False
+
+
+class Sweep:
+    """Trials that train side by side."""
+
+    def __init__(
+        self,
+        workdir: Path,
+        sweep: SweepConfig,
+        config: TrainingConfig,
+        at_once: int,
+        environment: Mapping[str, str],
+    ):
+        """Opens the study of the workdir.
+
+        Args:
+          workdir: existing directory of the sweep.
+          sweep: settings of the sweep.
+          config: configuration that the trials vary.
+          at_once: number of trials that train at a time.
+          environment: environment variables of the trials that the user has not set.
+        """
+        self._workdir, self._sweep, self._config = workdir, sweep, config
+        self._environment = environment
+        first = {name: _value(config, name) for name in sweep.space}
+        self.study = Study(workdir / STUDY_FILE, sweep, first)
+        self._group = SideBySide(at_once)
+        self._running: dict[str, _Running] = {}
+
+    def train(self, resume_command: str) -> int:
+        """Trains until all trials have ended, writes the results, and returns the exit status.
+
+        Args:
+          resume_command: command that continues the sweep.
+        """
+        with (
+            exclusive_workdir(self._workdir),
+            collected_signals() as signals,
+            cleanup_at_exit(self._group.kill),
+            process_line() as line,
+        ):
+            for trial in self.study.unfinished():
+                self._start(trial)
+            while not signals and self._start_next():
+                self._step(line)
+                wait_until(lambda: signals, POLL_SECONDS)
+            if signals:
+                # Their trials stay unfinished in the study, and are resumed.
+                self._group.stop()
+        erase_line()
+        self._write_results()
+        return self._summarise(signals, resume_command)
+
+    def _start_next(self) -> bool:
+        """Starts trials while there is room; returns False once all have ended."""
+        while self._group.has_room and self.study.num_started < self._sweep.num_trials:
+            self._start(self.study.ask())
+        return bool(self._running)
+
+    def _start(self, trial: "optuna.Trial") -> None:
+        name = f"trial {trial.number}"
+        child = ChildRun(name, self._workdir / f"trial_{trial.number}")
+        overrides = self._sweep.overrides_of(self.study.values(trial))
+        flags = ["--resume"] if child.exists else [f"--config={self._sweep.config}"]
+        if not child.exists:
+            flags += [f"--config.{field}={value}" for field, value in overrides.items()]
+        self._running[name] = _Running(trial, child)
+        self._group.start(child, flags, self._environment)
+
+    def _step(self, line: ProgressLine) -> None:
+        """Prunes trials, and records those that have ended."""
+        for running in self._running.values():
+            returns = [value for _, value in running.child.evaluations()]
+            if not running.is_pruned and self.study.should_prune(running.trial, returns):
+                running.is_pruned = True
+                running.child.stop()
+        for child, status in self._group.take_ended():
+            line.message(self._record(self._running.pop(child.name), status))
+        done = self.study.num_started - len(self._running)
+        text = f"{done}/{self._sweep.num_trials} trials, {len(self._running)} training"
+        steps = sum(running.child.steps() for running in self._running.values())
+        line.update(Progress(text, steps=steps, advances=True))
+
+    def _record(self, running: _Running, status: int) -> str:
+        """Records the end of a trial and returns a line on it."""
+        child, trial = running.child, running.trial
+        if child.has_finished():
+            value = objective([value for _, value in child.evaluations()], self._config.run)
+            self.study.finish(trial, value)
+            return f"{child.name} finished, objective {value:.4g}"
+        if running.is_pruned:
+            self.study.prune(trial)
+            return f"{child.name} pruned after {child.steps():,} steps"
+        self.study.fail(trial)
+        return f"{child.name} failed: {child.error_line()}"
+
+    def _write_results(self) -> None:
+        page = make_sweep_page(self.study.trials(), self.study.importances(), self._sweep)
+        write_atomically(self._workdir / PAGE, page)
+        best = self.study.best()
+        if best is not None:
+            overrides = self._sweep.overrides_of(best.params)
+            text = best_config(self._sweep.config, overrides, best.number, float(best.value or 0))
+            write_atomically(self._workdir / BEST_CONFIG, text)
+
+    def _summarise(self, signals: Sequence[int], resume_command: str) -> int:
+        by_signal = "Ctrl-C, " if signal.SIGINT in signals else "SIGTERM, " if signals else ""
+        best = self.study.best()
+        count = self.study.num_started - len(self._running)
+        print(f"ended: {by_signal}{count} of {self._sweep.num_trials} trials")
+        if best is not None:
+            values = ", ".join(f"{name}={value}" for name, value in best.params.items())
+            print(f"best:          trial {best.number}, objective {best.value:.4g}: {values}")
+            print(f"train with it: --config={self._workdir / BEST_CONFIG}")
+        if signals:
+            print(f"resume with:   {resume_command}")
+        print(f"page:          {self._workdir / PAGE}")
+        if signal.SIGINT in signals:
+            return STATUS_INTERRUPTED
+        return 0 if best is not None or signals else 1
+
+
+def objective(returns: Sequence[float], run: RunConfig) -> float:
+    """Returns the mean evaluation return over the budget; see `SweepConfig`.
+
+    Args:
+      returns: mean returns of the evaluations, in order; not empty.
+      run: settings of the run.
+    """
+    steps = run.max_actor_steps or 0
+    count = max(len(returns), steps // run.evaluation_period if run.evaluation_period else 0)
+    kept = [*returns, *[returns[-1]] * (count - len(returns))]
+    return sum(kept) / len(kept)
+
+
+def best_config(config: str, overrides: Mapping[str, str], trial: int, value: float) -> str:
+    """Returns a config file with the settings of a trial."""
+    lines = "".join(f"    {field!r}: {text!r},\n" for field, text in overrides.items())
+    return (
+        f'"""Settings of trial {trial} of a sweep, whose objective was {value:.4g}."""\n\n'
+        "from mukoe.configuration import apply_overrides, load_config_file\n\n"
+        f"CHANGES = {{\n{lines}}}\n\n\n"
+        "def get_config():\n"
+        f'    """Returns the configuration of {config} with the changes."""\n'
+        f"    return apply_overrides(load_config_file({config!r}), CHANGES)\n"
+    )
+
+
+def _value(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config

@@ -1,0 +1,181 @@
+"""Sweeps: space, study, objective, and trials whose processes only write the files of a run."""
+
+import math
+import signal
+
+import pytest
+
+optuna = pytest.importorskip("optuna")
+
+from mukoe.configuration import load_config_file, prepare_workdir  # noqa: E402
+from mukoe.errors import UserError  # noqa: E402
+from mukoe.layouts.common.experiment import RunConfig, TrainingConfig  # noqa: E402
+from mukoe.sweeps import child_run, sweep_runs  # noqa: E402
+from mukoe.sweeps.config import Choice, Integer, SweepConfig, Uniform  # noqa: E402
+from mukoe.sweeps.study import Study  # noqa: E402
+from mukoe.sweeps.sweep_runs import Sweep, best_config, objective  # noqa: E402
+from mukoe.terminal.interruption import STATUS_INTERRUPTED  # noqa: E402
+from tests.observability import fake_runs  # noqa: E402
+
+SIZE, SIMULATIONS = "agent.replay.batch_size", "agent.search.num_simulations"
+SPACE = {SIZE: Integer(1, 64), SIMULATIONS: Choice((8, 16, 32))}
+
+# Trains without an agent: the returns of three evaluations are the batch size, unless it is 7.
+TRAINER = f"""
+import sys
+from pathlib import Path
+workdir, flags = Path(sys.argv[1]), sys.argv[2:]
+(workdir / "started.txt").open("a").write(" ".join(flags) + "\\n")
+values = dict(flag.split("=") for flag in flags if "=" in flag)
+size = float(values.get("--config.{SIZE}", 5))
+(workdir / "config.json").write_text((workdir.parent / "config_of_trials.json").read_text())
+if size == 7:
+    sys.exit("error: no luck")
+(workdir / "logs").mkdir(exist_ok=True)
+rows = "".join(f"{{step}},{{size}}\\n" for step in (100, 200, 300))
+(workdir / "logs/evaluator.csv").write_text("actor_steps,episode_return\\n" + rows)
+"""
+
+
+def make_sweep(**changes):
+    return SweepConfig(**{"config": "cartpole", "space": SPACE, "num_trials": 4, **changes})
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Uniform(2.0, 1.0), r"an interval must ascend, unlike \[2, 1\]"),
+        (lambda: Integer(0, 4, log=True), r"a logarithmic interval must be positive"),
+        (lambda: Choice(()), "a Choice needs at least one value"),
+        (lambda: make_sweep(space={}), "space is empty: name at least one field"),
+        (lambda: make_sweep(num_trials=0), "num_trials must be at least 1, not 0"),
+        (lambda: make_sweep(sampler="tp"), "sampler is one of tpe, gp, random, not 'tp'"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_the_corners_are_the_extremes_of_every_field():
+    space = {"a": Uniform(0.1, 2.0, log=True), "b": Choice(("x", "y", "z"))}
+    corners = list(make_sweep(space=space).corners())
+    assert corners == [{"a": 0.1}, {"a": 2.0}, {"b": "x"}, {"b": "y"}, {"b": "z"}]
+
+
+def test_the_objective_keeps_the_last_return_to_the_end_of_the_budget():
+    run = RunConfig(max_actor_steps=1000, evaluation_period=200)
+    assert objective([1.0, 2.0, 3.0, 4.0, 5.0], run) == 3.0
+    assert objective([10.0, 40.0], run) == (10 + 4 * 40) / 5
+
+
+@pytest.fixture
+def make_study(tmp_path):
+    return lambda first, **changes: Study(tmp_path / "study.db", make_sweep(**changes), first)
+
+
+def test_the_first_trial_has_the_values_of_the_config(make_study):
+    study = make_study({SIZE: 13, SIMULATIONS: 16})
+    assert study.values(study.ask()) == {SIZE: 13, SIMULATIONS: 16}
+
+
+def test_values_outside_of_the_space_are_no_trial(make_study):
+    study = make_study({SIZE: 65, SIMULATIONS: 16})
+    assert study.num_started == 0 and 1 <= study.values(study.ask())[SIZE] <= 64
+
+
+def test_another_process_finds_the_trials_that_were_not_finished(make_study):
+    study = make_study({})
+    finished, unfinished = study.ask(), study.ask()
+    values = study.values(unfinished)
+    study.values(finished)
+    study.finish(finished, 1.0)
+    again = make_study({})
+    (found,) = again.unfinished()
+    assert found.number == unfinished.number and again.values(found) == values
+    assert again.num_started == 2 and again.best().number == finished.number
+
+
+def test_a_trial_below_the_median_of_the_earlier_ones_is_pruned(make_study):
+    study = make_study({})
+    for value in (10.0, 20.0, 30.0, 40.0):
+        trial = study.ask()
+        assert not study.should_prune(trial, [value, value, value])
+        study.finish(trial, value)
+    poor, good = study.ask(), study.ask()
+    # The first evaluation says little.
+    assert not study.should_prune(poor, [1.0])
+    assert study.should_prune(poor, [1.0, 1.0])
+    assert not study.should_prune(good, [1.0, 30.0])
+
+
+def test_the_field_that_the_objective_depends_on_is_the_important_one(make_study):
+    study = make_study({}, sampler="random")
+    for _ in range(30):
+        trial = study.ask()
+        study.finish(trial, math.log(study.values(trial)[SIZE]))
+    importances = study.importances()
+    assert max(importances, key=importances.get) == SIZE
+    assert sum(importances.values()) == pytest.approx(1.0)
+
+
+def test_the_best_config_is_a_file_that_loads(tmp_path):
+    overrides = {"agent.search.num_simulations": "7", "agent.optimizer.learning_rate": "0.5"}
+    (tmp_path / "best.py").write_text(best_config("cartpole", overrides, 3, 12.5))
+    config, shipped = load_config_file(str(tmp_path / "best.py")), load_config_file("cartpole")
+    assert config.agent.search.num_simulations == 7
+    assert config.agent.optimizer.learning_rate == 0.5
+    assert config.agent.loss == shipped.agent.loss
+
+
+@pytest.fixture
+def make_trials(tmp_path, monkeypatch):
+    """Function that makes a sweep whose processes run `TRAINER`."""
+    run = RunConfig(max_actor_steps=300, evaluation_period=100, target_return=1)
+    config = TrainingConfig(fake_runs.Environment(), fake_runs.Agent(), run)
+    prepare_workdir(tmp_path / "one", config, __file__, resume=False)
+    workdir = tmp_path / "sweep"
+    workdir.mkdir()
+    text = (tmp_path / "one" / "config.json").read_text()
+    (workdir / "config_of_trials.json").write_text(text)
+    code = f"import sys; sys.argv = ['', sys.argv[2].split('=')[1], *sys.argv[3:]]\n{TRAINER}"
+    monkeypatch.setattr(child_run, "_START", code)
+    return lambda **changes: (workdir, Sweep(workdir, make_sweep(**changes), config, 2, {}))
+
+
+def test_trials_run_side_by_side_and_the_best_is_a_config(make_trials, capsys):
+    workdir, sweep = make_trials(num_trials=3)
+    assert sweep.train("resume it") == 0
+    out = capsys.readouterr().out
+    trials = sweep.study.trials()
+    assert [trial.value for trial in trials] == [trial.params[SIZE] for trial in trials]
+    # The values of the config come first.
+    assert trials[0].params == {SIZE: fake_runs.BATCH_SIZE, SIMULATIONS: 16}
+    best = max(trials, key=lambda trial: trial.value)
+    assert f"best:          trial {best.number}, objective {best.value:.4g}" in out
+    assert f"'{SIZE}': '{best.params[SIZE]}'" in (workdir / "best.py").read_text()
+    page = (workdir / "sweep.html").read_text()
+    assert page.count("<path") == 3 and "3 trials, 3 finished" in page
+    started = (workdir / "trial_0" / "started.txt").read_text()
+    assert started == f"--config=cartpole --config.{SIZE}=32 --config.{SIMULATIONS}=16\n"
+
+
+def test_a_trial_that_fails_ends_no_other(make_trials, capsys):
+    space = {SIZE: Choice((7, fake_runs.BATCH_SIZE))}
+    _, sweep = make_trials(num_trials=6, space=space, sampler="random")
+    assert sweep.train("resume it") == 0
+    states = {trial.params[SIZE]: trial.state.name for trial in sweep.study.trials()}
+    assert states == {7: "FAIL", fake_runs.BATCH_SIZE: "COMPLETE"}
+    assert "failed: no luck" in capsys.readouterr().err
+
+
+def test_a_stopped_sweep_continues_with_its_unfinished_trials(make_trials, capsys, monkeypatch):
+    _, sweep = make_trials(num_trials=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_runs, "wait_until", lambda *_: signal.raise_signal(signal.SIGINT))
+        assert sweep.train("resume it") == STATUS_INTERRUPTED
+    out = capsys.readouterr().out
+    assert "ended: Ctrl-C" in out and "resume with:   resume it" in out
+    _, again = make_trials(num_trials=3)
+    assert again.train("resume it") == 0
+    assert [trial.state.name for trial in again.study.trials()] == ["COMPLETE"] * 3
