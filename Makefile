@@ -9,6 +9,7 @@
 # make test-faults  kills and stops the nodes of real programs; ARGS="-k mid_run" for some of it
 # make test-faults-current  the same on CPython 3.12
 # make benchmark  measures every stage and writes the tables of docs/performance.md
+# make notebooks  executes the notebooks and stores their outputs
 # make format     formats the code and applies the fixes of the linter
 # make wheel      builds the wheel of the core in dist/
 # make site       builds the documentation site in build/site/
@@ -17,7 +18,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-current train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format wheel site lock clean
+.PHONY: setup setup-current train test test-core test-distributed test-slow test-faults test-faults-current benchmark lint format notebooks wheel site lock clean
 
 BIN := .venv/bin
 WORKDIR ?= runs/$(shell date +%Y%m%d-%H%M%S)
@@ -83,6 +84,9 @@ benchmark: setup
 	set -e; for name in $(BENCHMARKS); do \
 		MALLOC_ARENA_MAX=2 $(BIN)/python benchmarks/$$name.py --output=$(ROWS) $(ARGS); done
 	$(BIN)/python benchmarks/table.py --rows=$(ROWS) --page=docs/performance.md
+
+notebooks: setup-current
+	.venv-core/bin/python notebooks/execute.py $(ARGS)
 
 format: setup
 	$(BIN)/ruff format .
