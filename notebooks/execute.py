@@ -27,14 +27,16 @@ def execute(name: str) -> nbformat.NotebookNode:
       name: name of the notebook.
     """
     # The command `mukoe` is beside the interpreter.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    backend = "module://matplotlib_inline.backend_inline"
+    environment = {**os.environ, "PATH": path, "MPLBACKEND": backend}
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", nbformat.NO_CONVERT)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         client = NotebookClient(
             notebook, timeout=SECONDS_PER_CELL, resources=resources, coalesce_streams=True
         )
-        client.execute()
+        client.execute(env=environment)
     for cell in notebook.cells:
         cell.metadata = {}  # times of the execution
     return notebook
