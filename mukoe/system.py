@@ -100,6 +100,12 @@ def allow_open_files(needed: int, what: str) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def available_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    # CPU affinity is available on Linux only.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def has_accelerator() -> bool:
     """Returns whether JAX would find an accelerator, without initialising it."""
     if os.environ.get("JAX_PLATFORMS", "").split(",")[0] == "cpu":

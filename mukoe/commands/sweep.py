@@ -5,7 +5,6 @@ mukoe sweep --resume --workdir=runs/sweep
 """
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +18,12 @@ from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.layouts.common.reporting import typed_program
 from mukoe.sweeps.config import SweepConfig
 from mukoe.sweeps.side_by_side import environment_of, runs_at_once
-from mukoe.system import process_environment, set_process_environment, write_atomically
+from mukoe.system import (
+    available_cores,
+    process_environment,
+    set_process_environment,
+    write_atomically,
+)
 
 SWEEP = flags.DEFINE_string(
     "sweep", None, "File whose get_config() returns a SweepConfig: fields, budget, sampler, pruner."
@@ -51,12 +55,12 @@ def main() -> int:
         raise UserError(
             f"a sweep needs the extra 'sweeps': pip install 'mukoe[sweeps]' ({error})"
         ) from error
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    most = runs_at_once(config, default_layout(config), cores or 1)
+    cores = available_cores()
+    most = runs_at_once(config, default_layout(config), cores)
     at_once = min(WORKERS.value or most, sweep.num_trials)
     if not RESUME.value:
         _make_workdir(workdir, file)
-    trials = Sweep(workdir, sweep, config, at_once, environment_of(cores or 1, at_once))
+    trials = Sweep(workdir, sweep, config, at_once, environment_of(cores, at_once))
     return trials.train(f"{typed_program()} --resume --workdir={workdir}")
 
 

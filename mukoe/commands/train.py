@@ -6,7 +6,6 @@ mukoe train --env=LunarLander-v3 --workdir=runs/lunar_lander
 mukoe train --config=configs/cartpole.py --workdir=runs/cartpole_seeds --seeds=0..4
 """
 
-import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +21,7 @@ from mukoe.layouts.common.reporting import typed_program
 from mukoe.sweeps.seed_runs import train_seeds
 from mukoe.sweeps.seeds import parse_seeds
 from mukoe.sweeps.side_by_side import environment_of, runs_at_once
+from mukoe.system import available_cores
 
 flags.adopt_module_key_flags(training)
 
@@ -90,9 +90,7 @@ def _train_seeds(text: str) -> int:
     layout = LAYOUT.value or layout or default_layout(config)
     if not resume:
         check_layout_flags(flags.FLAGS, layout, CONFIG.overrides)
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     at_once = min(len(seeds), runs_at_once(config, layout, cores))
     steps = training.MAX_ACTOR_STEPS.value
     return train_seeds(

@@ -27,7 +27,7 @@ from mukoe.configuration.import_folders import add_import_folder
 from mukoe.configuration.plain import class_name, from_dict, is_importable, to_dict, with_values
 from mukoe.configuration.registry import import_part
 from mukoe.errors import UserError
-from mukoe.system import write_atomically
+from mukoe.system import available_cores, write_atomically
 
 VERSION = 2
 """Version of config.json, raised when a stored configuration can no longer be read."""
@@ -207,9 +207,7 @@ def _command(
             "mukoe": mukoe.__version__,
             **{name: importlib.metadata.version(name) for name in _DEPENDENCIES},
         },
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpus": available_cores(),
         _PREVIOUS: [*newest.get(_PREVIOUS, ()), *([earlier] if earlier else [])],
     }
 

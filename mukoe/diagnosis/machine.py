@@ -16,7 +16,7 @@ from typing import NamedTuple
 import mukoe
 from mukoe.diagnosis import probes
 from mukoe.diagnosis.probes import Probe, ProbeResult
-from mukoe.system import available_bytes
+from mukoe.system import available_bytes, available_cores
 
 _GIB = 1 << 30
 
@@ -142,8 +142,7 @@ def install_command(extra: str) -> str:
 
 
 def _limits() -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check("cores", True, str(cores), "everything")
+    yield Check("cores", True, str(available_cores()), "everything")
     memory = available_bytes()
     if memory is not None:
         fits = True if memory >= _MIN_MEMORY else None

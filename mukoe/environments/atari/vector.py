@@ -11,6 +11,7 @@ from mukoe.environments.atari.environment import AtariEnvironment, ale_seed
 from mukoe.environments.atari.roms import rom_id
 from mukoe.environments.vector import environment_spec
 from mukoe.errors import UserError
+from mukoe.system import available_cores
 from mukoe.types import EnvironmentSpec, EpisodeResult
 
 # At ALE's own limit the observation is outdated, so the limit is never reached.
@@ -189,5 +190,4 @@ def _threads() -> int:
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit):
         return int(limit)
-    # CPU affinity is available on Linux only.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
