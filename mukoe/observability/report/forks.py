@@ -11,14 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mukoe.observability.bootstrap import bootstrap_interval, mean
-from mukoe.observability.report.curves import ACTOR_STEPS, Curve, curve_of
+from mukoe.observability.report.curves import ACTOR_STEPS, Curve, curve_of, seed_interval
 from mukoe.observability.report.groups import describe_differences
 from mukoe.observability.report.html import counted, table
 from mukoe.observability.report.runs import Run
 from mukoe.observability.report.text import number
-
-_MIN_BOOTSTRAPPED = 4
 
 
 class Pair(NamedTuple):
@@ -60,8 +57,8 @@ def forks_section(runs: Sequence[Run]) -> str:
     return (
         f"<h2>Forks</h2>{_tree(runs)}{differences}"
         '<p class="soft">Mean difference of the evaluation returns after the fork. Interval: 95% '
-        f"bootstrap, or lowest to highest with fewer than {_MIN_BOOTSTRAPPED}. The evaluations of "
-        "one pair are not independent; an interval over pairs is one over runs.</p>"
+        "bootstrap, or lowest to highest with fewer than four. The evaluations of one pair are not "
+        "independent; an interval over pairs is one over runs.</p>"
     )
 
 
@@ -100,9 +97,7 @@ def _evaluations_after(run: Run, actor_steps: int) -> Curve:
 
 
 def _difference_cells(differences: np.ndarray, noun: str) -> list[str]:
-    low, high = differences.min(), differences.max()
-    if len(differences) >= _MIN_BOOTSTRAPPED:
-        low, high = bootstrap_interval(differences, mean, np.random.default_rng(0))
+    (low,), (high,), _ = seed_interval(differences[:, None])
     return [
         number(float(differences.mean())),
         f"[{number(float(low))}, {number(float(high))}]",
