@@ -24,20 +24,19 @@ class Uniform:
 
     def __post_init__(self) -> None:
         """Raises a `UserError` if the interval is empty or has no logarithm."""
-        _check_interval(self.low, self.high, self.log)
+        text = f"[{self.low:g}, {self.high:g}]"
+        if not self.low < self.high:
+            raise UserError(f"an interval must ascend, unlike {text}")
+        if self.log and self.low <= 0:
+            raise UserError(f"a logarithmic interval must be positive, unlike {text}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Integer:
+class Integer(Uniform):
     """Whole numbers of an interval, both ends included; fields as of `Uniform`."""
 
     low: int
     high: int
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises a `UserError` if the interval is empty or has no logarithm."""
-        _check_interval(self.low, self.high, self.log)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +51,8 @@ class Choice:
             raise UserError("a Choice needs at least one value")
 
 
-Domain = Uniform | Integer | Choice
+Domain = Uniform | Choice
 """Values of a varied field."""
-
-
-def _check_interval(low: float, high: float, log: bool) -> None:
-    if not low < high:
-        raise UserError(f"an interval must ascend, unlike [{low:g}, {high:g}]")
-    if log and low <= 0:
-        raise UserError(f"a logarithmic interval must be positive, unlike [{low:g}, {high:g}]")
 
 
 def extremes(domain: Domain) -> tuple[Value, ...]:

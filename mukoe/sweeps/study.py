@@ -85,9 +85,7 @@ class Study:
 
     def best(self) -> optuna.trial.FrozenTrial | None:
         """Returns the finished trial of the highest objective; None without one."""
-        finished = [trial for trial in self.trials() if trial.value is not None]
-        complete = [t for t in finished if t.state == optuna.trial.TrialState.COMPLETE]
-        return max(complete, key=lambda trial: float(trial.value or 0.0), default=None)
+        return max(self._complete(), key=lambda trial: float(trial.value or 0.0), default=None)
 
     def importances(self) -> dict[str, float]:
         """Returns the share of each field in the variation of the objective.
@@ -95,12 +93,16 @@ class Study:
         They are those of PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255); empty if there are too
         few finished trials.
         """
-        complete = [t for t in self.trials() if t.state == optuna.trial.TrialState.COMPLETE]
+        complete = self._complete()
         objectives = {trial.value for trial in complete}
         if len(complete) < _FEWEST_FOR_IMPORTANCES or len(objectives) < 2:
             return {}
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+
+    def _complete(self) -> list[optuna.trial.FrozenTrial]:
+        states = [optuna.trial.TrialState.COMPLETE]
+        return self._study.get_trials(deepcopy=False, states=states)
 
 
 def _make_sampler(sweep: SweepConfig) -> optuna.samplers.BaseSampler:

@@ -30,10 +30,11 @@ PAGE, BEST_CONFIG = "sweep.html", "best.py"
 
 @dataclasses.dataclass
 class _Running:
-    """Trial that trains, and whether it is being ended early."""
+    """Trial that trains, the number of its known evaluations, and whether it is ended early."""
 
     trial: "optuna.Trial"
     child: ChildRun
+    num_evaluations: int = 0
     is_pruned: bool = False
 
 
@@ -108,7 +109,10 @@ class Sweep:
         """Prunes trials, and records those that have ended."""
         for running in self._running.values():
             returns = [value for _, value in running.child.evaluations()]
-            if not running.is_pruned and self.study.should_prune(running.trial, returns):
+            if running.is_pruned or len(returns) == running.num_evaluations:
+                continue
+            running.num_evaluations = len(returns)
+            if self.study.should_prune(running.trial, returns):
                 running.is_pruned = True
                 running.child.stop()
         for child, status in self._group.take_ended():
