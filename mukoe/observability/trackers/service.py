@@ -91,3 +91,17 @@ def check_trackers(loggers: tuple[str, ...]) -> None:
     for name in loggers:
         if name in TRACKERS:
             load_service(name).check_access()
+
+
+def log_model(client: Any, run: Any, run_id: str, folder: Path) -> None:
+    """Logs a folder as an artifact of type `model`, by the interface that wandb and trackio share.
+
+    Args:
+      client: module of the client.
+      run: open run of the client.
+      run_id: identifier that begins the name of the artifact.
+      folder: folder of a checkpoint.
+    """
+    artifact = client.Artifact(f"{run_id}-{folder.name}", type="model")
+    artifact.add_dir(str(folder))
+    run.log_artifact(artifact)

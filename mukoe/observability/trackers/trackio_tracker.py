@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mukoe.observability.trackers.service import PROJECT, RunDescription
+from mukoe.observability.trackers.service import PROJECT, RunDescription, log_model
 
 
 def check_access() -> None:
@@ -40,9 +40,7 @@ class TrackioRun:
 
     def log_checkpoint(self, folder: Path) -> None:
         """Logs the folder as an artifact of type `model`."""
-        artifact = self._client.Artifact(f"{self._id}-{folder.name}", type="model")
-        artifact.add_dir(str(folder))
-        self._run.log_artifact(artifact)
+        log_model(self._client, self._run, self._id, folder)
 
     def finish(self) -> None:
         """Waits for the pending entries and closes the run."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mukoe.errors import UserError
-from mukoe.observability.trackers.service import PROJECT, RunDescription
+from mukoe.observability.trackers.service import PROJECT, RunDescription, log_model
 
 _STEPS = "environment_steps"
 _LOCAL_MODES = ("offline", "dryrun", "disabled")
@@ -64,9 +64,7 @@ class WandbRun:
 
     def log_checkpoint(self, folder: Path) -> None:
         """Logs the folder as an artifact of type `model`."""
-        artifact = self._client.Artifact(f"{self._id}-{folder.name}", type="model")
-        artifact.add_dir(str(folder))
-        self._run.log_artifact(artifact)
+        log_model(self._client, self._run, self._id, folder)
 
     def finish(self) -> None:
         """Finishes the run."""
