@@ -13,7 +13,7 @@ from mukoe.errors import UserError
 from mukoe.observability.report.run_page import make_page
 from mukoe.observability.report.runs import load_run
 from mukoe.sweeps.child_run import ChildRun
-from mukoe.sweeps.side_by_side import POLL_SECONDS, SideBySide, wait_until
+from mukoe.sweeps.side_by_side import POLL_SECONDS, SideBySide, signal_text, wait_until
 from mukoe.system import write_atomically
 from mukoe.terminal.interruption import STATUS_INTERRUPTED, cleanup_at_exit, collected_signals
 from mukoe.terminal.progress_line import ProgressLine, erase_line, process_line
@@ -186,10 +186,9 @@ def _summarise(
     resume_command: str,
 ) -> int:
     """Prints the end of the seeds and the path of the report, and returns the exit status."""
-    by_signal = "Ctrl-C, " if signal.SIGINT in signals else "SIGTERM, " if signals else ""
     counts = [f"{len(outcomes.finished)} of {len(children)} seeds finished"]
     counts += [f"{len(outcomes.failed)} failed"] if outcomes.failed else []
-    print(f"ended: {by_signal}{', '.join(counts)}")
+    print(f"ended: {signal_text(signals)}{', '.join(counts)}")
     for name, error in outcomes.failed.items():
         print(f"error: {name}: {error}", file=sys.stderr)
     if outcomes.stopped or outcomes.failed:

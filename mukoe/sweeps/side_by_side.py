@@ -1,5 +1,6 @@
 """Child processes that train side by side, as many at a time as the machine has cores for."""
 
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -86,3 +87,8 @@ def wait_until(condition: Callable[[], object], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(POLL_SECONDS / 5)
+
+
+def signal_text(signals: Sequence[int]) -> str:
+    """Returns the start of the line on the end of a command that signals have stopped."""
+    return "Ctrl-C, " if signal.SIGINT in signals else "SIGTERM, " if signals else ""

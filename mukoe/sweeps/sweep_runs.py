@@ -10,7 +10,7 @@ from mukoe.configuration.exclusive_workdir import exclusive_workdir
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.sweeps.child_run import ChildRun
 from mukoe.sweeps.config import SweepConfig
-from mukoe.sweeps.side_by_side import POLL_SECONDS, SideBySide, wait_until
+from mukoe.sweeps.side_by_side import POLL_SECONDS, SideBySide, signal_text, wait_until
 from mukoe.sweeps.study import Study
 from mukoe.sweeps.sweep_page import make_sweep_page
 from mukoe.system import write_atomically
@@ -145,10 +145,9 @@ class Sweep:
             write_atomically(self._workdir / BEST_CONFIG, text)
 
     def _summarise(self, signals: Sequence[int], resume_command: str) -> int:
-        by_signal = "Ctrl-C, " if signal.SIGINT in signals else "SIGTERM, " if signals else ""
         best = self.study.best()
         count = self.study.num_started - len(self._running)
-        print(f"ended: {by_signal}{count} of {self._sweep.num_trials} trials")
+        print(f"ended: {signal_text(signals)}{count} of {self._sweep.num_trials} trials")
         if best is not None:
             values = ", ".join(f"{name}={value}" for name, value in best.params.items())
             print(f"best:          trial {best.number}, objective {best.value:.4g}: {values}")
