@@ -2,8 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
+from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
+from mukoe.configuration.fields import convert, field_types
 from mukoe.errors import UserError
 
 Value = int | float | str | bool
@@ -76,9 +80,9 @@ class SweepConfig:
     # Other changes of the config: text by dotted field name, as on the command line.
     overrides: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # Number of trials.
-    num_trials: int = 20
+    num_trials: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] = 20
     # Seed of the sampler; trial N trains with the seed of the config.
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, le=LARGEST_SEED)] = 0
     # Sampler of Optuna: 'tpe' (tree-structured Parzen estimators), 'gp' (Gaussian process) or
     # 'random'.
     sampler: Literal["tpe", "gp", "random"] = "tpe"
@@ -87,14 +91,12 @@ class SweepConfig:
     pruner: Literal["median", "none"] = "median"
 
     def __post_init__(self) -> None:
-        """Raises a `UserError` if there is nothing to vary or no trial."""
+        """Raises a `UserError` if there is nothing to vary, or a value is out of bounds."""
         if not self.space:
             raise UserError("space is empty: name at least one field")
-        if self.num_trials < 1:
-            raise UserError(f"num_trials must be at least 1, not {self.num_trials}")
-        for name, known in (("sampler", ("tpe", "gp", "random")), ("pruner", ("median", "none"))):
-            if (value := getattr(self, name)) not in known:
-                raise UserError(f"{name} is one of {', '.join(known)}, not {value!r}")
+        for name, hint in field_types(SweepConfig).items():
+            if name != "space":
+                convert(hint, getattr(self, name), f"SweepConfig.{name}")
 
     def overrides_of(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Returns the changes of a trial with these values of the varied fields."""

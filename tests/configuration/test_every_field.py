@@ -115,7 +115,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
 def _configs():
     """Yields every config of a run in `configs/`, and configs of the other environments."""
     for path in sorted(CONFIGS.rglob("*.py")):
-        if not path.name.startswith("cluster_"):
+        if not path.name.startswith(("cluster_", "sweep_")):
             yield str(path.relative_to(CONFIGS)), load_config_file(str(path))
     config = load_config_file(str(CONFIGS / "cartpole.py"))
     remote = DmEnvRpcConfig("dm_env_rpc://localhost:5555")

@@ -48,8 +48,11 @@ def make_sweep(**changes):
         (lambda: Integer(0, 4, log=True), r"a logarithmic interval must be positive"),
         (lambda: Choice(()), "a Choice needs at least one value"),
         (lambda: make_sweep(space={}), "space is empty: name at least one field"),
-        (lambda: make_sweep(num_trials=0), "num_trials must be at least 1, not 0"),
-        (lambda: make_sweep(sampler="tp"), "sampler is one of tpe, gp, random, not 'tp'"),
+        (lambda: make_sweep(num_trials=0), r"SweepConfig.num_trials must be .*1.*, not 0"),
+        (lambda: make_sweep(num_trials=10**18), r"SweepConfig.num_trials must be .*, not 10+"),
+        (lambda: make_sweep(seed=-1), r"SweepConfig.seed must be .*0.*, not -1"),
+        (lambda: make_sweep(sampler="tp"), r"SweepConfig.sampler must be .*tpe.*, not 'tp'"),
+        (lambda: make_sweep(config=3), r"SweepConfig.config must be a string, not 3"),
     ],
 )
 def test_a_sweep_that_makes_no_sense(make, message):
