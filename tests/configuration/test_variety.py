@@ -13,9 +13,7 @@ from tests.configuration.test_every_field import CONFIGS
 RANDOM_STARTS = {"BipedalWalker-v3", "CartPole-v1", "LunarLander-v3", "Pendulum-v1"}
 """Gymnasium environments that draw the initial state, or the terrain, of an episode."""
 
-PATHS = [
-    path for path in CONFIGS.rglob("*.py") if not path.name.startswith(("cluster_", "sweep_"))
-]
+PATHS = [path for path in CONFIGS.rglob("*.py") if not path.name.startswith(("cluster_", "sweep_"))]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(CONFIGS)))
