@@ -27,6 +27,8 @@ def get_config() -> TrainingConfig:
             sticky_actions=0.0,
             noop_max=30,
             reward_clip=True,
+            life_loss=True,
+            max_frames=12_000,
         ),
         agent=EfficientZeroConfig(),
         run=RunConfig(

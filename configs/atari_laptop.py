@@ -31,6 +31,9 @@ def get_config() -> TrainingConfig:
             sticky_actions=0.0,
             noop_max=30,
             reward_clip=True,
+            # No effect in Pong, which has no lives. In Breakout, for instance, a lost life costs
+            # no reward, so that values see it as the end of an episode only.
+            life_loss=True,
             max_frames=30_000,
         ),
         agent=MuZeroConfig(
