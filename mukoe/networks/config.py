@@ -26,7 +26,8 @@ class NetworkConfig(Validated):
     parts: PartsConfig = PartsConfig()
     # Normalise observations, which must be vectors, by running statistics of sampled rows.
     normalize_observations: bool = False
-    # Widths of the torso's hidden layers; channels of the stages of 'impala'.
+    # Widths of the torso's hidden layers; channels of the stages of 'impala'; hidden layers of the
+    # blocks of attention, one block each.
     hidden_sizes: tuple[PositiveInt, ...] = (128,)
     # Channels of a spatial state, length of a vector state. Paper: 256.
     width: PositiveInt = 64

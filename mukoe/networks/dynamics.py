@@ -97,7 +97,7 @@ class TransformerDynamics(_Dynamics):
         initial = hk.initializers.TruncatedNormal(0.1)
         tokens = tokens + hk.get_parameter("positions", tokens.shape[1:], init=initial)
         for _ in range(config.dynamics_blocks):
-            tokens = attention_block(tokens)
+            tokens = attention_block(tokens, 2 * size)
         next_state = finish_state(jnp.reshape(tokens, state.shape), config)
         reward = make_head(config.reward_support.num_bins, config, "reward_head")
         return next_state, reward(next_state)

@@ -15,16 +15,10 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from mukoe.errors import UserError
+from mukoe.networks.attention_torsos import PatchTransformerTorso
 from mukoe.networks.history import scale_pixels
-from mukoe.networks.torsos import (
-    IMAGE,
-    SEQUENCE,
-    TORSOS,
-    VECTOR,
-    GridTorso,
-    check_input,
-    small_image_torso,
-)
+from mukoe.networks.torso import IMAGE, SEQUENCE, VECTOR
+from mukoe.networks.torsos import TORSOS, GridTorso, check_input, small_image_torso
 from mukoe.types import Array, ChoiceImage, Nest, SequenceArray, TokenArray
 
 
@@ -95,7 +89,8 @@ def has_convolutions(torso: str, torsos: Mapping[str, str], spec: Nest) -> bool:
     """Returns whether a torso of a network input has convolutions, see `check_inputs`."""
     is_array = isinstance(spec, specs.Array)
     names = [torso] if is_array else torso_names(torso, torsos, spec).values()
-    return any(TORSOS[name].input_rank == IMAGE and TORSOS[name] is not GridTorso for name in names)
+    images = {TORSOS[name] for name in names if TORSOS[name].input_rank == IMAGE}
+    return bool(images - {GridTorso, PatchTransformerTorso})
 
 
 def check_inputs(torso: str, torsos: Mapping[str, str], spec: Nest) -> None:

@@ -20,7 +20,8 @@ from mukoe.networks.attention import attention_block
 from mukoe.networks.inputs import encode_input, named_parts, torso_names
 from mukoe.networks.observation_statistics import NormalizedInput
 from mukoe.networks.precision import Precision, to_precision
-from mukoe.networks.torsos import TORSOS, TorsoConfig
+from mukoe.networks.torso import TorsoConfig
+from mukoe.networks.torsos import TORSOS
 from mukoe.types import Nest
 
 
@@ -109,4 +110,4 @@ class PartsTorso(hk.Module):
             return hk.Linear(config.width, name="combination")(x)
         if config.parts.combination == "sum":
             return sum(features[1:], start=features[0])
-        return jnp.mean(attention_block(jnp.stack(features, axis=1)), axis=1)
+        return jnp.mean(attention_block(jnp.stack(features, axis=1), 2 * config.width), axis=1)

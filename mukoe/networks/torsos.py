@@ -20,11 +20,14 @@
 `sequence` sequences `[L, 1 + D]`, whose first number marks entries that are not padding: two
            convolutions along the sequence, mean and maximum over its entries.
 
+Torsos with self-attention are `patch_transformer`, `residual_attention` (images) and
+`entity_transformer` (sequences), see `mukoe.networks.attention_torsos`.
+
 All agents share these torsos. A torso of another module is a class with the members of `Torso`;
 its name in the configuration is `package.module:attribute`.
 """
 
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import haiku as hk
 import jax
@@ -34,48 +37,14 @@ from dm_env import specs
 
 from mukoe.configuration.registry import Registry
 from mukoe.errors import UserError
+from mukoe.networks.attention_torsos import (
+    EntityTransformerTorso,
+    PatchTransformerTorso,
+    ResidualAttentionTorso,
+)
 from mukoe.networks.pooling import average_pool, max_pool
 from mukoe.networks.residual import layer_norm, residual_blocks
-
-VECTOR, SEQUENCE, IMAGE = 1, 2, 3
-"""Values of `Torso.input_rank`."""
-
-
-class TorsoConfig(Protocol):
-    """Fields of an agent's network configuration that torsos read.
-
-    hidden_sizes: widths of hidden layers; `impala`: channels of the stages.
-    width: number of channels of the features.
-    """
-
-    @property
-    def hidden_sizes(self) -> tuple[int, ...]: ...
-    @property
-    def width(self) -> int: ...
-
-
-class Torso(Protocol):
-    """Network from inputs to features, built inside a Haiku transform.
-
-    input_rank: number of axes of an input: 1 (vectors, and single numbers), 2 (sequences),
-        3 (images), None (any).
-    least_size: least height and width of an image.
-    """
-
-    input_rank: ClassVar[int | None]
-    least_size: ClassVar[int]
-
-    def __init__(self, config: TorsoConfig, name: str | None = None):
-        """Builds the torso.
-
-        Args:
-          config: configuration of the agent's network.
-          name: name of the module; None for the default name.
-        """
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps inputs `[B, ...]` float32 to features `[B, width]` or `[B, h, w, width]`."""
-        ...
+from mukoe.networks.torso import IMAGE, SEQUENCE, VECTOR, Torso, TorsoConfig
 
 
 class MLPTorso(hk.Module):
@@ -311,6 +280,9 @@ TORSOS: Registry[type[Torso]] = Registry(
         "nature_norm": NormalizedNatureTorso,
         "impala": ImpalaTorso,
         "sequence": SequenceTorso,
+        "patch_transformer": PatchTransformerTorso,
+        "residual_attention": ResidualAttentionTorso,
+        "entity_transformer": EntityTransformerTorso,
     },
 )
 """Torsos by the name that `torso` of a network configuration gives them."""

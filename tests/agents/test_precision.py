@@ -1,6 +1,7 @@
 """Networks in bfloat16 beside the same networks in float32."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from mukoe.agents.stochastic_muzero.networks import make_stochastic_muzero_netwo
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import make_muzero_networks
 from mukoe.networks.novelty import make_novelty
+from mukoe.types import SequenceArray
 from tests.agents.planning.deterministic_model import test_losses as muzero
 from tests.agents.ppo import test_losses as ppo
 from tests.networks.tiny import TINY, noisy, spec_of
@@ -33,17 +35,38 @@ def muzero_loss(precision):
     return lambda params: loss(params, params, sample, key)[0], params
 
 
-def ppo_loss(precision):
+def ppo_loss(precision, torso="tanh_mlp", observations=None):
     spec = ppo.make_spec()
-    network = PPONetworkConfig(hidden_sizes=(32,), precision=precision)
+    batch = ppo.make_batch(spec)
+    if observations is not None:
+        spec = spec._replace(observations=observations)
+        shape = (*batch.mask.shape, *observations.shape)
+        inputs = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+        batch = batch._replace(inputs=inputs.round() if torso == "entity_transformer" else inputs)
+    network = PPONetworkConfig(torso=torso, hidden_sizes=(32,), width=32, precision=precision)
     networks = make_ppo_networks(spec, HistoryConfig(), network)
     params = noisy(networks.init(jax.random.PRNGKey(1)))
     loss = make_ppo_loss(networks, PPOLossConfig())
-    batch = ppo.make_batch(spec)
     return lambda params: loss(params, None, batch, None)[0], params
 
 
-@pytest.mark.parametrize("make", [muzero_loss, ppo_loss])
+def loss_of(torso, observations):
+    return functools.partial(ppo_loss, torso=torso, observations=observations)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        muzero_loss,
+        ppo_loss,
+        loss_of("patch_transformer", specs.Array((9, 7, 2), np.float32)),
+        pytest.param(
+            loss_of("residual_attention", specs.Array((5, 4, 2), np.float32)),
+            marks=pytest.mark.slow,
+        ),
+        loss_of("entity_transformer", SequenceArray(5, 2)),
+    ],
+)
 def test_the_loss_and_its_gradient_are_those_of_float32(make):
     results = {}
     for precision in ("float32", "bfloat16"):
@@ -61,7 +84,9 @@ def test_the_loss_and_its_gradient_are_those_of_float32(make):
     assert left @ right > 0.99 * jnp.linalg.norm(left) * jnp.linalg.norm(right)
 
 
-@pytest.mark.parametrize("torso", ["nature_norm", "small", "board"])
+@pytest.mark.parametrize(
+    "torso", ["nature_norm", "small", "board", "patch_transformer", "residual_attention"]
+)
 @pytest.mark.parametrize("dynamics", ["residual", "lstm"])
 def test_layers_compute_in_bfloat16_and_outputs_are_float32(torso, dynamics):
     config = dataclasses.replace(TINY, torso=torso, dynamics=dynamics, precision="bfloat16")

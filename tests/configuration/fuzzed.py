@@ -18,6 +18,7 @@ HUGE = 10**18
 MAY_BE_HUGE = {
     "AlphaZeroNetworkConfig.head_channels",
     "AlphaZeroNetworkConfig.head_sizes",
+    "AlphaZeroNetworkConfig.hidden_sizes",
     "AlphaZeroNetworkConfig.width",
     "ChanceConfig.codebook_size",
     "DistributedConfig.num_actors",

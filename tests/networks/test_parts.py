@@ -26,6 +26,12 @@ SPEC = {
     "objects": SequenceArray(4, 2),
     "mission": TokenArray(6, 5),
 }
+ATTENTION = {
+    "picture": "patch_transformer",
+    "cells": "residual_attention",
+    "objects": "entity_transformer",
+    "mission": "entity_transformer",
+}
 PARTS = ("cells", "mission", "objects", "picture", "robot_0", "robot_1")
 
 
@@ -64,15 +70,15 @@ def networks_of(agent, spec=SPEC, **parts):
 
 
 @pytest.mark.parametrize(
-    ("agent", "combination"),
+    ("agent", "combination", "torsos"),
     [
-        ("ppo", "concatenate"),
-        pytest.param("muzero", "sum", marks=pytest.mark.slow),
-        ("muzero", "attention"),
+        ("ppo", "concatenate", ATTENTION),
+        pytest.param("muzero", "sum", {}, marks=pytest.mark.slow),
+        ("muzero", "attention", {}),
     ],
 )
-def test_every_part_has_a_gradient(agent, combination):
-    init, apply = networks_of(agent, combination=combination)
+def test_every_part_has_a_gradient(agent, combination, torsos):
+    init, apply = networks_of(agent, combination=combination, torsos=torsos)
     params, inputs = noisy(init(jax.random.PRNGKey(0))), observations()
     gradients = jax.jit(jax.grad(lambda params: jnp.sum(jnp.sin(7 * apply(params, inputs)))))(
         params
@@ -85,13 +91,15 @@ def test_every_part_has_a_gradient(agent, combination):
             assert size > 0, name
 
 
-def test_padding_changes_nothing():
+@pytest.mark.parametrize("torso", ["sequence", "entity_transformer"])
+def test_padding_changes_nothing(torso):
     """Neither numbers in the rows of padding, nor the length of the padding."""
+    torsos = {"part": torso}
     for spec, x in (
         (SequenceArray(4, 2), observations()["objects"]),
         (TokenArray(6, 5), observations()["mission"]),
     ):
-        init, apply = networks_of("muzero", {"part": spec})
+        init, apply = networks_of("muzero", {"part": spec}, torsos=torsos)
         params = noisy(init(jax.random.PRNGKey(0)))
         expected = apply(params, {"part": x})
         # Other entries do change the state.
@@ -101,18 +109,22 @@ def test_padding_changes_nothing():
             changed[:, 2:, 1:] = 7.0
             np.testing.assert_array_equal(expected, apply(params, {"part": changed}))
         shorter = type(spec)(spec.shape[0] - 1, 2 if isinstance(spec, SequenceArray) else 5)
-        _, apply_short = networks_of("muzero", {"part": shorter})
+        _, apply_short = networks_of("muzero", {"part": shorter}, torsos=torsos)
         (positions,) = [name for name in params if "positions" in params[name]]
         short = {**params, positions: {"positions": params[positions]["positions"][:-1]}}
         np.testing.assert_allclose(expected, apply_short(short, {"part": x[:, :-1]}), atol=1e-5)
 
 
-def test_the_order_of_entries_counts_and_a_sequence_may_be_empty():
-    init, apply = networks_of("muzero", {"part": SequenceArray(4, 2)})
+@pytest.mark.parametrize("torso", ["sequence", "entity_transformer"])
+def test_the_order_of_entries_counts_and_a_sequence_may_be_empty(torso):
+    spec = {"part": SequenceArray(4, 2)}
+    init, apply = networks_of("muzero", spec, torsos={"part": torso})
     params, x = noisy(init(jax.random.PRNGKey(0))), observations()["objects"]
     swapped = x[:, [1, 0, 2, 3]]
     assert jnp.abs(apply(params, {"part": x}) - apply(params, {"part": swapped})).max() > 1e-3
     assert jnp.isfinite(apply(params, {"part": 0 * x})).all()
+    slopes = jax.grad(lambda params: jnp.sum(apply(params, {"part": 0 * x}) ** 2))(params)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
 
 def test_choices_become_one_hot_vectors():

@@ -9,8 +9,9 @@ import pytest
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.torsos import IMAGE, TORSOS, MLPTorso
-from tests.networks.tiny import ACTIONS, observation_for, parameter_shapes, tiny
+from mukoe.networks.torso import IMAGE
+from mukoe.networks.torsos import TORSOS, MLPTorso
+from tests.networks.tiny import ACTIONS, noisy, observation_for, parameter_shapes, tiny
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,11 @@ from tests.networks.tiny import ACTIONS, observation_for, parameter_shapes, tiny
         ("nature", (36, 40, 1), np.uint8, (8,)),
         ("nature_norm", (36, 40, 1), np.uint8, (8,)),
         ("tanh_mlp", (3, 2), np.float32, (8,)),
+        ("patch_transformer", (96, 84, 3), np.uint8, (8, 7, 8)),
+        ("patch_transformer", (6, 7, 2), np.int8, (6, 7, 8)),
+        ("residual_attention", (96, 64, 3), np.uint8, (6, 4, 8)),
+        ("residual_attention", (6, 7, 2), np.int8, (6, 7, 8)),
+        ("entity_transformer", (5, 3), np.float32, (8,)),
     ],
 )
 def test_shapes_of_every_torso(torso, shape, dtype, state):
@@ -105,7 +111,7 @@ def test_impala_torso_is_that_of_the_paper():
         (
             "mlp",
             (64, 64, 3),
-            "'mlp' takes vectors.*'board', 'small', .*'impala' take",
+            "'mlp' takes vectors.*'board', 'small', .*'residual_attention' take",
         ),
         ("mlp", (10, 5), "'mlp' takes vectors.*flatten"),
         ("small", (4,), "'small' takes images.*'mlp' takes vectors"),
@@ -133,6 +139,37 @@ def test_different_images_of_the_least_size_have_different_features(torso):
     images = jax.random.uniform(jax.random.PRNGKey(0), (2, size, size, 1))
     first, second = model.apply(model.init(jax.random.PRNGKey(1), images), images)
     assert first.size and float(jnp.max(jnp.abs(first - second))) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "torso", ["patch_transformer", pytest.param("residual_attention", marks=pytest.mark.slow)]
+)
+def test_all_places_of_a_torso_with_attention_see_the_whole_image(torso):
+    config = NetworkConfig(torso=torso, hidden_sizes=(8,), width=8)
+    model = hk.without_apply_rng(hk.transform(lambda x: TORSOS[torso](config)(x)))
+    images = jax.random.uniform(jax.random.PRNGKey(0), (1, 5, 4, 2))
+    params = noisy(jax.jit(model.init)(jax.random.PRNGKey(1), images))
+
+    def corner(params, images):
+        return jnp.sum(jnp.sin(7 * model.apply(params, images)[:, -1, -1]))
+
+    of_params, of_images = jax.jit(jax.grad(corner, argnums=(0, 1)))(params, images)
+    assert np.abs(of_images).min() > 0
+    for path, gradient in jax.tree_util.tree_leaves_with_path(of_params):
+        # A bias of all keys does not change the attention.
+        assert np.abs(gradient).max() > 0 or "key" in str(path), path
+
+
+def test_patches_are_squares_of_the_image():
+    """Pixels of one patch change its token alone, without blocks of attention."""
+    config = NetworkConfig(hidden_sizes=(), width=4)
+    model = hk.without_apply_rng(hk.transform(lambda x: TORSOS["patch_transformer"](config)(x)))
+    image = jax.random.normal(jax.random.PRNGKey(0), (1, 20, 10, 2))
+    params = model.init(jax.random.PRNGKey(1), image)
+    changed = image.at[0, 5, 9, 0].add(1.0)
+    difference = jnp.abs(model.apply(params, changed) - model.apply(params, image)).max(-1)[0]
+    assert difference.shape == (7, 4)  # Patches of 3x3.
+    assert np.argwhere(difference > 0).tolist() == [[1, 3]]
 
 
 class SquaredTorso(MLPTorso):

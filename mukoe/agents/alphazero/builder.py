@@ -11,6 +11,7 @@ from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
+from mukoe.networks.models import check_observations
 from mukoe.search.base import SearchModel
 from mukoe.types import EnvironmentSpec, LossFunction, split_legal_actions
 
@@ -32,14 +33,16 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         """Makes the network.
 
         Raises:
-          UserError: the environment is not the game of the config, or pgx is not installed.
+          UserError: the environment is not the game of the config, its positions are too small
+            for the torso, or pgx is not installed.
         """
         _check_same_game(self._rules, environment_spec)
         features, _ = split_legal_actions(environment_spec.observations)
         num_actions = int(environment_spec.actions.num_values)
         network = self._config.network
         config = NetworkConfig(
-            torso="board",
+            torso=network.torso,
+            hidden_sizes=network.hidden_sizes,
             width=network.width,
             representation_blocks=network.blocks,
             head_channels=network.head_channels,
@@ -47,6 +50,7 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
             value_support=network.value_support,
             scale_hidden_state=False,
         )
+        check_observations(config, features)
         return make_alphazero_networks(features, num_actions, config)
 
     def make_model(

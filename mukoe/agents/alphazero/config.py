@@ -22,6 +22,7 @@ from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
 
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 class AlphaZeroNetworkConfig(Validated):
     """The network: a tower of residual blocks on the board, and two heads."""
 
+    # Torso in front of the blocks, a name in `mukoe.networks.torsos`, or package.module:attribute
+    # of another one. Paper: 'board', one convolution.
+    torso: str = "board"
+    # Widths of the torso's hidden layers; 'board' has none.
+    hidden_sizes: tuple[PositiveInt, ...] = (64,)
     # Channels of the tower. Paper: 256.
     width: PositiveInt = 32
     # Residual blocks of the tower. Paper: 19.
@@ -43,6 +49,10 @@ class AlphaZeroNetworkConfig(Validated):
     head_sizes: tuple[PositiveInt, ...] = (64,)
     # Bins of the value: loss, draw and win. Paper: one number, by its squared error.
     value_support: SupportConfig = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        TORSOS[self.torso]  # Raises for an unknown name.
 
 
 @dataclasses.dataclass(frozen=True)

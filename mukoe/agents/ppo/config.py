@@ -46,8 +46,9 @@ class PPONetworkConfig(Validated):
     # Normalise observations, which must be vectors, by running statistics of the rollouts ([2]
     # continuous 7).
     normalize_observations: bool = False
-    # Widths of the torso's hidden layers; channels of the stages of 'impala'. [2], its code for
-    # classic control: two of 64; [3]: 16, 32, 32.
+    # Widths of the torso's hidden layers; channels of the stages of 'impala'; hidden layers of the
+    # blocks of attention, one block each. [2], its code for classic control: two of 64; [3]: 16,
+    # 32, 32.
     hidden_sizes: tuple[PositiveInt, ...] = (64, 64)
     # The layer behind the convolutions. [2]: 512 with 'nature'; [3]: 256 with 'impala'.
     width: PositiveInt = 256

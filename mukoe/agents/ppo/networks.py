@@ -37,7 +37,8 @@ from mukoe.networks.novelty import Novelty
 from mukoe.networks.observation_statistics import NormalizedInput, check_vector
 from mukoe.networks.parts import PartsTorso
 from mukoe.networks.precision import in_precision, to_precision
-from mukoe.networks.torsos import IMAGE, TORSOS, orthogonal_linear
+from mukoe.networks.torso import IMAGE
+from mukoe.networks.torsos import TORSOS, orthogonal_linear
 from mukoe.types import Array, EnvironmentSpec, Nest, Params
 
 

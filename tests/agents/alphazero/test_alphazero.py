@@ -188,6 +188,19 @@ def test_the_search_needs_the_whole_network():
     assert extras["search_policy"].shape == (2, 9)
 
 
+def test_the_torso_is_configured():
+    spec = CONFIG.make_experiment().environment_factory(0, 1, False).spec
+
+    def networks_of(torso):
+        network = dataclasses.replace(AGENT.network, torso=torso)
+        return dataclasses.replace(AGENT, network=network).make_builder().make_networks(spec)
+
+    params = jax.eval_shape(networks_of("patch_transformer").init, jax.random.PRNGKey(0))
+    assert "representation/patch_transformer_torso/patches" in params
+    with pytest.raises(UserError, match="torso 'small' takes images of at least 32x32, not 3x3"):
+        networks_of("small")
+
+
 def test_another_game_than_the_environment_is_refused():
     config = dataclasses.replace(CONFIG, environment=PgxConfig("connect_four"))
     with pytest.raises(UserError, match="agent.game is 'tic_tac_toe', but the environment"):

@@ -48,12 +48,13 @@ AGENTS = {
     "muesli": (local, _MUESLI),
     "ppo": (sebulba, PPOConfig()),
 }
-# What these environments have no use for: CartPole has no pictures, and PPO no rounds of a length.
+# What these environments have no use for: CartPole has no pictures, PPO no rounds of a length, and
+# AlphaZero's torso no hidden layers.
 UNUSED = {
     "muzero": {"network.head_channels"},
     "muzero on devices": {"network.head_channels"},
     "stochastic muzero": {"network.head_channels"},
-    "alphazero": set(),
+    "alphazero": {"network.hidden_sizes"},
     "muesli": {"network.head_channels"},
     "ppo": {"network.channels", "network.width", "sebulba.round_steps"},
 }
