@@ -109,7 +109,7 @@ lock: setup
 	$(COMPILE) --python-version 3.10 --python-platform x86_64-manylinux2014 \
 		--extra distributed --extra ray --extra vertex $(EXTRAS) -c requirements/constraints-py310.txt \
 		setup.cfg requirements/tools.in -o requirements/lock-py310.txt
-	$(COMPILE) --python-version 3.12 --universal --extra distributed --extra notebooks --extra site \
+	$(COMPILE) --python-version 3.12 --universal --extra distributed --extra notebooks --extra ray --extra site \
 		--extra sweeps --extra trackers $(EXTRAS) setup.cfg requirements/tools.in -o requirements/lock-core-py312.txt
 	set -e; for target in cpu cuda12 tpu; do $(COMPILE) --no-annotate --python-version 3.10 \
 		--python-platform x86_64-manylinux_2_31 --extra distributed --extra dm_env_rpc \

@@ -4,6 +4,7 @@ The directions of the imports are checked by import-linter (`make lint`), from t
 This runs them: with those packages blocked, every module of the core is imported.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,9 +15,9 @@ import mukoe
 BLOCKED = ("tensorflow", "reverb", "launchpad", "acme", "courier")
 DISTRIBUTED = (
     "mukoe.replay.reverb",
-    "mukoe.layouts.distributed.ray",
     "mukoe.layouts.distributed.runtimes.launchpad",
     "mukoe.layouts.distributed.vertex",
+    *([] if importlib.util.find_spec("ray") else ["mukoe.layouts.distributed.ray"]),
 )
 """The modules, or packages, that are not of the core."""
 

@@ -396,7 +396,10 @@ def _launch(
 ) -> NoReturn:
     from mukoe.layouts.distributed.runtimes.launcher import leave
 
-    if chosen_runtime() == "zeromq":
+    runtime = chosen_runtime()
+    if LAUNCHER.value == "ray":
+        leave(_launch_on_ray(runtime, config, config_file, demonstrations))
+    if runtime == "zeromq":
         leave(_launch_on_zeromq(config, config_file, demonstrations))
     leave(_launch_on_launchpad(config, config_file, demonstrations))
 
@@ -405,20 +408,20 @@ def chosen_runtime() -> str:
     """Returns the runtime of the distributed layout.
 
     Raises:
-      UserError: its packages are not installed, or it does not run on Ray or Vertex AI.
+      UserError: its packages are not installed, or it does not run on Vertex AI.
     """
     has_launchpad = importlib.util.find_spec("launchpad") is not None
     name = RUNTIME.value
     if name == "auto":
         name = "launchpad" if has_launchpad else "zeromq"
-    needs_launchpad = LAUNCHER.value == "ray" or flags.FLAGS.lp_launch_type == "vertex_ai"
+    needs_launchpad = flags.FLAGS.lp_launch_type == "vertex_ai"
     if not has_launchpad and (name == "launchpad" or needs_launchpad):
         raise UserError(
-            "Launchpad, Ray and Vertex AI need Python 3.10 on Linux and the extra 'distributed': "
-            "pip install 'mukoe[distributed]', or leave --runtime and --launcher out"
+            "Launchpad and Vertex AI need Python 3.10 on Linux and the extra 'distributed': "
+            "pip install 'mukoe[distributed]', or leave --runtime out"
         )
     if name == "zeromq" and needs_launchpad:
-        raise UserError("--runtime=zeromq runs on this machine: leave it out for Ray and Vertex AI")
+        raise UserError("--runtime=zeromq does not run on Vertex AI: leave it out")
     return name
 
 
@@ -449,8 +452,6 @@ def _launch_on_launchpad(
     from mukoe.layouts.distributed.runtimes.launchpad import launcher
     from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
 
-    if LAUNCHER.value == "ray":
-        return _launch_on_ray(config, config_file, demonstrations)
     if flags.FLAGS.lp_launch_type == "vertex_ai":
         if demonstrations is not None:
             raise UserError(
@@ -466,29 +467,38 @@ def _launch_on_launchpad(
     return launcher.launch(program, counter, experiment, workdir, flags.FLAGS.lp_launch_type)
 
 
-def _launch_on_ray(config: TrainingConfig, config_file: Any, demonstrations: str | None) -> int:
+def _launch_on_ray(
+    runtime: str, config: TrainingConfig, config_file: Any, demonstrations: str | None
+) -> int:
     from mukoe.layouts.distributed.graph import make_graph
     from mukoe.layouts.distributed.placement import place_inference
     from mukoe.layouts.distributed.ray.cluster import RayClusterConfig
-    from mukoe.layouts.distributed.runtimes.launchpad.program import make_program
 
     try:
         from mukoe.layouts.distributed.ray import launcher as ray_launcher
+
+        if runtime == "zeromq":
+            from mukoe.layouts.distributed.runtimes.zeromq.remote_nodes import make_remote_program
+        else:
+            from mukoe.layouts.distributed.runtimes.launchpad.remote_nodes import (
+                make_remote_program,
+            )
     except ImportError as error:
         raise UserError(
-            f"--launcher=ray needs the extra 'ray': pip install 'mukoe[ray]' ({error})"
+            "--launcher=ray needs the extras 'ray' and 'distributed': "
+            f"pip install 'mukoe[ray,distributed]' ({error})"
         ) from error
     if flags.FLAGS.cluster:
         cluster = _load(CLUSTER, RayClusterConfig)
     else:
         cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
     experiment = place_inference(drawn_experiment(config), cluster.inference.has_accelerator)
-    graph = make_graph(experiment, cluster.memory_of, demonstrations)
+    graph = make_graph(experiment, cluster.memory_of, demonstrations, runtime == "zeromq")
     with ray_launcher.connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_file)
-        program, counter = make_program(graph, workdir, _continues())
-        return ray_launcher.launch(program, counter, experiment, workdir, cluster)
+        program = make_remote_program(graph, workdir, config, _continues())
+        return ray_launcher.launch(program, experiment, workdir, cluster)
 
 
 def _launch_on_vertex(config: TrainingConfig, config_file: Any) -> int:

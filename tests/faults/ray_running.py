@@ -75,7 +75,7 @@ class RayProgram(Program):
 
     @property
     def ports(self):
-        lines = re.findall(r"^(.*) are open to", self.output, re.MULTILINE)
+        lines = re.findall(r"^(.*) (?:are open to|accept the nodes)", self.output, re.MULTILINE)
         return [int(port) for port in re.findall(r":(\d+)", lines[-1])]
 
     def raylet_of(self, label):

@@ -6,7 +6,6 @@ import signal
 import psutil
 import pytest
 
-pytest.importorskip("launchpad")
 pytest.importorskip("ray")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
@@ -28,8 +27,10 @@ def cluster():
         yield cluster
 
 
-def test_a_killed_launcher_leaves_nothing_and_ctrl_c_ends_the_resumed_run(cluster, tmp_path):
-    with RayProgram(tmp_path / "run", cluster) as program:
+def test_a_killed_launcher_leaves_nothing_and_ctrl_c_ends_the_resumed_run(
+    cluster, runtime, tmp_path
+):
+    with RayProgram(tmp_path / "run", cluster, runtime) as program:
         program.wait_until_learning()
         ports = program.ports
         program.process.kill()
@@ -45,9 +46,10 @@ def test_a_killed_launcher_leaves_nothing_and_ctrl_c_ends_the_resumed_run(cluste
 
 
 @pytest.fixture(scope="module")
-def program(cluster, tmp_path_factory):
+def program(cluster, runtime, tmp_path_factory):
     """One program for all faults: it survives each of them."""
-    with RayProgram(tmp_path_factory.mktemp("program") / "run", cluster) as program:
+    workdir = tmp_path_factory.mktemp("program") / "run"
+    with RayProgram(workdir, cluster, runtime) as program:
         program.wait_until_learning()
         yield program
         assert program.stop() == 0, program.output

@@ -133,17 +133,36 @@ HAS_LAUNCHPAD = importlib.util.find_spec("launchpad") is not None
 
 
 @pytest.mark.skipif(HAS_LAUNCHPAD, reason="Launchpad is installed")
-@pytest.mark.parametrize("flag", ["--runtime=launchpad", "--launcher=ray"])
-def test_launchpad_that_is_missing_is_named(tmp_path, flag):
-    result = run_program("launch.py", "--layout=distributed", flag, f"--workdir={tmp_path}/run")
+def test_launchpad_that_is_missing_is_named(tmp_path):
+    flags = ("--layout=distributed", "--runtime=launchpad")
+    result = run_program("launch.py", *flags, f"--workdir={tmp_path}/run")
     assert result.returncode == 2
-    assert result.stderr.startswith("error: Launchpad, Ray and Vertex AI need Python 3.10 on Linux")
+    assert result.stderr.startswith("error: Launchpad and Vertex AI need Python 3.10 on Linux")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.distributed
-def test_zeromq_does_not_run_on_ray(tmp_path):
-    flags = ("--layout=distributed", "--runtime=zeromq", "--launcher=ray")
+@pytest.mark.skipif(
+    not HAS_LAUNCHPAD, reason="Launchpad, which defines the launch type, is missing"
+)
+def test_zeromq_does_not_run_on_vertex(tmp_path):
+    flags = ("--layout=distributed", "--runtime=zeromq", "--lp_launch_type=vertex_ai")
     result = run_program("launch.py", *flags, f"--workdir={tmp_path}/run")
     assert result.returncode == 2
-    assert result.stderr.startswith("error: --runtime=zeromq runs on this machine")
+    assert result.stderr.startswith("error: --runtime=zeromq does not run on Vertex AI")
+
+
+def test_ray_that_is_missing_is_named(tmp_path):
+    config = tmp_path / "without_ray.py"
+    config.write_text(
+        "import sys\nfrom mukoe.configuration import load_config_file\nsys.modules['ray'] = None\n"
+        "def get_config():\n    return load_config_file('cartpole')\n"
+    )
+    flags = ("--layout=distributed", "--runtime=zeromq", "--launcher=ray", f"--config={config}")
+    result = run_program("launch.py", *flags, f"--workdir={tmp_path}/run")
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        "error: --launcher=ray needs the extras 'ray' and 'distributed'"
+    )
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

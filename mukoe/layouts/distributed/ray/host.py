@@ -1,6 +1,6 @@
 """Host of a node's process on a machine of a Ray cluster.
 
-Every Ray worker that hosts a node imports this module. It imports neither JAX nor Launchpad, to
+Every Ray worker that hosts a node imports this module. It imports neither JAX nor a runtime, to
 keep the memory of the workers small.
 """
 
@@ -39,7 +39,9 @@ class Place:
 class Job:
     """Description of a process to start.
 
-    functions: pickled functions, as expected by Launchpad's process entry.
+    entry: see `RemoteNode`.
+    data: see `RemoteNode`.
+    arguments: see `RemoteNode`.
     environment: variables in addition to those of `process_environment`.
     threads: argument of `process_environment`, which depends on the machine.
     cpu_only: argument of `process_environment`.
@@ -48,7 +50,9 @@ class Job:
     import_folder: folder of the user's modules, shared by all machines.
     """
 
-    functions: bytes
+    entry: str
+    data: bytes
+    arguments: tuple[str, ...]
     environment: Mapping[str, str]
     threads: int
     cpu_only: bool
@@ -102,11 +106,10 @@ class Host:
         descriptor = os.memfd_create("job")
         try:
             with os.fdopen(os.dup(descriptor), "wb") as file:
-                file.write(job.functions)
-            command = [sys.executable, _process_entry(), f"--data_file=/proc/self/fd/{descriptor}"]
+                file.write(job.data)
+            command = [sys.executable, _script(job.entry)]
             self._process = LocalProcess(
-                # Launchpad in the node never kills it.
-                [*command, "--lp_task_id=0", "--lp_termination_notice_secs=-1"],
+                [*command, "--data_file", f"/proc/self/fd/{descriptor}", *job.arguments],
                 {
                     **process_environment(job.threads, job.cpu_only),
                     **job.environment,
@@ -141,11 +144,13 @@ def sees(path: Path) -> bool:
     return path.exists()
 
 
-def _process_entry() -> str:
-    launchpad = importlib.util.find_spec("launchpad")
-    if launchpad is None or launchpad.origin is None:
-        raise ModuleNotFoundError("Launchpad is not installed")
-    return str(Path(launchpad.origin).parent / "nodes" / "python" / "process_entry.py")
+def _script(module: str) -> str:
+    """Returns the file of a module without importing its packages."""
+    package, *parts = module.split(".")
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"{package} is not installed")
+    return f"{Path(found.origin).parent.joinpath(*parts)}.py"
 
 
 def _reserve(port: int, again: bool = False) -> socket.socket | None:

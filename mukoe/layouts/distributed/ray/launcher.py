@@ -1,4 +1,4 @@
-"""Runs the Launchpad program on a Ray cluster.
+"""Runs the program of a runtime on a Ray cluster.
 
 Each node is a process under a Ray actor that reserves its resources. A supervisor in the launcher
 restarts dead nodes, as on one machine. Addresses follow from the machines that Ray finds.
@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
 
-import cloudpickle  # noqa: E402
-import launchpad as lp  # noqa: E402
 import ray  # noqa: E402
-from launchpad import context as lp_context  # noqa: E402
-from launchpad.launch import serialization  # noqa: E402
 from ray.exceptions import GetTimeoutError, RayError  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
@@ -32,7 +28,6 @@ from mukoe.configuration.import_folders import copy_imported_files  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
 from mukoe.layouts.common.experiment import ExperimentConfig  # noqa: E402
 from mukoe.layouts.distributed.placement import group_sizes  # noqa: E402
-from mukoe.layouts.distributed.ray import addresses as ray_addresses  # noqa: E402
 from mukoe.layouts.distributed.ray import host as ray_host  # noqa: E402
 from mukoe.layouts.distributed.ray.cluster import (  # noqa: E402
     RayClusterConfig,
@@ -42,9 +37,11 @@ from mukoe.layouts.distributed.ray.cluster import (  # noqa: E402
 )
 from mukoe.layouts.distributed.ray.process import RayNode, RayProcess  # noqa: E402
 from mukoe.layouts.distributed.runtimes.launcher import run_to_end  # noqa: E402
-from mukoe.layouts.distributed.runtimes.launchpad.launcher import connect  # noqa: E402
+from mukoe.layouts.distributed.runtimes.remote_nodes import (  # noqa: E402
+    RemoteProgram,
+    to_environment,
+)
 from mukoe.layouts.distributed.runtimes.runs import ProcessRun  # noqa: E402
-from mukoe.layouts.distributed.supervision import supervised  # noqa: E402
 from mukoe.layouts.distributed.supervision.node import label_of  # noqa: E402
 from mukoe.layouts.distributed.supervision.supervisor import Restart, Supervisor  # noqa: E402
 from mukoe.terminal.progress_line import ProgressLine  # noqa: E402
@@ -58,19 +55,17 @@ _REPORT_SECONDS = 60.0
 
 
 def launch(
-    program: lp.Program,
-    counter: lp.CourierHandle,
+    program: RemoteProgram,
     experiment: ExperimentConfig,
     workdir: Path,
     cluster: RayClusterConfig,
 ) -> int:
-    """Runs a program to its end and returns the exit status, as the launcher of Launchpad does.
+    """Runs a program to its end and returns its exit status; see `run_to_end`.
 
     Must be called in `connected`, after `check`.
 
     Args:
-      program: program of `make_program`.
-      counter: handle of its counter.
+      program: nodes of the program, and the connection to its counter.
       experiment: agent, environment and settings.
       workdir: directory of the run, in a folder shared by all machines.
       cluster: resources of each group.
@@ -78,12 +73,21 @@ def launch(
     Raises:
       UserError: a machine of the cluster lacks the workdir or mukoe.
     """
-    _check_workdir(workdir, [m for m in _machines() if _is_of_use(m, program, cluster)])
+    groups = {node.group for node in program.nodes}
+    _check_workdir(workdir, [m for m in _machines() if _is_of_use(m, groups, cluster)])
     modules = workdir / _MODULES
     copy_imported_files(modules)
-    nodes = make_nodes(program, experiment, cluster, modules)
-    start = functools.partial(_RayRun, workdir, nodes, experiment, cluster)
-    return run_to_end(start, functools.partial(connect, counter), experiment, workdir)
+    nodes = [
+        RayNode(
+            node,
+            cluster.of(node.group),
+            experiment.distributed.threads_of(node.group),
+            str(modules),
+        )
+        for node in program.nodes
+    ]
+    start = functools.partial(_RayRun, workdir, nodes, program.access, experiment, cluster)
+    return run_to_end(start, program.connect, experiment, workdir)
 
 
 def check(experiment: ExperimentConfig, cluster: RayClusterConfig) -> None:
@@ -132,39 +136,6 @@ def connected(ray_address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def make_nodes(
-    program: lp.Program, experiment: ExperimentConfig, cluster: RayClusterConfig, modules: Path
-) -> list[RayNode]:
-    """Pickles the nodes of a program; binds the program to Ray.
-
-    Args:
-      program: program of `make_program`.
-      experiment: agent, environment and settings.
-      cluster: resources of each group.
-      modules: shared folder with the user's modules.
-    """
-    names = ray_addresses.bind(program)
-    for node in program.get_all_nodes():
-        launch_type = lp_context.LaunchType.LOCAL_MULTI_PROCESSING
-        node.launch_context.initialize(launch_type, None, supervised.ask_for_stop)
-    serialization.enable_lru_cache_pickling_once()
-    nodes = []
-    for title, node in ray_addresses.titled_nodes(program):
-        group = title.partition("/")[0]
-        nodes.append(
-            RayNode(
-                title=title,
-                functions=cloudpickle.dumps([node.function]),
-                own_addresses=names[title],
-                needed_addresses=ray_addresses.needed_by(node),
-                resources=cluster.of(group),
-                threads=experiment.distributed.threads_of(group),
-                import_folder=str(modules),
-            )
-        )
-    return nodes
-
-
 class _RayRun(ProcessRun):
     """A program of processes on the machines of a cluster."""
 
@@ -172,11 +143,13 @@ class _RayRun(ProcessRun):
         self,
         workdir: Path,
         nodes: list[RayNode],
+        access: str,
         experiment: ExperimentConfig,
         cluster: RayClusterConfig,
         line: ProgressLine,
     ):
         self._nodes = nodes
+        self._access = access
         self._cluster = cluster
         self._addresses: dict[str, str] = {}
         self._known: dict[str, str] = {}
@@ -217,14 +190,11 @@ class _RayRun(ProcessRun):
     def _announce(self) -> None:
         """Passes new addresses to the launcher's clients, and shows them when they are complete."""
         self._known = dict(self._addresses)
-        os.environ.update(ray_addresses.to_environment(self._addresses))
-        complete = len(self._known) == sum(len(node.own_addresses) for node in self._nodes)
+        os.environ.update(to_environment(self._addresses))
+        complete = len(self._known) == sum(len(node.remote.own_addresses) for node in self._nodes)
         if complete and self._known != self._announced:
             self._announced = self._known
-            self._line.message(
-                f"{', '.join(self._addresses.values())} are open to every host that reaches "
-                "these machines: see docs/reliability.md"
-            )
+            self._line.message(f"{', '.join(self._addresses.values())} {self._access}")
 
     def _check_placement(self) -> None:
         """Reports nodes without a machine; fails the program after `placement_seconds`."""
@@ -255,10 +225,10 @@ def _name(machine: dict[str, Any]) -> str:
     return f"{machine['NodeManagerAddress']} (Ray node {machine['NodeID'][:6]})"
 
 
-def _is_of_use(machine: dict[str, Any], program: lp.Program, cluster: RayClusterConfig) -> bool:
-    """Returns whether a node of the program fits the machine."""
+def _is_of_use(machine: dict[str, Any], groups: Iterable[str], cluster: RayClusterConfig) -> bool:
+    """Returns whether a node of some groups fits the machine."""
     has = {"": machine["Resources"]}
-    return any(machines_for(cluster.of(group).amounts, has) for group in program.groups)
+    return any(machines_for(cluster.of(group).amounts, has) for group in groups)
 
 
 def _check_workdir(workdir: Path, machines: list[dict[str, Any]]) -> None:

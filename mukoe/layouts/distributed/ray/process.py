@@ -13,9 +13,9 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mukoe.layouts.distributed.ray.addresses import to_environment
 from mukoe.layouts.distributed.ray.cluster import GroupResources, RayClusterConfig
 from mukoe.layouts.distributed.ray.host import Host, Job, Place
+from mukoe.layouts.distributed.runtimes.remote_nodes import RemoteNode, to_environment
 from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.process import describe_exit
 
@@ -28,24 +28,23 @@ _SPREAD = ("actor", "inference", "reanalyser")
 class RayNode:
     """Node of the program, as a command of the supervisor.
 
-    title: group and index, such as `actor/0`.
-    functions: pickled functions, as expected by Launchpad's process entry.
-    own_addresses: names of the addresses at which it serves.
-    needed_addresses: names of its own addresses and those of its peers.
+    remote: node before its placement.
     resources: resources that it reserves.
     threads: number of XLA's threads on the CPU; 0 for all cores.
     import_folder: folder of the user's modules, shared by all machines.
     place: placement of its newest process; None before the first.
     """
 
-    title: str
-    functions: bytes
-    own_addresses: list[str]
-    needed_addresses: list[str]
+    remote: RemoteNode
     resources: GroupResources
     threads: int
     import_folder: str
     place: Place | None = None
+
+    @property
+    def title(self) -> str:
+        """Group and index, such as `actor/0`."""
+        return self.remote.title
 
 
 class RayProcess:
@@ -91,12 +90,12 @@ class RayProcess:
         self.fate = ""
         self.waiting_since = self._next_status
         # Peers that start now wait for the new addresses; running ones continue if these are equal.
-        for name in node.own_addresses:
+        for name in node.remote.own_addresses:
             addresses.pop(name, None)
         self._host = _make_host(node)
         self._answer: Any = self._host.place.remote(
             node.place,
-            len(node.own_addresses),
+            len(node.remote.own_addresses),
             cluster.first_port,
             cluster.last_port,
         )
@@ -155,18 +154,21 @@ class RayProcess:
         self._placed, self._node.place = True, place
         self._addresses |= {
             name: f"{place.host}:{port}"
-            for name, port in zip(self._node.own_addresses, place.ports, strict=True)
+            for name, port in zip(self._node.remote.own_addresses, place.ports, strict=True)
         }
         self._start()
 
     def _start(self) -> None:
         """Starts the process if all needed addresses are known."""
         needed = self._needed()
-        if len(needed) < len(self._node.needed_addresses):
+        remote = self._node.remote
+        if len(needed) < len(remote.needed_addresses):
             return
         self._given = needed
         job = Job(
-            functions=self._node.functions,
+            entry=remote.entry,
+            data=remote.data,
+            arguments=remote.arguments,
             environment={**self._environment, **to_environment(needed)},
             threads=self._node.threads,
             cpu_only=not self._node.resources.has_accelerator,
@@ -178,7 +180,7 @@ class RayProcess:
 
     def _needed(self) -> dict[str, str]:
         known = self._addresses
-        return {name: known[name] for name in self._node.needed_addresses if name in known}
+        return {name: known[name] for name in self._node.remote.needed_addresses if name in known}
 
     def _update(self, status: tuple[int | None, bytes]) -> None:
         code, messages = status
@@ -207,10 +209,10 @@ class RayProcess:
 
 
 def _make_host(node: RayNode) -> Any:
-    if node.place is not None and node.own_addresses:
+    if node.place is not None and node.remote.own_addresses:
         # On another machine its address would change, and its peers would have to be restarted.
         strategy: Any = NodeAffinitySchedulingStrategy(node.place.machine, soft=True)
     else:
-        strategy = "SPREAD" if node.title.partition("/")[0] in _SPREAD else "DEFAULT"
+        strategy = "SPREAD" if node.remote.group in _SPREAD else "DEFAULT"
     options = {**node.resources.options(), "scheduling_strategy": strategy, "max_restarts": 0}
     return ray.remote(Host).options(**options).remote()

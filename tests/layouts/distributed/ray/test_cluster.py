@@ -1,18 +1,14 @@
-"""Resources of groups and machines, and addresses of nodes."""
+"""Resources of groups and machines."""
 
 import dataclasses
-import os
 from pathlib import Path
 
-import cloudpickle
-import launchpad as lp
 import pytest
 
 from mukoe.configuration import load_config_file
 from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import DistributedConfig, ExperimentConfig
 from mukoe.layouts.distributed.placement import group_sizes, place_inference
-from mukoe.layouts.distributed.ray import addresses as ray_addresses
 from mukoe.layouts.distributed.ray.cluster import (
     GroupResources,
     RayClusterConfig,
@@ -104,57 +100,6 @@ def test_more_nodes_than_the_cluster_can_have_are_refused():
 def test_what_makes_no_sense_is_refused(make, message):
     with pytest.raises(UserError, match=message):
         make()
-
-
-class Server:
-    def get(self):
-        return 3
-
-
-class Client:
-    def __init__(self, server):
-        self.server = server
-
-    def run(self):
-        assert self.server is not None
-
-
-@pytest.fixture
-def program():
-    program = lp.Program("test")
-    with program.group("server"):
-        servers = [program.add_node(lp.CourierNode(Server)) for _ in range(2)]
-    with program.group("client"):
-        program.add_node(lp.PyClassNode(Client, servers[1]))
-    return program
-
-
-def test_addresses_are_named_by_their_nodes(program):
-    assert ray_addresses.bind(program) == {
-        "server/0": ["server/0/0"],
-        "server/1": ["server/1/0"],
-        "client/0": [],
-    }
-    needed = {
-        title: ray_addresses.needed_by(node) for title, node in ray_addresses.titled_nodes(program)
-    }
-    assert needed == {
-        "server/0": ["server/0/0"],
-        "server/1": ["server/1/0"],
-        "client/0": ["server/1/0"],
-    }
-
-
-def test_an_address_is_what_the_environment_of_the_process_says(program, monkeypatch):
-    ray_addresses.bind(program)
-    address = cloudpickle.loads(cloudpickle.dumps(program.groups["server"][1].courier_address))
-    monkeypatch.delenv(ray_addresses.ADDRESSES_VARIABLE, raising=False)
-    with pytest.raises(KeyError):
-        address.resolve()
-    for there in ("10.0.0.1:20000", "10.0.0.2:20001"):
-        for name, value in ray_addresses.to_environment({"server/1/0": there}).items():
-            monkeypatch.setitem(os.environ, name, value)
-        assert address.resolve() == there
 
 
 def test_every_field_of_the_shipped_cluster_refuses_nonsense():

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.timeout(120)
 
 ENTRY = """
 import os, sys, threading, time
-path = sys.argv[1].partition("=")[2]
-print(open(path).read(), os.environ["NAME"], os.environ["JAX_PLATFORMS"], os.getcwd(), flush=True)
+assert sys.argv[1] == "--data_file" and sys.argv[3:] == ["actor/0", "--further"], sys.argv
+data = open(sys.argv[2]).read()
+print(data, os.environ["NAME"], os.environ["JAX_PLATFORMS"], os.getcwd(), flush=True)
 print(os.environ["PYTHONPATH"], flush=True)
 os.write(int(os.environ["MUKOE_HEARTBEAT"]), b"..s")
 time.sleep(1000)
@@ -26,14 +27,16 @@ time.sleep(1000)
 def entry(tmp_path, monkeypatch):
     path = tmp_path / "entry.py"
     path.write_text(ENTRY)
-    monkeypatch.setattr(ray_host, "_process_entry", lambda: str(path))
+    monkeypatch.setattr(ray_host, "_script", lambda module: str(path.parent / f"{module}.py"))
 
 
 def test_a_job_runs_as_told_and_ends_as_told(entry, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/of/the/machine")
     host, log = Host(), tmp_path / "logs" / "actor" / "0"
     descriptors = os.listdir("/proc/self/fd")
-    job = Job(b"pickled", {"NAME": "ann"}, 1, True, log, str(tmp_path), "/shared/modules")
+    arguments = ("actor/0", "--further")
+    there = log, str(tmp_path), "/shared/modules"
+    job = Job("entry", b"pickled", arguments, {"NAME": "ann"}, 1, True, *there)
     status, heard = host.start(job)
     end = time.monotonic() + 60
     while b"s" not in heard:
@@ -72,6 +75,12 @@ def test_a_reserved_port_is_nobody_else_s():
         assert again is not None and ray_host._reserve(port) is None
         again.close()
         accepted.close()
+
+
+def test_the_script_of_a_module_is_its_file():
+    assert ray_host._script(ray_host.__name__) == ray_host.__file__
+    with pytest.raises(ModuleNotFoundError, match="no_such_package is not installed"):
+        ray_host._script("no_such_package.nodes.process_entry")
 
 
 def test_a_file_is_seen_where_it_is(tmp_path):

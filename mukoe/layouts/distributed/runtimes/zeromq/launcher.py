@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -98,7 +99,9 @@ def _supervise(
 ) -> Supervisor:
     """Starts the processes of a program."""
     data_file = folder / "program.pkl"
-    data_file.write_bytes(cloudpickle.dumps((program, os.getpid())))
+    data_file.write_bytes(
+        cloudpickle.dumps((program, functools.partial(os.kill, os.getpid(), signal.SIGTERM)))
+    )
     config = program.experiment.distributed
     return Supervisor(
         program.workdir,

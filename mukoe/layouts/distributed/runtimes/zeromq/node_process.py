@@ -1,9 +1,8 @@
 """Process of one node; a script that the launcher starts.
 
-node_process.py --data_file=FILE TITLE
+node_process.py --data_file FILE TITLE
 """
 
-import functools
 import os
 import pickle
 import signal
@@ -22,12 +21,11 @@ def main(data_file: str, title: str) -> int:
     """Runs a node and returns the exit status of the process.
 
     Args:
-      data_file: file of the launcher: the pickled program, and the launcher's process id.
+      data_file: file of the launcher: the pickled program, and the function that stops it.
       title: title of the node, such as `actor/0`.
     """
     with open(data_file, "rb") as file:
-        program, launcher = pickle.load(file)
-    stop_program = functools.partial(os.kill, launcher, signal.SIGTERM)
+        program, stop_program = pickle.load(file)
     return run_until_stopped(program, title, ZeroMQRuntime(program.workdir, stop_program))
 
 

@@ -30,6 +30,16 @@ _CALL_TIMEOUT_SECONDS = 60.0
 _COUNT_TIMEOUT_SECONDS = 5.0
 
 SERVING_GROUPS = ("replay", "counter", "learner", "inference")
+# Groups whose methods a node of a group calls.
+_PEERS = {
+    "replay": (),
+    "counter": ("replay",),
+    "learner": ("replay", "counter"),
+    "inference": ("counter", "learner"),
+    "actor": ("replay", "counter", "learner", "inference"),
+    "reanalyser": ("replay", "learner", "inference"),
+    "evaluator": ("counter", "learner"),
+}
 
 
 class ServedMethods(NamedTuple):
@@ -74,6 +84,13 @@ class Program:
         """Titles of the nodes, such as `actor/0`, those first that the others need."""
         return titles(self.graph)
 
+    def peers(self, title: str) -> list[str]:
+        """Returns the titles of the nodes whose methods a node calls."""
+        groups = set(_PEERS[title.partition("/")[0]])
+        if title.startswith("reanalyser/") and self.experiment.distributed.reanalysis != "server":
+            groups.discard("inference")
+        return [peer for peer in self.titles if peer.partition("/")[0] in groups]
+
     def endpoint(self, title: str) -> Endpoint:
         """Returns the endpoint of a serving node."""
         return Endpoint(self.addresses[title], self.run, self.secret)
@@ -90,7 +107,7 @@ class Program:
           runtime: services of the node.
         """
         with contextlib.ExitStack() as connections:
-            node = _Connections(self, runtime, connections).make_node(title)
+            node = _Connections(self, title, runtime, connections).make_node()
             if title.partition("/")[0] in SERVING_GROUPS:
                 served = served_methods(title, node)
                 server = Server(self.endpoint(title), served.quick, served.waiting)
@@ -138,8 +155,10 @@ def titles(graph: ProgramGraph) -> list[str]:
 class _Connections:
     """Maker of a node and of its connections to the others."""
 
-    def __init__(self, program: Program, runtime: Runtime, stack: contextlib.ExitStack):
+    def __init__(self, program: Program, title: str, runtime: Runtime, stack: contextlib.ExitStack):
         self._program = program
+        self._title = title
+        self._peers = program.peers(title)
         self._stack = stack
         self._context = NodeContext(
             runtime=runtime,
@@ -151,11 +170,10 @@ class _Connections:
             demonstrations=program.graph.demonstrations,
         )
 
-    def make_node(self, title: str) -> Any:
-        """Makes the node of a title."""
-        group, _, number = title.partition("/")
+    def make_node(self) -> Any:
+        """Makes the node."""
+        group, _, number = self._title.partition("/")
         index, context = int(number), self._context
-        distributed = self._program.experiment.distributed
         split = self._program.graph.inference == "split"
         if group == "replay":
             return ReplayNode(context, index)
@@ -173,16 +191,16 @@ class _Connections:
             peers = self._replay(first), self._counter(), self._learner()
             return ActorNode(context, *peers, servers, split, index)
         assert group == "reanalyser"
-        servers = servers if distributed.reanalysis == "server" else []
         return ReanalyserNode(context, self._replay(index), self._learner(), index, servers)
 
     def _connect(self, title: str, timeout_seconds: float, waits: bool = True) -> Client:
+        assert title in self._peers, f"{title} is no peer of {self._title}"
         client = Client(self._program.endpoint(title), timeout_seconds, waits)
         return self._stack.enter_context(contextlib.closing(client))
 
     def _replay(self, first: int = 0) -> ServedReplayService:
         """Returns the replay, for environments or a reanalyser from index `first` on."""
-        shards = [t for t in self._program.titles if t.startswith("replay/")]
+        shards = [title for title in self._peers if title.startswith("replay/")]
         clients = [self._connect(title, _CALL_TIMEOUT_SECONDS) for title in shards]
         return ServedReplayService(clients, self._program.experiment.builder.replay, first)
 
@@ -195,7 +213,7 @@ class _Connections:
     def _servers(self, index: int) -> list[Any]:
         """Returns clients of the inference servers of an actor or reanalyser, if there are any."""
         seconds = self._program.experiment.distributed.server.timeout_seconds
-        servers = [t for t in self._program.titles if t.startswith("inference/")]
+        servers = [title for title in self._peers if title.startswith("inference/")]
         # A call to a dead server fails at once, so that actors can fail over.
         return [self._connect(title, seconds, waits=False) for title in servers_of(index, servers)]
 

@@ -5,10 +5,10 @@ import contextlib
 import psutil
 import pytest
 
-pytest.importorskip("launchpad")
 pytest.importorskip("ray")
 
 from mukoe.learning.checkpoint import Checkpointer  # noqa: E402
+from tests.faults.conftest import RUNTIMES  # noqa: E402
 from tests.faults.ray_running import RayProgram, ray_cluster  # noqa: E402
 from tests.real_programs import rows  # noqa: E402
 
@@ -31,8 +31,10 @@ def workers():
     return found
 
 
-def test_a_program_on_two_machines_trains_ends_and_leaves_nothing(cluster, tmp_path):
-    with RayProgram(tmp_path / "run", cluster, "--max_actor_steps=300") as program:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_program_on_two_machines_trains_ends_and_leaves_nothing(cluster, tmp_path, runtime):
+    flags = (f"--runtime={runtime}", "--max_actor_steps=300")
+    with RayProgram(tmp_path / "run", cluster, *flags) as program:
         program.wait_for(lambda: {"actor_0", "actor_1", "replay"} <= program.nodes.keys())
         raylets = {label: program.raylet_of(label).pid for label in program.nodes}
         ports = program.ports
