@@ -199,7 +199,12 @@ class _Memory(hk.Module):
         """See `InputMemory.encode`."""
         x = torso_features(self._network, self._spec, merge_batch_and_time(inputs))
         x = jnp.reshape(jax.nn.relu(x), (*is_first.shape, -1))
-        state = jax.tree.map(lambda array: array.astype(x.dtype), state)
+        state = jax.tree.map(
+            lambda array: (
+                array.astype(x.dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+            ),
+            state,
+        )
         if self._config.core == "transformer":
             return Transformer(self._config)(x, is_first, state)
         return _unroll_cell(self._config, x, is_first, state)

@@ -7,8 +7,8 @@ Step `i` attends to itself and to the `W - 1` steps before it that belong to its
 The state holds the keys and values of the last `W - 1` steps, so that a step computes one token,
 at a cost that does not depend on the length of the episode. Blocks are pre-norm (Xiong et al. 2020,
 arXiv:2002.04745; in reinforcement learning Parisotto et al. 2019, arXiv:1910.06764). Positions are
-rotary (Su et al. 2021, arXiv:2104.09864): attention depends on the distance `i - j` alone, and keys
-are rotated by their place in the window, not in the episode.
+rotary (Su et al. 2021, arXiv:2104.09864): attention depends on the distance `i - j` alone. Queries
+and keys are rotated once, by their place in the episode, and cached keys are rotated ones.
 """
 
 from typing import NamedTuple, Protocol
@@ -16,10 +16,13 @@ from typing import NamedTuple, Protocol
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from mukoe.types import Array
+from mukoe.types import Array, Nest
 
 _SLOWEST_TURN = 10_000.0
+_FULL_TURN = 2**32
+"""Full turn in the unit of angles, whose integer arithmetic drops whole turns without rounding."""
 
 
 class TransformerConfig(Protocol):
@@ -35,10 +38,12 @@ class TransformerConfig(Protocol):
     def heads(self) -> int: ...
 
 
-Cache = dict[str, jax.Array]
-"""Keys and values `[B, blocks, W - 1, size]` of past steps, oldest first, and `valid` `[B, W - 1]`.
+Cache = dict[str, Nest]
+"""Past of the current episode.
 
-`valid` is 1 for steps of the current episode.
+`blocks`: for each block the rotated keys and the values `[B, heads, W - 1, size / heads]` of past
+steps, oldest first. `valid`: `[B, W - 1]`, 1 for steps of the episode. `place`: `[B]` int32, number
+of steps of the episode so far.
 """
 
 
@@ -46,11 +51,11 @@ class _Band(NamedTuple):
     """Steps `[T]` and the `S = W - 1 + T` steps that they may attend to.
 
     visible: `[B, T, S]` bool.
-    places: `[S]` places of keys; queries have the last `T` of them.
+    angles: `[B, 1, T, d / 2]` angles by which queries and keys of the steps are rotated.
     """
 
     visible: jax.Array
-    places: jax.Array
+    angles: jax.Array
 
 
 class Transformer(hk.Module):
@@ -63,9 +68,13 @@ class Transformer(hk.Module):
     @staticmethod
     def initial_state(config: TransformerConfig, batch_size: int) -> Cache:
         """Returns the state of `B` environments before their first step."""
-        past = config.window - 1
-        blank = jnp.zeros((batch_size, config.blocks, past, config.size), jnp.float32)
-        return {"keys": blank, "values": blank, "valid": jnp.zeros((batch_size, past))}
+        past, width = config.window - 1, config.size // config.heads
+        blank = jnp.zeros((batch_size, config.heads, past, width), jnp.float32)
+        return {
+            "blocks": [{"keys": blank, "values": blank}] * config.blocks,
+            "valid": jnp.zeros((batch_size, past)),
+            "place": jnp.zeros(batch_size, jnp.int32),
+        }
 
     def __call__(self, x: jax.Array, is_first: Array, state: Cache) -> tuple[jax.Array, Cache]:
         """Maps features `[B, T, D]` to outputs `[B, T, size]`.
@@ -78,21 +87,32 @@ class Transformer(hk.Module):
         Returns:
           The outputs, and the state after the last step.
         """
-        past = self._config.window - 1
+        config = self._config
+        past, steps = config.window - 1, is_first.shape[1]
         episodes = jnp.cumsum(is_first, axis=1)
         before = jnp.where(state["valid"] > 0, 0, -1)
         key_episodes = jnp.concatenate([before, episodes], axis=1)
-        band = _band(self._config.window, episodes, key_episodes)
         valid = key_episodes[:, -past:] == episodes[:, -1:]
-        x = hk.Linear(self._config.size, name="input")(x)
+        places = _places(is_first, state["place"])
+        angles = _angles(places, config.size // config.heads // 2)[:, None]
+        band = _Band(_visible(config.window, episodes, key_episodes), angles)
+        x = hk.Linear(config.size, name="input")(x)
         caches = []
-        for index in range(self._config.blocks):
-            block = _Block(self._config, f"block_{index}")
-            x, *cache = block(x, state["keys"][:, index], state["values"][:, index], band)
-            # The state of an episode does not depend on the one before.
-            caches.append([array[:, -past:] * valid[..., None] for array in cache])
-        keys, values = (jnp.stack(arrays, axis=1) for arrays in zip(*caches, strict=True))
-        state = {"keys": keys, "values": values, "valid": valid.astype(x.dtype)}
+        # The state of an episode does not depend on the one before.
+        kept = valid[:, None, :, None]
+        for index, cache in enumerate(state["blocks"]):
+            x, new = _Block(config, f"block_{index}")(x, cache, band)
+            caches.append(
+                {
+                    name: jnp.concatenate([cache[name], new[name]], axis=2)[:, :, steps:] * kept
+                    for name in cache
+                }
+            )
+        state = {
+            "blocks": caches,
+            "valid": valid.astype(x.dtype),
+            "place": places[:, -1] + 1,
+        }
         return _norm(x, "output_norm"), state
 
 
@@ -104,53 +124,68 @@ class _Block(hk.Module):
         self._config = config
 
     def __call__(
-        self, x: jax.Array, past_keys: jax.Array, past_values: jax.Array, band: _Band
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Maps tokens `[B, T, size]` to tokens, and to the keys and values `[B, S, size]`."""
-        size = self._config.size
+        self, x: jax.Array, past: dict[str, jax.Array], band: _Band
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Maps tokens `[B, T, size]` to tokens, and to their keys and values `[B, heads, T, d]`."""
+        size, heads = self._config.size, self._config.heads
         y = _norm(x, "attention_norm")
         queries, keys, values = (
-            hk.Linear(size, with_bias=False, name=name)(y) for name in ("query", "key", "value")
+            jnp.swapaxes(jnp.reshape(array, (*array.shape[:2], heads, -1)), 1, 2)
+            for array in (
+                hk.Linear(size, with_bias=False, name=name)(y) for name in ("query", "key", "value")
+            )
         )
-        keys = jnp.concatenate([past_keys, keys], axis=1)
-        values = jnp.concatenate([past_values, values], axis=1)
-        x = x + hk.Linear(size, name="attention")(self._attend(queries, keys, values, band))
+        new = {"keys": _rotate(keys, band.angles), "values": values}
+        means = _attend(_rotate(queries, band.angles), past, new, band.visible)
+        means = jnp.reshape(jnp.swapaxes(means, 1, 2), x.shape)
+        x = x + hk.Linear(size, name="attention")(means)
         y = jax.nn.gelu(hk.Linear(4 * size, name="hidden")(_norm(x, "hidden_norm")))
-        return x + hk.Linear(size, name="output")(y), keys, values
-
-    def _attend(
-        self, queries: jax.Array, keys: jax.Array, values: jax.Array, band: _Band
-    ) -> jax.Array:
-        """Returns the means `[B, T, size]` of the values by the attention of each head."""
-        heads = self._config.heads
-
-        def split(array: jax.Array) -> jax.Array:
-            return jnp.reshape(array, (*array.shape[:2], heads, -1))
-
-        steps = queries.shape[1]
-        turned_queries = _rotate(split(queries), band.places[-steps:])
-        turned_keys = _rotate(split(keys), band.places)
-        logits = jnp.einsum("bthd,bshd->bhts", turned_queries, turned_keys).astype(jnp.float32)
-        logits = logits * turned_keys.shape[-1] ** -0.5
-        logits = jnp.where(band.visible[:, None], logits, -jnp.inf)
-        weights = jax.nn.softmax(logits, axis=-1).astype(values.dtype)
-        means = jnp.einsum("bhts,bshd->bthd", weights, split(values))
-        return jnp.reshape(means, queries.shape)
+        return x + hk.Linear(size, name="output")(y), new
 
 
-def _band(window: int, episodes: jax.Array, key_episodes: jax.Array) -> _Band:
-    """Returns the band of queries `[B, T]` and keys `[B, S]` with the numbers of their episodes."""
-    places = jnp.arange(key_episodes.shape[1])
-    distance = places[-episodes.shape[1] :, None] - places[None]
-    visible = (episodes[:, :, None] == key_episodes[:, None]) & (distance >= 0)
-    return _Band(visible & (distance < window), places)
+def _attend(
+    queries: jax.Array, past: dict[str, jax.Array], new: dict[str, jax.Array], visible: jax.Array
+) -> jax.Array:
+    """Returns the means `[B, heads, T, d]` of the values by the attention of each head.
+
+    Past and new entries are not concatenated, since a copy of the past costs more than its use.
+    """
+    both, first = (past, new), past["keys"].shape[2]
+    logits = [jnp.einsum("bhtd,bhsd->bhts", queries, part["keys"]) for part in both]
+    scaled = jnp.concatenate(logits, axis=-1).astype(jnp.float32) * queries.shape[-1] ** -0.5
+    weights = jax.nn.softmax(jnp.where(visible[:, None], scaled, -jnp.inf), axis=-1)
+    split = jnp.split(weights.astype(queries.dtype), [first], axis=-1)
+    means = [
+        jnp.einsum("bhts,bhsd->bhtd", weight, part["values"])
+        for weight, part in zip(split, both, strict=True)
+    ]
+    return means[0] + means[1]
 
 
-def _rotate(x: jax.Array, places: jax.Array) -> jax.Array:
-    """Rotates pairs of numbers of `[B, N, heads, d]` by angles that grow with the places `[N]`."""
-    half = x.shape[-1] // 2
-    turns = _SLOWEST_TURN ** (-jnp.arange(half) / half)
-    angles = (places[:, None] * turns)[None, :, None]
+def _visible(window: int, episodes: jax.Array, key_episodes: jax.Array) -> jax.Array:
+    """Returns the band `[B, T, S]` of queries `[B, T]` and keys `[B, S]` by their episodes."""
+    index = jnp.arange(key_episodes.shape[1])
+    distance = index[-episodes.shape[1] :, None] - index[None]
+    same = episodes[:, :, None] == key_episodes[:, None]
+    return same & (distance >= 0) & (distance < window)
+
+
+def _places(is_first: Array, before: jax.Array) -> jax.Array:
+    """Returns the steps of the episode so far `[B, T]` int32, given those `before` `[B]`."""
+    index = jnp.arange(is_first.shape[1])
+    start = jax.lax.cummax(jnp.where(is_first, index, -1), axis=1)
+    return jnp.where(start < 0, before[:, None] + index, index - start)
+
+
+def _angles(places: jax.Array, pairs: int) -> jax.Array:
+    """Returns the angles `[B, T, pairs]` of places `[B, T]`, to 1e-6 at every place."""
+    turns = _SLOWEST_TURN ** (-np.arange(pairs) / pairs) / (2 * np.pi)
+    phases = places.astype(jnp.uint32)[..., None] * np.uint32(np.round(turns * _FULL_TURN))
+    return phases.astype(jnp.float32) * np.float32(2 * np.pi / _FULL_TURN)
+
+
+def _rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
+    """Rotates pairs of numbers of `[B, heads, T, d]` by `[B, 1, T, d / 2]` angles."""
     cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
     left, right = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], axis=-1)

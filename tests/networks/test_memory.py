@@ -180,6 +180,18 @@ def test_transformer_attends_to_a_band_by_distance():
     np.testing.assert_allclose(encoded[0], x * final["scale"] + final["offset"], atol=1e-4)
 
 
+def test_attention_is_exact_in_long_episodes():
+    """Angles of float32 places would be wrong by a tenth of a turn after a million steps."""
+    memory, params = make("transformer")
+    inputs, _ = inputs_and_starts()
+    is_first = np.zeros((BATCH, STEPS), bool)
+    start = memory.initial_state(BATCH)
+    early, state = memory.encode(params, inputs, is_first, start)
+    assert state["place"].tolist() == BATCH * [STEPS]
+    late, _ = memory.encode(params, inputs, is_first, {**start, "place": start["place"] + 10**6})
+    np.testing.assert_allclose(early, late, atol=1e-5)
+
+
 def make_memory_torso(params):
     """The part of the memory in front of the blocks, from its parameters."""
 
@@ -202,6 +214,8 @@ def test_half_precision_is_near_and_keeps_the_state_in_float32(core):
     inputs, is_first = inputs_and_starts()
     whole, _ = memory.encode(params, inputs, is_first, memory.initial_state(BATCH))
     near, state = half.encode(params, inputs, is_first, half.initial_state(BATCH))
+    if core == "transformer":
+        assert state.pop("place").dtype == np.int32
     assert {leaf.dtype for leaf in jax.tree.leaves((near, state))} == {np.dtype(np.float32)}
     assert 0 < np.abs(near - whole).max() < 0.1 * np.abs(whole).max()
 
