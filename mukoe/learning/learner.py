@@ -197,8 +197,17 @@ class Learner:
         metrics = {**self._unchecked.metrics, "skipped_updates": self._skipped}
         counts = self._counter.increment(learner_steps=1) if self._counter else {}
         if self._logger:
-            self._logger.write({**counts, **metrics, **time_columns(self.time_shares())})
+            self._logger.write({**counts, **metrics, **self.time_columns()})
         return metrics
+
+    def wait(self) -> None:
+        """Waits for the last update, whose time is then that of learning."""
+        jax.block_until_ready(self._state)
+        self._lap("update")
+
+    def time_columns(self) -> dict[str, float]:
+        """Returns time shares and seconds of learning under their names in logs."""
+        return {**time_columns(self.time_shares()), "learning_seconds": self._timings.total}
 
     def time_shares(self) -> dict[str, float]:
         """Fractions of the learning time after the first step, which compiles.
@@ -214,12 +223,12 @@ class Learner:
 
         The first measurement of a part is discarded, since it includes compilation.
         """
-        jax.block_until_ready(self._state)
-        self._lap("update")
+        self.wait()
         yield
         if part in self._measured:
-            self._timings.lap(part)
-        self._measured.add(part)
+            self._lap(part)
+        if self._has_stepped:
+            self._measured.add(part)
 
     def get_variables(self, names: Sequence[str] = ("policy",)) -> list[PolicyParams]:
         """Returns NumPy `PolicyParams` for each name; `policy` is the only name.

@@ -7,7 +7,10 @@ from mukoe.learning.checkpoint import Checkpointer
 from tests.real_programs import rows
 
 LABELS = ("actor_0", "learner", "evaluator")
-_MACHINE_DEPENDENT = ("wall_time", "steps_per_second", "time_")
+_MACHINE_DEPENDENT = (
+    *("wall_time", "steps_per_second", "time_"),
+    *("acting_seconds", "learning_seconds", "evaluation_seconds", "environment_cpu"),
+)
 
 
 def rows_of(workdir, label):

@@ -21,6 +21,7 @@ WRONG = {
 
 # Flags with which a program fails before it writes, even without an invalid flag.
 ENDING = {
+    "advise.py": ["--workdir={missing}"],
     "check.py": ["--workdir={run}"],
     "datasets.py": ["--describe={missing}"],
     "doctor.py": ["--unknown"],

@@ -61,7 +61,10 @@ class ActorLog:
             "parameter_age": counts.get("learner_steps", 0) - loop.learner_steps,
             **loop.statistics,
             **time_columns(self.time_shares(loop)),
+            "acting_seconds": loop.timings.total,
         }
+        if (share := loop.timings.cpu_share("environment")) is not None:
+            row["environment_cpu"] = share
         report = {}
         if self._episodes:
             row |= summarize(self._episodes)

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,6 +110,7 @@ class Evaluator:
             self._report_episodes((next(finished), run.evaluation_episodes))
 
         self._report_episodes((0, run.evaluation_episodes))
+        start = time.monotonic()
         played = loop.run_episodes(
             run.evaluation_episodes, should_stop, report, run.evaluation_max_steps
         )
@@ -118,6 +120,7 @@ class Evaluator:
             return False
         self._interrupted = None
         summary = summarize(parts.detector.without_repetitions(played.results))
+        summary["evaluation_seconds"] = time.monotonic() - start
         if played.cut_off:
             warn_of_cut_off(played, "run.evaluation_max_steps", run.evaluation_max_steps)
             summary["cut_off_episodes"] = played.cut_off

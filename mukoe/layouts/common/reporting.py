@@ -168,6 +168,16 @@ def next_commands(workdir: Path, run: RunConfig, counts: Mapping[str, int]) -> s
     )
 
 
+def command_of(name: str, workdir: Path) -> str:
+    """Returns the line that runs another command on a workdir, as this program was started."""
+    typed = sys.argv[0]
+    if Path(typed).parent.name == "programs":
+        program = f"{Path(sys.executable).name} {Path(typed).with_name(f'{name}.py')}"
+    else:
+        program = f"{COMMAND} {name}"
+    return f"{program} --workdir={workdir}"
+
+
 def typed_program() -> str:
     """Returns the words that start this program; those of the command for other scripts."""
     name = sys.argv[0]

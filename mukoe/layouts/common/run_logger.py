@@ -20,7 +20,6 @@ from mukoe.layouts.common.run_state import (
 from mukoe.learning.learner import Learner
 from mukoe.observability.clipped_targets import ClippedTargets
 from mukoe.observability.loggers.factory import make_logger
-from mukoe.observability.timings import time_columns
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import EpisodeResult
 
@@ -93,8 +92,7 @@ class RunLogger:
         self._logged_steps = counts.get("actor_steps", 0)
         self._counter.report(**self._actor_log.write(self._loop, counts))
         if metrics:
-            columns = time_columns(self._learner.time_shares())
-            self._learner_log.write({**counts, **metrics, **columns})
+            self._learner_log.write({**counts, **metrics, **self._learner.time_columns()})
             self._counter.report(loss=float(metrics["loss"]))
             self._clipped_targets.check(metrics)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import RunConfig
-from mukoe.layouts.common.reporting import next_commands
+from mukoe.layouts.common.reporting import command_of, next_commands
+from mukoe.observability.advice.advice import summary_lines
 from mukoe.terminal.interruption import STATUS_INTERRUPTED
 from mukoe.terminal.progress_line import erase_line
 
@@ -81,6 +82,8 @@ def print_summary(
     print(f"ended: {reason}")
     if time_line:
         print(time_line)
+    for line in summary_lines(workdir, command_of("advise", workdir)):
+        print(line)
     print(next_commands(workdir, run, counts))
 
 

@@ -41,7 +41,6 @@ from mukoe.learning.learner import Learner
 from mukoe.observability.clipped_targets import ClippedTargets
 from mukoe.observability.loggers.base import Logger
 from mukoe.observability.loggers.factory import make_logger
-from mukoe.observability.timings import time_columns
 from mukoe.terminal.progress_text import LEARNING, Progress
 from mukoe.types import EnvironmentSpec
 
@@ -250,7 +249,7 @@ class OfflineRun:
 
     def write_logs(self) -> None:
         """Writes the metrics of the last update."""
-        columns = time_columns(self.learner.time_shares())
+        columns = self.learner.time_columns()
         self.logger.write({**self.counter.get_counts(), **self.metrics, **columns})
         self.counter.report(loss=float(self.metrics["loss"]))
         self.clipped_targets.check(self.metrics)

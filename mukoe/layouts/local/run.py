@@ -217,6 +217,8 @@ class LocalRun:
         metrics: Mapping[str, Any] = {}
         while self.replay.can_sample() and not self._has_learned:
             metrics = self._update()
+        if metrics:
+            self.learner.wait()
         counts = self.counter.get_counts()
         self.logger.add(counts, episodes, metrics)
         if period_reached(settings.log_period, counts["actor_steps"], added):

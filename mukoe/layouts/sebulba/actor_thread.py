@@ -46,8 +46,7 @@ def act(
                 rollout = rollout._replace(rows=rows, memory=memory)
             if round_index == 0:
                 # The first round includes compilation.
-                collector.timings.seconds.clear()
-                collector.timings.laps.clear()
+                collector.timings.clear()
             exchange.put(round_index, thread, rollout)
 
 
@@ -75,6 +74,8 @@ class ActorMetrics:
         for collector in self._collectors:
             for part, seconds in dict(collector.timings.seconds).items():
                 total.seconds[part] = total.seconds.get(part, 0.0) + seconds
+            for part, seconds in dict(collector.timings.cpu_seconds).items():
+                total.cpu_seconds[part] = total.cpu_seconds.get(part, 0.0) + seconds
             for part, laps in dict(collector.timings.laps).items():
                 total.laps[part] = total.laps.get(part, 0) + laps
         return total

@@ -118,7 +118,8 @@ class ReplayUpdates:
 
     def learn(self, round_index: int) -> Round:
         """Waits for the rollouts of a round, and learns."""
-        rollouts = self._exchange.take(round_index)
+        with self._learner.measure("waiting"):
+            rollouts = self._exchange.take(round_index)
         buffers = [buffer for rollout in rollouts for buffer in rollout.rows]
         for buffer, adder in zip(buffers, self._adders, strict=True):
             buffer.replay(adder)

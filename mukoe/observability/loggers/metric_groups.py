@@ -5,7 +5,8 @@ import re
 _TRAINING = re.compile(r"episode_.+")
 _THROUGHPUT = re.compile(
     r"time_.+|.*_per_second|samples_per_.+|.*_ms_p\d+|parameter_age|staleness|batch_fill|"
-    r"variable_failures|wall_time|restarts.*|reanalysed_.+|episodes|.*_steps|.*_frames"
+    r"variable_failures|wall_time|restarts.*|reanalysed_.+|episodes|.*_steps|.*_frames|"
+    r"(acting|learning|evaluation)_seconds|environment_cpu"
 )
 _SEARCH = re.compile(r"search_.+|prior_.+|.*entropy|root_value|value_target|value_error")
 _DEFAULTS = {"learner": "loss", "actor": "search"}

@@ -25,7 +25,10 @@ from mukoe.observability.report.text import number
 AXIS_LABELS = {ACTOR_STEPS: "agent steps", LEARNER_STEPS: "learner steps", MINUTES: "minutes"}
 TIME_SHARE = re.compile(r"time_(.+)")
 
-_COUNTS = ("environment_frames", "actor_steps", "episodes", "learner_steps", "wall_time")
+_COUNTS = (
+    *("environment_frames", "actor_steps", "episodes", "learner_steps", "wall_time"),
+    *("acting_seconds", "learning_seconds"),
+)
 
 
 class Plots:

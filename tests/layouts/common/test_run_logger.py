@@ -4,6 +4,7 @@ import types
 
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.run_logger import RunLogger
+from mukoe.observability.timings import Timings
 
 
 def make_logger(workdir):
@@ -11,9 +12,9 @@ def make_logger(workdir):
         progress=types.SimpleNamespace(steps=0, frames=0),
         learner_steps=0,
         statistics={},
-        timings=types.SimpleNamespace(shares=dict, laps={}, seconds={}),
+        timings=Timings(),
     )
-    learner = types.SimpleNamespace(time_shares=dict)
+    learner = types.SimpleNamespace(time_columns=dict)
     return RunLogger(workdir, Counter(), loop, learner, None, ("csv",))
 
 
