@@ -102,8 +102,8 @@ site: setup-current
 # The lock files name no index: they install from the one that the machine is configured for.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(ARGS)
-EXTRAS := --extra control --extra datasets --extra dev --extra dm_env_rpc --extra games \
-	--extra metrics --extra minigrid --extra video
+EXTRAS := --extra control --extra datasets --extra dev --extra dm_env_rpc --extra engines \
+	--extra games --extra metrics --extra minigrid --extra video
 
 lock: setup
 	$(COMPILE) --python-version 3.10 --python-platform x86_64-manylinux2014 \

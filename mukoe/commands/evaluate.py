@@ -30,8 +30,8 @@ SIMULATIONS = flags.DEFINE_integer(
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
-    "Opponent in two-player games: random, exact, rollout, or a run (WORKDIR, WORKDIR@STEP, "
-    "WORKDIR@best); the config's opponent by default.",
+    "Opponent in two-player games: random, exact, rollout, an engine (gtp:COMMAND, uci:COMMAND, "
+    "bitbully), or a run (WORKDIR, WORKDIR@STEP, WORKDIR@best); the config's opponent by default.",
 )
 OPPONENT_SIMULATIONS = flags.DEFINE_integer(
     "opponent_simulations",
@@ -41,8 +41,8 @@ OPPONENT_SIMULATIONS = flags.DEFINE_integer(
 OPENING_MOVES = flags.DEFINE_integer(
     "opening_moves",
     None,
-    "Random moves of each side at the start; by default 1 against a run, whose agent is "
-    "deterministic, and 0 against other opponents.",
+    "Random moves of each side at the start; by default 1 against an engine or a "
+    "run, which may be deterministic, and 0 against other opponents.",
 )
 MAX_STEPS = flags.DEFINE_integer(
     "max_steps",

@@ -22,8 +22,14 @@ GAMES = flags.DEFINE_integer("games", 40, "Games of each pair, half of them from
 OPPONENTS = flags.DEFINE_list(
     "opponents",
     ["random", "rollout"],
-    "Fixed opponents: random, rollout, exact. The first has rating 0.",
+    "Fixed opponents: random, rollout, exact, or engines (gtp:COMMAND, uci:COMMAND, bitbully).",
 )
+ANCHOR = flags.DEFINE_string(
+    "anchor",
+    None,
+    "Opponent or engine whose rating is --anchor_elo; the first of the opponents by default.",
+)
+ANCHOR_ELO = flags.DEFINE_float("anchor_elo", 0.0, "Rating of the anchor.")
 CHECKPOINTS = flags.DEFINE_integer(
     "checkpoints", 12, "Number of checkpoints, evenly spaced over the stored ones."
 )
@@ -53,12 +59,19 @@ def main() -> None:
     set_process_environment(process_environment())
 
     from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
-    from mukoe.evaluation.ladder_files import ladder_summary, ladder_table, write_ladder
+    from mukoe.evaluation.ladder_files import (
+        anchor_text,
+        ladder_summary,
+        ladder_table,
+        write_ladder,
+    )
     from mukoe.terminal.counted_progress import CountedProgress
 
     config = LadderConfig(
         games=GAMES.value,
         opponents=tuple(dict.fromkeys(OPPONENTS.value)),
+        anchor=ANCHOR.value,
+        anchor_elo=ANCHOR_ELO.value,
         checkpoints=CHECKPOINTS.value,
         schedule=SCHEDULE.value,  # type: ignore[arg-type]
         simulations=SIMULATIONS.value,
@@ -72,7 +85,8 @@ def main() -> None:
         ladder = play_ladder(game, players, config, progress.add)
     paths = write_ladder(ladder, Path(OUTPUT.value or workdir / "ladder"))
     print(ladder_table(ladder))
-    print("\nwritten:", *paths)
+    print(f"\nElo is relative to {anchor_text(ladder)}")
+    print("written:", *paths)
     print(json.dumps(ladder_summary(ladder)))
 
 

@@ -31,6 +31,10 @@ class EloRatings:
     low: np.ndarray
     high: np.ndarray
 
+    def shifted(self, elo: float) -> "EloRatings":
+        """Returns the ratings on a scale on which the anchor has the rating `elo`."""
+        return EloRatings(self.rating + elo, self.low + elo, self.high + elo)
+
 
 def fit_elo(results: Array, anchor: int = 0, added_draws: float = 1.0) -> np.ndarray:
     """Returns the maximum-likelihood ratings `[..., N]`.

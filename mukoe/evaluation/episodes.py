@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -22,8 +23,12 @@ from mukoe.environments.pgx.match import match
 from mukoe.environments.repetition import RepetitionDetector
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
+from mukoe.evaluation.engine_episodes import play_engine
+from mukoe.evaluation.engine_matches import EngineMatches
 from mukoe.evaluation.players import (
     Player,
+    agent_opponent,
+    agent_player,
     open_opponent,
     rules_with_opening,
     simulations_of,
@@ -52,13 +57,13 @@ class EvaluationConfig(Validated):
     max_steps: PositiveInt | None = None
     # Seed of environments, opponents and bootstrap.
     seed: Seed = 0
-    # Opponent of two-player games: 'random', 'exact', 'rollout' or a run; None for the
-    # opponent of the run's config.
+    # Opponent of two-player games: 'random', 'exact', 'rollout', an engine or a run; None for
+    # the opponent of the run's config.
     opponent: str | None = None
     # Simulations per move of the opponent; None for those of its config.
     opponent_simulations: NonNegativeInt | None = None
-    # Random opening moves of each side; None for 1 against the agent of a run, which is
-    # deterministic, and 0 against other opponents.
+    # Random opening moves of each side; None for 1 against an engine or the agent of a run,
+    # which may be deterministic, and 0 against other opponents.
     opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] | None = None
 
 
@@ -119,18 +124,10 @@ def evaluate(
       UserError: the opponent does not fit the game.
     """
     opponent, opening_moves = _find_opponent(run, config)
-    environment = RepetitionDetector(_make_environment(run, config, opponent, opening_moves))
-    max_steps = config.max_steps or run.config.run.evaluation_max_steps
-    with contextlib.closing(environment):
-        policy = run.make_policy()
-        variables = VariableClient(ConstantVariableSource(run.params), period_updates=0)
-        key = jax.random.PRNGKey(config.seed)
-        runner = LocalRunner(policy, variables, key, environment.num_envs)
-        loop = EnvironmentLoop(environment, run.experiment.builder.make_actor(policy, runner))
-        played = loop.run_episodes(config.episodes, on_result=on_result, max_steps=max_steps)
-    results = environment.without_repetitions(played.results)
-    if played.cut_off:
-        warn_of_cut_off(played, "--max_steps", max_steps)
+    if opponent is None or opponent.engine is None:
+        results, cut_off = _play_episodes(run, config, opponent, opening_moves, on_result)
+    else:
+        results, cut_off = _play_engine(run, config, opponent, opening_moves or 0, on_result), 0
     returns = [result.episode_return for result in results]
     seats = [result.seat for result in results]
     statistics = score_statistics(returns, np.random.default_rng(config.seed), seats)
@@ -142,7 +139,47 @@ def evaluate(
         opponent=opponent,
         opening_moves=opening_moves,
         human_normalised=_human_normalised(run.config.environment, statistics.mean),
-        cut_off=played.cut_off,
+        cut_off=cut_off,
+    )
+
+
+def _play_episodes(
+    run: StoredRun,
+    config: EvaluationConfig,
+    opponent: Player | None,
+    opening_moves: int | None,
+    on_result: Callable[[EpisodeResult], None],
+) -> tuple[list[EpisodeResult], int]:
+    """Plays in a vector environment; returns results and the number of cut-off episodes."""
+    environment = RepetitionDetector(_make_environment(run, config, opponent, opening_moves))
+    max_steps = config.max_steps or run.config.run.evaluation_max_steps
+    with contextlib.closing(environment):
+        policy = run.make_policy()
+        variables = VariableClient(ConstantVariableSource(run.params), period_updates=0)
+        key = jax.random.PRNGKey(config.seed)
+        runner = LocalRunner(policy, variables, key, environment.num_envs)
+        loop = EnvironmentLoop(environment, run.experiment.builder.make_actor(policy, runner))
+        played = loop.run_episodes(config.episodes, on_result=on_result, max_steps=max_steps)
+    if played.cut_off:
+        warn_of_cut_off(played, "--max_steps", max_steps)
+    return environment.without_repetitions(played.results), played.cut_off
+
+
+def _play_engine(
+    run: StoredRun,
+    config: EvaluationConfig,
+    opponent: Player,
+    opening_moves: int,
+    on_result: Callable[[EpisodeResult], None],
+) -> list[EpisodeResult]:
+    """Plays an engine; returns one result per seat if all games of each seat are equal."""
+    if config.max_steps is not None:
+        raise UserError("games against an engine end by their rules: leave out --max_steps")
+    game = run.config.environment.game
+    make = functools.partial(agent_opponent, run.make_policy())
+    matches = EngineMatches(game, max(min(config.num_envs, config.episodes) // 2, 1), opening_moves)
+    return play_engine(
+        matches, agent_player(run, make, "agent"), opponent, config.episodes, config.seed, on_result
     )
 
 
@@ -158,9 +195,9 @@ def _find_opponent(run: StoredRun, config: EvaluationConfig) -> tuple[Player | N
         return None, None
     environment = run.config.environment
     text = environment.opponent if config.opponent is None else config.opponent
-    player = open_opponent(text, game, config.opponent_simulations, environment)
-    is_agent = player.learner_step is not None
-    moves = int(is_agent) if config.opening_moves is None else config.opening_moves
+    player = open_opponent(text, game, config.opponent_simulations, environment, config.seed)
+    deterministic = player.learner_step is not None or player.engine is not None
+    moves = int(deterministic) if config.opening_moves is None else config.opening_moves
     return player, moves
 
 
@@ -175,6 +212,7 @@ def _make_environment(
     memory.check_acting(num_envs, "lower --num_envs or --simulations")
     if opponent is None:
         return run.experiment.environment_factory(config.seed, num_envs, True)
+    assert opponent.make is not None
     rules = rules_with_opening(run.config.environment.game, opening_moves or 0)
     functions = match(rules, num_envs, opponent.make(opponent.params))
     return MatchEnvironment(functions, config.seed, True)

@@ -1,6 +1,7 @@
 """Output of an evaluation: a table, a CSV of the episodes, the summary as JSON."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,9 @@ def csv_name(evaluation: Evaluation) -> str:
         parts.append(f"simulations{found['simulations']}")
     if found["opponent"] is not None:
         simulations = found["opponent_simulations"]
-        parts.append(found["opponent"] + ("" if simulations is None else str(simulations)))
+        # An engine is named by its command line.
+        name = re.sub(r"[^\w@.+-]+", "_", found["opponent"])
+        parts.append(name + ("" if simulations is None else str(simulations)))
         parts.append(f"opening{found['opening_moves']}")
     return "-".join([*parts, f"seed{found['seed']}"]) + ".csv"
 

@@ -18,6 +18,8 @@ from mukoe.environments.pgx.opponents import OPPONENTS
 from mukoe.environments.repetition import warn_of_repetitions
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo
+from mukoe.evaluation.engine_matches import EngineMatches
+from mukoe.evaluation.engines.names import FORMS, is_engine
 from mukoe.evaluation.matches import Matches
 from mukoe.evaluation.players import (
     Player,
@@ -42,8 +44,12 @@ class LadderConfig(Validated):
 
     # Games of each pair, half of them in each seat.
     games: Annotated[int, Meta(ge=2)] = 40
-    # Fixed opponents; the first one is the anchor with rating 0.
+    # Fixed opponents and engines.
     opponents: tuple[str, ...] = ("random", "rollout")
+    # Opponent or engine with the rating `anchor_elo`; None for the first opponent.
+    anchor: str | None = None
+    # Rating of the anchor.
+    anchor_elo: Annotated[float, Meta(ge=-10_000, le=10_000)] = 0.0
     # Maximum number of checkpoints, evenly spread over those of the run, first and last
     # included.
     checkpoints: PositiveInt = 12
@@ -63,9 +69,17 @@ class LadderConfig(Validated):
         super().__post_init__()
         if self.games % 2:
             raise UserError(f"games must be even, not {self.games}")
-        for name in self.opponents:
-            if name not in OPPONENTS:
-                raise UserError(f"unknown opponent '{name}'; known are {', '.join(OPPONENTS)}")
+        for name in self.fixed_players:
+            if name not in OPPONENTS and not is_engine(name):
+                known = ", ".join([*OPPONENTS, *FORMS])
+                raise UserError(f"unknown opponent '{name}'; known are {known}")
+
+    @property
+    def fixed_players(self) -> tuple[str, ...]:
+        """Opponents, with the anchor as the first one."""
+        if self.anchor is None:
+            return self.opponents
+        return (self.anchor, *(name for name in self.opponents if name != self.anchor))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +89,7 @@ class Ladder:
     game: name of the game.
     players: `N` players, the fixed opponents first, then the checkpoints in ascending order.
     results: `[N, N, 3]` counts of results, as in `elo.fit_elo`.
-    ratings: ratings of the players; the rating of the first one is 0.
+    ratings: ratings of the players; that of the first one, the anchor, is `config.anchor_elo`.
     config: settings of the ladder.
     """
 
@@ -111,7 +125,9 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
     simulations = config.opponent_simulations
     if simulations is None:
         simulations = runs[0].config.environment.rollout_simulations
-    players = [make_fixed_player(name, game, simulations) for name in config.opponents]
+    players = [
+        make_fixed_player(name, game, simulations, config.seed) for name in config.fixed_players
+    ]
     players += _agents(runs)
     if len(players) < 2:
         raise UserError(
@@ -154,16 +170,19 @@ def play_ladder(
 
     Args:
       game: name of the game.
-      players: `N` players; the first one is the anchor with rating 0.
+      players: `N` players; the first one is the anchor.
       config: settings of the ladder.
       on_pair: callback after the match of each pair.
     """
     matches = Matches(rules_with_opening(game, config.opening_moves), config.games // 2)
+    engine_matches = EngineMatches(game, config.games // 2, config.opening_moves)
     results = np.zeros((len(players), len(players), 3), np.int64)
     key = jax.random.PRNGKey(config.seed)
     pairs, repeated = schedule(players, config), 0
     for index, (i, j) in enumerate(pairs):
-        games = matches.play(players[j], players[i], jax.random.fold_in(key, index))
+        with_engine = players[i].engine is not None or players[j].engine is not None
+        play = engine_matches.play if with_engine else matches.play
+        games = play(players[j], players[i], jax.random.fold_in(key, index))
         first, second = map(_distinct_scores, games.scores, games.checksums)
         results[j, i] += _tally(first)
         results[i, j] += _tally(-second)
@@ -172,7 +191,7 @@ def play_ladder(
     if repeated:
         warn_of_repetitions(f"the games in a seat of {repeated} of {len(pairs)} matches")
     ratings = bootstrap_elo(results, np.random.default_rng(config.seed))
-    return Ladder(game, players, results, ratings, config)
+    return Ladder(game, players, results, ratings.shifted(config.anchor_elo), config)
 
 
 def _distinct_scores(scores: np.ndarray, checksums: np.ndarray) -> np.ndarray:

@@ -16,8 +16,8 @@ def ladder_summary(ladder: Ladder) -> dict[str, Any]:
     """Returns the ladder as one JSON object; `ci95` are 95 % percentile bootstrap intervals."""
     return {
         "game": ladder.game,
-        "anchor": ladder.players[0].name,
         **dataclasses.asdict(ladder.config),
+        "anchor": ladder.players[0].name,
         "players": _player_rows(ladder),
     }
 
@@ -61,6 +61,11 @@ def ladder_table(ladder: Ladder) -> str:
     )
 
 
+def anchor_text(ladder: Ladder) -> str:
+    """Returns the anchor and its rating, such as 'random = 0'."""
+    return f"{ladder.players[0].name} = {ladder.config.anchor_elo:g}"
+
+
 def results_csv(ladder: Ladder) -> str:
     """Returns a CSV with a row for each pair and seat."""
     names = [player.name for player in ladder.players]
@@ -92,7 +97,7 @@ def ladder_svg(ladder: Ladder) -> str:
         name = ladder.players[i].name
         lines.append(svg.Line(ends, levels[0], colour, name, low=levels[1], high=levels[2]))
     names = ["agent", *(ladder.players[i].name for i in others)]
-    title = f"{ladder.game}: Elo ({ladder.players[0].name} = 0)"
+    title = f"{ladder.game}: Elo ({anchor_text(ladder)})"
     description = f"{title} over agent steps, 95% bootstrap intervals"
     return svg.line_plot(lines, "agent steps", description, None, title, dict(enumerate(names)))
 

@@ -68,6 +68,7 @@ class Matches:
           opponent: second participant.
           key: PRNG key.
         """
+        assert player.make is not None and opponent.make is not None
         makers = (player.make, opponent.make)
         if makers not in self._compiled:
             self._compiled[makers] = jax.jit(functools.partial(self._play, *makers))

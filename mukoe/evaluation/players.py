@@ -17,6 +17,8 @@ from mukoe.environments.pgx.openings import with_random_opening
 from mukoe.environments.pgx.opponents import OPPONENTS, Opponent, make_opponent
 from mukoe.environments.pgx.rules import GameState, Rules, load_rules
 from mukoe.errors import UserError
+from mukoe.evaluation.engines.base import Engine
+from mukoe.evaluation.engines.names import FORMS, is_engine, make_engine
 from mukoe.layouts.common.stored_run import StoredRun, open_run
 from mukoe.nests import tree_where
 from mukoe.types import Array, MaskedObservation, Nest, Policy, PolicyParams
@@ -127,32 +129,39 @@ class Player:
     """Participant of matches.
 
     name: name in tables.
-    make: function `params -> Opponent`; players that share it are compiled once.
+    make: function `params -> Opponent`; players that share it are compiled once. None for an
+        engine.
     params: argument of `make`.
     actor_steps: agent steps of the training; None for a fixed opponent.
     learner_step: learner step of the checkpoint; None for a fixed opponent.
     simulations: simulations per move; None for a player without a search.
+    engine: engine that plays outside of JAX, or None.
     """
 
     name: str
-    make: Callable[[Any], Opponent]
+    make: Callable[[Any], Opponent] | None
     params: Any = ()
     actor_steps: int | None = None
     learner_step: int | None = None
     simulations: int | None = None
+    engine: Engine | None = None
 
 
-def make_fixed_player(name: str, game: str, simulations: int) -> Player:
+def make_fixed_player(name: str, game: str, simulations: int, seed: int = 0) -> Player:
     """Returns a fixed opponent as a player.
 
     Args:
-      name: one of `OPPONENTS`.
+      name: one of `OPPONENTS`, or an engine; see `make_engine`.
       game: name of the game.
       simulations: simulations per move of `rollout`.
+      seed: seed of an engine that takes one.
 
     Raises:
       UserError: there is no such opponent for the game.
     """
+    if is_engine(name):
+        rules = load_rules(game, max_steps=None)
+        return Player(name, None, engine=make_engine(name, rules, seed))
     opponent = make_opponent(name, game, simulations)
     searches = name == "rollout"
     return Player(name, lambda _: opponent, simulations=simulations if searches else None)
@@ -176,28 +185,32 @@ def agent_player(run: StoredRun, make: Callable[[PolicyParams], Opponent], name:
     )
 
 
-def open_opponent(text: str, game: str, simulations: int | None, config: PgxConfig) -> Player:
+def open_opponent(
+    text: str, game: str, simulations: int | None, config: PgxConfig, seed: int = 0
+) -> Player:
     """Returns the opponent that `--opponent` names.
 
     Args:
-      text: one of `OPPONENTS`, or a checkpoint as in `parse_reference`.
+      text: one of `OPPONENTS`, an engine, or a checkpoint as in `parse_reference`.
       game: name of the game.
       simulations: simulations per move of the opponent; None for those of its config.
       config: environment of the evaluated run, with the simulations of `rollout`.
+      seed: seed of an engine that takes one.
 
     Raises:
       UserError: there is no such opponent, or it plays another game.
     """
-    if text in OPPONENTS:
+    if text in OPPONENTS or is_engine(text):
         if simulations is not None and text != "rollout":
-            raise UserError(f"opponent '{text}' does not search: leave out its simulations")
+            reason = "has settings of its own" if is_engine(text) else "does not search"
+            raise UserError(f"opponent '{text}' {reason}: leave out its simulations")
         rollouts = config.rollout_simulations if simulations is None else simulations
-        return make_fixed_player(text, game, rollouts)
+        return make_fixed_player(text, game, rollouts, seed)
     reference = parse_reference(text)
     if not zoo.resolve(reference.workdir).is_dir():
         raise UserError(
-            f"unknown opponent '{text}': it is none of {', '.join(OPPONENTS)}, and there is "
-            f"no workdir {reference.workdir}"
+            f"unknown opponent '{text}': it is none of {', '.join([*OPPONENTS, *FORMS])}, and "
+            f"there is no workdir {reference.workdir}"
         )
     run = open_agent(reference, simulations)
     theirs = two_player_game(run)

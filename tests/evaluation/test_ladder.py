@@ -12,7 +12,13 @@ from mukoe.environments.pgx.opponents import Opponent
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import fit_elo
 from mukoe.evaluation.ladder import LadderConfig, _spread, open_players, play_ladder, schedule
-from mukoe.evaluation.ladder_files import ladder_summary, ladder_svg, ladder_table, results_csv
+from mukoe.evaluation.ladder_files import (
+    anchor_text,
+    ladder_summary,
+    ladder_svg,
+    ladder_table,
+    results_csv,
+)
 from mukoe.evaluation.players import Player, make_fixed_player
 from tests.evaluation.tiny_runs import train
 
@@ -147,3 +153,24 @@ def test_repeated_games_count_once_per_seat(caplog):
     np.testing.assert_array_equal(ladder.results[0, 1], [1, 0, 0])
     (record,) = caplog.records
     assert "1 of 1 matches are all the same and count as one" in record.message
+
+
+def test_the_anchor_is_an_engine_of_known_strength():
+    config = LadderConfig(games=4, opponents=("random",), anchor="bitbully", anchor_elo=2500.0)
+    players = [make_fixed_player(name, "connect_four", 0) for name in config.fixed_players]
+    assert [player.name for player in players] == ["bitbully", "random"]
+    ladder = play_ladder("connect_four", players, config)
+    rating = ladder.ratings.rating
+    assert rating[0] == ladder.ratings.low[0] == 2500 and 1500 < rating[1] < 2500
+    assert ladder.results.sum() == 4
+    assert anchor_text(ladder) == "bitbully = 2500"
+    assert ">connect_four: Elo (bitbully = 2500)<" in ladder_svg(ladder)
+    assert ladder_summary(ladder)["anchor"] == "bitbully"
+    assert ladder_summary(ladder)["anchor_elo"] == 2500
+
+
+def test_an_anchor_among_the_opponents_comes_first():
+    config = LadderConfig(opponents=("random", "rollout"), anchor="rollout")
+    assert config.fixed_players == ("rollout", "random")
+    with pytest.raises(UserError, match="unknown opponent 'step 3'.*gtp:COMMAND"):
+        LadderConfig(anchor="step 3")
