@@ -58,11 +58,11 @@ test: lint setup-current
 
 # Programs of several processes run one at a time.
 test-distributed: setup
-	@set -o pipefail; $(BIN)/python -m pytest -q --part distributed $(ARGS) 2>&1 \
+	@set -o pipefail; $(BIN)/python -m pytest -q --part distributed --cpu-durations=20 $(ARGS) 2>&1 \
 		| sed -u 's/^/distributed: /'
 
 test-core: setup-current
-	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup --part core $(ARGS)
+	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup --part core --cpu-durations=20 $(ARGS)
 
 # They compute more than they compile, so XLA optimises, unlike in the other tests.
 test-slow: setup

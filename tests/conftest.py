@@ -1,6 +1,7 @@
 """What every test runs under, set before the first of them imports JAX."""
 
 import functools
+import gc
 import importlib.metadata
 import importlib.util
 import os
@@ -45,12 +46,19 @@ HAS_DISTRIBUTED = all(importlib.util.find_spec(name) for name in ("reverb", "lau
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds `--part`, which selects tests by the packages that they need."""
+    """Adds `--part`, which selects tests by the packages that they need, and `--cpu-durations`."""
     parser.addoption(
         "--part",
         choices=["all", "core", "distributed"],
         default="all" if HAS_DISTRIBUTED else "core",
         help="core: no Reverb, Launchpad, Ray or XManager; distributed: only tests that need them",
+    )
+    parser.addoption(
+        "--cpu-durations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show the N tests of most CPU time, that of their ended processes included",
     )
 
 
@@ -68,6 +76,54 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_report_header(config: pytest.Config) -> str:
     """Names the part that is tested."""
     return f"mukoe: part {config.option.part}"
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what is imported out of garbage collections, and makes these rarer.
+
+    Tracing allocates many objects and few cycles: the default thresholds cost it 10 %.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
+_CPU_START = pytest.StashKey[float]()
+_CPU_SECONDS = "cpu_seconds"
+
+
+def _cpu_seconds() -> float:
+    """Returns the CPU time of this process and of the ended ones that it started."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Notes the CPU time before the fixtures of a test."""
+    item.stash[_CPU_START] = _cpu_seconds()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> None:
+    """Adds the CPU time of a test to its last report."""
+    if call.when == "teardown":
+        seconds = _cpu_seconds() - item.stash[_CPU_START]
+        item.user_properties.append((_CPU_SECONDS, seconds))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints the tests of most CPU time, and the sum of all."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    found = {
+        report.nodeid: dict(report.user_properties)[_CPU_SECONDS]
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "teardown"
+    }
+    if count := config.option.cpu_durations:
+        terminalreporter.section(f"most CPU time, of {sum(found.values()):.0f} s")
+        for name in sorted(found, key=found.__getitem__, reverse=True)[:count]:
+            terminalreporter.line(f"{found[name]:7.2f}s {name}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ from mukoe.search.candidates import CandidateSampler, with_candidates
 from mukoe.search.config import SearchConfig
 from mukoe.search.plan import plan
 from mukoe.search.q_normalization import QNormalizationConfig
-from tests.search.problems import ALL_STATES, KEY, mdp_model, search_tree
+from tests.search.problems import ALL_STATES, KEY, jitted_tree, mdp_model
 
 GAUSSIAN = GaussianConfig(initial_std=0.4, minimum_std=0.02)
 BATCH = 128
@@ -75,13 +75,14 @@ def flat(action):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_enough_candidates_are_the_full_search(algorithm):
-    settings = SearchConfig(algorithm=algorithm, num_simulations=14, num_candidates=9)
-    full, sampled = mdp_model(), mdp_model()
-    sampled = with_candidates(sampled, CandidateSampler(DiscreteSpace(3), settings))
+    settings = {"algorithm": algorithm, "num_simulations": 14, "num_candidates": 9}
+    sampler = CandidateSampler(DiscreteSpace(3), SearchConfig(**settings))
+    full = jitted_tree(mdp_model(), **settings)
+    sampled = jitted_tree(with_candidates(mdp_model(), sampler), **settings)
     legal = jnp.arange(3) != ALL_STATES[:, :1] % 3
     search_key, _ = jax.random.split(KEY)
-    expected, tree = search_tree(settings, full, None, search_key, ALL_STATES, legal, 0)
-    output, same = search_tree(settings, sampled, None, KEY, ALL_STATES, legal, 0)
+    expected, tree = full(None, search_key, ALL_STATES, legal, 0)
+    output, same = sampled(None, KEY, ALL_STATES, legal, 0)
     np.testing.assert_array_equal(output.action, expected.action)
     np.testing.assert_allclose(output.search_policy, expected.search_policy, atol=1e-6)
     np.testing.assert_allclose(output.search_value, expected.search_value, rtol=1e-5)

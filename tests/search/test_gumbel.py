@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
@@ -39,14 +40,16 @@ def test_gumbel_is_that_of_mctx():
     legal = jnp.arange(3) != jnp.arange(NUM_STATES)[:, None] % 3
     search = jitted(model, algorithm="gumbel", num_simulations=12, max_num_considered_actions=2)
     output = search(None, KEY, ALL_STATES, legal, 0)
-    expected = mctx.gumbel_muzero_policy(
-        None,
-        KEY,
-        model.root(None, ALL_STATES),
-        model.recurrent,
-        num_simulations=12,
-        invalid_actions=~legal,
-        max_num_considered_actions=2,
-    )
+    expected = jax.jit(
+        lambda: mctx.gumbel_muzero_policy(
+            None,
+            KEY,
+            model.root(None, ALL_STATES),
+            model.recurrent,
+            num_simulations=12,
+            invalid_actions=~legal,
+            max_num_considered_actions=2,
+        )
+    )()
     np.testing.assert_array_equal(output.action, expected.action)
     np.testing.assert_allclose(output.search_policy, expected.action_weights, atol=1e-6)

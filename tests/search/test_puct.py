@@ -12,16 +12,18 @@ def test_muzero_is_that_of_mctx():
     search = jitted(model, num_simulations=30, dirichlet_fraction=0.0, pb_c_init=1.5, max_depth=3)
     output = search(None, KEY, ALL_STATES, None, 0)
     search_key = jax.random.split(KEY, 3)[1]
-    expected = mctx.muzero_policy(
-        None,
-        search_key,
-        model.root(None, ALL_STATES),
-        model.recurrent,
-        num_simulations=30,
-        max_depth=3,
-        dirichlet_fraction=0.0,
-        pb_c_init=1.5,
-    )
+    expected = jax.jit(
+        lambda: mctx.muzero_policy(
+            None,
+            search_key,
+            model.root(None, ALL_STATES),
+            model.recurrent,
+            num_simulations=30,
+            max_depth=3,
+            dirichlet_fraction=0.0,
+            pb_c_init=1.5,
+        )
+    )()
     np.testing.assert_allclose(output.search_policy, expected.action_weights, atol=1e-6)
     np.testing.assert_allclose(output.search_value, expected.search_tree.summary().value, atol=1e-5)
 

@@ -134,8 +134,16 @@ def test_qvalues_of_every_node_are_those_of_numpy(config, batch, algorithm):
             np.testing.assert_allclose(found[b, node], expected, rtol=1e-3, atol=2e-4)
 
 
-def muzero_by_loops(model, observation, legal, config, simulations):
+@functools.cache
+def noiseless_model():
+    """Returns a model and its compiled step."""
+    model = random_model(5, noise=0.0)
+    return model, jax.jit(model.recurrent)
+
+
+def muzero_by_loops(observation, legal, config, simulations):
     """Returns the visits `[A]` of the root of a search without noise, written with lists."""
+    model, recurrent = noiseless_model()
     root = model.root(None, observation[None])
     nodes = [Node(root.prior_logits, root.value, root.embedding)]
     for _ in range(simulations):
@@ -165,7 +173,7 @@ def muzero_by_loops(model, observation, legal, config, simulations):
             path.append((edge.child, None))
         action = path[-2][0].edges.index(path[-2][1])
         embedding = path[-2][0].embedding
-        step, embedding = model.recurrent(None, KEY, jnp.array([action]), embedding)
+        step, embedding = recurrent(None, KEY, jnp.array([action]), embedding)
         edge.child = Node(step.prior_logits, step.value, embedding)
         edge.reward, edge.discount = float(step.reward[0]), float(step.discount[0])
         nodes.append(edge.child)
@@ -202,16 +210,15 @@ class Edge:
 @pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_visits_of_a_search_are_those_of_numpy(config, batch):
     _, observation, legal = random_problem(5)
-    model = random_model(5, noise=0.0)
     search = jitted_tree(
-        model,
+        noiseless_model()[0],
         evaluation=True,
         num_simulations=SIMULATIONS,
         q_normalization=config,
     )
     _, tree = search(None, None, observation[:batch], legal[:batch], 0)
     for b in range(batch):
-        expected = muzero_by_loops(model, observation[b], legal[b], config, SIMULATIONS)
+        expected = muzero_by_loops(observation[b], legal[b], config, SIMULATIONS)
         np.testing.assert_array_equal(tree.children_visits[b, 0], expected)
 
 

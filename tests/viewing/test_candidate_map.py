@@ -1,5 +1,8 @@
 """Candidates of a decision as a picture and as text."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
@@ -23,6 +26,7 @@ from mukoe.viewing.terminal import describe
 from tests.search.test_candidates import GAUSSIAN, KEY, bandit, config, hill
 
 
+@functools.cache
 def decide(dimensions):
     space, settings = BoxSpace(dimensions, GAUSSIAN), config("gumbel", 6, 12)
     model = bandit(hill, 2 * dimensions)
@@ -30,7 +34,7 @@ def decide(dimensions):
     root = mctx.RootFnOutput(
         prior_logits=jnp.zeros((1, 2 * dimensions)), value=jnp.zeros(1), embedding=jnp.zeros(1)
     )
-    output, tree = plan(settings, model, (), KEY, root, None, 0)
+    output, tree = jax.jit(functools.partial(plan, settings, model, ()))(KEY, root, None, 0)
     policy, action = np.asarray(output.search_policy[0]), np.asarray(output.action[0])
     return Decision(action, 0.0, policy, from_mctx(tree))
 

@@ -1,7 +1,9 @@
 """The drawing of a tree, parsed and compared with mctx's arrays."""
 
+import functools
 from xml.etree import ElementTree
 
+import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
@@ -83,7 +85,7 @@ def test_candidates_are_drawn_as_their_actions():
     root = mctx.RootFnOutput(
         prior_logits=jnp.zeros((1, 4)), value=jnp.zeros(1), embedding=jnp.zeros(1)
     )
-    output, tree = plan(settings, model, (), KEY, root, None, 0)
+    output, tree = jax.jit(functools.partial(plan, settings, model, ()))(KEY, root, None, 0)
     action = np.asarray(output.action[0])
     decision = Decision(action, 0.0, np.asarray(output.search_policy[0]), from_mctx(tree))
     np.testing.assert_array_equal(output.candidates[0, decision.chosen_index], action)
