@@ -27,6 +27,12 @@ EPISODES = flags.DEFINE_integer("episodes", 100, "Number of episodes.")
 SIMULATIONS = flags.DEFINE_integer(
     "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
 )
+TEMPERATURE = flags.DEFINE_float(
+    "temperature",
+    None,
+    "Temperature of the actions, drawn from the search policy, instead of the run's value; 0 takes "
+    "the best action.",
+)
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
@@ -78,7 +84,7 @@ def main() -> None:
         opening_moves=OPENING_MOVES.value,
     )
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(reference, SIMULATIONS.value)
+    run = open_agent(reference, SIMULATIONS.value, TEMPERATURE.value)
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())
     print(evaluation_table(evaluation))

@@ -32,6 +32,7 @@ from mukoe.evaluation.players import (
     open_opponent,
     rules_with_opening,
     simulations_of,
+    temperature_of,
     two_player_game,
 )
 from mukoe.evaluation.scores import ScoreStatistics, score_statistics
@@ -236,6 +237,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "checkpoint": int(run.params.learner_steps),
         "actor_steps": run.counts.get("actor_steps"),
         "simulations": simulations_of(run),
+        "temperature": temperature_of(run),
         "opponent": None if evaluation.opponent is None else evaluation.opponent.name,
         "episodes": len(evaluation.results),
         "cut_off_episodes": evaluation.cut_off,

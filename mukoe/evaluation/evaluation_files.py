@@ -18,6 +18,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
         ("environment", environment_name(evaluation.run)),
         ("checkpoint", f"learner step {found['checkpoint']}"),
         ("simulations", found["simulations"]),
+        ("temperature", found["temperature"]),
         ("opponent", _opponent(found)),
         ("episodes", f"{found['episodes']} (seed {found['seed']})"),
         ("mean", _number(statistics.mean) + has_interval * _interval(statistics.ci95)),
@@ -77,6 +78,8 @@ def csv_name(evaluation: Evaluation) -> str:
     parts = [f"step{found['checkpoint']}"]
     if found["simulations"] is not None:
         parts.append(f"simulations{found['simulations']}")
+    if found["temperature"] is not None:
+        parts.append(f"temperature{found['temperature']:g}")
     if found["opponent"] is not None:
         simulations = found["opponent_simulations"]
         # An engine is named by its command line.

@@ -53,25 +53,31 @@ def parse_reference(text: str) -> Reference:
     return Reference(Path(workdir), step=int(name))
 
 
-def open_agent(reference: Reference, simulations: int | None = None) -> StoredRun:
+def open_agent(
+    reference: Reference, simulations: int | None = None, temperature: float | None = None
+) -> StoredRun:
     """Opens a checkpoint.
 
     Args:
       reference: name of the checkpoint.
       simulations: simulations per move; None for those of the run's config.
+      temperature: temperature of the actions; None for that of the run's config.
 
     Raises:
       UserError: there is no such run or checkpoint, or its agent does not search.
     """
-    overrides = {}
     workdir = zoo.resolve(reference.workdir)
-    if simulations is not None:
+    changes = {"num_simulations": simulations, "evaluation_temperature": temperature}
+    overrides = {
+        f"agent.search.{name}": str(value) for name, value in changes.items() if value is not None
+    }
+    if overrides:
         agent = getattr(load_config(workdir), "agent", None)
         if not hasattr(agent, "search"):
             raise UserError(
-                f"the agent of {reference.workdir} acts without a search: leave out the simulations"
+                f"the agent of {reference.workdir} acts without a search: leave out simulations "
+                "and temperature"
             )
-        overrides["agent.search.num_simulations"] = str(simulations)
     return open_run(workdir, best=reference.best, step=reference.step, overrides=overrides)
 
 
@@ -79,6 +85,12 @@ def simulations_of(run: StoredRun) -> int | None:
     """Returns the simulations per move of a run's agent, None without a search."""
     search = getattr(run.config.agent, "search", None)
     return getattr(search, "num_simulations", None)
+
+
+def temperature_of(run: StoredRun) -> float | None:
+    """Returns the temperature of a run's actions in evaluation, None for the best action."""
+    search = getattr(run.config.agent, "search", None)
+    return getattr(search, "evaluation_temperature", None) or None
 
 
 def two_player_game(run: StoredRun) -> str | None:

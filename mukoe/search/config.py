@@ -66,6 +66,10 @@ class SearchConfig(Validated):
         (500_000, 0.5),
         (750_000, 0.25),
     )
+    # Temperature of the actions in evaluation, drawn from the search policy; 0 for the best
+    # action, as in MuZero. A greedy policy may wait for ever where waiting costs little, such as
+    # for the next ball of Breakout.
+    evaluation_temperature: NonNegativeFloat = 0.0
 
     # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
     max_num_considered_actions: PositiveInt = 16

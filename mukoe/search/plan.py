@@ -14,6 +14,7 @@ from mukoe.search.gumbel import gumbel_search
 from mukoe.search.prior import act_by_prior
 from mukoe.search.puct import puct_search
 from mukoe.search.root import complete_mask, mask_logits
+from mukoe.search.temperature import sample_action
 from mukoe.types import Array, Params, PerAction
 
 ALGORITHMS: Registry[SearchAlgorithm] = Registry(
@@ -38,14 +39,15 @@ def plan(
 
     While training the search explores: 'muzero' adds Dirichlet noise to the prior of the root
     and samples actions from the visit counts at the scheduled temperature, 'gumbel' adds Gumbel
-    noise. In evaluation there is no noise and the best action is taken. Without simulations the
-    action comes from the prior, see `mukoe.search.prior`.
+    noise. In evaluation there is no noise, and the best action is taken, or at a positive
+    evaluation temperature one is drawn from the search policy. Without simulations the action
+    comes from the prior, see `mukoe.search.prior`.
 
     Args:
       config: algorithm and settings.
       model: model to expand; its `root` is not called.
       params: network parameters, forwarded to `model.recurrent`.
-      key: random key, unused in evaluation.
+      key: random key; in evaluation of the drawn action alone.
       root: output of `model.root`: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`; with
         candidates the outputs `[B, O]` of the policy head.
       legal_actions: `[B, A]` bool legal-action mask, or None if all actions are legal. Rows
@@ -63,22 +65,35 @@ def plan(
       UserError: an output of the model has the wrong shape.
     """
     check_root(root, legal_actions)
+    action_key = key
     if evaluation:
         # mctx breaks ties between equal scores at random.
         key = jax.random.key(0)
     if model.candidates is None:
         legal = complete_mask(legal_actions, root.prior_logits)
         output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
+        output = _draw_in_evaluation(config, action_key, output, evaluation)
         return output, tree and dataclasses.replace(tree, embeddings=())
     key, draw_key = jax.random.split(key)
     root, legal = model.candidates.plant(
         draw_key, root, legal_actions, evaluation=evaluation, taken=taken
     )
     output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
+    output = _draw_in_evaluation(config, action_key, output, evaluation)
     candidates = root.embedding["candidates"]
     action = at_index(candidates, output.action)
     output = output._replace(action=action, candidates=candidates)
     return output, tree and dataclasses.replace(tree, embeddings=tree.embeddings["candidates"])
+
+
+def _draw_in_evaluation(
+    config: SearchConfig, key: chex.PRNGKey, output: SearchOutput, evaluation: bool
+) -> SearchOutput:
+    """Replaces the best action by a drawn one, where evaluation has a temperature."""
+    if not (evaluation and config.evaluation_temperature):
+        return output
+    action = sample_action(key, output.search_policy, config.evaluation_temperature)
+    return output._replace(action=action.astype(output.action.dtype))
 
 
 def _search(

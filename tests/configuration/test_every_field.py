@@ -100,6 +100,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "RunConfig.replay_checkpoint_seconds",
     "RunConfig.seed",
     "SearchConfig.dirichlet_fraction",
+    "SearchConfig.evaluation_temperature",
     "SearchConfig.gumbel_scale",
     "SearchConfig.num_candidates",
     "SearchConfig.num_simulations",

@@ -92,6 +92,20 @@ def test_masked_actions_have_no_weight_and_are_never_taken(algorithm, num_simula
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("num_simulations", [0, 20])
+def test_evaluation_draws_from_the_search_policy_at_its_temperature(algorithm, num_simulations):
+    settings = {"algorithm": algorithm, "num_simulations": num_simulations}
+    model, many = bandit_model(np.log([0.5, 0.3, 0.2]), [0.0, 0.05, 0.1]), jnp.zeros(1_000)
+    greedy = jitted(model, evaluation=True, **settings)(None, KEY, many, None, 0)
+    drawn = jitted(model, evaluation=True, evaluation_temperature=0.5, **settings)
+    output = drawn(None, KEY, many, None, 0)
+    np.testing.assert_array_equal(output.search_policy, greedy.search_policy)
+    squared = np.asarray(output.search_policy[0]) ** 2
+    frequencies = np.bincount(output.action, minlength=3) / len(many)
+    np.testing.assert_allclose(frequencies, squared / squared.sum(), atol=0.05)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_full_mask_is_no_mask(algorithm):
     search = jitted(mdp_model(), algorithm=algorithm, num_simulations=10)
     everything = jnp.ones((NUM_STATES, 3), bool)

@@ -57,7 +57,8 @@ def _columns(threshold: float | None, evidence: str) -> list[_Column]:
     if threshold is not None:
         columns.append(_Column(f"reached {number(threshold)}", _reached))
     columns.append(_Column("final evaluation [95%]", _final))
-    for key in ("std", "median", "iqm", "episodes", "simulations", "opponent", "checkpoint"):
+    settings = ("simulations", "temperature", "opponent", "checkpoint")
+    for key in ("std", "median", "iqm", "episodes", *settings):
         title = "evaluation episodes" if key == "episodes" else key
         columns.append(_Column(title, functools.partial(_evaluated, key)))
     columns.append(_Column("wins / draws / losses", _wins))

@@ -94,6 +94,10 @@ class Run:
         usual = self.config.get("agent.search.num_simulations")
         if simulations is not None and usual is not None and simulations != usual:
             marks.append(f"{simulations} simulations instead of {usual}")
+        temperature = found.get("temperature") or 0
+        usual = self.config.get("agent.search.evaluation_temperature") or 0
+        if temperature != usual:
+            marks.append(f"temperature {temperature:g} instead of {usual:g}")
         return marks
 
     @property

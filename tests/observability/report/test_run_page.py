@@ -250,6 +250,8 @@ def test_agents_are_named(tmp_path):
         ({"checkpoint": 100}, "7learner step 100 of 375"),
         ({"opponent": "rollout"}, "7against rollout instead of random"),
         ({"simulations": 50}, "750 simulations instead of 16"),
+        ({"temperature": 0.25}, "7temperature 0.25 instead of 0"),
+        ({"temperature": None}, "7"),
     ],
 )
 def test_other_settings_of_the_final_evaluation_are_marked(tmp_path, evaluation, expected):
