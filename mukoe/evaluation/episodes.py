@@ -21,6 +21,7 @@ from mukoe.environments.pgx.environment import MatchEnvironment
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
 from mukoe.environments.pgx.match import match
 from mukoe.environments.repetition import RepetitionDetector
+from mukoe.environments.tasks import task_returns
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.evaluation.engine_episodes import play_engine
@@ -252,6 +253,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         found["by_seat"] = {
             name: dataclasses.asdict(evaluation.record(seat)) for seat, name in enumerate(SEATS)
         }
+    found |= task_returns(run.experiment.environment_factory, evaluation.results)
     if evaluation.human_normalised is not None:
         found["human_normalised"] = evaluation.human_normalised
     return found

@@ -16,6 +16,7 @@ from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import VariableClient
 from mukoe.environments.recording import RecordedVector
 from mukoe.environments.repetition import RepetitionDetector
+from mukoe.environments.tasks import task_returns
 from mukoe.layouts.common.actor_log import summarize
 from mukoe.layouts.common.experiment import EpisodeDrawer, ExperimentConfig
 from mukoe.layouts.common.resume_limits import ResumeLimitError, ResumeLimits
@@ -119,7 +120,8 @@ class Evaluator:
             self._interrupted = before
             return False
         self._interrupted = None
-        summary = summarize(parts.detector.without_repetitions(played.results))
+        results = parts.detector.without_repetitions(played.results)
+        summary = summarize(results) | task_returns(self._experiment.environment_factory, results)
         summary["evaluation_seconds"] = time.monotonic() - start
         if played.cut_off:
             warn_of_cut_off(played, "run.evaluation_max_steps", run.evaluation_max_steps)
