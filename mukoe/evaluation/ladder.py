@@ -111,12 +111,7 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
       UserError: there is no run, its environment is no two-player game, there are fewer than
         two players, or an opponent does not fit.
     """
-    runs = [
-        open_agent(Reference(workdir, step=step), config.simulations)
-        for step in _spread(Checkpointer(workdir / "checkpoints").steps(), config.checkpoints)
-    ]
-    if not runs:  # Raises the error of a missing checkpoint.
-        runs = [open_agent(Reference(workdir), config.simulations)]
+    runs = open_checkpoints(workdir, config.checkpoints, config.simulations)
     game = two_player_game(runs[0])
     if game is None:
         raise UserError(f"a ladder needs a game of two players, unlike that of {workdir}")
@@ -135,6 +130,24 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
             "a larger run.keep_checkpoints"
         )
     return game, players
+
+
+def open_checkpoints(workdir: Path, count: int, simulations: int | None) -> list[StoredRun]:
+    """Returns at most `count` checkpoints of a run, evenly spread, in ascending order.
+
+    Args:
+      workdir: directory of the run.
+      count: maximum number of checkpoints; the last one is included, and the first one if there
+        are several.
+      simulations: simulations per move; None for those of the run's config.
+
+    Raises:
+      UserError: there is no run or no checkpoint.
+    """
+    steps = _spread(Checkpointer(workdir / "checkpoints").steps(), count)
+    # Without checkpoints, `open_agent` raises the error.
+    references = [Reference(workdir, step=step) for step in steps] or [Reference(workdir)]
+    return [open_agent(reference, simulations) for reference in references]
 
 
 def _agents(runs: Sequence[StoredRun]) -> list[Player]:

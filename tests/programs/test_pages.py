@@ -1,5 +1,6 @@
-"""Executes the code of docs/own_environment.md, docs/own_agent.md and docs/zoo.md."""
+"""Executes the code of the pages of docs/ that have Python."""
 
+import ast
 import json
 import os
 import re
@@ -112,3 +113,10 @@ def test_the_search_of_the_page_finds_its_way(tmp_path):
 def test_the_agents_of_the_page_are_in_the_package(tmp_path):
     printed = run_block(blocks_of("zoo.md")[0], tmp_path)
     assert printed.startswith("4\n") and "'cartpole'" in printed
+
+
+def test_the_scores_of_the_page_are_those_of_perfect_play(tmp_path):
+    """The middle wins, every other column loses."""
+    (block,) = blocks_of("games.md")
+    scores = ast.literal_eval(run_block(block, tmp_path))
+    assert len(scores) == 7 and [column for column in scores if scores[column] > 0] == [3]

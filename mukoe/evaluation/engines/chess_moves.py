@@ -21,6 +21,11 @@ _UNDERPROMOTIONS = (4, 3, 2)  # chess.ROOK, chess.BISHOP, chess.KNIGHT
 _QUEEN = 5
 
 
+def is_chess(game: str) -> bool:
+    """Returns whether a game is chess."""
+    return game == GAME
+
+
 def action_of(board: "chess.Board", move: "chess.Move") -> int:
     """Returns the action of a legal move.
 

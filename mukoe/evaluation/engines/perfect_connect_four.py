@@ -52,12 +52,19 @@ def move_scores(moves: Sequence[int]) -> Mapping[int, int]:
     Raises:
       UserError: the solver is not installed.
     """
+    return _scores(tuple(map(int, moves)))
+
+
+@functools.lru_cache(maxsize=100_000)
+def _scores(moves: tuple[int, ...]) -> Mapping[int, int]:
+    """Solves a position; cached, since an opponent and a judge ask for the same ones."""
+    solver = _solver()
     from bitbully import Board
 
     board = Board()
     for column in moves:
-        board.play(int(column))
-    return _solver().score_all_moves(board)
+        board.play(column)
+    return solver.score_all_moves(board)
 
 
 @functools.cache

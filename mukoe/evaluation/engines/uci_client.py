@@ -1,5 +1,6 @@
 """Client of the Universal Chess Interface: a program that plays chess."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -87,7 +88,8 @@ class UciEngine:
             raise UserError(f"{self._name} ended at its {stage}: {error}") from error
         except chess.engine.EngineError as error:
             raise UserError(f"{self._name} fails at its {stage}: {error}") from error
-        except TimeoutError as error:
+        # asyncio's class is another one before Python 3.11.
+        except (TimeoutError, asyncio.TimeoutError) as error:
             raise self._late(stage) from error
         except OSError as error:
             raise UserError(f"{self._name} cannot be started: {error.strerror}") from error

@@ -1,0 +1,51 @@
+"""Agent of a run in a game of a protocol."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from mukoe import zoo
+from mukoe.configuration import load_config
+from mukoe.environments.pgx.config import PgxConfig
+from mukoe.environments.pgx.rules import load_rules
+from mukoe.errors import UserError
+from mukoe.evaluation.engines.agent_game import AgentGame
+from mukoe.evaluation.players import (
+    Reference,
+    agent_opponent,
+    agent_player,
+    open_agent,
+)
+
+
+def check_protocol(workdir: Path, fits: Callable[[str], bool], protocol: str) -> None:
+    """Raises a UserError unless a run is there and a protocol has its game.
+
+    Args:
+      workdir: directory of the run, or `zoo:NAME`.
+      fits: function of the game's name, True if the protocol has the game.
+      protocol: name of the protocol and its games, for the error.
+    """
+    environment = getattr(load_config(zoo.resolve(workdir)), "environment", None)
+    if not isinstance(environment, PgxConfig) or not fits(environment.game):
+        raise UserError(f"the run of {workdir} has no game of the protocol ({protocol})")
+
+
+def open_game(reference: Reference, simulations: int | None, seed: int) -> AgentGame:
+    """Opens a checkpoint and starts a game; the agent's move is compiled.
+
+    Args:
+      reference: name of the checkpoint.
+      simulations: simulations per move; None for those of the run's config.
+      seed: seed of the agent's random choices.
+
+    Raises:
+      UserError: there is no such run or checkpoint, or its agent does not search.
+    """
+    run = open_agent(reference, simulations)
+    rules = load_rules(run.config.environment.game, max_steps=None)
+    make = functools.partial(agent_opponent, run.make_policy())
+    game = AgentGame(rules, agent_player(run, make, "agent"), seed)
+    game.genmove()
+    game.reset()
+    return game
