@@ -154,10 +154,20 @@ class MaskedObservation(NamedTuple):
 
     features: `[...]` observation without the mask, the input of the network.
     legal_actions: `[A]` bool, True where the action may be taken.
+    position: `[S]` uint8, true state for a search of the rules; it is neither an input of a
+        network nor stored with the observation. `()` without one.
     """
 
     features: Nest
     legal_actions: Array
+    position: Array = ()
+
+
+def without_position(observation: Nest) -> Nest:
+    """Returns an observation, or its spec, as rows store it: without the true state."""
+    if isinstance(observation, MaskedObservation):
+        return observation._replace(position=())
+    return observation
 
 
 def split_legal_actions(observation: Nest) -> tuple[Nest, Array | None]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mukoe.acting.runners import Actions, PolicyRunner
 from mukoe.replay.handle import Adder
-from mukoe.types import Nest
+from mukoe.types import Nest, without_position
 
 
 class _Transition(NamedTuple):
@@ -68,7 +68,7 @@ class Actor:
         self._unrecorded = None
         self._ended[:] = False
         for index, adder in enumerate(self._adders):
-            adder.add_first(_select(timestep, index))
+            adder.add_first(_select(_stored(timestep), index))
 
     def request(self, observation: Nest) -> None:
         """Starts to choose actions; observations `[B, ...]` must not change until `receive`."""
@@ -124,8 +124,9 @@ class Actor:
 
     def _record(self, transition: _Transition, final_extras: Mapping[str, np.ndarray]) -> None:
         step_types = transition.next_timestep.step_type
+        stored = _stored(transition.next_timestep)
         for index, adder in enumerate(self._adders):
-            timestep = _select(transition.next_timestep, index)
+            timestep = _select(stored, index)
             if step_types[index] == dm_env.StepType.FIRST:
                 if not self._ended[index]:
                     adder.reset()  # The environment was lost: only complete steps are kept.
@@ -139,6 +140,11 @@ class Actor:
                     final_extras=_select(final_extras, index) if last else None,
                 )
         self._ended = step_types == dm_env.StepType.LAST
+
+
+def _stored(timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+    """Returns a time step with the stored part of its observation."""
+    return timestep._replace(observation=without_position(timestep.observation))
 
 
 def _select(batch: Any, index: int) -> Any:

@@ -15,6 +15,7 @@ from mukoe.configuration import load_config
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.openings import with_random_opening
 from mukoe.environments.pgx.opponents import OPPONENTS, Opponent, make_opponent
+from mukoe.environments.pgx.positions import pack_position
 from mukoe.environments.pgx.rules import GameState, Rules, load_rules
 from mukoe.errors import UserError
 from mukoe.evaluation.engines.base import Engine
@@ -116,7 +117,7 @@ def agent_opponent(policy: Policy, params: PolicyParams) -> Opponent:
         memory: Nest,
         is_first: Array,
     ) -> tuple[jax.Array, Nest]:
-        del game
+        observation = observation._replace(position=pack_position(game))
         memory = tree_where(is_first, policy.initial_state(is_first.shape[0]), memory)
         action, _, memory = policy.apply(params, key, observation, memory)
         return jnp.asarray(action), memory

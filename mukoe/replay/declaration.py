@@ -10,7 +10,7 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.errors import UserError
-from mukoe.types import EnvironmentSpec, Nest, Row, Sample, is_continuous
+from mukoe.types import EnvironmentSpec, Nest, Row, Sample, is_continuous, without_position
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,7 +242,7 @@ def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, Nest])
 
     choice = specs.Array((), np.int32, "action")
     return Row(
-        observation=jax.tree.map(plain, environment_spec.observations),
+        observation=jax.tree.map(plain, without_position(environment_spec.observations)),
         action=plain(environment_spec.actions) if is_continuous(environment_spec) else choice,
         reward=specs.Array((), np.float32, "reward"),
         discount=specs.Array((), np.float32, "discount"),

@@ -1,11 +1,13 @@
 """Core types of the search."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import chex
 import jax
 import mctx
+from dm_env import specs
 
 from mukoe.search import tree_search
 from mukoe.shapes import check_rank, check_shape
@@ -31,6 +33,8 @@ class SearchModel(NamedTuple):
         policy head; the actions of `recurrent` are then indices of candidates, see
         `mukoe.search.candidates.with_candidates`. None for a search over `A` actions.
     memory: memory whose output is the observation of `root`; None without one.
+    position: spec `[S]` of the true states that are the embeddings, for a search of the rules;
+        None for learned states, which `root` makes.
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
@@ -38,6 +42,23 @@ class SearchModel(NamedTuple):
     search: Callable[..., mctx.Tree] = tree_search.search
     candidates: "CandidateSampler | None" = None
     memory: "InputMemory | None" = None
+    position: specs.Array | None = None
+
+    def evaluate_root(
+        self, params: Params, inputs: Nest, position: Array | None
+    ) -> mctx.RootFnOutput:
+        """Evaluates roots; in a search of the rules their embedding is the true state.
+
+        Args:
+          params: network parameters.
+          inputs: observation `[B, ...]` of `root`.
+          position: true states `[B, S]`; None without a spec of them.
+        """
+        root = self.root(params, inputs)
+        if self.position is None:
+            return root
+        assert position is not None, "a search of the rules needs the true states"
+        return dataclasses.replace(root, embedding=position)
 
 
 class SearchOutput(NamedTuple):

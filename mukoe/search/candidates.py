@@ -215,9 +215,18 @@ def make_sampler(space: CandidateSpace, config: SearchConfig) -> CandidateSample
     return CandidateSampler(space, config) if config.num_candidates else None
 
 
-def planted_root(model: SearchModel, params: Params, observation: Nest) -> mctx.RootFnOutput:
-    """Returns the roots of the search tree, with candidates of a constant key if there are some."""
-    root = model.root(params, observation)
+def planted_root(
+    model: SearchModel, params: Params, observation: Nest, position: Array | None
+) -> mctx.RootFnOutput:
+    """Returns the roots of the search tree, with candidates of a constant key if there are some.
+
+    Args:
+      model: model of the search.
+      params: network parameters.
+      observation: observation `[B, ...]` of `model.root`.
+      position: true states, see `SearchModel.evaluate_root`.
+    """
+    root = model.evaluate_root(params, observation, position)
     if model.candidates is None:
         return root
     return model.candidates.plant(jax.random.PRNGKey(0), root)[0]

@@ -52,6 +52,10 @@ class QNormalizationConfig(Validated):
             raise UserError(f"known_range must ascend, unlike ({low:g}, {high:g})")
 
 
+BOARD_GAMES = QNormalizationConfig(scope="known", known_range=(-1.0, 1.0), value_scale=1.0)
+"""Settings of Gumbel MuZero for Go and chess, whose values are known to be in [-1, 1]."""
+
+
 @chex.dataclass(frozen=True)
 class SearchExtraData:
     """Data of a search that normalises by the range of the tree, the `extra_data` of its tree.

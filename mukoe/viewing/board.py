@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from mukoe.environments.pgx.boards import STONE_GAMES, BoardView, find_stones
+from mukoe.environments.pgx.games import HEX_SIZES
 from mukoe.types import EnvironmentSpec
 
 
@@ -32,9 +33,9 @@ def find_board(spec: EnvironmentSpec, game: str) -> Board | None:
 
     Args:
       spec: specs of one environment.
-      game: name of the game; in 'hex' rows are skewed.
+      game: name of the game; in Hex rows are skewed.
     """
     if game not in STONE_GAMES:
         return None
     rows, columns, _ = spec.observations.features.shape
-    return Board(rows, columns, game == "connect_four", game == "hex")
+    return Board(rows, columns, game == "connect_four", game in HEX_SIZES)

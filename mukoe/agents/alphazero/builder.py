@@ -2,13 +2,15 @@
 
 import functools
 
+import jax
+
 from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.alphazero.losses import make_loss
 from mukoe.agents.alphazero.model import alphazero_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
 from mukoe.agents.planning.builder import PlanningBuilder
-from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
+from mukoe.environments.pgx.symmetries import mirrored_actions
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.models import check_observations
@@ -23,18 +25,17 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
 
     def __init__(self, config: AlphaZeroConfig):
         super().__init__(config)
-        self._game = FULLY_OBSERVED_GAMES[config.game]
 
     @functools.cached_property
     def _rules(self) -> Rules:
-        return load_rules(self._config.game, max_steps=None)
+        return load_rules(self._config.game, max_steps=None).with_positions()
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> AlphaZeroNetworks:
         """Makes the network.
 
         Raises:
-          UserError: the environment is not the game of the config, its positions are too small
-            for the torso, or pgx is not installed.
+          UserError: the environment is not the game of the config, its observations lack the
+            true state, its positions are too small for the torso, or pgx is not installed.
         """
         _check_same_game(self._rules, environment_spec)
         features, _ = split_legal_actions(environment_spec.observations)
@@ -62,7 +63,8 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        loss = make_loss(networks, self._config, self._game.mirrored_actions)
+        mirrored = mirrored_actions(self._config.game, environment_spec)
+        loss = make_loss(networks, self._config, mirrored)
         return self.with_reanalysis(loss, networks, environment_spec)
 
 
@@ -76,4 +78,9 @@ def _check_same_game(rules: Rules, environment_spec: EnvironmentSpec) -> None:
         raise UserError(
             f"agent.game is '{rules.name}', but the environment has other observations or actions: "
             "AlphaZero searches the rules of the environment's game"
+        )
+    if not jax.tree.leaves(environment_spec.observations.position):
+        raise UserError(
+            "the observations lack the true state, which AlphaZero searches: set "
+            "environment.positions=true"
         )

@@ -17,7 +17,7 @@ from mukoe.agents.planning.config import (
 )
 from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt, UnitInterval
 from mukoe.configuration.fields import Validated
-from mukoe.environments.pgx.fully_observed import FULLY_OBSERVED_GAMES, check_fully_observed
+from mukoe.environments.pgx.games import PGX_GAMES, check_searchable
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
@@ -25,6 +25,7 @@ from mukoe.networks.history import HistoryConfig
 from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import BOARD_GAMES
 
 if TYPE_CHECKING:
     from mukoe.agents.alphazero.builder import AlphaZeroBuilder
@@ -67,12 +68,14 @@ class AlphaZeroLossConfig(Validated):
 class AlphaZeroConfig(Validated):
     """AlphaZero; with `search.algorithm='gumbel'` Gumbel AlphaZero."""
 
-    # Whose rules are searched: the game of the environment, one of `FULLY_OBSERVED_GAMES`.
+    # Game whose rules are searched, that of the environment: two players without chance.
     game: str
     network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
     # γ, discount per move. Paper: 1.
     discount: UnitInterval = 1.0
-    search: SearchConfig = SearchConfig(algorithm="gumbel", num_simulations=32)
+    search: SearchConfig = SearchConfig(
+        algorithm="gumbel", num_simulations=32, q_normalization=BOARD_GAMES
+    )
     loss: AlphaZeroLossConfig = AlphaZeroLossConfig()
     replay: PlanningReplayConfig = PlanningReplayConfig(sampler="uniform")
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -81,7 +84,7 @@ class AlphaZeroConfig(Validated):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fully_observed(self.game)
+        check_searchable(self.game)
         check_full_search(self.search)
 
     @property
@@ -95,13 +98,16 @@ class AlphaZeroConfig(Validated):
         return 0
 
     @property
+    def searches_positions(self) -> bool:
+        """True: the search needs the true state beside the observation."""
+        return True
+
+    @property
     def targets(self) -> TargetSettings:
         """Settings of the targets: the outcome of the game, without an unroll."""
-        return TargetSettings(
-            unroll_steps=0,
-            td_steps=FULLY_OBSERVED_GAMES[self.game].max_moves,
-            discount=self.discount,
-        )
+        max_moves = PGX_GAMES[self.game].max_moves
+        assert max_moves is not None, "games of chance are refused"
+        return TargetSettings(unroll_steps=0, td_steps=max_moves, discount=self.discount)
 
     @property
     def target_update(self) -> TargetUpdateConfig:

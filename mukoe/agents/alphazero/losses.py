@@ -1,7 +1,8 @@
 """The loss of AlphaZero (arXiv:1712.01815, equation 1), from stored rows.
 
 A sample holds the rows from a position to the end of its game. The network evaluates the first
-position, or its mirror image; the targets are the search policy there and the game's outcome.
+position, in games with that symmetry or its mirror image; the targets are the search policy there
+and the game's outcome.
 """
 
 import functools
@@ -22,21 +23,22 @@ from mukoe.agents.planning.losses import (
     share_outside_bins,
     total_loss,
 )
-from mukoe.agents.planning.targets import root_inputs, sample_targets
+from mukoe.agents.planning.targets import UnrollTargets, root_inputs, sample_targets
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
 def make_loss(
     networks: AlphaZeroNetworks,
     config: AlphaZeroConfig,
-    mirrored_actions: tuple[int, ...],
+    mirrored_actions: tuple[int, ...] | None,
 ) -> LossFunction:
     """Returns the pure loss function of a learner.
 
     Args:
       networks: networks of the agent.
       config: configuration of the agent.
-      mirrored_actions: `[A]` actions of the mirrored board, see `FullyObservedGame`.
+      mirrored_actions: `[A]` actions of the mirrored board, see
+        `mukoe.environments.pgx.symmetries`; None to mirror no positions.
     """
     return functools.partial(_loss, networks, config, mirrored_actions)
 
@@ -50,7 +52,7 @@ def mirror(
       features: `[B, H, W, C]` positions.
       policy: `[B, A]` policies.
       mirrored: `[B]` bool, True for entries to mirror.
-      mirrored_actions: `[A]` actions of the mirrored board, see `FullyObservedGame`.
+      mirrored_actions: `[A]` actions of the mirrored board.
     """
     chex.assert_rank(features, 4)
     chex.assert_shape(policy, (features.shape[0], len(mirrored_actions)))
@@ -62,10 +64,24 @@ def mirror(
     )
 
 
+def _mirror_some(
+    features: Array,
+    targets: UnrollTargets,
+    mirrored_actions: tuple[int, ...],
+    key: chex.PRNGKey,
+) -> tuple[Array, UnrollTargets]:
+    """Returns positions and targets of the first state, half of them mirrored."""
+    mirrored = jax.random.bernoulli(key, shape=features.shape[:1])
+    features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
+    actions = targets.actions[:, 0]
+    actions = jnp.where(mirrored, jnp.array(mirrored_actions)[actions], actions)
+    return features, targets._replace(policies=policy[:, None], actions=actions[:, None])
+
+
 def _loss(
     networks: AlphaZeroNetworks,
     config: AlphaZeroConfig,
-    mirrored_actions: tuple[int, ...],
+    mirrored_actions: tuple[int, ...] | None,
     params: Params,
     target_params: Params,
     sample: Sample,
@@ -74,11 +90,8 @@ def _loss(
     targets_key, mirror_key = jax.random.split(key)
     targets = sample_targets(networks, config, target_params, sample, targets_key)
     features = root_inputs(networks, config.history, sample.rows)
-    mirrored = jax.random.bernoulli(mirror_key, shape=features.shape[:1])
-    features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
-    actions = targets.actions[:, 0]
-    actions = jnp.where(mirrored, jnp.array(mirrored_actions)[actions], actions)
-    targets = targets._replace(policies=policy[:, None], actions=actions[:, None])
+    if mirrored_actions is not None:
+        features, targets = _mirror_some(features, targets, mirrored_actions, mirror_key)
     prediction = networks.prediction(params, networks.representation(params, features))
     check_prediction(networks, prediction, features.shape[0])
     value_probs = networks.value_encoding.to_probs(targets.values[:, 0])

@@ -1,7 +1,5 @@
 """The rules of a game as the model of a search."""
 
-import dataclasses
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,8 +7,8 @@ import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.planning.root import make_root
-from mukoe.environments.pgx.fully_observed import rebuild_positions
-from mukoe.environments.pgx.rules import Rules
+from mukoe.environments.pgx.positions import pack_position
+from mukoe.environments.pgx.rules import Rules, player_rewards
 from mukoe.search.base import SearchModel
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Params
@@ -19,31 +17,30 @@ from mukoe.types import Array, Params
 def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) -> SearchModel:
     """Returns the model of a game's rules, whose positions the network evaluates.
 
-    The embedding is the observation of the player to move.
+    The embedding is the true state as bytes `[B, S]`, see `pack_position`.
 
     Args:
       networks: networks of the agent.
-      rules: rules of a game of `FULLY_OBSERVED_GAMES`.
+      rules: rules of a game, whose observations carry the true state.
       discount: discount per move.
     """
     evaluate = make_root(networks)
 
-    def root(params: Params, features: Array) -> mctx.RootFnOutput:
-        return dataclasses.replace(evaluate(params, features), embedding=features)
-
     def recurrent(
-        params: Params, key: chex.PRNGKey, action: Array, features: Array
+        params: Params, key: chex.PRNGKey, action: Array, position: Array
     ) -> tuple[mctx.RecurrentFnOutput, Array]:
-        before = rebuild_positions(rules, features)
+        before = rules.unpack(position)
         after = rules.step(before, action, jax.random.split(key, action.shape[0]))
         prediction = evaluate(params, after.observation)
         legal = complete_mask(after.legal_action_mask, prediction.prior_logits)
+        same_player = after.current_player == before.current_player
+        ongoing = jnp.where(same_player, discount, -discount)
         output = mctx.RecurrentFnOutput(
-            reward=after.rewards[:, 0],
-            discount=jnp.where(after.terminated, 0.0, -discount),
+            reward=player_rewards(after, before.current_player),
+            discount=jnp.where(after.terminated, 0.0, ongoing),
             prior_logits=mask_logits(prediction.prior_logits, legal),
             value=jnp.where(after.terminated, 0.0, prediction.value),
         )
-        return output, after.observation
+        return output, pack_position(after)
 
-    return SearchModel(root, recurrent)
+    return SearchModel(evaluate, recurrent, position=rules.spec.observations.position)

@@ -145,7 +145,10 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         config = self._config
         model = self._search_model(networks, environment_spec)
         spec = root_spec(model.memory, environment_spec, config.history)
-        root = jax.eval_shape(lambda params: planted_root(model, params, zeros(spec, 1)), params)
+        position = None if model.position is None else zeros(model.position, 1)
+        root = jax.eval_shape(
+            lambda params: planted_root(model, params, zeros(spec, 1), position), params
+        )
         simulations = config.search.num_simulations
         return MemoryUse(
             acting=tree_bytes(root, simulations) if simulations else 0,

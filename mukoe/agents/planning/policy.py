@@ -13,6 +13,7 @@ from dm_env import specs
 
 from mukoe.agents.planning.config import PlanningConfig, stores_learner_steps
 from mukoe.agents.planning.memory import RootObserver
+from mukoe.agents.planning.root import POSITION, stored_position
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.memory import MEMORY
 from mukoe.search.base import SearchModel
@@ -44,8 +45,8 @@ def make_search_policy(
 
     Its state is the history of frames and actions, and that of a memory. It stores
     `search_policy` `[A]` (of a search over candidates `[K]`, with `search_candidates` `[K, ...]`),
-    `search_value` `[]`, where the age of a row counts `learner_steps` `[]`, and the state `memory`
-    `[S]` of a recurrent cell.
+    `search_value` `[]`, where the age of a row counts `learner_steps` `[]`, the state `memory`
+    `[S]` of a recurrent cell, and for the reanalysis of a search of the rules the `position` `[S]`.
 
     Args:
       model: model of the search, whose root takes the network input.
@@ -91,7 +92,14 @@ def _extras_spec(
         extras["learner_steps"] = specs.Array((), np.int32, "learner_steps")
     if model.memory is not None and model.memory.state_spec is not None:
         extras[MEMORY] = model.memory.state_spec
-    return extras
+    position = stored_position(model, config)
+    return extras if position is None else {**extras, POSITION: position}
+
+
+def _position(observation: Nest) -> Array | None:
+    """Returns the true states `[B, S]` that observations carry, None without them."""
+    position = getattr(observation, "position", ())
+    return position if jax.tree.leaves(position) else None
 
 
 def _split(
@@ -107,13 +115,15 @@ def _split(
         params: PolicyParams, observation: Nest, state: Nest
     ) -> tuple[dict[str, Nest], Nest]:
         inputs, next_state = observer.observe(params.network, observation, state)
-        root = model.root(params.network, inputs)
+        root = model.evaluate_root(params.network, inputs, _position(observation))
         evaluated = {
             "prior_logits": root.prior_logits,
             "value": root.value,
             "embedding": root.embedding,
         }
         return {**evaluated, **observer.stored(state)}, next_state
+
+    stores_position = stored_position(model, config) is not None
 
     def search(
         params: PolicyParams, key: chex.PRNGKey, root: Nest, legal_actions: Array | None
@@ -135,6 +145,8 @@ def _split(
         if stores_learner_steps(config):
             batch = output.search_value.shape
             stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
+        if stores_position:
+            stored[POSITION] = root["embedding"]
         return output.action, {**stored, **stored_memory, **output.statistics}
 
     return SplitPolicy(
@@ -158,7 +170,7 @@ def make_inspector(
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)
         inputs, state = observer.observe(params.network, observation, state)
-        root = model.root(params.network, inputs)
+        root = model.evaluate_root(params.network, inputs, _position(observation))
         output, tree = plan(
             config.search,
             model,
@@ -205,7 +217,7 @@ def make_network_calls(
         batch_size = jax.tree.leaves(observation)[0].shape[0]
         state = observer.initial_state(batch_size)
         inputs, _ = observer.observe(params.network, observation, state)
-        root = planted_root(model, params.network, inputs)
+        root = planted_root(model, params.network, inputs, _position(observation))
         (_, _, total), _ = jax.lax.scan(
             functools.partial(simulate, params),
             (best(root.prior_logits), root.embedding, root.value),

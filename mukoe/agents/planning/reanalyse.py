@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mukoe.agents.planning.config import PlanningConfig, leading_rows
-from mukoe.agents.planning.root import RootNetworks
+from mukoe.agents.planning.root import POSITION, RootNetworks
 from mukoe.agents.planning.targets import encoded_root_inputs, sample_ages, windows_at
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
 from mukoe.search.base import SearchModel
@@ -42,7 +42,8 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
 
     def reanalyse(params: PolicyParams, key: chex.PRNGKey, windows: Row) -> dict[str, Array]:
         inputs = encoded_root_inputs(networks, config, params.network, windows, model.memory)
-        root = model.root(params.network, inputs)
+        position = None if model.position is None else windows.extras[POSITION][:, -1]
+        root = model.evaluate_root(params.network, inputs, position)
         if config.reanalyse.search == "values":
             return SearchStatistics(None, root.value).to_extras()
         _, legal_actions = split_legal_actions(windows.observation)

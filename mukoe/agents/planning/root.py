@@ -5,11 +5,17 @@ from typing import Protocol
 
 import chex
 import mctx
+from dm_env import specs
 
+from mukoe.agents.planning.config import PlanningConfig
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import ValueEncoding
+from mukoe.search.base import SearchModel
 from mukoe.types import Array, Nest, Params
+
+POSITION = "position"
+"""Name of the extra that holds the true state, where reanalysis searches the rules again."""
 
 
 class RootNetworks(Protocol):
@@ -47,3 +53,8 @@ def make_root(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOut
         )
 
     return root
+
+
+def stored_position(model: SearchModel, config: PlanningConfig) -> specs.Array | None:
+    """Returns the spec of the true states that rows store for reanalysis; None for no states."""
+    return None if config.reanalyse.mode == "none" else model.position

@@ -1,6 +1,8 @@
 """Names of the actions of the games of pgx."""
 
 from mukoe.environments.pgx.boards import STONE_GAMES, column_letter
+from mukoe.environments.pgx.games import HEX_SIZES
+from mukoe.environments.pgx.piece_games import PIECE_GAMES, piece_moves
 from mukoe.types import EnvironmentSpec
 
 PASS = "pass"
@@ -33,6 +35,8 @@ def action_names(game: str, spec: EnvironmentSpec) -> tuple[str, ...]:
         return _NAMES[game]
     if game == "backgammon":
         return tuple(_backgammon_move(action) for action in range(int(spec.actions.num_values)))
+    if game in PIECE_GAMES:
+        return piece_moves(game)
     assert game in STONE_GAMES, f"the actions of '{game}' have no names"
     rows, columns, _ = spec.observations.features.shape
     if game == "connect_four":
@@ -40,7 +44,7 @@ def action_names(game: str, spec: EnvironmentSpec) -> tuple[str, ...]:
     cells = [
         f"{column_letter(column)}{row + 1}" for row in range(rows) for column in range(columns)
     ]
-    last = "swap" if game == "hex" else PASS
+    last = "swap" if game in HEX_SIZES else PASS
     return (*cells, last)[: int(spec.actions.num_values)]
 
 

@@ -51,7 +51,6 @@ class AlternatingBackgammon:
         """Wraps Backgammon of pgx."""
         self._environment = environment
         self.num_players = environment.num_players
-        self.num_actions = environment.num_actions
 
     def init(self, key: chex.PRNGKey) -> AlternatingPosition:
         """Returns the initial position."""

@@ -21,6 +21,8 @@ from mukoe.environments.pgx.canvas import (
     ring,
     write_number,
 )
+from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES
+from mukoe.environments.pgx.piece_games import PIECE_GAMES, piece_planes
 
 _PAPER = (244, 241, 234)
 _RED = (214, 68, 62)
@@ -53,6 +55,8 @@ def draw(view: BoardView) -> np.ndarray:
         return _draw_2048(tile_values(view.features))
     if view.game == "backgammon":
         return draw_backgammon(find_checkers(view.features, view.seat_to_move))
+    if view.game in PIECE_GAMES:
+        return _draw_channels(piece_planes(view.game, view.features))
     return _draw_channels(view.features)
 
 
@@ -167,6 +171,6 @@ _DRAW: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tic_tac_toe": _draw_tic_tac_toe,
     "connect_four": _draw_connect_four,
     "othello": _draw_othello,
-    "go_9x9": _draw_go,
-    "hex": _draw_hex,
+    **dict.fromkeys(GO_SIZES, _draw_go),
+    **dict.fromkeys(HEX_SIZES, _draw_hex),
 }

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mukoe.environments.pgx.games import PGX_GAMES
+from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES, PGX_GAMES
+from mukoe.environments.pgx.piece_games import PIECE_GAMES, write_pieces
 
 EMPTY, FIRST, SECOND = 0, 1, 2
 """Contents of a cell: no stone, or a stone of the player in seat 0 or 1."""
@@ -12,7 +13,7 @@ EMPTY, FIRST, SECOND = 0, 1, 2
 SYMBOLS = ".XO"
 """Symbol of each content of a cell."""
 
-STONE_GAMES = ("tic_tac_toe", "connect_four", "othello", "go_9x9", "hex")
+STONE_GAMES = ("tic_tac_toe", "connect_four", "othello", *GO_SIZES, *HEX_SIZES)
 """Games whose first two feature planes are the stones of the player to move and the other's."""
 
 
@@ -139,9 +140,11 @@ def write_position(view: BoardView) -> str:
     """Returns a position as text, with the player to move or the result in the last line."""
     if view.game in STONE_GAMES:
         stones = find_stones(view.features, view.seat_to_move)
-        rows = write_stones(stones, skewed=view.game == "hex")
+        rows = write_stones(stones, skewed=view.game in HEX_SIZES)
     elif view.game == "2048":
         rows = ["".join(f"{tile or '.':>7}" for tile in row) for row in tile_values(view.features)]
+    elif view.game in PIECE_GAMES:
+        rows = write_pieces(view.game, view.features)
     elif view.game == "backgammon":
         rows = write_checkers(find_checkers(view.features, view.seat_to_move))
     else:

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.configuration.fields import Validated
-from mukoe.environments.pgx.games import MAX_OPENING_MOVES, PGX_GAMES
+from mukoe.environments.pgx.games import MAX_OPENING_MOVES, PGX_GAMES, check_searchable
 from mukoe.environments.pgx.opponents import MAX_ROLLOUTS, Opponent, check_opponent
 from mukoe.environments.similar_names import similar_names
 from mukoe.environments.vector import EnvironmentFactory
@@ -30,6 +30,8 @@ class PgxConfig(Validated):
     # Maximum number of random moves before a game of self-play, drawn uniformly from 0 to this
     # number, which diversifies the positions. Evaluations start from the initial position.
     random_opening_moves: Annotated[int, Meta(ge=0, le=MAX_OPENING_MOVES)] = 0
+    # Observations carry the true state, which AlphaZero searches; AlphaZero sets it.
+    positions: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,6 +47,8 @@ class PgxConfig(Validated):
             raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
         if self.random_opening_moves and not self.two_players:
             raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
+        if self.positions:
+            check_searchable(self.game)
 
     @property
     def two_players(self) -> bool:
@@ -54,6 +58,14 @@ class PgxConfig(Validated):
     def without_openings(self) -> "PgxConfig":
         """Returns a copy of the configuration whose games start from the initial position."""
         return dataclasses.replace(self, random_opening_moves=0)
+
+    def with_positions(self) -> "PgxConfig":
+        """Returns a copy of the configuration whose observations carry the true state.
+
+        Raises:
+            UserError: a search cannot apply the rules of the game.
+        """
+        return dataclasses.replace(self, positions=True)
 
     def make_factory(self) -> EnvironmentFactory:
         """Returns `factory(seed, num_envs, evaluation)`; see `make_pgx`.
@@ -73,4 +85,4 @@ class PgxConfig(Validated):
         """
         from mukoe.environments.pgx.factory import make_match_factory
 
-        return make_match_factory(self.game, opponent)
+        return make_match_factory(self.game, opponent, self.positions)

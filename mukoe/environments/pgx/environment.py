@@ -11,6 +11,7 @@ import numpy as np
 from mukoe.environments.pgx.action_names import action_names
 from mukoe.environments.pgx.board_drawing import draw
 from mukoe.environments.pgx.boards import BoardView, find_checkers, write_position, write_result
+from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.streams import (
     GameFunctions,
     GameStep,
@@ -22,15 +23,12 @@ from mukoe.environments.vector import environment_seed
 from mukoe.errors import UserError
 from mukoe.types import EnvironmentSpec, EpisodeResult, MaskedObservation
 
-_GAMES_OF_CHANCE = ("backgammon",)
-"""Two-player games with chance."""
-
 
 class GameEnvironment:
     """Vector of games, a `VectorEnvironment` around pure functions on the device.
 
     Observations are `MaskedObservation`s `[B, ...]` where actions may be illegal, else features
-    `[B, H, W, C]` bool (Backgammon: `[B, 34]` int32).
+    `[B, H, W, C]` bool, in chess and shogi float32 (Backgammon: `[B, 34]` int32).
 
     functions: environment as pure functions.
     """
@@ -150,7 +148,7 @@ class GameEnvironment:
             moves: moves of both players, from the current position.
         """
         rules = self.functions.rules
-        if rules.players == 1 or rules.name in _GAMES_OF_CHANCE:
+        if PGX_GAMES[rules.name].chance:
             return len(moves)
         assert self._streams is not None, "moves are counted after reset()"
         game = self._streams.game

@@ -30,18 +30,26 @@ def make_pgx(config: PgxConfig) -> EnvironmentFactory:
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         if evaluation and config.two_players:
             opponent = make_opponent(config.opponent, config.game, config.rollout_simulations)
-            return make_match_factory(config.game, opponent)(seed, num_envs, evaluation)
+            make = make_match_factory(config.game, opponent, config.positions)
+            return make(seed, num_envs, evaluation)
         _check_vector(config.game, seed, num_envs)
         opening = 0 if evaluation else config.random_opening_moves
         max_steps = config.max_steps or PGX_GAMES[config.game].max_steps
-        functions = _self_play(config.game, max_steps, num_envs, opening)
+        functions = _self_play(config.game, max_steps, num_envs, opening, config.positions)
         return SelfPlayEnvironment(functions, seed, evaluation)
 
     return factory
 
 
-def make_match_factory(game: str, opponent: Opponent) -> EnvironmentFactory:
+def make_match_factory(
+    game: str, opponent: Opponent, positions: bool = False
+) -> EnvironmentFactory:
     """Returns a factory of matches against `opponent`, in training and in evaluation.
+
+    Args:
+        game: name of the game.
+        opponent: opponent of the agent.
+        positions: True for observations that carry the true state.
 
     Raises:
         UserError: the game has one player, or pgx is not installed.
@@ -52,23 +60,24 @@ def make_match_factory(game: str, opponent: Opponent) -> EnvironmentFactory:
 
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         _check_vector(game, seed, num_envs)
-        functions = match(_rules(game, None), num_envs, opponent)
+        functions = match(_rules(game, None, positions), num_envs, opponent)
         return MatchEnvironment(functions, seed, evaluation)
 
     return factory
 
 
 @functools.cache
-def _rules(game: str, max_steps: int | None) -> Rules:
-    return load_rules(game, max_steps)
+def _rules(game: str, max_steps: int | None, positions: bool) -> Rules:
+    rules = load_rules(game, max_steps)
+    return rules.with_positions() if positions else rules
 
 
 @functools.cache
 def _self_play(
-    game: str, max_steps: int | None, num_envs: int, random_opening_moves: int
+    game: str, max_steps: int | None, num_envs: int, random_opening_moves: int, positions: bool
 ) -> GameFunctions:
     """Returns self-play functions; cached, so that equal vectors share one compilation."""
-    rules = _rules(game, max_steps)
+    rules = _rules(game, max_steps, positions)
     if random_opening_moves:
         rules = with_random_opening(rules, random_opening_moves)
     return self_play(rules, num_envs)

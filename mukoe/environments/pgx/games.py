@@ -17,32 +17,78 @@ class GameTraits(NamedTuple):
     masked: True if some actions are illegal in some positions.
     max_steps: default number of steps after which an episode is truncated; None if every
         episode ends by the rules.
+    chance: True if a position and an action do not determine the next position.
+    max_moves: number of moves of the longest game, of both players together; None for a game of
+        chance, which has none or a very large one.
     """
 
     players: int
     masked: bool
     max_steps: int | None
+    chance: bool
+    max_moves: int | None
 
 
-_TWO_PLAYERS = GameTraits(players=2, masked=True, max_steps=None)
+def _board_game(max_moves: int) -> GameTraits:
+    return GameTraits(players=2, masked=True, max_steps=None, chance=False, max_moves=max_moves)
+
+
+_BACKGAMMON = GameTraits(players=2, masked=True, max_steps=None, chance=True, max_moves=None)
+_2048 = GameTraits(players=1, masked=True, max_steps=None, chance=True, max_moves=None)
 # A strong policy would play Breakout or Freeway forever.
-_MINATAR = GameTraits(players=1, masked=False, max_steps=10_000)
+_MINATAR = GameTraits(players=1, masked=False, max_steps=10_000, chance=True, max_moves=None)
+
+GO_SIZES: Mapping[str, int] = {f"go_{size}x{size}": size for size in range(3, 20)}
+"""Sizes of the boards of Go. Komi is 7.5, by area scoring; a repeated position loses."""
+
+HEX_SIZES: Mapping[str, int] = {
+    **{f"hex_{size}x{size}": size for size in range(3, 11)},
+    "hex": 11,
+}
+"""Sizes of the boards of Hex."""
 
 PGX_GAMES: Mapping[str, GameTraits] = {
-    "tic_tac_toe": _TWO_PLAYERS,
-    "connect_four": _TWO_PLAYERS,
-    "othello": _TWO_PLAYERS,
-    "go_9x9": _TWO_PLAYERS,
-    "hex": _TWO_PLAYERS,
-    "backgammon": _TWO_PLAYERS,
+    "tic_tac_toe": _board_game(9),
+    "connect_four": _board_game(42),
+    # 60 moves, each after a pass of the other player at most.
+    "othello": _board_game(120),
+    # pgx ends a game after this number of moves.
+    **{game: _board_game(2 * size**2) for game, size in GO_SIZES.items()},
+    # A move on every cell, and the swap.
+    **{game: _board_game(size**2 + 1) for game, size in HEX_SIZES.items()},
+    # pgx ends games of chess and of shogi after these numbers of moves, as a draw.
+    "chess": _board_game(512),
+    "gardner_chess": _board_game(256),
+    "animal_shogi": _board_game(256),
+    "shogi": _board_game(512),
+    "backgammon": _BACKGAMMON,
     "minatar-asterix": _MINATAR,
     "minatar-breakout": _MINATAR,
     "minatar-freeway": _MINATAR,
     "minatar-seaquest": _MINATAR,
     "minatar-space_invaders": _MINATAR,
-    "2048": GameTraits(players=1, masked=True, max_steps=None),
+    "2048": _2048,
 }
-"""Supported games by their names in pgx."""
+"""Supported games by their names; Go and Hex of any size have names of their own."""
+
+
+def is_searchable(game: str) -> bool:
+    """Returns whether a search can apply the rules: two players without chance."""
+    traits = PGX_GAMES.get(game)
+    return traits is not None and traits.players == 2 and not traits.chance
+
+
+def check_searchable(game: str) -> None:
+    """Raises a UserError unless a search can apply the rules of the game."""
+    if is_searchable(game):
+        return
+    if game in PGX_GAMES:
+        raise UserError(
+            f"'{game}' has moves of chance, which a search of the true rules does not expand: "
+            "train Stochastic MuZero on it"
+        )
+    known = ", ".join(name for name in PGX_GAMES if is_searchable(name))
+    raise UserError(f"a search cannot apply the rules of '{game}'; games of pgx: {known}")
 
 
 def require_pgx(game: str) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.environments.pgx.alternation import AlternatingBackgammon
-from mukoe.environments.pgx.games import PGX_GAMES, require_pgx
+from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES, PGX_GAMES, require_pgx
+from mukoe.environments.pgx.positions import make_unpack, pack_position, position_bytes
 from mukoe.types import Array, EnvironmentSpec, MaskedObservation, Nest
 
 GameState = Any
@@ -22,12 +23,14 @@ GameState = Any
 class Rules:
     """Rules of a game.
 
-    name: key of the game in `PGX_GAMES`.
+    name: name of the game, as in `PGX_GAMES`.
     players: number of players, 1 or 2.
     spec: specs of one stream.
     init: function `keys [B] -> initial positions`.
     step: function `(positions, actions [B], keys [B]) -> next positions`.
     milestone: function `final positions -> [B] int32`, see `EpisodeResult.milestone`.
+    unpack: function `bytes [B, S] -> positions`, the inverse of `pack_position`.
+    position: spec `[S]` of these bytes.
     """
 
     name: str
@@ -36,30 +39,35 @@ class Rules:
     init: Callable[[chex.PRNGKey], GameState]
     step: Callable[[GameState, Array, chex.PRNGKey], GameState]
     milestone: Callable[[GameState], Array]
+    unpack: Callable[[Array], GameState]
+    position: specs.Array
 
     def observe(self, game: GameState) -> Nest:
-        """Returns the observation `[B, ...]` of the player to move."""
-        if isinstance(self.spec.observations, MaskedObservation):
-            return MaskedObservation(game.observation, game.legal_action_mask)
-        return game.observation
+        """Returns the observation `[B, ...]` of the player to move, as `spec` describes it."""
+        spec = self.spec.observations
+        if not isinstance(spec, MaskedObservation):
+            return game.observation
+        position = pack_position(game) if jax.tree.leaves(spec.position) else ()
+        return MaskedObservation(game.observation, game.legal_action_mask, position)
+
+    def with_positions(self) -> "Rules":
+        """Returns the rules with observations that carry the position."""
+        observations = self.spec.observations._replace(position=self.position)
+        return dataclasses.replace(self, spec=self.spec._replace(observations=observations))
 
 
 def load_rules(game: str, max_steps: int | None) -> Rules:
     """Returns the rules of one of `PGX_GAMES`.
 
     Args:
-      game: name of the game.
+      game: name of the game in `PGX_GAMES`.
       max_steps: number of steps after which an episode is truncated, or None.
 
     Raises:
       UserError: pgx is not installed.
     """
     require_pgx(game)
-    import pgx
-
-    environment: Any = pgx.make(game)  # type: ignore[arg-type]
-    if game == "backgammon":
-        environment = AlternatingBackgammon(environment)
+    environment = _make_environment(game)
 
     def init(key: chex.PRNGKey) -> GameState:
         return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), environment.init(key))
@@ -71,14 +79,33 @@ def load_rules(game: str, max_steps: int | None) -> Rules:
         late = position._step_count >= max_steps
         return position.replace(truncated=late & ~position.terminated)
 
+    start = jax.eval_shape(init, jax.random.PRNGKey(0))
     return Rules(
         name=game,
         players=environment.num_players,
-        spec=_make_spec(game, environment),
+        spec=_make_spec(game, start),
         init=jax.vmap(init),
         step=jax.vmap(step),
         milestone=_highest_tile if game == "2048" else _no_milestone,
+        unpack=make_unpack(start),
+        position=specs.Array((position_bytes(start),), np.uint8, name="position"),
     )
+
+
+def _make_environment(game: str) -> Any:
+    """Returns the `pgx.Env` of a game, unbatched."""
+    import pgx
+
+    if game in GO_SIZES:
+        from pgx.go import Go
+
+        return Go(size=GO_SIZES[game])
+    if game in HEX_SIZES:
+        from mukoe.environments.pgx.sized_hex import SizedHex
+
+        return SizedHex(size=HEX_SIZES[game])
+    environment: Any = pgx.make(game)  # type: ignore[arg-type]
+    return AlternatingBackgammon(environment) if game == "backgammon" else environment
 
 
 def player_rewards(game: GameState, player: jax.Array) -> jax.Array:
@@ -94,10 +121,10 @@ def _no_milestone(position: GameState) -> jax.Array:
     return jnp.zeros(position.terminated.shape, jnp.int32)
 
 
-def _make_spec(game: str, environment: Any) -> EnvironmentSpec:
+def _make_spec(game: str, start: GameState) -> EnvironmentSpec:
+    """Returns the specs of one stream of a game whose positions have the shapes of `start`."""
     traits = PGX_GAMES[game]
-    num_actions = environment.num_actions
-    features = jax.eval_shape(environment.init, jax.random.PRNGKey(0)).observation
+    features, (num_actions,) = start.observation, start.legal_action_mask.shape
     observations: Nest = specs.Array(features.shape, np.dtype(features.dtype), name="features")
     if traits.masked:
         legal_actions = specs.Array((num_actions,), np.bool_, name="legal_actions")

@@ -34,9 +34,8 @@ def self_play(rules: Rules, num_envs: int) -> GameFunctions:
     """Returns the environment in which the agent makes the moves of both players, or of the one.
 
     Reward `r_{t+1}` is that of the player who acted at `t`. The discount is -1 where the other
-    player moves next; a single player has discounts 0 and 1.
+    player moves next, and 1 where the same player does.
     """
-    discount = -1.0 if rules.players == 2 else 1.0
 
     def begin(keys: chex.PRNGKey) -> Streams:
         return begin_games(rules, keys, jnp.zeros(num_envs, jnp.int32), ())
@@ -51,6 +50,7 @@ def self_play(rules: Rules, num_envs: int) -> GameFunctions:
         mover, starts = streams.game.current_player, streams.ended
         moved = apply_actions(rules, streams, action, keys)._replace(length=streams.length + 1)
         reward = player_rewards(moved.game, mover)
+        discount = jnp.where(moved.game.current_player == mover, 1.0, -1.0)
         streams = tree_where(starts, begin(keys), moved)
         return streams, make_step(rules, streams, starts, reward, discount)
 

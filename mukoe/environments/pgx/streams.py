@@ -142,7 +142,7 @@ def first_step(rules: Rules, streams: Streams) -> GameStep:
 
 
 def make_step(
-    rules: Rules, streams: Streams, starts: jax.Array, reward: jax.Array, discount: float
+    rules: Rules, streams: Streams, starts: jax.Array, reward: jax.Array, discount: Array
 ) -> GameStep:
     """Returns the time steps of streams.
 
@@ -151,8 +151,8 @@ def make_step(
       streams: games after the step.
       starts: `[B]` bool, True where an episode starts.
       reward: `[B]` float32, rewards of the step.
-      discount: discount between two steps of an episode. It is 0 at termination and 1 at
-        truncation and at the start of an episode.
+      discount: discount, one or `[B]`, between two steps of an episode. It is 0 at termination and
+        1 at truncation and at the start of an episode.
     """
     step_type = jnp.where(streams.ended, int(dm_env.StepType.LAST), int(dm_env.StepType.MID))
     discounts = jnp.where(streams.game.truncated, 1.0, discount)

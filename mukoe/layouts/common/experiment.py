@@ -200,6 +200,12 @@ class TrainingConfig:
     # Devices of one machine.
     sebulba: SebulbaConfig = SebulbaConfig()
 
+    def __post_init__(self) -> None:
+        if getattr(self.agent, "searches_positions", False):
+            # Every environment that is made for this agent carries the true state.
+            with_positions = getattr(self.environment, "with_positions", lambda: self.environment)
+            object.__setattr__(self, "environment", with_positions())
+
     def make_experiment(self) -> "ExperimentConfig":
         """Returns the experiment, as layouts take it."""
         return ExperimentConfig(

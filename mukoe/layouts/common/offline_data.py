@@ -27,7 +27,14 @@ from mukoe.replay.declaration import row_spec
 from mukoe.replay.episodes import add_episode, stored_episodes
 from mukoe.replay.in_process import InProcessReplay, bytes_required
 from mukoe.system import check_fits
-from mukoe.types import EnvironmentSpec, Policy, Row, SearchStatistics, is_continuous
+from mukoe.types import (
+    EnvironmentSpec,
+    Policy,
+    Row,
+    SearchStatistics,
+    is_continuous,
+    without_position,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -413,7 +420,7 @@ def spec_difference(stored: EnvironmentSpec, here: EnvironmentSpec) -> str | Non
 
 def _leaves(spec: EnvironmentSpec) -> dict[str, str]:
     """Returns descriptions of the observations, the actions and the turns, by name."""
-    paths, _ = jax.tree_util.tree_flatten_with_path(spec.observations)
+    paths, _ = jax.tree_util.tree_flatten_with_path(without_position(spec.observations))
     leaves = {f"observation{jax.tree_util.keystr(path)}": _describe(leaf) for path, leaf in paths}
     actions = spec.actions
     if is_continuous(spec):

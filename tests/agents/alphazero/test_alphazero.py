@@ -18,6 +18,7 @@ from mukoe.agents.planning.config import PlanningReplayConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.openings import with_random_opening
+from mukoe.environments.pgx.positions import pack_position
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.layouts import local
@@ -71,14 +72,15 @@ def uniform_networks(value_encoding=AGENT.network.value_support):
 )
 def test_without_any_knowledge_the_rules_alone_are_played_perfectly(algorithm, simulations):
     """At enough simulations, where five moves are left at most: no learning is involved."""
-    rules = load_rules("tic_tac_toe", None)
+    rules = load_rules("tic_tac_toe", None).with_positions()
     init = jax.jit(with_random_opening(rules, 7).init)
     positions = init(jax.random.split(jax.random.PRNGKey(0), 200))
     positions = jax.tree.map(lambda leaf: leaf[positions._step_count >= 4], positions)
     config = SearchConfig(algorithm=algorithm, num_simulations=simulations)
     model = alphazero_model(uniform_networks(), rules, 1.0)
     search = jax.jit(functools.partial(plan, config, model, evaluation=True))
-    root, legal = model.root({}, positions.observation), positions.legal_action_mask
+    root = model.evaluate_root({}, positions.observation, pack_position(positions))
+    legal = positions.legal_action_mask
     output, _ = search({}, jax.random.PRNGKey(0), root, legal, 0)
     cells = np.asarray(positions.observation).reshape(-1, 9, 2).astype(int)
     index, solved = board_index(cells[..., 0], cells[..., 1]), solve_tic_tac_toe()
@@ -207,6 +209,14 @@ def test_another_game_than_the_environment_is_refused():
         local.check(config.make_experiment())
 
 
-def test_a_game_whose_position_cannot_be_seen_is_refused():
-    with pytest.raises(UserError, match="'othello' cannot be rebuilt from its observation"):
-        AlphaZeroConfig(game="othello")
+def test_a_game_of_chance_is_refused():
+    with pytest.raises(UserError, match="'backgammon' has moves of chance"):
+        AlphaZeroConfig(game="backgammon")
+
+
+def test_observations_without_the_position_are_refused():
+    experiment = dataclasses.replace(
+        CONFIG.make_experiment(), environment_factory=PgxConfig("tic_tac_toe").make_factory()
+    )
+    with pytest.raises(UserError, match="set environment.positions=true"):
+        local.check(experiment)

@@ -128,7 +128,7 @@ def make_sample(builder, spec, networks):
 @pytest.mark.parametrize("config", AGENTS, ids=lambda config: type(config).__name__)
 def test_stored_actions_alone_are_search_policies_with_one_action(config):
     is_game = isinstance(config, AlphaZeroConfig)
-    spec = load_rules("tic_tac_toe", max_steps=None).spec if is_game else SPEC
+    spec = load_rules("tic_tac_toe", max_steps=None).with_positions().spec if is_game else SPEC
     plain = config.make_builder()
     networks = plain.make_networks(spec)
     params = networks.init(KEY)

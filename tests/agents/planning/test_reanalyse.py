@@ -219,7 +219,7 @@ def test_every_planning_agent_reanalyses_in_its_loss(config):
 
 
 def rules_spec():
-    return load_rules("tic_tac_toe", max_steps=None).spec
+    return load_rules("tic_tac_toe", max_steps=None).with_positions().spec
 
 
 def test_searches_per_step_follow_from_the_updates_of_a_step():
