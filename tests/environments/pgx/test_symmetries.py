@@ -1,5 +1,7 @@
 """Mirror images of games, and the length of the longest game."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,25 +16,34 @@ from mukoe.environments.pgx.symmetries import mirrored_actions
 MIRRORED = ("tic_tac_toe", "connect_four", "othello", "go_4x4")
 
 
+def mirrored_start(game, start, mirrored):
+    """Returns the mirror of initial positions, which are symmetric but for Othello."""
+    if game != "othello":
+        return start
+    board = start._x._replace(board=start._x.board[:, mirrored[:-1]])
+    return start.replace(_x=board, legal_action_mask=start.legal_action_mask[:, mirrored])
+
+
 @pytest.mark.parametrize("game", MIRRORED)
 def test_a_mirrored_game_is_the_mirror_of_the_game(game):
     rules = load_rules(game, None)
     mirrored = np.array(mirrored_actions(game, rules.spec))
     assert sorted(mirrored) == list(range(len(mirrored)))
     assert (mirrored[mirrored] == np.arange(len(mirrored))).all()
-    keys = jax.random.split(jax.random.PRNGKey(0), 64)
+    images, keys = jnp.asarray(mirrored), jax.random.split(jax.random.PRNGKey(0), 64)
 
     def move(both, key):
         position, image = both
         logits = jnp.where(position.legal_action_mask, 0.0, -jnp.inf)
         action = jax.random.categorical(key, logits)
-        after = rules.step(position, action, keys), rules.step(image, mirrored[action], keys)
+        after = rules.step(position, action, keys), rules.step(image, images[action], keys)
         return after, after
 
     start = rules.init(keys)
+    both = start, mirrored_start(game, start, mirrored)
     moves = PGX_GAMES[game].max_moves
-    play = jax.jit(lambda: jax.lax.scan(move, (start, start), jax.random.split(keys[0], moves))[1])
-    after, image = play()
+    scan = functools.partial(jax.lax.scan, move, xs=jax.random.split(keys[0], moves))
+    _, (after, image) = jax.jit(scan)(both)
     np.testing.assert_array_equal(image.observation, after.observation[..., ::-1, :])
     for field in ("rewards", "terminated", "current_player"):
         np.testing.assert_array_equal(getattr(image, field), getattr(after, field))
