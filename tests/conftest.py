@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
-    # Compilations are kept between runs; the cache's keys include versions and flags.
+    # Compilations are kept between runs; the cache's keys include versions and flags. Those of
+    # single operations, too: each worker and each program needs hundreds of them.
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     # Two workers on two cores: a pool of threads in each library would only wait for others.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

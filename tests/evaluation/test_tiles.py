@@ -18,7 +18,7 @@ from mukoe.evaluation.tiles import choose, play, read_games, shares
 
 def position_of(rules, board):
     """A position with this board of exponents."""
-    position = rules.init(jax.random.PRNGKey(0)[None])
+    position = jax.jit(rules.init)(jax.random.PRNGKey(0)[None])
     board = jnp.asarray(board, jnp.int32).reshape(1, 16)
     return position.replace(_board=board, legal_action_mask=jnp.array([[True, True, True, False]]))
 

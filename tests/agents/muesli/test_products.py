@@ -49,8 +49,9 @@ def policy_of(probs, mean, std, other):
 def test_the_behaviour_policy_is_stored_as_it_acted():
     builder, spec, networks, actions = build()
     policy = builder.make_policy(networks, spec)
-    params = PolicyParams(networks.init(KEY), jnp.int32(0))
-    action, extras, _ = policy.apply(params, KEY, jnp.ones((B, 3)), policy.initial_state(B))
+    params = PolicyParams(jax.jit(networks.init)(KEY), jnp.int32(0))
+    state = policy.initial_state(B)
+    action, extras, _ = jax.jit(policy.apply)(params, KEY, jnp.ones((B, 3)), state)
     for name, array in policy.extras_spec.items():
         assert extras[name].shape == (B, *array.shape) and extras[name].dtype == array.dtype, name
     assert action.shape == (B, 3) and set(np.unique(action[:, 0])) <= {0.0, 1.0, 2.0}

@@ -1,5 +1,7 @@
 """Stochastic MuZero put together: it acts, stores, samples and learns in one process."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -91,15 +93,21 @@ def test_every_torso_has_afterstates(network, spec):
     assert chance.value_logits.shape == reward_logits.shape == (2, 601)
 
 
-def test_the_search_needs_neither_representation_nor_encoder():
-    builder = CONFIG.agent.make_builder()
-    spec = spec_of((4,), num_actions=2)
+@functools.cache
+def initial():
+    """Returns builder, spec, networks and first parameters."""
+    builder, spec = CONFIG.agent.make_builder(), spec_of((4,), num_actions=2)
     networks = builder.make_networks(spec)
-    params = PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0))
+    params = PolicyParams(jax.jit(networks.init)(jax.random.PRNGKey(0)), np.int32(0))
+    return builder, spec, networks, params
+
+
+def test_the_search_needs_neither_representation_nor_encoder():
+    builder, spec, networks, params = initial()
     policy = builder.make_policy(networks, spec)
     observation = np.eye(4, dtype=np.float32)[:2]
     state = policy.initial_state(2)
-    root, _ = policy.split.represent(params, observation, state)
+    root, _ = jax.jit(policy.split.represent)(params, observation, state)
     few = policy.split.search_params(params)
     names = {name.split("/")[0] for name in few.network}
     assert "dynamics" in names and not names & {"representation", "encoder"}
@@ -112,9 +120,7 @@ def test_the_search_needs_neither_representation_nor_encoder():
 
 
 def test_what_is_shown_of_a_search_are_the_actions():
-    builder, spec = CONFIG.agent.make_builder(), spec_of((4,), num_actions=2)
-    networks = builder.make_networks(spec)
-    params = PolicyParams(networks.init(jax.random.PRNGKey(0)), np.int32(0))
+    builder, spec, networks, params = initial()
     inspector = builder.make_inspector(networks, spec)
     observation = np.eye(4, dtype=np.float32)[:1]
     state = inspector.initial_state(1)

@@ -170,12 +170,13 @@ def test_rollout_cannot_beat_exact():
 
 def test_rollout_wins_at_once_and_blocks():
     functions = PgxConfig("tic_tac_toe").make_factory()(0, 2, False).functions
-    streams, step = functions.init(jax.random.PRNGKey(0))
+    streams, step = functions.jitted_init(jax.random.PRNGKey(0))
+    advance = jax.jit(functions.step)
     # X X .    X . O
     # O O .    . O .    X is to move: it wins with 2 in stream 0, and must block with 6 in
     # . . .    . X .    stream 1.
     for actions in ([0, 0], [3, 4], [1, 7], [4, 2]):
-        streams, step = functions.step(streams, jnp.array(actions), jax.random.PRNGKey(0))
+        streams, step = advance(streams, jnp.array(actions), jax.random.PRNGKey(0))
     act = jax.jit(make_opponent("rollout", "tic_tac_toe", 64).act)
     actions, _ = act(jax.random.PRNGKey(0), streams.game, step.observation, (), None)
     assert actions.tolist() == [2, 6]
