@@ -2,6 +2,9 @@
 
 mukoe ladder --workdir=runs/connect_four --games=40
 
+Each checkpoint also plays itself with exploration: diversity of openings, score of the first
+mover, cycles of the ladder and strength over time are printed below the ratings.
+
 The number of stored checkpoints is set when the run starts: --config.run.keep_checkpoints=20, and
 --config.run.checkpoint_period=10000 in the local layout. Prints a table, then one JSON object on
 the last line.
@@ -58,13 +61,20 @@ def main() -> None:
         )
     set_process_environment(process_environment())
 
-    from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
+    from mukoe.evaluation.ladder import (
+        LadderConfig,
+        open_players,
+        play_ladder,
+        play_self,
+        schedule,
+    )
     from mukoe.evaluation.ladder_files import (
         anchor_text,
         ladder_summary,
         ladder_table,
         write_ladder,
     )
+    from mukoe.evaluation.self_play import diagnose_self_play, self_play_text, training_hours
     from mukoe.terminal.counted_progress import CountedProgress
 
     config = LadderConfig(
@@ -83,11 +93,16 @@ def main() -> None:
     game, players = open_players(workdir, config)
     with CountedProgress("playing pair", len(schedule(players, config))) as progress:
         ladder = play_ladder(game, players, config, progress.add)
-    paths = write_ladder(ladder, Path(OUTPUT.value or workdir / "ladder"))
+    agents = sum(player.learner_step is not None for player in players)
+    with CountedProgress("playing self-play of checkpoint", agents) as progress:
+        games = play_self(game, workdir, config, progress.add)
+    diagnosis = diagnose_self_play(ladder, games, training_hours(workdir, ladder))
+    paths = write_ladder(ladder, Path(OUTPUT.value or workdir / "ladder"), diagnosis)
     print(ladder_table(ladder))
+    print(f"\n{self_play_text(diagnosis, ladder)}")
     print(f"\nElo is relative to {anchor_text(ladder)}")
     print("written:", *paths)
-    print(json.dumps(ladder_summary(ladder)))
+    print(json.dumps(ladder_summary(ladder, diagnosis)))
 
 
 def run() -> NoReturn:

@@ -20,7 +20,7 @@ from mukoe.errors import UserError
 from mukoe.evaluation.elo import EloRatings, bootstrap_elo
 from mukoe.evaluation.engine_matches import EngineMatches
 from mukoe.evaluation.engines.names import FORMS, is_engine
-from mukoe.evaluation.matches import Matches
+from mukoe.evaluation.matches import Games, Matches
 from mukoe.evaluation.players import (
     Player,
     Reference,
@@ -150,9 +150,39 @@ def open_checkpoints(workdir: Path, count: int, simulations: int | None) -> list
     return [open_agent(reference, simulations) for reference in references]
 
 
+def play_self(
+    game: str,
+    workdir: Path,
+    config: LadderConfig,
+    on_match: Callable[[], None] = lambda: None,
+) -> dict[str, Games]:
+    """Plays each checkpoint against itself, with exploration, from the initial position.
+
+    Args:
+      game: name of the game.
+      workdir: directory of the run.
+      config: settings of the ladder.
+      on_match: callback after the games of each checkpoint.
+
+    Returns:
+      The games by the names of the checkpoints in `open_players`.
+    """
+    runs = open_checkpoints(workdir, config.checkpoints, config.simulations)
+    make = functools.partial(agent_opponent, runs[0].make_policy(evaluation=False))
+    matches = Matches(rules_with_opening(game, 0), config.games // 2)
+    key, played = jax.random.PRNGKey(config.seed), {}
+    for index, player in enumerate(_players(runs, make)):
+        played[player.name] = matches.play(player, player, jax.random.fold_in(key, index))
+        on_match()
+    return played
+
+
 def _agents(runs: Sequence[StoredRun]) -> list[Player]:
     """Returns the checkpoints as players with a shared policy, which is compiled once."""
-    make = functools.partial(agent_opponent, runs[0].make_policy())
+    return _players(runs, functools.partial(agent_opponent, runs[0].make_policy()))
+
+
+def _players(runs: Sequence[StoredRun], make: Callable) -> list[Player]:
     return [agent_player(run, make, f"step {int(run.params.learner_steps)}") for run in runs]
 
 

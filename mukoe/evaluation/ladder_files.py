@@ -8,17 +8,29 @@ from typing import Any
 import numpy as np
 
 from mukoe.evaluation.ladder import Ladder
+from mukoe.evaluation.self_play import (
+    SelfPlay,
+    openings_svg,
+    self_play_summary,
+    strength_svg,
+)
 from mukoe.evaluation.tables import rows_csv, text_table, write_files
 from mukoe.observability.report import svg
 
 
-def ladder_summary(ladder: Ladder) -> dict[str, Any]:
-    """Returns the ladder as one JSON object; `ci95` are 95 % percentile bootstrap intervals."""
+def ladder_summary(ladder: Ladder, diagnosis: SelfPlay | None = None) -> dict[str, Any]:
+    """Returns the ladder as one JSON object; `ci95` are 95 % percentile bootstrap intervals.
+
+    Args:
+      ladder: rated ladder.
+      diagnosis: diagnosis of the self-play, under `self_play`; None to leave it out.
+    """
     return {
         "game": ladder.game,
         **dataclasses.asdict(ladder.config),
         "anchor": ladder.players[0].name,
         "players": _player_rows(ladder),
+        **({} if diagnosis is None else {"self_play": self_play_summary(diagnosis)}),
     }
 
 
@@ -102,8 +114,13 @@ def ladder_svg(ladder: Ladder) -> str:
     return svg.line_plot(lines, "agent steps", description, None, title, dict(enumerate(names)))
 
 
-def write_ladder(ladder: Ladder, directory: Path) -> list[Path]:
-    """Writes ladder.json, ratings.csv, results.csv and ladder.svg.
+def write_ladder(ladder: Ladder, directory: Path, diagnosis: SelfPlay) -> list[Path]:
+    """Writes ladder.json, ratings.csv, results.csv and the plots.
+
+    Args:
+      ladder: rated ladder.
+      directory: folder of the files.
+      diagnosis: diagnosis of the self-play.
 
     Returns:
       The paths of the files.
@@ -117,10 +134,13 @@ def write_ladder(ladder: Ladder, directory: Path) -> list[Path]:
         for row in _player_rows(ladder)
     ]
     files = {
-        directory / "ladder.json": json.dumps(ladder_summary(ladder)) + "\n",
+        directory / "ladder.json": json.dumps(ladder_summary(ladder, diagnosis)) + "\n",
         directory / "ratings.csv": rows_csv(ratings),
         directory / "results.csv": results_csv(ladder),
         directory / "ladder.svg": ladder_svg(ladder) + "\n",
     }
+    files[directory / "openings.svg"] = openings_svg(diagnosis) + "\n"
+    if diagnosis.hours:
+        files[directory / "strength.svg"] = strength_svg(diagnosis, ladder) + "\n"
     write_files(files)
     return list(files)

@@ -23,16 +23,21 @@ from mukoe.environments.pgx.rules import GameState, Rules
 from mukoe.evaluation.players import Player
 from mukoe.types import Array, Nest
 
+OPENING_PLIES = 4
+"""Plies whose actions `Games` holds."""
+
 
 class Games(NamedTuple):
     """Games of a match, `[2, num_games]`: those that the player began, and the others.
 
     scores: the player's scores (1, 0, -1).
     checksums: uint32 checksums of the positions from the opening to the end.
+    openings: `[2, num_games, OPENING_PLIES]` int32 first actions; -1 after the end.
     """
 
     scores: Array
     checksums: Array
+    openings: Array
 
 
 class Matches:
@@ -93,7 +98,7 @@ class Matches:
         memories = [jax.tree.map(self._halves, side.initial_state(both)) for side in sides]
 
         def advance(carry: tuple) -> tuple:
-            ply, games, memories, scores, checksums = carry
+            ply, games, memories, scores, checksums, openings = carry
             keys = jax.random.split(jax.random.fold_in(key, ply), 3)
             actions = jnp.zeros(number.shape, jnp.int32)
             moved: list[Nest] = []
@@ -101,19 +106,23 @@ class Matches:
                 half = (ply + index) % 2
                 action, memory = self._act(side, keys[index], games, memory, half, ply < 2)
                 actions, moved = actions.at[half].set(action), [*moved, memory]
+            opened = jnp.where(games.terminated | games.truncated, -1, actions)
+            openings = openings.at[..., ply].set(opened, mode="drop")
             step_keys = jax.random.split(keys[2], both)
             games = self._over_both(self._rules.step, games, actions, step_keys)
             # A terminal position does not change and has no further rewards.
             rewards = jnp.take_along_axis(games.rewards, number[..., None], axis=-1)[..., 0]
-            return ply + 1, games, moved, scores + rewards, _add_positions(checksums, games)
+            checksums = _add_positions(checksums, games)
+            return ply + 1, games, moved, scores + rewards, checksums, openings
 
         def running(carry: tuple) -> jax.Array:
             return ~jnp.all(carry[1].terminated | carry[1].truncated)
 
         checksums = _add_positions(jnp.uint32(0), games)
-        carry = (0, games, memories, jnp.zeros(number.shape), checksums)
-        *_, scores, checksums = jax.lax.while_loop(running, advance, carry)
-        return Games(scores, checksums)
+        openings = jnp.full((*number.shape, OPENING_PLIES), -1, jnp.int32)
+        carry = (0, games, memories, jnp.zeros(number.shape), checksums, openings)
+        *_, scores, checksums, openings = jax.lax.while_loop(running, advance, carry)
+        return Games(scores, checksums, openings)
 
     def _act(
         self,

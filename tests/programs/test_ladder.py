@@ -41,7 +41,12 @@ def test_ladder_of_checkpoints(games):
     with open(games / "ladder" / "ratings.csv") as file:
         ratings = list(csv.DictReader(file))
     assert [float(row["elo"]) for row in ratings] == [p["elo"] for p in found["players"]]
-    assert "</svg>" in (games / "ladder" / "ladder.svg").read_text()
+    for name in ("ladder", "openings", "strength"):
+        assert "</svg>" in (games / "ladder" / f"{name}.svg").read_text()
+    openings = found["self_play"]["openings"]
+    assert [each["player"] for each in openings] == [f"step {step}" for step in steps]
+    assert all(1.0 <= each["effective"][0] <= 9.0 and each["games"] == 10 for each in openings)
+    assert "cycles: " in result.stdout and "first mover: scores" in result.stdout
     for name in ("random", *(f"step {step}" for step in steps)):
         assert any(line.startswith(name) for line in result.stdout.splitlines())
 
