@@ -4,7 +4,8 @@ mukoe check --config=configs/cartpole.py
 
 Acts until replay gives one batch, learns that batch by heart, and compares what the model then
 predicts with targets computed from the rows. Each check ends with a verdict. With --workdir, the
-parameters and the replay are those of a run.
+parameters and the replay are those of a run, or of the worst seed of a run with --seeds. An agent
+that learns from rollouts, such as PPO, is checked on one rollout.
 """
 
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import NoReturn
 from absl import flags
 
 from mukoe.configuration import DEFINE_config, load_config, run_main
-from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
@@ -28,24 +28,29 @@ def main() -> int:
 
     from mukoe.agents.extensions import rollout_of
     from mukoe.diagnosis.diagnose import diagnose
-    from mukoe.diagnosis.finding import to_text
+    from mukoe.diagnosis.finding import Finding, to_text
+    from mukoe.diagnosis.rollouts import collect_rollout
+    from mukoe.diagnosis.run_logs import check_logs
     from mukoe.diagnosis.subject import collect
     from mukoe.layouts import local
+    from mukoe.layouts.common.experiment import check_experiment
     from mukoe.terminal.counted_progress import CountedProgress
     from mukoe.terminal.progress_line import process_line, show_phase
 
     workdir = None if WORKDIR.value is None else Path(WORKDIR.value).expanduser()
+    logged: list[Finding] = []
+    if workdir is not None:
+        logged, workdir = check_logs(workdir)
     config = CONFIG.load() if workdir is None else load_config(workdir)
     experiment = config.make_experiment()
-    if rollout_of(experiment.builder):
-        raise UserError("only agents with a replay are checked, and this one learns from rollouts")
+    by_rollouts = rollout_of(experiment.builder) is not None
     with process_line():
         show_phase("building agent and environments")
-        spec = local.check(experiment)
-        show_phase("acting until replay gives a batch")
-        subject = collect(experiment, spec, workdir)
+        spec = check_experiment(experiment) if by_rollouts else local.check(experiment)
+        show_phase("acting until there is a batch")
+        subject = (collect_rollout if by_rollouts else collect)(experiment, spec, workdir)
         with CountedProgress("learning one batch by heart", UPDATES.value) as progress:
-            findings = diagnose(
+            findings = logged + diagnose(
                 subject,
                 config.agent,
                 workdir is not None,

@@ -1,5 +1,7 @@
 """Predictability of the search policy: noise of the values, or a signal for the prior."""
 
+from collections.abc import Mapping, Sequence
+
 import jax
 import numpy as np
 
@@ -15,7 +17,29 @@ _SMALLEST = 1e-8
 _SHARP = 1.5
 
 
-def check_search_policy(subject: Subject, params: Params, trained: bool) -> Finding:
+def search_twice(subject: Subject, params: Params) -> list[dict[str, np.ndarray]] | None:
+    """Searches the first state of each sequence under two random keys; None without a search.
+
+    Returns:
+      Search statistics `[B, ...]` by name, under either key.
+    """
+    builder = subject.experiment.builder
+    if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
+        return None
+    history = builder.replay.history
+    windows = jax.tree.map(lambda x: x[:, : history + 1], subject.sample.rows)
+    reanalyse = jax.jit(builder.make_reanalyse(subject.networks, subject.environment_spec))
+    policy_params = PolicyParams(params, np.int32(0))
+    keys = (jax.random.PRNGKey(seed) for seed in range(2))
+    return [jax.tree.map(np.asarray, reanalyse(policy_params, key, windows)) for key in keys]
+
+
+def check_search_policy(
+    subject: Subject,
+    params: Params,
+    trained: bool,
+    searches: Sequence[Mapping[str, np.ndarray]] | None,
+) -> Finding:
     """Compares the search policies of one batch under two random keys, and with the prior.
 
     A search whose outcome is decided by noise is sharp and differs from key to key, and from its
@@ -25,20 +49,15 @@ def check_search_policy(subject: Subject, params: Params, trained: bool) -> Find
       subject: agent under diagnosis.
       params: parameters of the search.
       trained: True if the parameters are those of a run, whose prior has seen search policies.
+      searches: result of `search_twice`.
     """
-    builder = subject.experiment.builder
-    if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
+    if searches is None:
         return Finding(_CHECK, "unknown", "the agent does not search")
-    history = builder.replay.history
-    windows = jax.tree.map(lambda x: x[:, : history + 1], subject.sample.rows)
-    reanalyse = jax.jit(builder.make_reanalyse(subject.networks, subject.environment_spec))
-    policy_params = PolicyParams(params, np.int32(0))
-    searches = [reanalyse(policy_params, jax.random.PRNGKey(seed), windows) for seed in range(2)]
     if "search_policy" not in searches[0]:
         return Finding(_CHECK, "unknown", "agent.reanalyse.search computes values only")
     if "search_candidates" in searches[0]:
         return Finding(_CHECK, "unknown", "every search draws its own candidates")
-    first, second = (np.asarray(search["search_policy"]) for search in searches)
+    first, second = (search["search_policy"] for search in searches)
     prior = np.asarray(jax.nn.softmax(predict(subject, params).policy_logits[:, 0]))
     entropy = float(np.mean(-np.sum(first * _log(first), axis=-1)))
     to_prior, to_other = _kl(first, prior), _kl(first, second)

@@ -74,11 +74,11 @@ def collect(
     Raises:
       UserError: replay gives no batch within 200,000 agent steps.
     """
-    recorder: list[_TransitionRecorder] = []
+    recorder: list[TransitionRecorder] = []
 
     def make_environment(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         recorder.append(
-            _TransitionRecorder(experiment.environment_factory(seed, num_envs, evaluation))
+            TransitionRecorder(experiment.environment_factory(seed, num_envs, evaluation))
         )
         return recorder[-1]
 
@@ -117,7 +117,7 @@ def collect(
     )
 
 
-class _TransitionRecorder(VectorWrapper):
+class TransitionRecorder(VectorWrapper):
     """Wrapper of a vector environment that records its transitions."""
 
     def __init__(self, environment: VectorEnvironment):

@@ -82,7 +82,7 @@ def opposite(rows):
 def test_a_sound_agent_has_no_fault():
     findings = diagnose(subject(), config().agent, False, UPDATES)
     assert [finding for finding in findings if finding.verdict == "fault"] == []
-    assert len({finding.check for finding in findings}) == len(findings) == 7
+    assert len({finding.check for finding in findings}) == len(findings) == 9
 
 
 @pytest.mark.parametrize(

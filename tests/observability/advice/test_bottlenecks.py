@@ -13,7 +13,7 @@ from tests.observability.advice import bottlenecks
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("make_config", "bound", "flag"),
     [
