@@ -24,7 +24,11 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
         return make_muzero_networks(
-            environment_spec, self._config.history, self._config.network, continuous_actions=True
+            environment_spec,
+            self._config.history,
+            self._config.network,
+            continuous_actions=True,
+            memory_config=self._config.memory,
         )
 
     def make_policy(
@@ -42,7 +46,7 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         return ReplayDeclaration(
             sequence_length=steps + 1,
             period=steps,
-            history=self._config.history.frames - 1,
+            history=self._config.leading_rows,
             capacity=config.capacity,
             min_size=config.min_size,
             batch_size=config.batch_size,

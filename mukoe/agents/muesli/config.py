@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from mukoe.agents.planning.memory import ReplayedMemoryConfig
 from mukoe.configuration.bounds import (
     LARGEST_COUNT,
     NonNegativeFloat,
@@ -122,6 +123,13 @@ class MuesliConfig(Validated):
     # How evaluation chooses: the 'mode' of the policy, or a 'sample' of it. The paper's scores
     # are those of training episodes: samples.
     evaluation: Literal["mode", "sample"] = "sample"
+    # Memory in front of the representation.
+    memory: ReplayedMemoryConfig = ReplayedMemoryConfig()
+
+    @property
+    def leading_rows(self) -> int:
+        """Number of rows of an item before its sequence: history and burn-in of the memory."""
+        return self.history.frames - 1 + self.memory.burn_in_rows
 
     def make_builder(self) -> "MuesliBuilder":
         """Returns the agent's builder."""

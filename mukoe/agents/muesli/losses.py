@@ -1,7 +1,8 @@
 """The loss of Muesli (Hessel et al. 2021, arXiv:2104.06159, sections 3 and 4).
 
-A sample holds `L + 1` rows after `H` rows of history. Each of the first `L` is the root of an
-unroll of `K` steps; states after row `L - 1` have no target and are masked:
+A sample holds `L + 1` rows after `H` rows of history and `U` of a memory's burn-in. Each of the
+first `L` is the root of an unroll of `K` steps; states after row `L - 1` have no target and are
+masked:
 
     row              t        t+1       t+2     ...     t+K            L
     model            s_0 --a_t--> s_1 -a_{t+1}-> s_2  ...   s_K
@@ -30,6 +31,7 @@ from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import LookAhead, MuesliActions, PolicyTarget
 from mukoe.agents.planning.losses import share_outside_bins
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
+from mukoe.agents.planning.memory import encode_rows
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import retrace_returns
 from mukoe.nests import merge_batch_and_time, take
@@ -166,16 +168,21 @@ def _loss(
     key: chex.PRNGKey,
     moment: MovingSecondMoment,
 ) -> tuple[Array, LossExtra]:
-    history = config.history.frames - 1
-    rows = jax.tree.map(lambda array: array[:, history:], sample.rows)
+    rows = jax.tree.map(lambda array: array[:, config.leading_rows :], sample.rows)
     features, _ = split_legal_actions(sample.rows.observation)
     inputs = stack_rows(
         features, sample.rows.action, sample.rows.mask, config.history, networks.num_actions
     )
+
+    def encoded(params: Params) -> Nest:
+        history, burn_in = config.history, config.memory.burn_in_rows
+        return encode_rows(networks.memory, params, inputs, sample.rows, history, burn_in)
+
     look_key, key = jax.random.split(key)
-    look = actions.look_ahead(target_params, rows, inputs, look_key)
+    look = actions.look_ahead(target_params, rows, encoded(target_params), look_key)
     targets, moment, metrics = make_targets(config, actions, rows, look, moment, key)
-    parts, entropy = _unroll_losses(networks, config, actions, params, rows, inputs, targets)
+    roots = encoded(params)
+    parts, entropy = _unroll_losses(networks, config, actions, params, rows, roots, targets)
     loss = config.loss
     total = (
         loss.policy_weight

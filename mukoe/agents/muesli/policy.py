@@ -6,7 +6,8 @@ import chex
 
 from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.config import MuesliConfig
-from mukoe.networks.history import initial_history, network_input, update_state
+from mukoe.agents.planning.memory import RootObserver
+from mukoe.networks.memory import MEMORY
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, split_legal_actions
 
@@ -17,20 +18,26 @@ def make_policy(
     config: MuesliConfig,
     evaluation: bool,
 ) -> Policy:
-    """Makes the policy, whose memory is the history of frames and actions.
+    """Makes the policy, whose state is the history of frames and actions, and that of a memory.
 
     It stores its distribution: the probabilities `behavior_policy` `[A]` of choices, and
-    `behavior_mean` and `behavior_std` `[D]` of numbers.
+    `behavior_mean` and `behavior_std` `[D]` of numbers; and the state `memory` `[S]` of a recurrent
+    cell.
     """
-    features_spec, _ = split_legal_actions(environment_spec.observations)
+    memory = networks.memory
+    observer = RootObserver(environment_spec, networks.action_space, config.history, memory)
     actions = make_actions(networks, config)
+    extras_spec = dict(actions.extras_spec)
+    if memory is not None and memory.state_spec is not None:
+        extras_spec[MEMORY] = memory.state_spec
     greedy = evaluation and config.evaluation == "mode"
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Array, dict[str, Any], Nest]:
         _, legal_actions = split_legal_actions(observation)
-        inputs = network_input(observation, state, config.history, networks.num_actions)
+        stored = observer.stored(state)
+        inputs, state = observer.observe(params.network, observation, state)
         root = networks.representation(params.network, inputs)
         prediction = networks.prediction(params.network, root)
         policy = actions.policy(prediction.policy_logits, legal_actions)
@@ -39,10 +46,8 @@ def make_policy(
             **actions.stored(policy),
             "value": networks.value_encoding.to_scalar(prediction.value_logits),
             "policy_entropy": policy.entropy(),
+            **stored,
         }
-        return action, extras, update_state(observation, action, state)
+        return action, extras, observer.update_state(observation, action, state)
 
-    def initial_state(batch_size: int) -> Nest:
-        return initial_history(features_spec, config.history, batch_size, environment_spec.actions)
-
-    return Policy(apply=apply, initial_state=initial_state, extras_spec=actions.extras_spec)
+    return Policy(apply=apply, initial_state=observer.initial_state, extras_spec=extras_spec)

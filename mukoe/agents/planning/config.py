@@ -9,6 +9,7 @@ from msgspec import Meta
 from mukoe.agents.planning.augmentation import AugmentationConfig
 from mukoe.agents.planning.cloning import CloningConfig
 from mukoe.agents.planning.consistency import ConsistencyConfig
+from mukoe.agents.planning.memory import ReplayedMemoryConfig
 from mukoe.configuration.bounds import (
     LARGEST_COUNT,
     NonNegativeFloat,
@@ -271,6 +272,8 @@ class LearnedModelConfig(Validated):
     target_update: TargetUpdateConfig = TargetUpdateConfig()
     reanalyse: ReanalyseConfig = ReanalyseConfig()
     cloning: CloningConfig = CloningConfig()
+    # Memory in front of the representation.
+    memory: ReplayedMemoryConfig = ReplayedMemoryConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -297,8 +300,8 @@ class LearnedModelConfig(Validated):
 
     @property
     def burn_in(self) -> int:
-        """Number of rows over which a memory is unrolled before a sequence; 0 without one."""
-        return 0
+        """Number of rows over which the memory is unrolled before a sequence; 0 without one."""
+        return self.memory.burn_in_rows
 
     @property
     def observed_states(self) -> int:

@@ -8,6 +8,7 @@ from mukoe.agents.builder import LearnerSettings
 from mukoe.agents.extensions import Unroll
 from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
+from mukoe.agents.planning.memory import root_spec
 from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
@@ -21,7 +22,6 @@ from mukoe.agents.stochastic_muzero.networks import (
     search_params,
 )
 from mukoe.agents.stochastic_muzero.unroll import make_unroll
-from mukoe.networks.history import network_input_spec
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.candidates import make_sampler
 from mukoe.search.inspection import Inspector
@@ -46,12 +46,10 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             self._config.network,
             self._config.chance.codebook_size,
             continuous_actions=self._config.search.num_candidates > 0,
+            memory_config=self._config.memory,
         )
-        return add_projection(
-            networks,
-            network_input_spec(environment_spec, self._config.history),
-            self._config.consistency,
-        )
+        spec = root_spec(networks.memory, environment_spec, self._config.history)
+        return add_projection(networks, spec, self._config.consistency)
 
     def make_inspector(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec

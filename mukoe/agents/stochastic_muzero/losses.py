@@ -37,6 +37,7 @@ from mukoe.agents.planning.losses import (
     share_outside_bins,
     total_loss,
 )
+from mukoe.agents.planning.memory import encode_rows
 from mukoe.agents.planning.targets import UnrollTargets, network_inputs, sample_targets
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.networks import (
@@ -111,11 +112,12 @@ def _loss(
 ) -> tuple[Array, LossExtra]:
     targets_key, codes_key = jax.random.split(key)
     augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
-    targets = sample_targets(networks, config, target_params, sample, targets_key)
-    steps = config.loss.unroll_steps
-    inputs = network_inputs(networks, config.history, sample.rows, steps=steps + 1)
+    targets = sample_targets(networks, config, target_params, sample, targets_key, networks.memory)
+    steps, burn_in = config.loss.unroll_steps, config.burn_in
+    inputs = network_inputs(networks, config.history, sample.rows, burn_in + steps + 1)
     acted = targets.masks.acted[:, :steps]
     inputs = augment(inputs, augmentation_key, config.augmentation, alike=True)
+    inputs = encode_rows(networks.memory, params, inputs, sample.rows, config.history, burn_in)
     codes = make_codes(networks, params, inputs, acted, codes_key)
     unrolled, states = _unroll_losses(networks, config, params, inputs[:, 0], targets, codes)
     if config.consistency.weight:

@@ -67,4 +67,5 @@ def stochastic_muzero_model(
         num_actions=networks.action_space.num_outputs,
         num_outcomes=networks.codebook_size,
     )
-    return stochastic_search_model(model, sample_outcomes, candidates)
+    search_model = stochastic_search_model(model, sample_outcomes, candidates)
+    return search_model._replace(memory=networks.memory)

@@ -29,6 +29,15 @@ from mukoe.networks.dynamics import transition
 from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import encode_input
+from mukoe.networks.memory import (
+    MEMORY,
+    NO_MEMORY,
+    InputMemory,
+    MemoryConfig,
+    behind_memory,
+    make_memory,
+    with_memory_params,
+)
 from mukoe.networks.models import REPRESENTATION, check_observations, encoded_action_space
 from mukoe.networks.precision import in_precision, to_precision
 from mukoe.networks.prediction import Prediction, PredictionHeads
@@ -73,6 +82,8 @@ class StochasticMuZeroNetworks:
     action_space: policies of `policy_logits`, and the encoding of actions.
     codebook_size: number of codes `M`.
     projection: projector and predictor of a consistency loss; None without.
+    memory: memory whose output is the network input of `representation` and `encoder`; None
+        without one.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -87,6 +98,7 @@ class StochasticMuZeroNetworks:
     action_space: ActionSpace
     codebook_size: int
     projection: Projection | None = None
+    memory: InputMemory | None = None
 
 
 def straight_through(encoding: Array) -> jax.Array:
@@ -105,6 +117,7 @@ def make_stochastic_muzero_networks(
     network_config: NetworkConfig,
     codebook_size: int,
     continuous_actions: bool = False,
+    memory_config: MemoryConfig = NO_MEMORY,
 ) -> StochasticMuZeroNetworks:
     """Builds the networks for an environment.
 
@@ -116,17 +129,21 @@ def make_stochastic_muzero_networks(
       network_config: configuration of the architecture.
       codebook_size: number of codes `M`.
       continuous_actions: support of continuous actions in the agent.
+      memory_config: memory in front of representation and encoder.
 
     Raises:
       UserError: the torso does not support the observations, or see `encoded_action_space`.
     """
     spec = network_input_spec(environment_spec, history_config)
+    check_observations(network_config, spec)
+    memory = make_memory(memory_config, network_config, spec, network_config.normalize_observations)
+    if memory is not None:
+        spec, network_config = memory.spec, behind_memory(network_config, memory)
     if not isinstance(spec, specs.Array):
         raise UserError(
             "Stochastic MuZero's encoder takes observations of one array, not of several parts; "
-            "use MuZero"
+            "use MuZero, or set memory.core"
         )
-    check_observations(network_config, spec)
     action_space = encoded_action_space(
         environment_spec, spec, history_config, network_config, continuous_actions
     )
@@ -143,7 +160,7 @@ def make_stochastic_muzero_networks(
         return model.init(key, jnp.zeros((1, *spec.shape), spec.dtype))
 
     return StochasticMuZeroNetworks(
-        init=init,
+        init=with_memory_params(init, memory),
         representation=representation,
         prediction=prediction,
         afterstate_dynamics=afterstate,
@@ -154,12 +171,13 @@ def make_stochastic_muzero_networks(
         reward_encoding=ValueEncoding(network_config.reward_support),
         action_space=action_space,
         codebook_size=codebook_size,
+        memory=memory,
     )
 
 
 def search_params(params: Params) -> Params:
     """Returns the parameters that a search reads below the root."""
-    left_out = (REPRESENTATION, *PROJECTION, _ENCODER)
+    left_out = (REPRESENTATION, MEMORY, *PROJECTION, _ENCODER)
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 

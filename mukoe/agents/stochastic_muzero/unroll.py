@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 
 from mukoe.agents.extensions import Unroll, UnrollPredictions
+from mukoe.agents.planning.config import leading_rows
+from mukoe.agents.planning.memory import encode_rows
 from mukoe.agents.planning.targets import network_inputs
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.networks import StochasticMuZeroNetworks, straight_through
@@ -16,10 +18,11 @@ def make_unroll(networks: StochasticMuZeroNetworks, config: StochasticMuZeroConf
       networks: networks of the agent.
       config: configuration of the agent.
     """
-    first, steps = config.history.frames - 1, config.loss.unroll_steps
+    first, steps = leading_rows(config), config.loss.unroll_steps
 
     def unroll(params: Params, rows: Row) -> UnrollPredictions:
-        inputs = network_inputs(networks, config.history, rows, steps=steps + 1)
+        inputs = network_inputs(networks, config.history, rows, config.burn_in + steps + 1)
+        inputs = encode_rows(networks.memory, params, inputs, rows, config.history, config.burn_in)
         states, rewards = [networks.representation(params, inputs[:, 0])], []
         for k in range(steps):
             action = jnp.asarray(rows.action)[:, first + k]

@@ -1,4 +1,4 @@
-"""Planning agents with a memory: acting against the learner's pass over replayed rows."""
+"""Agents with replay and a memory: acting against the learner's pass over replayed rows."""
 
 import dataclasses
 import functools
@@ -11,11 +11,13 @@ import pytest
 from mukoe.acting.loop import EnvironmentLoop
 from mukoe.acting.runners import LocalRunner
 from mukoe.acting.variables import ConstantVariableSource, VariableClient
+from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig, leading_rows
 from mukoe.agents.planning.consistency import ConsistencyConfig
 from mukoe.agents.planning.memory import ReplayedMemoryConfig, encode_rows
 from mukoe.agents.planning.targets import network_inputs, sample_targets
+from mukoe.agents.stochastic_muzero.config import ChanceConfig, StochasticMuZeroConfig
 from mukoe.configuration import apply_overrides, load_config_file
 from mukoe.environments.repeat_first import RepeatFirstConfig, RepeatFirstEnvironment
 from mukoe.environments.sync_vector import SyncVectorEnvironment
@@ -34,18 +36,28 @@ UNROLL, TD_STEPS = 2, 2
 WINDOW, BLOCKS = 3, 2
 
 
-def config_of(core, burn_in, frames=1, **changes):
-    config = MuZeroConfig(
-        network=dataclasses.replace(TINY, torso="mlp"),
-        history=HistoryConfig(frames=frames),
-        search=SearchConfig(num_simulations=0),
-        loss=UnrollLossConfig(unroll_steps=UNROLL, td_steps=TD_STEPS, bootstrap="target"),
-        replay=PlanningReplayConfig(min_size=1, batch_size=32, sampler="uniform"),
-        memory=ReplayedMemoryConfig(
+def config_of(core, burn_in, frames=1, agent=MuZeroConfig, **changes):
+    parts = {
+        "network": dataclasses.replace(TINY, torso="mlp"),
+        "history": HistoryConfig(frames=frames),
+        "memory": ReplayedMemoryConfig(
             core=core, size=8, window=WINDOW, blocks=BLOCKS, heads=2, burn_in=burn_in
         ),
-    )
-    return dataclasses.replace(config, **changes)
+    }
+    if agent is MuesliConfig:
+        parts |= {
+            "loss": MuesliLossConfig(sequence_length=6, unroll_steps=UNROLL, num_samples=0),
+            "replay": MuesliReplayConfig(min_size=1, batch_size=32, online_fraction=0.0),
+        }
+    else:
+        parts |= {
+            "search": SearchConfig(num_simulations=0),
+            "loss": UnrollLossConfig(unroll_steps=UNROLL, td_steps=TD_STEPS, bootstrap="target"),
+            "replay": PlanningReplayConfig(min_size=1, batch_size=32, sampler="uniform"),
+        }
+    if agent is StochasticMuZeroConfig:
+        parts["chance"] = ChanceConfig(codebook_size=4)
+    return agent(**parts | changes)
 
 
 def strong(params):
@@ -83,34 +95,44 @@ SEEN = BLOCKS * (WINDOW - 1)
 
 
 @pytest.mark.parametrize(
-    ("core", "burn_in", "frames"),
+    ("core", "burn_in", "frames", "agent"),
     [
-        pytest.param("lstm", 0, 1, marks=pytest.mark.slow),
-        ("lstm", 3, 2),
-        pytest.param("gru", 2, 1, marks=pytest.mark.slow),
-        ("transformer", SEEN, 1),
+        pytest.param("lstm", 0, 1, MuZeroConfig, marks=pytest.mark.slow),
+        ("lstm", 3, 2, MuZeroConfig),
+        pytest.param("gru", 2, 1, MuZeroConfig, marks=pytest.mark.slow),
+        ("transformer", SEEN, 1, MuZeroConfig),
+        ("lstm", 2, 1, StochasticMuZeroConfig),
+        pytest.param("transformer", SEEN, 1, StochasticMuZeroConfig, marks=pytest.mark.slow),
+        ("gru", 2, 2, MuesliConfig),
+        pytest.param("transformer", SEEN, 1, MuesliConfig, marks=pytest.mark.slow),
     ],
 )
-def test_learners_pass_equals_acting_across_episode_ends(core, burn_in, frames):
-    config = config_of(core, burn_in, frames)
+def test_learners_pass_equals_acting_across_episode_ends(core, burn_in, frames, agent):
+    config = config_of(core, burn_in, frames, agent)
     builder, _, networks, params, sample = acted(config)
-    first = leading_rows(config)
-    assert builder.replay.history == first == burn_in + frames - 1
+    first = builder.replay.history
+    assert first == burn_in + frames - 1
 
     @jax.jit
-    def values(params, rows):
+    def outputs(params, rows):
         inputs = network_inputs(networks, config.history, rows, None)
         inputs = encode_rows(networks.memory, params, inputs, rows, config.history, burn_in)
         states = jax.vmap(networks.representation, (None, 1), 1)(params, inputs)
-        logits = jax.vmap(networks.prediction, (None, 1), 1)(params, states).value_logits
-        return networks.value_encoding.to_scalar(logits)
+        prediction = jax.vmap(networks.prediction, (None, 1), 1)(params, states)
+        if agent is MuesliConfig:
+            return jax.nn.softmax(prediction.policy_logits)
+        return networks.value_encoding.to_scalar(prediction.value_logits)
 
     stored = is_stored(sample.rows.mask)[:, first:]
-    expected = sample.rows.extras["search_value"][:, first:]
+    name = "behavior_policy" if agent is MuesliConfig else "search_value"
+    expected = sample.rows.extras[name][:, first:]
     # Two sequences of a batch have ended, and others are in the middle of an episode.
     assert 0.3 < stored.mean() < 1 and (sample.rows.mask[:, :first] > 0).any() == (first > 0)
     assert np.std(expected[stored]) > 0.05
-    np.testing.assert_allclose(values(params, sample.rows)[stored], expected[stored], atol=1e-5)
+    np.testing.assert_allclose(outputs(params, sample.rows)[stored], expected[stored], atol=1e-5)
+    if agent is MuesliConfig:
+        return
+    assert first == leading_rows(config)
     # The target network's bootstrap values, from windows of their own.
     targets = jax.jit(functools.partial(sample_targets, networks, config, memory=networks.memory))
     by_search = dataclasses.replace(
@@ -139,6 +161,8 @@ def test_reanalysis_sees_what_the_actor_saw():
     ("core", "changes"),
     [
         ("lstm", {}),
+        ("lstm", {"agent": StochasticMuZeroConfig, "loss": UnrollLossConfig(1, 1)}),
+        ("lstm", {"agent": MuesliConfig}),
         pytest.param(
             "transformer",
             {
@@ -153,7 +177,9 @@ def test_gradients_of_the_loss_reach_the_memory(core, changes):
     config = config_of(core, 3, **changes)
     builder, spec, networks, params, sample = acted(config)
     loss = jax.jit(jax.grad(builder.make_loss(networks, spec), has_aux=True))
-    gradients, _ = loss(params, params, sample, jax.random.PRNGKey(0))
+    loss_state = builder.learner_settings(networks).loss_state
+    state = (loss_state,) if jax.tree.leaves(loss_state) else ()
+    gradients, _ = loss(params, params, sample, jax.random.PRNGKey(0), *state)
     of_memory = {name: g for name, g in gradients.items() if name.startswith("memory")}
     assert of_memory
     for name, gradient in of_memory.items():

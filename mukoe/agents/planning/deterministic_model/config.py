@@ -4,7 +4,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from mukoe.agents.planning.config import LearnedModelConfig
-from mukoe.agents.planning.memory import ReplayedMemoryConfig
 from mukoe.networks.value_prefix import ValuePrefixConfig
 
 if TYPE_CHECKING:
@@ -16,13 +15,6 @@ class DeterministicModelConfig(LearnedModelConfig):
     """Configuration of an agent whose model has no chance nodes."""
 
     value_prefix: ValuePrefixConfig = ValuePrefixConfig()
-    # Memory in front of the representation.
-    memory: ReplayedMemoryConfig = ReplayedMemoryConfig()
-
-    @property
-    def burn_in(self) -> int:
-        """Number of rows over which the memory is unrolled before a sequence; 0 without one."""
-        return self.memory.burn_in_rows
 
     def make_builder(self) -> "DeterministicModelBuilder":
         """Returns the agent's builder."""
