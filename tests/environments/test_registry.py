@@ -70,7 +70,7 @@ def test_settings_that_a_game_does_not_have_are_replaced_by_defaults(env, caplog
 @pytest.mark.parametrize(
     ("env", "hint"),
     [
-        ("chess", "did you mean VideoChess (Atari)?"),
+        ("videochess", "did you mean VideoChess (Atari) or chess (pgx)?"),
         ("tictactoe", "did you mean tic_tac_toe (pgx) or TicTacToe3D (Atari)?"),
         ("breakout", "Breakout (Atari)"),
         ("breakout", "minatar-breakout (pgx)"),
