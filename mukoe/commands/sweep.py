@@ -2,6 +2,7 @@
 
 mukoe sweep --sweep=configs/sweep_cartpole.py --workdir=runs/sweep
 mukoe sweep --resume --workdir=runs/sweep
+mukoe sweep --sweep=configs/sweep_cartpole.py --workdir=/shared/sweep --launcher=ray
 """
 
 import dataclasses
@@ -36,6 +37,18 @@ TRIALS = flags.DEFINE_integer(
 WORKERS = flags.DEFINE_integer(
     "workers", None, "Trials that train at a time; by default as the cores allow.", lower_bound=1
 )
+LAUNCHER = flags.DEFINE_enum(
+    "launcher",
+    "local",
+    ["local", "ray"],
+    "Trials train on this machine, or on a Ray cluster by Ray Tune.",
+)
+RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    None,
+    "HOST:PORT of the head of a Ray cluster, or 'local' to start one; by default the running "
+    "cluster of this machine.",
+)
 
 _COPY = "sweep.py"
 
@@ -48,9 +61,13 @@ def main() -> int:
     file = _sweep_file(workdir)
     sweep = _load(file)
     config = _check_space(sweep)
+    if LAUNCHER.value == "local" and RAY_ADDRESS.value is not None:
+        raise UserError("--ray_address is for --launcher=ray: add it, or leave --ray_address out")
     set_process_environment(process_environment())
+    if LAUNCHER.value == "ray":
+        return _train_on_ray(workdir, file, sweep, config)
     try:
-        from mukoe.sweeps.sweep_runs import Sweep
+        from mukoe.sweeps.local_sweep import LocalSweep
     except ImportError as error:
         raise UserError(
             f"a sweep needs the extra 'sweeps': pip install 'mukoe[sweeps]' ({error})"
@@ -58,10 +75,28 @@ def main() -> int:
     cores = available_cores()
     most = runs_at_once(config, default_layout(config), cores)
     at_once = min(WORKERS.value or most, sweep.num_trials)
-    if not RESUME.value:
-        _make_workdir(workdir, file)
-    trials = Sweep(workdir, sweep, config, at_once, environment_of(cores, at_once))
+    _prepare_workdir(workdir, file)
+    trials = LocalSweep(workdir, sweep, config, at_once, environment_of(cores, at_once))
     return trials.train(f"{typed_program()} --resume --workdir={workdir}")
+
+
+def _train_on_ray(workdir: Path, file: Path, sweep: SweepConfig, config: TrainingConfig) -> int:
+    """Runs the trials on a Ray cluster and returns the exit status."""
+    try:
+        from mukoe.layouts.distributed.ray import connection
+        from mukoe.sweeps.ray_sweep import RaySweep, resources_of_trial
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            "a sweep with --launcher=ray needs the extras 'ray' and 'sweeps' on Python 3.11 or "
+            f"later: pip install 'mukoe[ray,sweeps]' ({reason})"
+        ) from error
+    with connection.connected(RAY_ADDRESS.value):
+        resources = resources_of_trial(config, default_layout(config), connection.machines())
+        _prepare_workdir(workdir, file)
+        connection.check_workdir(workdir, connection.machines())
+        trials = RaySweep(workdir, sweep, config, resources, WORKERS.value)
+        return trials.train(f"{typed_program()} --resume --launcher=ray --workdir={workdir}")
 
 
 def _sweep_file(workdir: Path) -> Path:
@@ -83,7 +118,10 @@ def _sweep_file(workdir: Path) -> Path:
     return Path(find_config_file(SWEEP.value))
 
 
-def _make_workdir(workdir: Path, file: Path) -> None:
+def _prepare_workdir(workdir: Path, file: Path) -> None:
+    """Makes the workdir of a new sweep, with a copy of its file."""
+    if RESUME.value:
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_atomically(workdir / _COPY, file.read_text())

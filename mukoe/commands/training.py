@@ -476,6 +476,7 @@ def _launch_on_ray(
 
     try:
         from mukoe.layouts.distributed.ray import launcher as ray_launcher
+        from mukoe.layouts.distributed.ray.connection import connected
 
         if runtime == "zeromq":
             from mukoe.layouts.distributed.runtimes.zeromq.remote_nodes import make_remote_program
@@ -494,7 +495,7 @@ def _launch_on_ray(
         cluster = apply_overrides(RayClusterConfig(), CLUSTER.overrides)
     experiment = place_inference(drawn_experiment(config), cluster.inference.has_accelerator)
     graph = make_graph(experiment, cluster.memory_of, demonstrations, runtime == "zeromq")
-    with ray_launcher.connected(RAY_ADDRESS.value):
+    with connected(RAY_ADDRESS.value):
         ray_launcher.check(experiment, cluster)
         workdir = _prepare(config, config_file)
         program = make_remote_program(graph, workdir, config, _continues())

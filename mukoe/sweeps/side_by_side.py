@@ -27,8 +27,12 @@ def runs_at_once(config: TrainingConfig, layout: str, cores: int) -> int:
     """
     if layout == "distributed" or has_accelerator():
         return 1
-    taken = config.sebulba.num_actor_threads if layout == "sebulba" else 1
-    return max(1, cores // taken)
+    return max(1, cores // cores_of_run(config, layout))
+
+
+def cores_of_run(config: TrainingConfig, layout: str) -> int:
+    """Returns the number of cores that a run of one process takes."""
+    return config.sebulba.num_actor_threads if layout == "sebulba" else 1
 
 
 def environment_of(cores: int, at_once: int) -> Mapping[str, str]:

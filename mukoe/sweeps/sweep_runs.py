@@ -10,11 +10,11 @@ from mukoe.configuration.exclusive_workdir import exclusive_workdir
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.sweeps.child_run import ChildRun
 from mukoe.sweeps.config import SweepConfig
-from mukoe.sweeps.side_by_side import POLL_SECONDS, SideBySide, signal_text, wait_until
+from mukoe.sweeps.side_by_side import signal_text
 from mukoe.sweeps.study import Study
 from mukoe.sweeps.sweep_page import make_sweep_page
 from mukoe.system import write_atomically
-from mukoe.terminal.interruption import STATUS_INTERRUPTED, cleanup_at_exit, collected_signals
+from mukoe.terminal.interruption import STATUS_INTERRUPTED, collected_signals
 from mukoe.terminal.progress_line import ProgressLine, erase_line, process_line
 from mukoe.terminal.progress_text import Progress
 
@@ -29,7 +29,7 @@ PAGE, BEST_CONFIG = "sweep.html", "best.py"
 
 
 @dataclasses.dataclass
-class _Running:
+class Running:
     """Trial that trains, the number of its known evaluations, and whether it is ended early."""
 
     trial: "optuna.Trial"
@@ -39,31 +39,23 @@ class _Running:
 
 
 class Sweep:
-    """Trials that train side by side."""
+    """Trials of a study, and their results; a subclass trains them.
 
-    def __init__(
-        self,
-        workdir: Path,
-        sweep: SweepConfig,
-        config: TrainingConfig,
-        at_once: int,
-        environment: Mapping[str, str],
-    ):
+    study: study of the workdir.
+    """
+
+    def __init__(self, workdir: Path, sweep: SweepConfig, config: TrainingConfig):
         """Opens the study of the workdir.
 
         Args:
           workdir: existing directory of the sweep.
           sweep: settings of the sweep.
           config: configuration that the trials vary.
-          at_once: number of trials that train at a time.
-          environment: environment variables of the trials that the user has not set.
         """
         self._workdir, self._sweep, self._config = workdir, sweep, config
-        self._environment = environment
         first = {name: _value(config, name) for name in sweep.space}
         self.study = Study(workdir / STUDY_FILE, sweep, first)
-        self._group = SideBySide(at_once)
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
 
     def train(self, resume_command: str) -> int:
         """Trains until all trials have ended, writes the results, and returns the exit status.
@@ -74,55 +66,54 @@ class Sweep:
         with (
             exclusive_workdir(self._workdir),
             collected_signals() as signals,
-            cleanup_at_exit(self._group.kill),
             process_line() as line,
         ):
-            for trial in self.study.unfinished():
-                self._start(trial)
-            while not signals and self._start_next():
-                self._step(line)
-                wait_until(lambda: signals, POLL_SECONDS)
-            if signals:
-                # Their trials stay unfinished in the study, and are resumed.
-                self._group.stop()
+            self._train_trials(signals, line)
         erase_line()
         self._write_results()
         return self._summarise(signals, resume_command)
 
-    def _start_next(self) -> bool:
-        """Starts trials while there is room; returns False once all have ended."""
-        while self._group.has_room and self.study.num_started < self._sweep.num_trials:
-            self._start(self.study.ask())
-        return bool(self._running)
+    def _train_trials(self, signals: Sequence[int], line: ProgressLine) -> None:
+        """Trains until all trials have ended.
 
-    def _start(self, trial: "optuna.Trial") -> None:
-        name = f"trial {trial.number}"
-        child = ChildRun(name, self._workdir / f"trial_{trial.number}")
-        overrides = self._sweep.overrides_of(self.study.values(trial))
-        flags = ["--resume"] if child.exists else [f"--config={self._sweep.config}"]
-        if not child.exists:
-            flags += [f"--config.{field}={value}" for field, value in overrides.items()]
-        self._running[name] = _Running(trial, child)
-        self._group.start(child, flags, self._environment)
+        Unfinished trials come first. Those that signals stop stay unfinished in the study.
 
-    def _step(self, line: ProgressLine) -> None:
-        """Prunes trials, and records those that have ended."""
-        for running in self._running.values():
-            returns = [value for _, value in running.child.evaluations()]
-            if running.is_pruned or len(returns) == running.num_evaluations:
-                continue
-            running.num_evaluations = len(returns)
-            if self.study.should_prune(running.trial, returns):
-                running.is_pruned = True
-                running.child.stop()
-        for child, status in self._group.take_ended():
-            line.message(self._record(self._running.pop(child.name), status))
+        Args:
+          signals: numbers of the received signals, which end the sweep.
+          line: progress line.
+        """
+        raise NotImplementedError
+
+    def _add(self, trial: "optuna.Trial") -> Running:
+        """Returns a trial that is about to train, with its child run."""
+        child = ChildRun(f"trial {trial.number}", self._workdir / f"trial_{trial.number}")
+        running = Running(trial, child)
+        self._running[child.name] = running
+        return running
+
+    def _flags(self, running: Running) -> list[str]:
+        """Returns the flags of a new trial."""
+        overrides = self._sweep.overrides_of(self.study.values(running.trial))
+        changes = [f"--config.{field}={value}" for field, value in overrides.items()]
+        return [f"--config={self._sweep.config}", *changes]
+
+    def _prunes(self, running: Running) -> bool:
+        """Returns whether a trial should end early, given its new evaluations."""
+        returns = [value for _, value in running.child.evaluations()]
+        if running.is_pruned or len(returns) == running.num_evaluations:
+            return False
+        running.num_evaluations = len(returns)
+        running.is_pruned = self.study.should_prune(running.trial, returns)
+        return running.is_pruned
+
+    def _show(self, line: ProgressLine) -> None:
+        """Shows the number of trials and their steps."""
         done = self.study.num_started - len(self._running)
         text = f"{done}/{self._sweep.num_trials} trials, {len(self._running)} training"
         steps = sum(running.child.steps() for running in self._running.values())
         line.update(Progress(text, steps=steps, advances=True))
 
-    def _record(self, running: _Running, status: int) -> str:
+    def _record(self, running: Running) -> str:
         """Records the end of a trial and returns a line on it."""
         child, trial = running.child, running.trial
         if child.has_finished():

@@ -7,38 +7,17 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from mukoe.configuration import load_config_file, prepare_workdir  # noqa: E402
+from mukoe.configuration import load_config_file  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
-from mukoe.layouts.common.experiment import RunConfig, TrainingConfig  # noqa: E402
-from mukoe.sweeps import child_run, sweep_runs  # noqa: E402
-from mukoe.sweeps.config import Choice, Integer, SweepConfig, Uniform  # noqa: E402
+from mukoe.layouts.common.experiment import RunConfig  # noqa: E402
+from mukoe.sweeps import local_sweep  # noqa: E402
+from mukoe.sweeps.config import Choice, Integer, Uniform  # noqa: E402
+from mukoe.sweeps.local_sweep import LocalSweep  # noqa: E402
 from mukoe.sweeps.study import Study  # noqa: E402
-from mukoe.sweeps.sweep_runs import Sweep, best_config, objective  # noqa: E402
+from mukoe.sweeps.sweep_runs import best_config, objective  # noqa: E402
 from mukoe.terminal.interruption import STATUS_INTERRUPTED  # noqa: E402
 from tests.observability import fake_runs  # noqa: E402
-
-SIZE, SIMULATIONS = "agent.replay.batch_size", "agent.search.num_simulations"
-SPACE = {SIZE: Integer(1, 64), SIMULATIONS: Choice((8, 16, 32))}
-
-# Trains without an agent: the returns of three evaluations are the batch size, unless it is 7.
-TRAINER = f"""
-import sys
-from pathlib import Path
-workdir, flags = Path(sys.argv[1]), sys.argv[2:]
-(workdir / "started.txt").open("a").write(" ".join(flags) + "\\n")
-values = dict(flag.split("=") for flag in flags if "=" in flag)
-size = float(values.get("--config.{SIZE}", 5))
-(workdir / "config.json").write_text((workdir.parent / "config_of_trials.json").read_text())
-if size == 7:
-    sys.exit("error: no luck")
-(workdir / "logs").mkdir(exist_ok=True)
-rows = "".join(f"{{step}},{{size}}\\n" for step in (100, 200, 300))
-(workdir / "logs/evaluator.csv").write_text("actor_steps,episode_return\\n" + rows)
-"""
-
-
-def make_sweep(**changes):
-    return SweepConfig(**{"config": "cartpole", "space": SPACE, "num_trials": 4, **changes})
+from tests.sweeps.fake_trials import SIMULATIONS, SIZE, make_sweep, prepare  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -134,16 +113,8 @@ def test_the_best_config_is_a_file_that_loads(tmp_path):
 @pytest.fixture
 def make_trials(tmp_path, monkeypatch):
     """Function that makes a sweep whose processes run `TRAINER`."""
-    run = RunConfig(max_actor_steps=300, evaluation_period=100, target_return=1)
-    config = TrainingConfig(fake_runs.Environment(), fake_runs.Agent(), run)
-    prepare_workdir(tmp_path / "one", config, __file__, resume=False)
-    workdir = tmp_path / "sweep"
-    workdir.mkdir()
-    text = (tmp_path / "one" / "config.json").read_text()
-    (workdir / "config_of_trials.json").write_text(text)
-    code = f"import sys; sys.argv = ['', sys.argv[2].split('=')[1], *sys.argv[3:]]\n{TRAINER}"
-    monkeypatch.setattr(child_run, "_START", code)
-    return lambda **changes: (workdir, Sweep(workdir, make_sweep(**changes), config, 2, {}))
+    workdir, config = prepare(tmp_path, monkeypatch)
+    return lambda **changes: (workdir, LocalSweep(workdir, make_sweep(**changes), config, 2, {}))
 
 
 def test_trials_run_side_by_side_and_the_best_is_a_config(make_trials, capsys):
@@ -175,7 +146,7 @@ def test_a_trial_that_fails_ends_no_other(make_trials, capsys):
 def test_a_stopped_sweep_continues_with_its_unfinished_trials(make_trials, capsys, monkeypatch):
     _, sweep = make_trials(num_trials=3)
     with monkeypatch.context() as patched:
-        patched.setattr(sweep_runs, "wait_until", lambda *_: signal.raise_signal(signal.SIGINT))
+        patched.setattr(local_sweep, "wait_until", lambda *_: signal.raise_signal(signal.SIGINT))
         assert sweep.train("resume it") == STATUS_INTERRUPTED
     out = capsys.readouterr().out
     assert "ended: Ctrl-C" in out and "resume with:   resume it" in out
