@@ -41,7 +41,7 @@ def main() -> None:
         )
     set_process_environment(process_environment())
 
-    from mukoe.evaluation.connect_four_judge import JudgeConfig, judge_run
+    from mukoe.evaluation.connect_four_judge import JudgeConfig, judge_players, open_judged
     from mukoe.evaluation.judge_files import judge_summary, judge_table, write_judgements
     from mukoe.terminal.counted_progress import CountedProgress
 
@@ -54,8 +54,9 @@ def main() -> None:
         seed=SEED.value,
     )
     workdir = Path(WORKDIR.value)
-    with CountedProgress("judging checkpoint", config.checkpoints) as progress:
-        judgements = judge_run(workdir, config, progress.add)
+    players, opponent = open_judged(workdir, config)
+    with CountedProgress("judging checkpoint", len(players)) as progress:
+        judgements = judge_players(players, opponent, config, progress.add)
     paths = write_judgements(judgements, config, Path(OUTPUT.value or workdir / "judge"))
     print(judge_table(judgements))
     print("\nwritten:", *paths)

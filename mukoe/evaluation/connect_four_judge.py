@@ -43,6 +43,11 @@ class JudgeConfig(Validated):
     # Seed of openings, agent and opponent.
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.games % 2:
+            raise UserError(f"games must be even, not {self.games}")
+
 
 class JudgedMove(NamedTuple):
     """Move beside perfect play.
@@ -115,31 +120,44 @@ def judge_player(player: Player, opponent: Player, matches: EngineMatches, seed:
     return Judgement(player, judge_games(games), games.scores)
 
 
-def judge_run(
-    workdir: Path, config: JudgeConfig, on_checkpoint: Callable[[], None] = lambda: None
-) -> list[Judgement]:
-    """Judges checkpoints of a run, in ascending order.
+def open_judged(workdir: Path, config: JudgeConfig) -> tuple[list[Player], Player]:
+    """Returns the checkpoints of a run as players, in ascending order, and their opponent.
 
     Args:
       workdir: directory of the run.
       config: settings.
-      on_checkpoint: callback after each checkpoint.
 
     Raises:
       UserError: there is no run of Connect Four, or the opponent does not fit.
     """
-    if config.games % 2:
-        raise UserError(f"games must be even, not {config.games}")
     runs = open_checkpoints(workdir, config.checkpoints, config.simulations)
     if (game := two_player_game(runs[0])) != GAME:
         raise UserError(f"the judge knows perfect play of {GAME} only, not of {game or workdir}")
     environment = runs[0].config.environment
     opponent = open_opponent(config.opponent, GAME, None, environment, config.seed)
-    matches = EngineMatches(GAME, config.games // 2, config.opening_moves)
     make = functools.partial(agent_opponent, runs[0].make_policy())
+    steps = [int(run.params.learner_steps) for run in runs]
+    players = [agent_player(run, make, f"step {n}") for run, n in zip(runs, steps, strict=True)]
+    return players, opponent
+
+
+def judge_players(
+    players: Sequence[Player],
+    opponent: Player,
+    config: JudgeConfig,
+    on_player: Callable[[], None] = lambda: None,
+) -> list[Judgement]:
+    """Judges players one after the other.
+
+    Args:
+      players: players of Connect Four.
+      opponent: opponent of all of them.
+      config: settings.
+      on_player: callback after each player.
+    """
+    matches = EngineMatches(GAME, config.games // 2, config.opening_moves)
     judgements = []
-    for run in runs:
-        player = agent_player(run, make, f"step {int(run.params.learner_steps)}")
+    for player in players:
         judgements.append(judge_player(player, opponent, matches, config.seed))
-        on_checkpoint()
+        on_player()
     return judgements

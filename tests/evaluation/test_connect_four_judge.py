@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mukoe.evaluation.connect_four_judge import JudgeConfig, judge_move, judge_player
-from mukoe.evaluation.engine_matches import EngineMatches
+from mukoe.evaluation.connect_four_judge import JudgeConfig, judge_move, judge_players
 from mukoe.evaluation.judge_files import judge_summary, judge_table, write_judgements
 from mukoe.evaluation.players import make_fixed_player
 
@@ -28,10 +27,9 @@ def test_known_moves():
 @pytest.fixture(scope="module")
 def judgements():
     """Random and perfect play, against perfect play, from positions that are solved at once."""
-    matches = EngineMatches("connect_four", 2, 5)
     perfect = make_fixed_player("bitbully", "connect_four", 0, seed=2)
     players = [make_fixed_player(name, "connect_four", 0) for name in ("random", "bitbully")]
-    return [judge_player(player, perfect, matches, seed=5) for player in players]
+    return judge_players(players, perfect, JudgeConfig(games=4, opening_moves=5, seed=5))
 
 
 def test_shares_follow_the_strength(judgements):
