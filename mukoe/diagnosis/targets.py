@@ -60,6 +60,13 @@ def check_supports(subject: Subject, agent: object) -> Finding:
       subject: agent under diagnosis.
       agent: configuration of the agent, with `discount` and `network`.
     """
+    rewards = np.array([t.reward for stream in subject.transitions for t in stream])
+    returns = episode_returns(subject, getattr(agent, "discount", 1.0))
+    return support_finding(agent, rewards, returns)
+
+
+def support_finding(agent: object, rewards: np.ndarray, returns: np.ndarray) -> Finding:
+    """Compares rewards `[N]` and discounted returns `[M]` with the bins of their supports."""
     network, discount = getattr(agent, "network", None), getattr(agent, "discount", None)
     supports = [
         (name, getattr(network, name))
@@ -68,8 +75,7 @@ def check_supports(subject: Subject, agent: object) -> Finding:
     ]
     if not supports or discount is None:
         return Finding(_COVERAGE, "unknown", "the agent has no categorical value")
-    rewards = np.array([t.reward for stream in subject.transitions for t in stream])
-    targets = {"value_support": episode_returns(subject, discount), "reward_support": rewards}
+    targets = {"value_support": returns, "reward_support": rewards}
     table = [["support", "bins", "lowest target", "highest target", "outside"]]
     outside: list[str] = []
     for name, support in supports:
@@ -88,7 +94,7 @@ def check_supports(subject: Subject, agent: object) -> Finding:
         return Finding(_COVERAGE, "fault", text, table)
     if len(table) == 1:
         return Finding(_COVERAGE, "unknown", "no episode ended", table)
-    return Finding(_COVERAGE, "ok", "rewards and returns of random play lie inside", table)
+    return Finding(_COVERAGE, "ok", "rewards and returns lie inside", table)
 
 
 def as_numpy(subject: Subject) -> Row:

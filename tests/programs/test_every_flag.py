@@ -42,6 +42,7 @@ ENDING = {
     "tiles_2048.py": ["--player=unknown"],
     "uci.py": ["--workdir={run}"],
     "watch.py": ["--workdir={run}"],
+    "xray.py": ["--workdir={run}"],
     "zoo.py": ["--add={missing}", "--name=cart_pole"],
 }
 

@@ -1,0 +1,87 @@
+"""Measures the search, the model and the values of a trained agent, and draws a page of them.
+
+mukoe xray --workdir=runs/cartpole
+
+Writes `xray.html`, a page without external files, and `xray.json`, its numbers, into the workdir.
+"""
+
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+EPISODES = flags.DEFINE_integer("episodes", 16, "Episodes per measured return.")
+MAX_SIMULATIONS = flags.DEFINE_integer(
+    "max_simulations", None, "Largest number of simulations; by default twice that of the run."
+)
+MAX_STEPS = flags.DEFINE_integer(
+    "max_steps", None, "Agent steps of an episode instead of the run's evaluation_max_steps."
+)
+SECONDS = flags.DEFINE_float("seconds", 100.0, "Seconds after which no further part is measured.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of environments, opponents and bootstrap.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder of the two files instead of the workdir.")
+
+
+def main() -> int:
+    """Prints the verdicts and writes page and numbers; the exit status is 1 if one is a fault."""
+    if not WORKDIR.value:
+        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
+    set_process_environment(process_environment())
+
+    from mukoe.diagnosis.finding import to_text
+    from mukoe.diagnosis.xray.config import XrayConfig
+    from mukoe.diagnosis.xray.measure import Xray, xray
+    from mukoe.diagnosis.xray.page import make_page, to_json
+    from mukoe.evaluation.episodes import environment_name
+    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.system import write_atomically
+    from mukoe.terminal.progress_line import process_line, show_phase
+    from mukoe.zoo import is_entry
+
+    config = XrayConfig(
+        episodes=EPISODES.value,
+        max_simulations=MAX_SIMULATIONS.value,
+        max_steps=MAX_STEPS.value,
+        seconds=SECONDS.value,
+        seed=SEED.value,
+    )
+    with process_line():
+        run = open_agent(Reference(Path(WORKDIR.value), BEST.value, STEP.value))
+        if not hasattr(run.config.agent, "search"):
+            raise UserError("not applicable: the agent of this run acts without a search")
+        folder = Path(OUTPUT.value or ("." if is_entry(run.workdir) else run.workdir))
+        if not folder.is_dir():
+            raise UserError(f"the folder of --output does not exist: '{folder}'")
+        step, name = int(run.params.learner_steps), environment_name(run)
+        title = f"Search X-ray of {name}"
+        subtitle = f"{run.workdir.name}, learner step {step:,}, seed {config.seed}"
+        about = {"environment": name, "learner_step": step, "seed": config.seed}
+
+        def write(result: Xray) -> None:
+            """Writes the measurements so far, which an interrupted X-ray leaves."""
+            page = make_page(title, subtitle, result.findings, result.sections)
+            write_atomically(folder / "xray.html", page)
+            numbers = to_json(about, result.findings, result.sections)
+            write_atomically(folder / "xray.json", numbers)
+
+        result = xray(run, config, show_phase, write)
+    print(to_text(result.findings, with_tables=False))
+    faults = [finding.check for finding in result.findings if finding.verdict == "fault"]
+    print(f"\nfaults: {', '.join(faults) or 'none'}\n{folder / 'xray.html'}")
+    return 1 if faults else 0
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main)

@@ -1,0 +1,231 @@
+"""X-ray: its numbers on hand-made trajectories, its verdicts, page and JSON file."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mukoe.configuration import load_config_file
+from mukoe.diagnosis.finding import Finding
+from mukoe.diagnosis.targets import support_finding
+from mukoe.diagnosis.xray.calibration import measure_calibration
+from mukoe.diagnosis.xray.config import XrayConfig
+from mukoe.diagnosis.xray.measure import xray
+from mukoe.diagnosis.xray.model_error import Unrolled, measure_model
+from mukoe.diagnosis.xray.optimal import measure_optimal_moves
+from mukoe.diagnosis.xray.page import make_page, to_json
+from mukoe.diagnosis.xray.results import (
+    Estimate,
+    Figure,
+    Section,
+    Series,
+    Table,
+    estimate,
+    estimate_of_groups,
+)
+from mukoe.diagnosis.xray.trajectories import Trajectories
+from mukoe.diagnosis.xray.variants import doubling
+from mukoe.diagnosis.xray.verdicts import judge_rewards, judge_values
+from mukoe.layouts import local
+from mukoe.layouts.common.stored_run import StoredRun
+from mukoe.networks.value_encoding import SupportConfig
+from mukoe.types import MaskedObservation, PolicyParams
+
+
+def trajectories(reward, discount, last, **search):
+    """Trajectories of one stream, `[T, 1]`."""
+    last = np.array(last, bool)[:, None]
+    first = np.roll(last, 1, axis=0)
+    first[0] = True
+    zeros = np.zeros(last.shape)
+    numbers = {"search_value": zeros, "root_value": zeros}
+    numbers |= {name: np.array(x, float)[:, None] for name, x in search.items()}
+    reward, discount = (np.array(x, float)[:, None] for x in (reward, discount))
+    return Trajectories(zeros, zeros.astype(int), reward, discount, first, last, numbers)
+
+
+def many(steps, copies):
+    """Trajectories of several equal streams."""
+    import jax
+
+    return Trajectories(
+        *(
+            jax.tree.map(lambda x: np.repeat(x, copies, axis=1), getattr(steps, field.name))
+            for field in dataclasses.fields(steps)
+        )
+    )
+
+
+def test_returns_end_with_the_episode_and_bootstrap_at_truncation():
+    """Rewards 1 2, then 3 in an episode that is cut off with search value 10."""
+    steps = trajectories(
+        [1, 2, 0, 3, 0],
+        [1, 0, 1, 1, 1],
+        [0, 0, 1, 0, 1],
+        search_value=[9, 9, 9, 9, 10],
+    )
+    assert steps.returns(0.5)[:, 0].tolist() == [1 + 0.5 * 2, 2, 9, 3 + 0.5 * 10, 10]
+    assert steps.complete()[:, 0].tolist() == [True, True, False, True, False]
+
+
+def test_the_turn_changes_the_sign_of_a_return():
+    steps = trajectories([0, 0, 1, 0], [-1, -1, 0, 1], [0, 0, 0, 1])
+    assert steps.returns(1.0)[:3, 0].tolist() == [1, -1, 1]
+    assert steps.returns(1.0, turns=False)[:3, 0].tolist() == [1, 1, 1]
+
+
+def test_an_estimate_over_groups_is_wider_than_one_over_dependent_steps():
+    groups = np.repeat(np.arange(8), 50)
+    values = np.repeat(np.random.default_rng(0).normal(size=8), 50)
+    dependent, independent = estimate_of_groups(values, groups), estimate(values)
+    assert dependent.mean == pytest.approx(independent.mean) == pytest.approx(values.mean())
+    assert dependent.low < dependent.mean < dependent.high
+    assert dependent.high - dependent.low > 3 * (independent.high - independent.low)
+    assert estimate([]).size == 0 and str(estimate([])) == "–"
+
+
+def test_simulations_double_up_to_the_largest():
+    assert [doubling(n) for n in (0, 1, 5, 8)] == [[], [1], [1, 2, 4, 5], [1, 2, 4, 8]]
+
+
+def unrolled(shift):
+    """Unroll whose rewards are those of another action."""
+    rewards = np.random.default_rng(0).integers(0, 2, size=(64, 6)).astype(float)
+    true = rewards[:, 1:5]
+    values = np.zeros((64, 5))
+    return Unrolled(
+        stream=np.arange(64) % 8,
+        rewards=rewards[:, 1 + shift : 5 + shift] + 0.1,
+        true_rewards=true,
+        rewards_before=rewards[:, :4],
+        rewards_after=rewards[:, 2:],
+        values=values,
+        direct_values=values,
+        returns=values + 1,
+        divergence=values,
+    )
+
+
+@pytest.mark.parametrize(
+    "shift, verdict, text",
+    [(0, "ok", "0.1"), (-1, "fault", "the action before"), (1, "fault", "the action after")],
+)
+def test_shifted_rewards_are_named(shift, verdict, text):
+    finding = judge_rewards([unrolled(shift)])
+    assert finding.verdict == verdict and text in finding.text
+
+
+@pytest.mark.parametrize(
+    "values, verdict, text",
+    [
+        ([1, -1, 1, 0], "ok", ""),
+        ([-1, 1, -1, 0], "fault", "the opposite sign"),
+        ([1, 1, 1, 0], "fault", "one player"),
+    ],
+)
+def test_values_of_another_sign_are_named(values, verdict, text):
+    steps = trajectories([0, 0, 1, 0], [-1, -1, 0, 1], [0, 0, 0, 1], root_value=values)
+    finding = judge_values(many(steps, 12), 1.0, True)
+    assert finding.verdict == verdict and text in finding.text
+
+
+def test_a_support_that_is_too_small_is_named():
+    agent = load_config_file("configs/tictactoe.py").agent
+    assert support_finding(agent, np.zeros(3), np.array([-1.0, 1.0])).verdict == "ok"
+    small = dataclasses.replace(
+        agent.network, value_support=SupportConfig(0.0, 1.0, 3, hyperbolic=False)
+    )
+    agent = dataclasses.replace(agent, network=small)
+    finding = support_finding(agent, np.zeros(3), np.array([-1.0, 1.0]))
+    assert finding.verdict == "fault" and "agent.network.value_support" in finding.text
+
+
+def test_a_model_without_unroll_says_why():
+    section = measure_model("no model", "no model")
+    assert section.text == "no model" and not section.figures
+    both = measure_model(unrolled(0), "too short")
+    assert [figure.name for figure in both.figures][0] == "reward_error"
+    assert both.figures[0].series[0].y[0].mean == pytest.approx(0.1)
+    assert both.figures[0].series[0].x == [1, 2, 3, 4]
+    assert both.figures[1].series[0].x == [0, 1, 2, 3, 4]
+    assert "random actions: too short" in both.text
+
+
+def test_calibrated_values_lie_on_the_diagonal():
+    steps = trajectories([0, 0, 1, 0], [-1, -1, 0, 1], [0, 0, 0, 1], root_value=[1, -1, 1, 0])
+    section = measure_calibration(many(steps, 12), 1.0)
+    network = section.figures[0].series[0]
+    assert [y.mean for y in network.y] == pytest.approx(network.x)
+    assert section.tables[0].rows[0][3] == pytest.approx(1.0)
+    assert "Too few" in measure_calibration(steps, 1.0).text
+
+
+def test_the_winning_move_is_the_optimal_one():
+    """Own stones at 0 and 1: only 2 wins at once; the search finds it, the prior does not."""
+    features = np.zeros((1, 1, 3, 3, 2), bool)
+    features[0, 0, 0, :2, 0] = features[0, 0, 1, :2, 1] = True
+    legal = ~features.any(-1).reshape(1, 1, 9)
+    steps = dataclasses.replace(
+        trajectories([0], [-1], [0], search_action=[2], prior_action=[8]),
+        observation=MaskedObservation(features, legal),
+    )
+    prior, search = measure_optimal_moves(steps).figures[0].series
+    assert (prior.x, prior.y[0].mean, search.y[0].mean) == ([4], 0, 1)
+
+
+def test_page_and_json_hold_the_same_numbers():
+    section = Section(
+        "part",
+        "A part",
+        "Its <text>.",
+        [
+            Figure(
+                "curve", "A curve", "x", [Series("line", [1, 2], [Estimate(1, 0, 2, 3)] * 2)], 0.5
+            )
+        ],
+        [Table("rows", ["name", "value"], [["a", Estimate(float("nan"), 0, 0, 0)], ["b", 2.5]])],
+    )
+    findings = [Finding("signs", "fault", "opposite")]
+    page = make_page("Title", "subtitle", findings, [section])
+    assert "Verdicts: 1 fault" in page and "Its &lt;text&gt;." in page and "2.5" in page
+    assert 'id="curve"' in page and "http" not in page.replace("http://www.w3.org", "")
+    content = json.loads(to_json({"seed": 1}, findings, [section]))
+    part = content["sections"]["part"]
+    assert part["figures"]["curve"]["series"]["line"]["y"][0]["high"] == 2
+    assert part["tables"]["rows"][0]["value"]["mean"] is None
+    assert content["verdicts"][0]["verdict"] == "fault"
+
+
+@pytest.mark.slow
+def test_every_section_of_an_untrained_agent(tmp_path):
+    """All measurements of tic-tac-toe with two simulations."""
+    import jax
+
+    config = load_config_file("configs/tictactoe.py")
+    search = dataclasses.replace(config.agent.search, num_simulations=2)
+    network = dataclasses.replace(config.agent.network, hidden_sizes=(16,), width=16)
+    agent = dataclasses.replace(config.agent, search=search, network=network)
+    config = dataclasses.replace(config, agent=agent)
+    experiment = config.make_experiment()
+    spec = local.check(experiment)
+    params = experiment.builder.make_networks(spec).init(jax.random.PRNGKey(0))
+    (tmp_path / "checkpoints").mkdir()
+    run = StoredRun(tmp_path, config, experiment, spec, PolicyParams(params, np.int32(0)), {})
+    result = xray(run, XrayConfig(episodes=4, max_simulations=2, seconds=600.0, max_steps=64))
+    sections = {section.name: section for section in result.sections}
+    assert list(sections) == [
+        "model",
+        "calibration",
+        "optimal",
+        "simulations",
+        "depth",
+        "algorithms",
+        "decisions",
+        "training",
+    ]
+    assert [row[0] for row in sections["simulations"].tables[0].rows] == [0, 1, 2]
+    assert len(sections["algorithms"].tables[0].rows) == 5
+    assert len(sections["model"].figures) == 4
+    assert len(result.findings) == 3
+    assert "<svg" in make_page("", "", result.findings, result.sections)
