@@ -144,3 +144,51 @@ def test_the_sign_follows_the_change_of_the_player_to_move():
     packed = jnp.repeat(pack_position(position), 2, axis=0)
     output, _ = model.recurrent({}, jax.random.PRNGKey(0), jnp.array([0, 1]), packed)
     np.testing.assert_allclose(output.discount, [0.9, -0.9])
+
+
+def hex_winner(own, other, size=4):
+    """Returns 1 if the player to move wins, else -1, by exhaustion; stones are sets of cells.
+
+    `own` is first the set of the player that joins top and bottom, `other` left and right.
+    """
+
+    def joined(stones, vertical):
+        reached = [cell for cell in stones if cell[0 if vertical else 1] == 0]
+        seen = set(reached)
+        for row, column in reached:
+            for dy, dx in ((0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1)):
+                cell = (row + dy, column + dx)
+                if cell in stones and cell not in seen:
+                    seen.add(cell)
+                    reached.append(cell)
+        return any(cell[0 if vertical else 1] == size - 1 for cell in seen)
+
+    cells = {(row, column) for row in range(size) for column in range(size)}
+
+    @functools.cache
+    def wins(mover, waiting, vertical):
+        for cell in cells - mover - waiting:
+            after = mover | {cell}
+            if joined(after, vertical) or not wins(waiting, after, not vertical):
+                return True
+        return False
+
+    return lambda vertical: 1 if wins(frozenset(own), frozenset(other), vertical) else -1
+
+
+def test_hex_4x4_is_played_like_its_solution():
+    rules = load_rules("hex_4x4", None).with_positions()
+    init = with_random_opening(rules, 8, min_moves=8).init
+    positions = jax.jit(init)(jax.random.split(jax.random.PRNGKey(0), 16))
+    positions = jax.tree.map(lambda leaf: leaf[positions._step_count == 8], positions)
+    output = search(rules, positions, 1_500, algorithm="muzero")
+    solved, reached = [], []
+    for features, action in zip(np.asarray(positions.observation), output.action, strict=True):
+        own, other = (set(map(tuple, np.argwhere(features[..., i]))) for i in range(2))
+        vertical = not features[0, 0, 2]
+        after = own | {divmod(int(action), 4)}
+        solved.append(hex_winner(own, other)(vertical))
+        reached.append(-hex_winner(other, after)(not vertical))
+    assert set(solved) == {-1, 1}
+    np.testing.assert_array_equal(reached, solved)
+    np.testing.assert_array_equal(np.sign(output.search_value), solved)

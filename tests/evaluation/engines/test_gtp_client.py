@@ -18,6 +18,7 @@ def fake(*flags, **timeouts):
     return GtpEngine(" ".join([FAKE, *flags]), GO, **timeouts)
 
 
+@pytest.mark.engines
 def test_gnu_go_plays_by_the_rules_of_pgx():
     with GtpEngine("gnugo --mode gtp --level 1", GO) as engine:
         moves = []
@@ -30,6 +31,7 @@ def test_gnu_go_plays_by_the_rules_of_pgx():
         assert engine.send("list_stones black") == "C3"
 
 
+@pytest.mark.engines
 def test_gnu_go_captures_dead_stones_after_a_pass():
     """Black has the board but for one dead stone, and must not pass: it would count as alive."""
     black = [GO.action(v) for v in ("C1", "C2", "C3", "C4", "C5", "B2", "B4", "D3")]

@@ -7,15 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.evaluation.engine_matches import EngineMatches
 from mukoe.evaluation.engines.gtp_client import GtpEngine
 from mukoe.evaluation.engines.gtp_server import GtpServer
 from mukoe.evaluation.engines.vertices import Vertices
 from mukoe.evaluation.players import make_fixed_player
 from tests.evaluation.engines.serve_random import make_game
-
-pytestmark = pytest.mark.skipif("go_5x5" not in PGX_GAMES, reason="the board is no game yet")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +117,7 @@ def test_othello_and_hex_have_their_results():
     assert server.answer("genmove black") == "? the game is over\n\n"
 
 
+@pytest.mark.engines
 def test_the_agent_plays_gnu_go_as_two_programs():
     """GNU Go wins both games against random play, by the rules of pgx, in its own process."""
     script = Path(__file__).with_name("serve_random.py")
@@ -129,6 +127,7 @@ def test_the_agent_plays_gnu_go_as_two_programs():
     np.testing.assert_array_equal(games.scores, [[1], [1]])
 
 
+@pytest.mark.engines
 def test_gnu_go_and_the_server_agree_on_a_game(go):
     with GtpEngine("gnugo --mode gtp --level 1", Vertices("go_5x5", 5)) as gnu_go:
         for ply in range(50):

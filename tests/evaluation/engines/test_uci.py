@@ -9,7 +9,6 @@ import chess.engine
 import numpy as np
 import pytest
 
-from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.errors import UserError
 from mukoe.evaluation.engines.chess_moves import action_of, legal_moves, replay
 from mukoe.evaluation.engines.uci_client import UciEngine
@@ -19,8 +18,6 @@ from tests.evaluation.engines.serve_random import make_game
 
 @pytest.fixture(scope="module")
 def game():
-    if "chess" not in PGX_GAMES:
-        pytest.skip("chess is no game yet")
     return make_game("chess")
 
 
@@ -110,7 +107,6 @@ def test_a_game_goes_on_after_a_repetition(server, game):
     assert server.answer("go")[0] != "bestmove (none)"
 
 
-@pytest.mark.skipif("chess" not in PGX_GAMES, reason="chess is no game yet")
 def test_a_client_of_chess_plays_the_server():
     script = Path(__file__).with_name("serve_random.py")
     command = [sys.executable, str(script), "chess"]
@@ -122,6 +118,7 @@ def test_a_client_of_chess_plays_the_server():
             board.push(played.move)
 
 
+@pytest.mark.engines
 def test_stockfish_is_an_opponent():
     with UciEngine("stockfish;Skill Level=0;depth=4") as engine:
         moves = []
@@ -155,11 +152,15 @@ def test_settings_that_cannot_be(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stockfish;Swiftness=3", "fails at its options.*Swiftness"),
+        pytest.param(
+            "stockfish;Swiftness=3",
+            "fails at its options.*Swiftness",
+            marks=pytest.mark.engines,
+        ),
         ("false", "uci:false ended at its start"),
-        ("sleep 20", "has not answered at its start within 1 seconds"),
+        ("sleep 20", "has not answered at its start within 5 seconds"),
     ],
 )
 def test_programs_that_fail(text, message):
-    with pytest.raises(UserError, match=message), UciEngine(text, timeout=1):
+    with pytest.raises(UserError, match=message), UciEngine(text, timeout=5):
         pass
