@@ -93,8 +93,11 @@ class RecordedVector(VectorWrapper):
 
         Returns:
           The last time step, or None if it differs from the recorded one. Such environments are
-          not deterministic, and must not be used any more.
+          not deterministic, and must not be used any more. Also None if the state is that of
+          another number of streams.
         """
+        if _num_streams(state) != self.num_envs:
+            return None
         return self._repeat(state, on_call) if "calls" in state else self._set_copy(state)
 
     def _set_copy(self, state: Mapping[str, np.ndarray]) -> dm_env.TimeStep:
@@ -130,6 +133,11 @@ class RecordedVector(VectorWrapper):
         if self._calls is None:
             return
         self._calls += np.asarray(actions).astype(self._zeros.dtype).tobytes()
+
+
+def _num_streams(state: Mapping[str, np.ndarray]) -> int:
+    """Returns the number of streams of a state: of the recorded actions, or of the last step."""
+    return int(state["calls"].shape[1] if "calls" in state else state["last/0"].shape[0])
 
 
 def _stored_type(actions: specs.Array) -> np.dtype:

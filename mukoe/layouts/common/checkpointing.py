@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mukoe.errors import UserError
 from mukoe.layouts.common.cadence import Timer, period_reached
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
 from mukoe.layouts.common.run_state import NamedArrays, unpack
@@ -63,7 +64,10 @@ def stored_counts(workdir: Path) -> dict[str, int]:
 
 
 def restore_run(
-    checkpointer: Checkpointer, learner: Learner, replay: RestorableReplay | None = None
+    checkpointer: Checkpointer,
+    learner: Learner,
+    replay: RestorableReplay | None = None,
+    other_config: bool = False,
 ) -> RestoredRun:
     """Restores the learner, and the replay where the run state was saved.
 
@@ -71,6 +75,8 @@ def restore_run(
       checkpointer: checkpoints of the run.
       learner: learner to restore; unchanged without a checkpoint.
       replay: replay to restore; None where it is restored elsewhere or not at all.
+      other_config: True if another config may have written the checkpoint. A replay that does not
+        fit is then collected anew.
     """
     restored = None if replay is None else checkpointer.restore_run(learner.save())
     if restored is not None:
@@ -81,11 +87,17 @@ def restore_run(
     else:
         return RestoredRun()
     learner.restore(learner_state)
+    counts = metadata["counts"]
     if state:
         assert replay is not None
-        replay.restore(unpack(state, "replay"))
+        try:
+            replay.restore(unpack(state, "replay"))
+        except UserError as error:
+            if not other_config:
+                raise
+            _LOGGER.warning(f"the fork collects its replay anew, since that of its origin: {error}")
+            return RestoredRun(counts, counts)
         learner.restore_unsent(unpack(state, "learner"))
-    counts = metadata["counts"]
     return RestoredRun(counts, metadata.get("start_counts", counts), state)
 
 

@@ -9,11 +9,13 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from mukoe.configuration.workdir import CONFIG_COPY, CONFIG_FILE, FORK_FILE, stored_config
 from mukoe.errors import UserError
+from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.learning.checkpoint_series import CheckpointSeries
 from mukoe.observability.loggers.csv_logger import read_rows
 from mukoe.system import write_atomically
@@ -51,8 +53,7 @@ def find_fork_point(text: str) -> ForkPoint:
     for name in _SERIES:
         series = CheckpointSeries(origin / "checkpoints" / name, keep=1)
         for step in series.steps():
-            counts = series.read_metadata(step)["counts"]
-            reached = int(counts.get("actor_steps", counts.get("learner_steps", 0)))
+            reached = _reached(series.read_metadata(step)["counts"])
             found.setdefault(reached, []).append(Path(name, str(step)))
     if not found:
         raise UserError(f"{origin} has no checkpoint to fork from")
@@ -88,6 +89,20 @@ def copy_fork(point: ForkPoint, workdir: Path) -> None:
         raise UserError(f"cannot copy {point.origin} to {workdir}: {error.strerror}") from error
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def is_at_fork_point(workdir: Path) -> bool:
+    """Returns True for a fork whose newest checkpoint is still that of its origin."""
+    try:
+        fork = json.loads((workdir / FORK_FILE).read_text())
+    except FileNotFoundError:
+        return False
+    return bool(_reached(stored_counts(workdir)) == fork["actor_steps"])
+
+
+def _reached(counts: Mapping[str, int]) -> int:
+    """Returns agent steps; learner steps of a run on stored data."""
+    return int(counts.get("actor_steps", counts.get("learner_steps", 0)))
 
 
 def _fill(copy: Path, point: ForkPoint) -> None:

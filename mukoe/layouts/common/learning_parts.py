@@ -17,6 +17,7 @@ from mukoe.layouts.common.checkpointing import (
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.demonstrations import Demonstrations, make_demonstrations
 from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.forking import is_at_fork_point
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.offline_data import OfflineData
 from mukoe.layouts.common.reanalysis import ReplayReanalyser, make_replay_reanalyser
@@ -102,7 +103,9 @@ def make_learning_parts(
     if devices is not None:
         learner.use_devices(devices)
     checkpointer = open_checkpointer(workdir, experiment.run.keep_checkpoints)
-    restored = restore_run(checkpointer, learner, replay) if resume else RestoredRun()
+    restored = RestoredRun()
+    if resume:
+        restored = restore_run(checkpointer, learner, replay, is_at_fork_point(workdir))
     counter.set_counts(**restored.counts)
     counter.report(start_counts=restored.counts)
     reanalyser = None

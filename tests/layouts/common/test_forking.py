@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mukoe.configuration import prepare_workdir
+from mukoe.configuration import apply_overrides, prepare_workdir
 from mukoe.configuration.workdir import FORK_FILE
 from mukoe.errors import UserError
 from mukoe.layouts.common.forking import copy_fork, find_fork_point
@@ -113,3 +113,27 @@ def test_with_a_learning_rate_of_0_a_fork_keeps_the_weights_of_its_origin(
     for name in weights:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     assert any((others[name] != before[name]).any() for name in weights)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("run.evaluation_episodes", "3"),
+        ("run.envs_per_actor", "2"),
+        # The rows of the origin lack the learner steps.
+        ("agent.loss.max_age", "50"),
+        ("agent.replay.capacity", "40"),
+        ("agent.reanalyse.mode", "replay"),
+    ],
+)
+def test_a_fork_may_change_what_the_state_of_its_origin_does_not_fit(
+    origin, tmp_path, field, value
+):
+    changed = apply_overrides(config(), {field: value})
+    copy_fork(find_fork_point(str(origin)), tmp_path / "fork")
+    assert train(changed, tmp_path / "fork", resume=True) == 0
+    evaluations = logged(tmp_path / "fork")["evaluator"]
+    assert float(evaluations[-1]["actor_steps"]) > STEPS
+    # A resumed fork has a state of its own.
+    more = apply_overrides(changed, {"run.max_actor_steps": str(MORE + 40)})
+    assert train(more, tmp_path / "fork", resume=True) == 0
