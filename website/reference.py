@@ -25,6 +25,7 @@ from mukoe.environments.dm_env_rpc.config import DmEnvRpcConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig, GymnasiumPixelsConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.repeat_first import RepeatFirstConfig
+from mukoe.environments.tasks import TasksConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, SebulbaConfig
 
 AGENTS: Mapping[str, Any] = {
@@ -46,6 +47,7 @@ ENVIRONMENTS: Mapping[str, Any] = {
     "dm_env_rpc": DmEnvRpcConfig(address="dm_env_rpc://localhost:5555"),
     "coin_flip": CoinFlipConfig(),
     "repeat_first": RepeatFirstConfig(),
+    "tasks": TasksConfig(names=("MiniGrid-Empty-6x6-v0", "MiniGrid-DoorKey-6x6-v0")),
 }
 """Configs of the environments, by name."""
 

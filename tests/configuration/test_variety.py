@@ -8,6 +8,7 @@ from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig, GymnasiumPixelsConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.repeat_first import RepeatFirstConfig
+from mukoe.environments.tasks import TasksConfig
 from tests.configuration.test_every_field import CONFIGS
 
 RANDOM_STARTS = {"BipedalWalker-v3", "CartPole-v1", "LunarLander-v3", "Pendulum-v1"}
@@ -28,6 +29,8 @@ def test_evaluations_have_a_source_of_variety(path):
         case PgxConfig():
             # Games of chance, sticky actions (MinAtar), and opponents that draw their moves.
             pass
+        case TasksConfig():
+            assert samples
         case DmControlConfig():
             # Each task draws its initial state.
             pass

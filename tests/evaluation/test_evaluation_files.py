@@ -22,6 +22,7 @@ def make_evaluation(tmp_path, opponent=None, **fields) -> Evaluation:
         config=SimpleNamespace(environment=SimpleNamespace(game="chess"), agent=object()),
         params=SimpleNamespace(learner_steps=np.int32(7)),
         counts={"actor_steps": 70},
+        experiment=SimpleNamespace(environment_factory=None),
     )
     results = [EpisodeResult(score, 3, 3, 0, seat) for score, seat in [(1.0, 0), (-1.0, 1)]]
     statistics = score_statistics([1.0, -1.0], np.random.default_rng(0))

@@ -8,6 +8,7 @@ import pytest
 
 from mukoe.configuration import load_config_file, prepare_workdir
 from mukoe.environments.pgx.config import PgxConfig
+from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
     Reference,
@@ -97,10 +98,11 @@ def test_an_agents_memory_starts_anew_with_each_game():
     )
     opponent = agent_opponent(policy, 10)
     memory, actions = opponent.initial_state(2), []
+    game = load_rules("tic_tac_toe", None).init(jax.random.split(jax.random.PRNGKey(0), 2))
     observation = MaskedObservation(np.zeros((2, 1)), np.ones((2, 3), bool))
     for is_first in ([True, True], [False, True], [False, False]):
         action, memory = opponent.act(
-            jax.random.PRNGKey(0), None, observation, memory, np.array(is_first)
+            jax.random.PRNGKey(0), game, observation, memory, np.array(is_first)
         )
         actions.append(list(map(int, action)))
     assert actions == [[0, 0], [10, 0], [20, 10]]

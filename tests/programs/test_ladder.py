@@ -55,4 +55,5 @@ def test_ladder_of_checkpoints(games):
 def test_mistakes(games):
     result = ladder(f"--workdir={games}", "--opponents=random,perfect")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: unknown opponent 'perfect'; known are random, exact, rollout\n"
+    known = "random, exact, rollout, gtp:COMMAND, uci:COMMAND, bitbully"
+    assert result.stderr == f"error: unknown opponent 'perfect'; known are {known}\n"

@@ -137,7 +137,9 @@ def _array(name: str, shape: list[int], buffer: Frame) -> np.ndarray:
     return array
 
 
-def _named_tuple(name: str, values: list[Any]) -> Any:
+def _named_tuple(name: Any, values: list[Any]) -> Any:
+    if not isinstance(name, str):
+        raise MalformedMessageError(f"a message has a named tuple without a name: {name!r:.60}")
     module, _, path = name.partition(":")
     kind: Any = sys.modules.get(module)
     for part in path.split("."):

@@ -7,6 +7,7 @@ import time
 from concurrent import futures
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from mukoe.layouts.distributed.runtimes.zeromq.client import (  # noqa: E402
 )
 from mukoe.layouts.distributed.runtimes.zeromq.codec import (  # noqa: E402
     MalformedMessageError,
+    _Kind,
     decode,
     encode,
 )
@@ -115,6 +117,13 @@ def test_malformed_bytes_have_one_error():
     for broken in ([], frames[:-1], [*frames, b""], [*frames[:-1], frames[-1] + b"\0"]):
         with pytest.raises(MalformedMessageError):
             decode(broken)
+
+
+@pytest.mark.parametrize("name", [None, 3, {"a": 1}, []])
+def test_the_name_of_a_named_tuple_is_text(name):
+    head = msgspec.msgpack.encode([_Kind.NAMED_TUPLE, name, 1, 2])
+    with pytest.raises(MalformedMessageError, match="named tuple without a name"):
+        decode([head])
 
 
 @pytest.mark.parametrize(
