@@ -1,0 +1,63 @@
+"""Agent of a command that plays as an engine, from `--workdir` and the flags of the checkpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+
+if TYPE_CHECKING:
+    from mukoe.evaluation.engines.agent_game import AgentGame
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
+)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
+
+
+def prepared_workdir(example: str) -> Path:
+    """Sets the environment of the process, before JAX is imported, and returns the workdir.
+
+    Args:
+      example: workdir that the error names.
+
+    Raises:
+      UserError: --workdir is missing.
+    """
+    if not WORKDIR.value:
+        raise UserError(f"--workdir is missing; give the workdir of a run, such as {example}")
+    set_process_environment(process_environment())
+    return Path(WORKDIR.value)
+
+
+def game_opener(
+    workdir: Path, fits: Callable[[str], bool], protocol: str
+) -> "Callable[[], AgentGame]":
+    """Returns the function that loads the agent of the run and starts its game.
+
+    Programs wait for the first answers only for seconds, so the agent is loaded after them.
+
+    Args:
+      workdir: directory of the run, or `zoo:NAME`.
+      fits: function of the game's name, True if the protocol has the game.
+      protocol: name of the protocol and its games, for the error.
+
+    Raises:
+      UserError: there is no such run, or the protocol does not have its game.
+    """
+    from mukoe.evaluation.engines.agent_of_run import check_protocol, open_game
+    from mukoe.evaluation.players import Reference
+
+    check_protocol(workdir, fits, protocol)
+    reference = Reference(workdir, BEST.value, STEP.value)
+    return lambda: open_game(reference, SIMULATIONS.value, SEED.value)
