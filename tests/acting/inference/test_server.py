@@ -166,10 +166,12 @@ def test_the_host_prepares_a_batch_while_the_device_computes_the_one_before(monk
         while len(answered) < 4 and time.monotonic() < wait_until:
             time.sleep(0.01)
     assert [size for _, size in filled] == [1, 2, 2, 2]
+    # The computation's time depends on the load of the machine.
+    margin = np.median(np.diff(answered)) / 4
     ahead = [end - start for end, (start, _) in zip(answered, filled[1:], strict=False)]
-    assert min(ahead) > 0.1, ahead
+    assert min(ahead) > margin, (ahead, margin)
     # At most two are under way: the third is prepared when the first has been answered.
-    assert all(start > end - 0.1 for end, (start, _) in zip(answered, filled[2:], strict=False))
+    assert all(start > end - margin for end, (start, _) in zip(answered, filled[2:], strict=False))
 
 
 def test_malformed_requests_say_what_is_right_and_harm_nobody():
