@@ -103,11 +103,13 @@ class UnrollPredictions(NamedTuple):
     rewards: `[B, K]` reward of each action.
     values: `[B, K+1]` value of each state, for the player to move.
     policy_logits: `[B, K+1, A]`.
+    discounts: `[B, K]` factor of the next value in the search; below 0 where the turn passes.
     """
 
     rewards: Array
     values: Array
     policy_logits: Array
+    discounts: Array
 
 
 Unroll = Callable[[Params, Row], UnrollPredictions]

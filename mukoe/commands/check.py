@@ -52,7 +52,7 @@ def main() -> int:
         with CountedProgress("learning one batch by heart", UPDATES.value) as progress:
             findings = logged + diagnose(
                 subject,
-                config.agent,
+                config,
                 workdir is not None,
                 UPDATES.value,
                 lambda _: progress.add(),

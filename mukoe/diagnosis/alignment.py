@@ -11,13 +11,15 @@ from collections.abc import Hashable, Mapping, Sequence
 import jax
 import numpy as np
 
-from mukoe.agents.extensions import UnrollPredictions, Unrolls
+from mukoe.agents.extensions import Unroll, UnrollPredictions, Unrolls
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import as_numpy, n_step_return
 from mukoe.types import Params, Row, plays_in_turns
 
 _REWARDS, _VALUES = "rewards at the right step", "values with the right sign"
+_POLICIES, _ENDS = "policies at the right step", "the end of an episode is worth 0"
+_TINY = 1e-6
 # Another hypothesis, and a learned prediction, have to be better by this factor.
 _MARGIN = 0.5
 _REMEDY = "unless they are with more --updates"
@@ -27,10 +29,13 @@ _LEARNABLE = 0.1
 
 def predict(subject: Subject, params: Params) -> UnrollPredictions:
     """Returns the predictions of the batch, as NumPy arrays."""
+    return jax.tree.map(np.asarray, _unroll(subject)(params, subject.sample.rows))
+
+
+def _unroll(subject: Subject) -> Unroll:
     builder = subject.experiment.builder
     assert isinstance(builder, Unrolls)
-    unroll = builder.make_unroll(subject.networks, subject.environment_spec)
-    return jax.tree.map(np.asarray, jax.jit(unroll)(params, subject.sample.rows))
+    return jax.jit(builder.make_unroll(subject.networks, subject.environment_spec))
 
 
 def check_rewards(subject: Subject, predictions: UnrollPredictions) -> Finding:
@@ -40,11 +45,13 @@ def check_rewards(subject: Subject, predictions: UnrollPredictions) -> Finding:
     if not predicted.shape[1]:
         return Finding(_REWARDS, "unknown", "the model takes rewards from the rules")
     # Padding has reward 0, as a shifted target would read it.
-    rewards = rows.reward * (rows.mask > 0)
+    acted = rows.mask > 0
+    rewards = rows.reward * acted
+    # The row behind a termination has reward 0, and there a shifted target has the last reward.
+    known = acted.copy()
+    known[:, 1:] |= acted[:, :-1] & (rows.discount[:, :-1] == 0)
     places = [
-        (b, k)
-        for b, k in np.ndindex(predicted.shape)
-        if first + k >= 1 and rows.mask[b, first + k] > 0
+        (b, k) for b, k in np.ndindex(predicted.shape) if first + k >= 1 and known[b, first + k]
     ]
     if not places:
         return Finding(_REWARDS, "unknown", "the batch has no two rows of an episode")
@@ -53,11 +60,108 @@ def check_rewards(subject: Subject, predictions: UnrollPredictions) -> Finding:
     )
     others = {"the reward of the row before": before, "the reward of the row after": after}
     inputs = [inputs_of(rows, b, first, k + 1) for b, k in places]
-    return judge(_REWARDS, "rewards", prediction, target, others, inputs)
+    return judge(_REWARDS, "rewards", prediction, target, others, inputs, varied=True)
+
+
+def target_values(subject: Subject, params: Params) -> np.ndarray:
+    """Returns the network's values `[B, T]` of all rows, the bootstrap of a target network.
+
+    Row `t` is the root of the batch whose rows are moved back by `t`.
+    """
+    rows, first = subject.sample.rows, subject.experiment.builder.replay.history
+    length = rows.mask.shape[1]
+    values, unroll = np.zeros(rows.mask.shape), _unroll(subject)
+    for t in range(first, length):
+        moved = jax.tree.map(lambda x, by=t - first: np.roll(np.asarray(x), -by, axis=1), rows)
+        values[:, t] = unroll(params, moved).values[:, 0]
+    return values
+
+
+def check_policies(subject: Subject, predictions: UnrollPredictions, best: bool) -> Finding:
+    """Compares predicted policies with the search policies of the row, of the next and previous.
+
+    Args:
+      subject: agent under diagnosis.
+      predictions: predictions of the overfitted model.
+      best: True if the target is the best action of the search alone.
+    """
+    rows, first = as_numpy(subject), subject.experiment.builder.replay.history
+    stored = rows.extras.get("search_policy")
+    predicted = np.asarray(jax.nn.softmax(predictions.policy_logits))
+    if stored is None or "search_candidates" in rows.extras:
+        return Finding(_POLICIES, "unknown", "the rows hold no search policies over all actions")
+    if best:
+        stored = np.eye(stored.shape[-1])[stored.argmax(axis=-1)]
+    places = [
+        (b, k)
+        for b, k in np.ndindex(predicted.shape[:2])
+        if first + k >= 1 and rows.mask[b, first + k] > 0
+    ]
+    if not places:
+        return Finding(_POLICIES, "unknown", "the batch has no two rows of an episode")
+    at = np.array(places).T
+    prediction, b, t = predicted[at[0], at[1]], at[0], first + at[1]
+    target, before, after = stored[b, t], stored[b, t - 1], stored[b, t + 1]
+    known = {"before": rows.mask[b, t - 1] > 0, "after": rows.mask[b, t + 1] > 0}
+    inputs = [inputs_of(rows, b, first, k) for b, k in places]
+    error = _kl(target, prediction)
+    learnable = _kl(target, learnable_mean(target, inputs)).mean()
+    constant = _kl(target, target.mean(axis=0)).mean()
+    others = {
+        f"the search policy of the row {name}": (_kl(other, prediction), known[name])
+        for name, other in (("before", before), ("after", after))
+    }
+    table = [
+        ["predictions and", "mean KL, nats"],
+        ["search policies of the row", f"{error.mean():.3g}"],
+        *(
+            [name, f"{kl[rows_with].mean():.3g}" if rows_with.any() else "–"]
+            for name, (kl, rows_with) in others.items()
+        ),
+        ["their mean, from the targets", f"{constant:.3g}"],
+        ["their mean for equal inputs, from the targets", f"{learnable:.3g}"],
+    ]
+    for name, (kl, rows_with) in others.items():
+        if rows_with.any() and kl[rows_with].mean() < _MARGIN * error[rows_with].mean():
+            text = f"the model has learned {name}: KL {kl[rows_with].mean():.3g}"
+            return Finding(_POLICIES, "fault", f"{text}, not {error.mean():.3g}", table)
+    text = f"KL {error.mean():.3g} nats, of their mean {constant:.3g}"
+    if constant - learnable < max(_LEARNABLE * constant, 1e-3):
+        return Finding(_POLICIES, "unknown", f"{text}: equal inputs have other policies", table)
+    if error.mean() - learnable > _MARGIN * (constant - learnable):
+        text = f"{text}: the search policies are not learned, {_REMEDY}"
+        return Finding(_POLICIES, "fault", text, table)
+    return Finding(_POLICIES, "ok", text, table)
+
+
+def check_ends(subject: Subject, predictions: UnrollPredictions) -> Finding:
+    """Compares predicted values behind a termination with 0, as the search reads them."""
+    rows, first = as_numpy(subject), subject.experiment.builder.replay.history
+    steps = predictions.values.shape[1]
+    mask = rows.mask[:, first : first + steps]
+    terminates = mask * (rows.discount[:, first : first + steps] == 0)
+    behind = (np.cumsum(terminates, axis=1) - terminates) > 0
+    discounts = np.cumprod(predictions.discounts != 0, axis=1) > 0
+    behind[:, 1:] &= discounts[:, : steps - 1]  # A search of the rules ends there by itself.
+    if not behind.any() or not (mask > 0).any():
+        return Finding(_ENDS, "unknown", "no unroll of the batch goes beyond an end")
+    there = float(np.mean(np.abs(predictions.values[behind])))
+    elsewhere = float(np.mean(np.abs(predictions.values[mask > 0])))
+    text = f"mean absolute value {there:.3g} behind the end, {elsewhere:.3g} before"
+    if elsewhere < _TINY:
+        return Finding(_ENDS, "unknown", f"{text}: all values are 0")
+    if there > _MARGIN * elsewhere:
+        text += f": states behind the end are not learned, {_REMEDY}"
+        return Finding(_ENDS, "fault", text)
+    return Finding(_ENDS, "ok", text)
 
 
 def check_values(
-    subject: Subject, predictions: UnrollPredictions, steps: int, discount: float
+    subject: Subject,
+    predictions: UnrollPredictions,
+    steps: int,
+    discount: float,
+    values: np.ndarray | None = None,
 ) -> Finding:
     """Compares predicted values with n-step returns of the right and of other signs.
 
@@ -66,10 +170,11 @@ def check_values(
       predictions: predictions of the overfitted model.
       steps: `n` of the n-step return.
       discount: discount per step.
+      values: `[B, T]` bootstrap of all rows; None for the stored search values.
     """
     rows, first = as_numpy(subject), subject.experiment.builder.replay.history
     one_player = rows._replace(discount=np.abs(rows.discount))
-    values = rows.extras["search_value"]
+    values = rows.extras["search_value"] if values is None else values
     places = [
         (b, k)
         for b, k in np.ndindex(predictions.values.shape)
@@ -100,15 +205,20 @@ def inputs_of(rows: Row, b: int, first: int, actions: int) -> Hashable:
     return (*(leaf.tobytes() for leaf in leaves), rows.action[b, : first + actions].tobytes())
 
 
-def _learnable(target: np.ndarray, inputs: Sequence[Hashable]) -> np.ndarray:
-    """Returns the mean target `[N]` of equal inputs."""
+def learnable_mean(target: np.ndarray, inputs: Sequence[Hashable]) -> np.ndarray:
+    """Returns the mean target `[N, ...]` of equal inputs."""
     groups: dict[Hashable, list[int]] = {}
     for index, key in enumerate(inputs):
         groups.setdefault(key, []).append(index)
-    means = np.empty(len(target))
+    means = np.empty_like(target)
     for members in groups.values():
-        means[members] = target[members].mean()
+        means[members] = target[members].mean(axis=0)
     return means
+
+
+def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    p, q = np.maximum(p, _TINY), np.maximum(q, _TINY)
+    return np.sum(p * (np.log(p) - np.log(q)), axis=-1)
 
 
 def judge(
@@ -118,11 +228,16 @@ def judge(
     target: np.ndarray,
     others: Mapping[str, np.ndarray],
     inputs: Sequence[Hashable],
+    varied: bool = False,
 ) -> Finding:
-    """Judges predictions `[N]` beside their targets `[N]` and beside other ones, by name."""
+    """Judges predictions `[N]` beside their targets `[N]` and beside other ones, by name.
+
+    A prediction of nearly one number is near to any target that is nearly constant: with `varied`,
+    the finding says so.
+    """
     if np.ptp(target) == 0:
         return Finding(check, "unknown", f"all targets of the {noun} are equal in the batch")
-    learnable = np.mean(np.abs(target - _learnable(target, inputs)))
+    learnable = np.mean(np.abs(target - learnable_mean(target, inputs)))
     errors = {name: np.mean(np.abs(prediction - other)) for name, other in others.items()}
     error = np.mean(np.abs(prediction - target))
     constant = np.mean(np.abs(target - np.median(target)))
@@ -133,9 +248,13 @@ def judge(
         ["their median, from the targets", f"{constant:.3g}"],
         ["their mean for equal inputs, from the targets", f"{learnable:.3g}"],
     ]
+    spread = {name: np.mean(np.abs(other - np.median(other))) for name, other in others.items()}
     best = min(errors, key=lambda name: errors[name])
     if errors[best] < _MARGIN * error:
-        text = f"the model has learned {best}: difference {errors[best]:.3g}, not {error:.3g}"
+        nothing = ", or nothing" if varied and errors[best] >= _MARGIN * spread[best] else ""
+        text = (
+            f"the model has learned {best}{nothing}: difference {errors[best]:.3g}, not {error:.3g}"
+        )
         return Finding(check, "fault", text, table)
     text = f"difference {error:.3g}, with a constant {constant:.3g}"
     if constant - learnable < _LEARNABLE * constant:

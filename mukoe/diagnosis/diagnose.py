@@ -1,18 +1,26 @@
 """All checks of one agent, in the order in which an engineer makes them."""
 
 from collections.abc import Callable
-from typing import Any
 
 from mukoe.agents.extensions import Unrolls, rollout_of
-from mukoe.diagnosis.alignment import check_rewards, check_values, predict
+from mukoe.diagnosis.alignment import (
+    check_ends,
+    check_policies,
+    check_rewards,
+    check_values,
+    predict,
+    target_values,
+)
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.freshness import check_freshness
 from mukoe.diagnosis.noise import check_noise
 from mukoe.diagnosis.overfit import check_changes, check_gradients, check_overfit, overfit
 from mukoe.diagnosis.rows import check_rows
 from mukoe.diagnosis.search_policy import check_search_policy, search_twice
+from mukoe.diagnosis.searches import check_searches
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import check_supports
+from mukoe.layouts.common.experiment import TrainingConfig
 
 NUM_UPDATES = 400
 """Updates on one batch."""
@@ -20,7 +28,7 @@ NUM_UPDATES = 400
 
 def diagnose(
     subject: Subject,
-    agent: Any,
+    config: TrainingConfig,
     trained: bool,
     num_updates: int = NUM_UPDATES,
     on_update: Callable[[int], None] = lambda _: None,
@@ -29,12 +37,12 @@ def diagnose(
 
     Args:
       subject: agent and data.
-      agent: configuration of the agent.
+      config: configuration of agent and environment.
       trained: True if the parameters are those of a run.
       num_updates: updates on one batch.
       on_update: called with the number of updates so far.
     """
-    builder = subject.experiment.builder
+    builder, agent = subject.experiment.builder, config.agent
     findings = [check_rows(subject), check_supports(subject, agent)]
     overfitted = overfit(subject, num_updates, on_update)
     clips = getattr(getattr(agent, "loss", None), "clip_values", False)
@@ -47,8 +55,17 @@ def diagnose(
         predictions = predict(subject, overfitted.params)
         targets = agent.targets
         findings.append(check_rewards(subject, predictions))
-        if targets.bootstrap == "search" and targets.td_lambda == 1.0:
-            findings.append(check_values(subject, predictions, targets.td_steps, targets.discount))
+        if targets.td_lambda == 1.0:
+            stored = targets.bootstrap == "search"
+            values = None if stored else target_values(subject, subject.params)
+            steps, discount = targets.td_steps, targets.discount
+            findings.append(check_values(subject, predictions, steps, discount, values))
+        best = getattr(getattr(agent, "loss", None), "policy_target", "search") == "best"
+        findings += [
+            check_ends(subject, predictions),
+            check_policies(subject, predictions, best),
+        ]
+        findings += check_searches(subject, config, overfitted.params)
         searches = search_twice(subject, subject.params)
         newest = None if searches is None else searches[0]
         findings += [

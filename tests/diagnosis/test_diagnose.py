@@ -7,9 +7,19 @@ import jax
 import numpy as np
 import pytest
 
+from mukoe.agents.extensions import UnrollPredictions
 from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.configuration import load_config_file
-from mukoe.diagnosis.alignment import check_rewards, check_values, inputs_of, judge, predict
+from mukoe.diagnosis.alignment import (
+    check_ends,
+    check_policies,
+    check_rewards,
+    check_values,
+    inputs_of,
+    judge,
+    predict,
+    target_values,
+)
 from mukoe.diagnosis.diagnose import diagnose
 from mukoe.diagnosis.finding import Finding, to_text
 from mukoe.diagnosis.overfit import overfit
@@ -80,9 +90,9 @@ def opposite(rows):
 
 @pytest.mark.slow
 def test_a_sound_agent_has_no_fault():
-    findings = diagnose(subject(), config().agent, False, UPDATES)
+    findings = diagnose(subject(), config(), False, UPDATES)
     assert [finding for finding in findings if finding.verdict == "fault"] == []
-    assert len({finding.check for finding in findings}) == len(findings) == 9
+    assert len({finding.check for finding in findings}) == len(findings) == 15
 
 
 @pytest.mark.parametrize(
@@ -103,6 +113,41 @@ def test_the_fault_of_a_broken_agent_is_named(change, kind, text):
         "values": lambda: check_values(broken, predictions, steps, config().agent.discount),
     }[kind]()
     assert finding.verdict == "fault" and text in finding.text
+
+
+def as_learned(shift=0, **changes):
+    """Predictions that equal the policies of other rows, and values of 1 until the end."""
+    rows = subject().sample.rows
+    policies = np.roll(rows.extras["search_policy"], shift, axis=1)[:, :3]
+    acted = rows.mask[:, :3] > 0
+    found = UnrollPredictions(
+        rewards=np.zeros((64, 2)),
+        values=np.where(acted, 1.0, 0.0),
+        policy_logits=np.log(np.maximum(policies, 1e-9)),
+        discounts=-np.ones((64, 2)),
+    )
+    return found._replace(**changes)
+
+
+def test_policies_of_other_rows_are_named():
+    assert check_policies(subject(), as_learned(), False).verdict == "ok"
+    finding = check_policies(subject(), as_learned(shift=1), False)
+    assert finding.verdict == "fault" and "the row before" in finding.text
+    blind = as_learned(policy_logits=np.zeros((64, 3, 9)))
+    assert "not learned" in check_policies(subject(), blind, False).text
+
+
+def test_states_behind_the_end_are_worth_0():
+    assert check_ends(subject(), as_learned()).verdict == "ok"
+    assert check_ends(subject(), as_learned(values=np.ones((64, 3)))).verdict == "fault"
+
+
+def test_values_of_all_rows_are_those_of_their_observations():
+    """Of the first rows they are the values of the unroll's root."""
+    params = jax.tree.map(lambda x: x + 0.05, subject().params)
+    values = target_values(subject(), params)
+    np.testing.assert_allclose(values[:, 0], predict(subject(), params).values[:, 0], rtol=1e-5)
+    assert values[:, 1].std() > 0
 
 
 @pytest.mark.parametrize(

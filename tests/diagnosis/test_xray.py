@@ -26,7 +26,14 @@ from mukoe.diagnosis.xray.results import (
 )
 from mukoe.diagnosis.xray.trajectories import Trajectories
 from mukoe.diagnosis.xray.variants import doubling
-from mukoe.diagnosis.xray.verdicts import judge_rewards, judge_values
+from mukoe.diagnosis.xray.verdicts import (
+    judge_actions,
+    judge_ends,
+    judge_gain,
+    judge_prior,
+    judge_rewards,
+    judge_values,
+)
 from mukoe.layouts import local
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.networks.value_encoding import SupportConfig
@@ -93,17 +100,23 @@ def unrolled(shift):
     """Unroll whose rewards are those of another action."""
     rewards = np.random.default_rng(0).integers(0, 2, size=(64, 6)).astype(float)
     true = rewards[:, 1:5]
-    values = np.zeros((64, 5))
+    values, none = np.zeros((64, 5)), np.zeros(0)
     return Unrolled(
         stream=np.arange(64) % 8,
         rewards=rewards[:, 1 + shift : 5 + shift] + 0.1,
         true_rewards=true,
         rewards_before=rewards[:, :4],
         rewards_after=rewards[:, 2:],
+        discounts=true,
+        true_discounts=true,
         values=values,
         direct_values=values,
         returns=values + 1,
         divergence=values,
+        gains={},
+        end_rewards=none,
+        last_rewards=none,
+        end_values=none,
     )
 
 
@@ -221,11 +234,66 @@ def test_every_section_of_an_untrained_agent(tmp_path):
         "simulations",
         "depth",
         "algorithms",
+        "true_model",
         "decisions",
         "training",
     ]
     assert [row[0] for row in sections["simulations"].tables[0].rows] == [0, 1, 2]
     assert len(sections["algorithms"].tables[0].rows) == 5
     assert len(sections["model"].figures) == 4
-    assert len(result.findings) == 3
+    assert len(result.findings) == 12
     assert "<svg" in make_page("", "", result.findings, result.sections)
+
+
+def test_a_model_without_the_actions_is_named():
+    streams, gains = np.arange(64) % 8, np.random.default_rng(0).normal(size=64)
+    follows = unrolled(0)._replace(stream=streams)
+    for gain, verdict in ((1 + 0.1 * gains, "ok"), (0.0 * gains, "fault"), (-(gains**2), "fault")):
+        assert judge_actions([follows._replace(gains={"value": gain})]).verdict == verdict
+    assert judge_actions([]).verdict == "unknown"
+
+
+def test_rewards_of_the_action_before_are_seen_behind_the_end():
+    """Every episode ends with its only reward: within it, those of the action before are all 0."""
+    zeros, last = np.zeros((64, 4)), np.where(np.arange(64) % 2, 1.0, -1.0)
+    rewards = zeros.copy()
+    rewards[:, -1] = last
+    sound = unrolled(0)._replace(
+        rewards=rewards,
+        true_rewards=rewards,
+        rewards_before=zeros,
+        rewards_after=zeros,
+        end_rewards=zeros[:, 0],
+        last_rewards=last,
+    )
+    blind = sound._replace(rewards=zeros)
+    shifted = blind._replace(end_rewards=last)
+    assert judge_rewards([sound]).verdict == "ok"
+    text = "the action before, or nothing is learned"
+    assert text in judge_rewards([blind]).text
+    finding = judge_rewards([shifted])
+    assert finding.verdict == "fault" and "the action before: " in finding.text
+
+
+def test_values_behind_the_end_are_0():
+    ends = unrolled(0)._replace(direct_values=np.ones((64, 5)))
+    for value, verdict in ((0.1, "ok"), (0.9, "fault")):
+        assert judge_ends([ends._replace(end_values=np.full(64, value))]).verdict == verdict
+    assert judge_ends([ends]).verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("prior", "verdict"), [([0.8, 0.2], "ok"), ([0.1, 0.9], "fault"), ([0.5, 0.5], "ok")]
+)
+def test_a_prior_of_other_targets_is_farther_than_a_uniform_one(prior, verdict):
+    steps = many(trajectories([0] * 4, [1] * 4, [0] * 4), 8)
+    policy = np.broadcast_to([0.9, 0.1], (4, 8, 2))
+    numbers = {"search_policy": policy, "prior": np.broadcast_to(prior, policy.shape)}
+    steps = dataclasses.replace(steps, search=steps.search | numbers)
+    assert judge_prior(steps).verdict == verdict
+
+
+def test_a_search_that_loses_return_is_a_fault():
+    returns = np.random.default_rng(0).normal(10.0, 1.0, size=16)
+    assert judge_gain(returns, returns - 1.0).verdict == "fault"
+    assert judge_gain(returns, returns + 1.0).verdict == "ok"

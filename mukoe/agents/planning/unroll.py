@@ -27,17 +27,14 @@ def make_unroll(networks: RootNetworks, model: SearchModel, config: PlanningConf
         inputs = encoded_root_inputs(networks, config, params, rows, model.memory)
         root = model.root(params, inputs)
         chex.assert_rank(root.value, 1)
-        embedding, values, policies, rewards = (
-            root.embedding,
-            [root.value],
-            [root.prior_logits],
-            [],
-        )
+        embedding, values, policies = root.embedding, [root.value], [root.prior_logits]
+        rewards, discounts = [], []
         key = jax.random.PRNGKey(0)  # The model is deterministic.
         for k in range(steps):
             action = jnp.asarray(rows.action)[:, first + k]
             output, embedding = model.recurrent(params, key, action, embedding)
             rewards.append(output.reward)
+            discounts.append(output.discount)
             values.append(output.value)
             policies.append(output.prior_logits)
         none = jnp.zeros((np.shape(rows.reward)[0], 0))
@@ -45,6 +42,7 @@ def make_unroll(networks: RootNetworks, model: SearchModel, config: PlanningConf
             rewards=jnp.stack(rewards, axis=1) if rewards else none,
             values=jnp.stack(values, axis=1),
             policy_logits=jnp.stack(policies, axis=1),
+            discounts=jnp.stack(discounts, axis=1) if discounts else none,
         )
 
     return unroll

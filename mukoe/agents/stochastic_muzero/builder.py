@@ -15,7 +15,7 @@ from mukoe.agents.planning.observations import (
 )
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
-from mukoe.agents.stochastic_muzero.model import stochastic_muzero_model
+from mukoe.agents.stochastic_muzero.model import decisions_and_chance, stochastic_muzero_model
 from mukoe.agents.stochastic_muzero.networks import (
     StochasticMuZeroNetworks,
     make_stochastic_muzero_networks,
@@ -68,8 +68,8 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
     def make_unroll(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> Unroll:
-        del environment_spec
-        return make_unroll(networks, self._config)
+        model = decisions_and_chance(networks, environment_spec, self._config.discount)
+        return make_unroll(networks, model, self._config)
 
     def make_model(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec

@@ -20,6 +20,23 @@ def stochastic_muzero_model(
     sample_outcomes: bool = False,
     candidates: CandidateSampler | None = None,
 ) -> SearchModel:
+    """Returns the learned model of `networks` for a search.
+
+    Args:
+      networks: networks of the model, whose root takes the network input.
+      environment_spec: spec of one environment; see `decisions_and_chance`.
+      discount: discount per step.
+      sample_outcomes: see `mukoe.search.stochastic.stochastic_search_model`.
+      candidates: sampler of candidates; None for a search over all actions.
+    """
+    model = decisions_and_chance(networks, environment_spec, discount)
+    search_model = stochastic_search_model(model, sample_outcomes, candidates)
+    return search_model._replace(memory=networks.memory)
+
+
+def decisions_and_chance(
+    networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec, discount: float
+) -> StochasticModel:
     """Returns the learned model of `networks`, every transition discounted alike.
 
     Args:
@@ -27,8 +44,6 @@ def stochastic_muzero_model(
       environment_spec: spec of one environment. If players take turns, the value of the next
         state is the opponent's, with the opposite sign; that of an afterstate is not.
       discount: discount per step.
-      sample_outcomes: see `mukoe.search.stochastic.stochastic_search_model`.
-      candidates: sampler of candidates; None for a search over all actions.
     """
     signed_discount = -discount if plays_in_turns(environment_spec) else discount
 
@@ -60,12 +75,10 @@ def stochastic_muzero_model(
         )
         return output, state
 
-    model = StochasticModel(
+    return StochasticModel(
         root=make_root(networks),
         decision=decision,
         chance=chance,
         num_actions=networks.action_space.num_outputs,
         num_outcomes=networks.codebook_size,
     )
-    search_model = stochastic_search_model(model, sample_outcomes, candidates)
-    return search_model._replace(memory=networks.memory)

@@ -9,7 +9,12 @@ from mukoe.diagnosis.xray.budget import Budget
 from mukoe.diagnosis.xray.calibration import measure_calibration
 from mukoe.diagnosis.xray.config import XrayConfig
 from mukoe.diagnosis.xray.decisions import measure_decisions
-from mukoe.diagnosis.xray.model_error import Unrolled, measure_model, unroll
+from mukoe.diagnosis.xray.model_error import (
+    Unrolled,
+    Unroller,
+    measure_model,
+    unroll_depth,
+)
 from mukoe.diagnosis.xray.optimal import SOLVED_GAME, measure_optimal_moves
 from mukoe.diagnosis.xray.results import Section
 from mukoe.diagnosis.xray.returns import PairedEpisodes
@@ -20,12 +25,14 @@ from mukoe.diagnosis.xray.search_budget import (
 )
 from mukoe.diagnosis.xray.training import measure_training
 from mukoe.diagnosis.xray.trajectories import Recorder, Trajectories
+from mukoe.diagnosis.xray.true_model import measure_true_model
 from mukoe.diagnosis.xray.variants import with_search
-from mukoe.diagnosis.xray.verdicts import judge_xray
+from mukoe.diagnosis.xray.verdicts import judge_gain, judge_xray
 from mukoe.evaluation.players import two_player_game
 from mukoe.layouts.common.stored_run import StoredRun
 
 _STEPS = 600
+_SIMULATIONS = "return by simulations"
 
 
 class Xray(NamedTuple):
@@ -59,7 +66,9 @@ def xray(
     on_phase("recording trajectories")
     budget.start(0.2)
     recorder = Recorder(searching)
-    own, random, unrolls = record(recorder, config, stop)
+    own, random = record(recorder, config, stop)
+    unroller = Unroller(searching, unroll_depth([own, random]))
+    unrolls = [unroller(run.params.network, each) for each in (own, random)]
     is_game = two_player_game(run) is not None
     found = [u for u in unrolls if isinstance(u, Unrolled)]
     findings = judge_xray(own, random, found, run.config.agent, is_game)
@@ -70,25 +79,36 @@ def xray(
     episodes = PairedEpisodes(searching, config, stop)
     # Share of the budget of each measurement.
     parts: list[tuple[float, str, Callable[[], Section]]] = [
-        (0.3, "return by simulations", lambda: measure_simulations(episodes)),
+        (0.25, _SIMULATIONS, lambda: measure_simulations(episodes)),
         (0.1, "return by depth", lambda: measure_depth(episodes)),
-        (0.15, "PUCT, Gumbel and no search", lambda: measure_algorithms(episodes)),
+        (0.12, "PUCT, Gumbel and no search", lambda: measure_algorithms(episodes)),
+        (0.15, "search of the true model", lambda: measure_true_model(episodes)),
         (0.1, "changed decisions", lambda: measure_decisions(recorder, own, config, stop)),
-        (0.08, "checkpoints", lambda: measure_training(searching, config, stop)),
+        (0.08, "checkpoints", lambda: measure_training(recorder, unroller, config, stop)),
     ]
     for share, phase, measure in parts:
         on_phase(phase)
         budget.start(share)
         sections.append(measure())
+        if phase == _SIMULATIONS:
+            findings += _gain(episodes)
         on_result(Xray(sections, findings))
     return Xray(sections, findings)
 
 
+def _gain(episodes: PairedEpisodes) -> list[Finding]:
+    """Returns the verdict on the measured returns; none where the budget did not reach them."""
+    own = simulations_of_run(episodes.run)
+    returns = [episodes.found(num_simulations=number) for number in (0, own)]
+    if returns[0] is None or returns[1] is None:
+        return []
+    return [judge_gain(returns[0].values, returns[1].values)]
+
+
 def record(
     recorder: Recorder, config: XrayConfig, stop: Callable[[], bool]
-) -> tuple[Trajectories, Trajectories, list[Unrolled | str]]:
-    """Records own and random actions, and unrolls the model along both."""
+) -> tuple[Trajectories, Trajectories]:
+    """Records own and random actions."""
     steps = min(_STEPS, config.max_steps or _STEPS)
     own = recorder.record(config, steps, False, stop)
-    random = recorder.record(config, max(len(own.last) // 2, 64), True, stop)
-    return own, random, unroll(recorder.run, [own, random])
+    return own, recorder.record(config, max(len(own.last) // 2, 64), True, stop)

@@ -1,12 +1,12 @@
 """Errors of the learned model by unroll depth, on and off the agent's own trajectories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from mukoe.agents.extensions import Unroll, Unrolls
+from mukoe.agents.extensions import Unroll, UnrollPredictions, Unrolls
 from mukoe.diagnosis.xray.results import (
     Estimate,
     Figure,
@@ -18,7 +18,7 @@ from mukoe.diagnosis.xray.trajectories import Trajectories
 from mukoe.diagnosis.xray.variants import with_overrides
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.networks.memory import MEMORY
-from mukoe.types import Row, split_legal_actions
+from mukoe.types import Params, Row, split_legal_actions
 
 _HEADING = "Errors of the model by unroll depth"
 _LONGEST = 10
@@ -32,10 +32,15 @@ class Unrolled(NamedTuple):
     stream: `[N]` stream of each window.
     rewards, true_rewards: `[N, K]`.
     rewards_before, rewards_after: `[N, K]` recorded reward of the previous and next action.
+    discounts, true_discounts: `[N, K]` of the search's model and of the environment.
     values: `[N, K+1]` of the unrolled states.
     direct_values: `[N, K+1]` of the recorded observations of the same steps.
     returns: `[N, K+1]` discounted returns.
     divergence: `[N, K+1]` KL, in nats, of the unrolled policy from that of the observation.
+    gains: `[N]` by quantity: error after the actions of other windows less that after the own.
+    end_rewards, last_rewards: `[M]` predicted reward behind a termination, and recorded reward of
+      the action that led to it; `M` is 0 without terminations.
+    end_values: `[M]` value of the state behind a termination.
     """
 
     stream: np.ndarray
@@ -43,47 +48,95 @@ class Unrolled(NamedTuple):
     true_rewards: np.ndarray
     rewards_before: np.ndarray
     rewards_after: np.ndarray
+    discounts: np.ndarray
+    true_discounts: np.ndarray
     values: np.ndarray
     direct_values: np.ndarray
     returns: np.ndarray
     divergence: np.ndarray
+    gains: Mapping[str, np.ndarray]
+    end_rewards: np.ndarray
+    last_rewards: np.ndarray
+    end_values: np.ndarray
+
+
+class Unroller:
+    """Unrolls the model of a run, compiled once for all parameters.
+
+    reason: reason why there is no unroll; empty if there is one.
+    """
+
+    def __init__(self, run: StoredRun, depth: int):
+        """Builds the model.
+
+        Args:
+          run: run with its agent.
+          depth: model steps after the root, for an agent whose model learns several.
+        """
+        agent = run.config.agent
+        self.reason = ""
+        if not isinstance(run.experiment.builder, Unrolls):
+            self.reason = "Not applicable: the agent has no model that can be unrolled."
+            return
+        if hasattr(agent, "loss") and hasattr(agent.loss, "unroll_steps"):
+            run = with_overrides(run, {"agent.loss.unroll_steps": depth})
+        builder: Any = run.experiment.builder
+        networks = run.make_networks()
+        policy = builder.make_policy(networks, run.environment_spec, True)
+        if MEMORY in policy.extras_spec:
+            self.reason = (
+                "Not applicable: the unroll of an agent with a memory needs its stored states."
+            )
+        self._run = run
+        self._model = jax.jit(builder.make_unroll(networks, run.environment_spec))
+
+    def __call__(self, params: Params, trajectories: Trajectories) -> Unrolled | str:
+        """Returns the unrolls from recorded observations along the actions taken there.
+
+        The reason for their absence is returned instead where there are none.
+        """
+        if self.reason:
+            return self.reason
+        return _unroll(self._run, params, self._model, trajectories)
+
+
+def unroll_depth(recorded: Sequence[Trajectories]) -> int:
+    """Returns the largest depth that the usual episode of every recording has."""
+    return min(_LONGEST, *(max(1, _usual_length(each) - 1) for each in recorded))
 
 
 def unroll(run: StoredRun, recorded: Sequence[Trajectories]) -> list[Unrolled | str]:
-    """Unrolls the model from recorded observations along the actions taken there.
-
-    Returns:
-      For each recording the unrolls, or the reason for their absence.
-    """
-    agent = run.config.agent
-    if not isinstance(run.experiment.builder, Unrolls):
-        reason = "Not applicable: the agent has no model that can be unrolled."
-        return [reason for _ in recorded]
-    if hasattr(agent, "loss") and hasattr(agent.loss, "unroll_steps"):
-        depth = min(_LONGEST, *(max(1, _usual_length(each) - 1) for each in recorded))
-        run = with_overrides(run, {"agent.loss.unroll_steps": depth})
-    builder: Any = run.experiment.builder
-    networks = run.make_networks()
-    policy = builder.make_policy(networks, run.environment_spec, True)
-    if MEMORY in policy.extras_spec:
-        reason = "Not applicable: the unroll of an agent with a memory needs its stored states."
-        return [reason for _ in recorded]
-    model = jax.jit(builder.make_unroll(networks, run.environment_spec))
-    return [_unroll(run, model, trajectories) for trajectories in recorded]
+    """Returns for each recording the unrolls, or the reason for their absence."""
+    unroller = Unroller(run, unroll_depth(recorded))
+    return [unroller(run.params.network, trajectories) for trajectories in recorded]
 
 
-def _unroll(run: StoredRun, model: Unroll, trajectories: Trajectories) -> Unrolled | str:
+def _unroll(
+    run: StoredRun, params: Params, model: Unroll, trajectories: Trajectories
+) -> Unrolled | str:
     depth, history = run.config.agent.targets.unroll_steps, run.experiment.builder.replay.history
     starts = _starts(trajectories, history, depth)
     if not len(starts):
         return f"No episode of the trajectories has {history + depth} steps."
     times = starts[:, :1] + np.arange(history + depth + 1)
     streams = starts[:, 1:]
-    predictions = model(run.params.network, _rows(trajectories, times, streams))
-    predictions = jax.tree.map(np.asarray, predictions)
+    rows = _rows(trajectories, times, streams)
+    predictions = jax.tree.map(np.asarray, model(params, rows))
+    other = np.random.default_rng(0).permutation(len(rows.action))
+    actions = np.concatenate([rows.action[:, :history], rows.action[other, history:]], axis=1)
+    others = jax.tree.map(np.asarray, model(params, rows._replace(action=actions)))
     at = times[:, history:]
     rewards = trajectories.reward
+    own_errors, other_errors = (
+        _errors(trajectories, at, streams, each) for each in (predictions, others)
+    )
+    end_rewards, last_rewards, end_values = _behind_ends(
+        trajectories, params, model, history, depth
+    )
     return Unrolled(
+        end_rewards=end_rewards,
+        last_rewards=last_rewards,
+        end_values=end_values,
         stream=streams[:, 0],
         rewards=predictions.rewards,
         true_rewards=rewards[at[:, :-1], streams],
@@ -93,11 +146,50 @@ def _unroll(run: StoredRun, model: Unroll, trajectories: Trajectories) -> Unroll
         rewards_after=np.where(
             trajectories.last[at[:, 1:], streams], 0, rewards[at[:, 1:], streams]
         ),
+        discounts=predictions.discounts,
+        true_discounts=trajectories.discount[at[:, :-1], streams],
         values=predictions.values,
         direct_values=trajectories.search["root_value"][at, streams],
         returns=trajectories.returns(run.config.agent.discount)[at, streams],
         divergence=_divergence(trajectories, at, streams, predictions.policy_logits),
+        gains={name: other_errors[name] - error for name, error in own_errors.items()},
     )
+
+
+def _behind_ends(
+    trajectories: Trajectories, params: Params, model: Unroll, history: int, depth: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns predicted and last rewards and values of windows whose last but one action ends."""
+    length, none = history + depth, np.zeros(0)
+    acted, ended = trajectories.acted, trajectories.last
+    if len(acted) <= length or depth < 2:
+        return none, none, none
+    whole = [acted[i : len(acted) - length + i] for i in range(length - 1)]
+    ends = ended[length - 1 : -1] & (trajectories.discount[length - 2 : -2] == 0)
+    starts = np.argwhere(np.all([*whole, ends], axis=0))
+    if not len(starts):
+        return none, none, none
+    starts = starts[np.linspace(0, len(starts) - 1, _WINDOWS).astype(int)]
+    times, streams = starts[:, :1] + np.arange(length + 1), starts[:, 1:]
+    predictions = jax.tree.map(np.asarray, model(params, _rows(trajectories, times, streams)))
+    last = trajectories.reward[times[:, length - 2], streams[:, 0]]
+    rewards = predictions.rewards[:, -1] if predictions.rewards.size else none
+    return rewards, last[: len(rewards)], predictions.values[:, -2]
+
+
+def _errors(
+    trajectories: Trajectories, at: np.ndarray, streams: np.ndarray, predictions: UnrollPredictions
+) -> dict[str, np.ndarray]:
+    """Returns the mean errors `[N]` behind the root, by quantity."""
+    values = predictions.values - trajectories.search["root_value"][at, streams]
+    errors = {"value": np.abs(values)[:, 1:]}
+    divergence = _divergence(trajectories, at, streams, predictions.policy_logits)
+    if np.isfinite(divergence).all():
+        errors["policy"] = divergence[:, 1:]
+    if predictions.rewards.size:
+        rewards = predictions.rewards - trajectories.reward[at[:, :-1], streams]
+        errors["reward"] = np.abs(rewards)
+    return {name: error.mean(axis=1) for name, error in errors.items()}
 
 
 def _usual_length(trajectories: Trajectories) -> int:
@@ -159,10 +251,10 @@ def measure_model(own: Unrolled | str, random: Unrolled | str) -> Section:
     if not unrolls:
         return Section("model", _HEADING, str(own))
     quantities = [
-        ("reward_error", "Absolute error of the reward", _reward_errors),
-        ("value_consistency", "Value: unrolled less that of the observation", _value_differences),
-        ("value_error", "Value: unrolled less the discounted return", _value_errors),
-        ("policy_divergence", "KL(policy of the observation, unrolled), nats", _divergences),
+        ("reward_error", "Absolute error of the reward", reward_errors),
+        ("value_consistency", "Value: unrolled less that of the observation", value_differences),
+        ("value_error", "Value: unrolled less the discounted return", value_errors),
+        ("policy_divergence", "KL(policy of the observation, unrolled), nats", divergences),
     ]
     figures = []
     for name, title, errors in quantities:
@@ -190,17 +282,21 @@ def _curve(
     return depths, [estimate_of_groups(errors[:, k], streams) for k in range(errors.shape[1])]
 
 
-def _reward_errors(unrolled: Unrolled) -> np.ndarray:
+def reward_errors(unrolled: Unrolled) -> np.ndarray:
+    """Returns the absolute errors `[N, K]` of the rewards."""
     return np.abs(unrolled.rewards - unrolled.true_rewards)
 
 
-def _value_differences(unrolled: Unrolled) -> np.ndarray:
+def value_differences(unrolled: Unrolled) -> np.ndarray:
+    """Returns the differences `[N, K+1]` from the values of the observations."""
     return np.abs(unrolled.values - unrolled.direct_values)
 
 
-def _value_errors(unrolled: Unrolled) -> np.ndarray:
+def value_errors(unrolled: Unrolled) -> np.ndarray:
+    """Returns the differences `[N, K+1]` from the discounted returns."""
     return np.abs(unrolled.values - unrolled.returns)
 
 
-def _divergences(unrolled: Unrolled) -> np.ndarray:
+def divergences(unrolled: Unrolled) -> np.ndarray:
+    """Returns the KL `[N, K+1]` of the unrolled policies; NaN for candidates."""
     return unrolled.divergence

@@ -55,12 +55,17 @@ class PairedEpisodes:
             self._found[search] = returns
         return self._found[search]
 
+    def found(self, **fields: Any) -> Returns | None:
+        """Returns the episodes with other fields of `agent.search` if they have been played."""
+        return self._found.get(with_search(self.run, **fields).config.agent.search)
+
 
 def play(
     run: StoredRun,
     config: XrayConfig,
     stop: Callable[[], bool],
     policy: Policy | None = None,
+    environment: VectorEnvironment | None = None,
 ) -> Returns | None:
     """Plays one episode per seed without exploration; None if stopped before the last one ends.
 
@@ -69,9 +74,11 @@ def play(
       config: number of episodes and their seed.
       stop: called before every step; True ends the measurement.
       policy: policy that acts; None for that of the run.
+      environment: environments of `make_environment`, which are closed at the end; None to make
+        them.
     """
     policy = policy or run.make_policy()
-    environment = make_environment(run, config)
+    environment = environment or make_environment(run, config)
     with contextlib.closing(environment):
         variables = VariableClient(ConstantVariableSource(run.params), period_updates=0)
         runner = LocalRunner(policy, variables, jax.random.PRNGKey(config.seed), config.episodes)
@@ -95,5 +102,7 @@ def make_environment(run: StoredRun, config: XrayConfig) -> VectorEnvironment:
     player = open_opponent(run.config.environment.opponent, game, None, run.config.environment)
     assert player.make is not None, "the opponent of an environment is a function"
     rules = rules_with_opening(game, 1)
+    if run.config.environment.positions:
+        rules = rules.with_positions()
     functions = match(rules, config.episodes, player.make(player.params))
     return MatchEnvironment(functions, config.seed, True)

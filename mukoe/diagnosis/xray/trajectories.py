@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mctx
 import numpy as np
 
 from mukoe.agents.extensions import Inspectable
@@ -17,7 +18,7 @@ from mukoe.evaluation.players import two_player_game
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.nests import tree_where
 from mukoe.search.inspection import Inspector
-from mukoe.types import Nest, split_legal_actions
+from mukoe.types import Nest, PolicyParams, split_legal_actions
 
 NUM_STREAMS = 8
 """Environments of a trajectory."""
@@ -35,7 +36,8 @@ class Trajectories:
     reward, discount: `[T, B]` outcome of the action.
     first, last: `[T, B]` bool, True at the first and at the final observation of an episode.
     search: `[T, B, ...]` numbers of the search at the observation: `root_value` and `prior` of the
-      network, `search_value`, `search_policy`, `visits`, `prior_action`, `search_action`.
+      network, `search_value`, `search_policy`, `visits`, `prior_action`, `search_action`, and
+      those of `tree_numbers`.
     """
 
     observation: Nest
@@ -111,15 +113,22 @@ class Recorder:
         self.run = run
         self.inspector: Inspector = inspector
         self._params = jax.device_put(run.params)
-        self.decide = jax.jit(self._decide)
+        self._decide = jax.jit(self._numbers)
         self.update_state = jax.jit(inspector.update_state)
 
-    def _decide(self, observation: Nest, state: Nest, first: Any) -> tuple[dict[str, Any], Nest]:
+    def set_params(self, params: PolicyParams) -> None:
+        """Acts with other parameters from now on."""
+        self._params = jax.device_put(params)
+
+    def decide(self, observation: Nest, state: Nest, first: Any) -> tuple[dict[str, Any], Nest]:
         """Returns the numbers of the search `[B, ...]`, and the state after the observation."""
+        return self._decide(self._params, observation, state, first)
+
+    def _numbers(
+        self, params: PolicyParams, observation: Nest, state: Nest, first: Any
+    ) -> tuple[dict[str, Any], Nest]:
         state = tree_where(first, self.inspector.initial_state(first.shape[0]), state)
-        searched: Any = self.inspector.inspect(
-            self._params, jax.random.PRNGKey(0), observation, state
-        )
+        searched: Any = self.inspector.inspect(params, jax.random.PRNGKey(0), observation, state)
         output, tree, state = searched
         logits = tree.children_prior_logits[:, 0]
         best = jnp.argmax(logits, axis=-1)
@@ -135,7 +144,7 @@ class Recorder:
             "prior_action": prior_action,
             "search_action": output.action,
         }
-        return numbers | dict(output.statistics), state
+        return numbers | tree_numbers(tree) | dict(output.statistics), state
 
     def record(
         self, config: XrayConfig, num_steps: int, random: bool, stop: Callable[[], bool]
@@ -167,6 +176,25 @@ class Recorder:
                 steps.append((observation, action, *outcome, first, last, numbers))
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *steps)
         return Trajectories(*stacked)
+
+
+def tree_numbers(tree: mctx.Tree) -> dict[str, jax.Array]:
+    """Returns numbers `[B]` of the roots of a search.
+
+    `tree_value` is the mean value of all visits, and `backup` the same from the root's actions.
+    `action_spread` is the range of the values of visited actions, NaN for fewer than two.
+    """
+    visits = jnp.asarray(tree.children_visits)[:, 0]
+    values = jnp.asarray(tree.qvalues(jnp.zeros(visits.shape[0], jnp.int32)))
+    visited = visits > 0
+    total = jnp.asarray(tree.raw_values)[:, 0] + jnp.sum(visits * values, axis=-1)
+    high = jnp.max(jnp.where(visited, values, -jnp.inf), axis=-1)
+    low = jnp.min(jnp.where(visited, values, jnp.inf), axis=-1)
+    return {
+        "tree_value": jnp.asarray(tree.node_values)[:, 0],
+        "backup": total / (1 + jnp.sum(visits, axis=-1)),
+        "action_spread": jnp.where(jnp.sum(visited, axis=-1) >= 2, high - low, jnp.nan),
+    }
 
 
 def random_actions(run: StoredRun, observation: Nest, generator: np.random.Generator) -> np.ndarray:
