@@ -269,8 +269,7 @@ def test_rewards_of_the_action_before_are_seen_behind_the_end():
     blind = sound._replace(rewards=zeros)
     shifted = blind._replace(end_rewards=last)
     assert judge_rewards([sound]).verdict == "ok"
-    text = "the action before, or nothing is learned"
-    assert text in judge_rewards([blind]).text
+    assert "or nothing is learned" in judge_rewards([blind]).text
     finding = judge_rewards([shifted])
     assert finding.verdict == "fault" and "the action before: " in finding.text
 
