@@ -48,7 +48,7 @@ from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import EnvironmentSpec, Policy
 
-CONFIG = DEFINE_config("configs/atari.py")
+CONFIG = DEFINE_config("benchmarks/gumbel_atari.py")
 NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "Number of environments of the actor.")
 SECONDS = flags.DEFINE_float("seconds", 1.0, "Seconds of each measurement.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Number of measurements of each case.")

@@ -49,7 +49,7 @@ SOAK_SECONDS = flags.DEFINE_integer(
 )
 BE_CLIENTS = flags.DEFINE_bool("be_clients", False, "Run as the process of the clients.")
 
-CONFIG = "configs/atari.py"
+CONFIG = "benchmarks/gumbel_atari.py"
 FRAME = (64, 64, 1)
 MOST_ENVIRONMENTS = 256
 MOST_THREADS = 16

@@ -29,7 +29,7 @@ from mukoe.configuration import run_main
 
 NUM_DEVICES = flags.DEFINE_integer("num_devices", 0, "Faked devices; 0 for runs with 1 and 8.")
 
-CONFIG = "configs/atari.py"
+CONFIG = "benchmarks/gumbel_atari.py"
 UPDATES = 8
 
 

@@ -41,7 +41,7 @@ from mukoe.replay.handle import Replay
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.types import EnvironmentSpec, PolicyParams
 
-CONFIG = flags.DEFINE_string("config", "configs/atari.py", "Config of a planning agent.")
+CONFIG = flags.DEFINE_string("config", "benchmarks/gumbel_atari.py", "Config of a planning agent.")
 PART = flags.DEFINE_enum("part", None, ["reanalyser", "learner"], "Part to measure; None for both.")
 
 STEPS, UPDATES, SEQUENCES = 600, 4, 16

@@ -1,7 +1,7 @@
 """Steps per second of environments behind dm_env_rpc, compared with direct environments.
 
 python benchmarks/remote_environment.py
-python benchmarks/remote_environment.py --config=configs/atari.py
+python benchmarks/remote_environment.py --config=benchmarks/gumbel_atari.py
 
 The server is a separate process on core 1, the client runs on core 0, and actions are random. Each
 case is compared with the same vector stepped directly on core 0, in interleaved measurements.

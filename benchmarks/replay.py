@@ -2,7 +2,7 @@
 
 python benchmarks/replay.py
 
-Real Ms. Pacman frames of a random policy, in the rows of configs/atari.py; and the small items
+Real Ms. Pacman frames of a random policy, in the rows of benchmarks/gumbel_atari.py; and the small items
 of configs/cartpole.py, of which there are many in a batch. The Reverb server is alone on core 0;
 the one process that inserts and samples is on core 1.
 """
@@ -32,7 +32,7 @@ from replay_process import NUM_ENVS, ReplayProcess, Setup, Step, feed, load, rec
 from mukoe.configuration import run_main
 from mukoe.replay.in_process import InProcessReplay
 
-ATARI = "configs/atari.py"
+ATARI = "benchmarks/gumbel_atari.py"
 CARTPOLE = "configs/cartpole.py"
 HAS_REVERB = importlib.util.find_spec("reverb") is not None
 

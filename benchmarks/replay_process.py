@@ -32,7 +32,7 @@ from mukoe.types import EnvironmentSpec, Policy, Row
 CORE = flags.DEFINE_integer("core", 1, "Core of this process.")
 FEED = flags.DEFINE_bool("feed", False, "Insert without end, as fast as the table allows.")
 UNLIMITED = flags.DEFINE_bool("unlimited", True, "Sampling and inserting do not wait.")
-SERVED_CONFIG = flags.DEFINE_string("served_config", "configs/atari.py", "Config file.")
+SERVED_CONFIG = flags.DEFINE_string("served_config", "benchmarks/gumbel_atari.py", "Config file.")
 
 RUNTIME = flags.DEFINE_enum("runtime", "launchpad", ["launchpad", "zeromq"], "Served replay.")
 

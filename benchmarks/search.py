@@ -37,7 +37,7 @@ BATCH_SIZES, SIMULATIONS = (1, 8, 32), (16, 25, 50)
 CANDIDATES = (8, 16, 32)
 CANDIDATE_DIMENSIONS = 2
 TREE_SIZES = [(1, 50), (1, 200), (8, 50), (8, 100), (8, 200)]
-NETWORKS = {"MLP": "configs/cartpole.py", "small Atari network": "configs/atari.py"}
+NETWORKS = {"MLP": "configs/cartpole.py", "small Atari network": "benchmarks/gumbel_atari.py"}
 
 
 class Problem(NamedTuple):

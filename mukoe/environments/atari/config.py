@@ -48,6 +48,10 @@ class AtariConfig(Validated):
     # A lost life ends the episode for the learner (discount 0) while the game continues; off in
     # evaluation. Nature DQN: yes. Machado: advises against. MuZero: unspecified.
     life_loss: bool = False
+    # The fire button is pressed at the start of a game and after each lost life, in games that have
+    # it: Breakout waits for it before it releases the ball. OpenAI Baselines: yes, at the start.
+    # Nature DQN, Machado and MuZero: no.
+    press_fire: bool = False
     # Maximum number of no-op frames at the start of a game, drawn uniformly from 1 to this
     # number; 0 for none. MuZero and Nature DQN 30; Machado 0 (sticky actions instead).
     noop_max: Annotated[int, Meta(ge=0, le=LARGEST_COUNT)] = 0

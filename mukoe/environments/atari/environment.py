@@ -36,6 +36,9 @@ class AtariEnvironment(dm_env.Environment):
     With `life_loss`, the episode after a lost life continues the current game: its FIRST
     observation is the final observation of the previous episode. This also holds for `reset()`
     after LAST; otherwise `reset()` starts a new game.
+
+    With `press_fire`, an action repeat of fire precedes the FIRST observation, and, without
+    `life_loss`, the observation after a lost life. It counts as frames, not as a step.
     """
 
     def __init__(self, config: AtariConfig, seed: int):
@@ -92,6 +95,7 @@ class AtariEnvironment(dm_env.Environment):
             self._record(_RESET)
             self._restart = self._life_lost = False
             self._lives = self._ale.lives()
+            self._press_fire()
         else:
             self._new_game()
         return dm_env.restart(self._observation)
@@ -117,6 +121,8 @@ class AtariEnvironment(dm_env.Environment):
         if self._config.life_loss and 0 < self._lives < lives:
             self._restart = self._life_lost = True
             return dm_env.termination(reward, self._observation)
+        if 0 < self._lives < lives:
+            self._press_fire()
         return dm_env.transition(reward, self._observation, discount=1.0)
 
     def episode_result(self) -> EpisodeResult | None:
@@ -175,9 +181,14 @@ class AtariEnvironment(dm_env.Environment):
         self._restart = self._life_lost = False
         self._lives = self._ale.lives()
         self._observation = observation
+        self._press_fire()
 
     def _record(self, call: int) -> None:
         self._calls += call.to_bytes(1, "big", signed=True)
+
+    def _press_fire(self) -> None:
+        if self._config.press_fire and ale_py.Action.FIRE in self._actions:
+            self._return += self._play(ale_py.Action.FIRE)
 
     def _play(self, action: ale_py.Action) -> float:
         reward, captured = 0.0, 0

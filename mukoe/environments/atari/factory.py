@@ -24,8 +24,8 @@ def make_atari(config: AtariConfig) -> EnvironmentFactory:
     supported = atari_vector.is_supported(config)
     if config.backend == "ale" and not supported:
         raise UserError(
-            "Atari backend 'ale' needs resize 'area', no life_loss, noop_max 0 and max_frames "
-            "that frame_skip divides; use 'auto', or change those"
+            "Atari backend 'ale' needs resize 'area', no life_loss, no press_fire, noop_max 0 and "
+            "max_frames that frame_skip divides; use 'auto', or change those"
         )
 
     def make_environment(seed: int, evaluation: bool) -> AtariEnvironment:

@@ -24,6 +24,7 @@ def is_supported(config: AtariConfig) -> bool:
     Unsupported settings are:
       - `resize` other than 'area', its only method;
       - `life_loss`: it restarts the game instead of continuing it;
+      - `press_fire`: it presses fire at the start of a game only;
       - `noop_max` other than 0: it draws from 0 to `noop_max - 1` instead of from 1;
       - `max_frames` that is not a multiple of `frame_skip`: it cannot stop within an action repeat.
 
@@ -36,6 +37,7 @@ def is_supported(config: AtariConfig) -> bool:
     return (
         config.resize == "area"
         and not config.life_loss
+        and not config.press_fire
         and config.noop_max == 0
         and config.max_frames % config.frame_skip == 0
     )

@@ -217,6 +217,59 @@ def test_a_lost_life_ends_the_episode_but_not_the_game():
     )
 
 
+@pytest.mark.parametrize("life_loss", [False, True])
+def test_fire_is_pressed_at_the_start_and_after_each_lost_life(life_loss):
+    environment = AtariEnvironment(config(press_fire=True, life_loss=life_loss), seed=0)
+    ale = emulator("breakout")
+    played = 0
+
+    def repeat(action):
+        nonlocal played
+        screens = []
+        for _ in range(4):
+            if not ale.game_over():
+                ale.act(action)
+                played += 1
+                screens.append(ale.getScreenGrayscale())
+        return np.maximum(*screens[-2:])[..., None] if len(screens) == 4 else None
+
+    timestep, screen = environment.reset(), repeat(ale_py.Action.FIRE)
+    lives, steps, firsts = 5, 0, 1
+    while not ale.game_over():
+        np.testing.assert_array_equal(timestep.observation, screen)
+        # Only fire releases the next ball, and this policy never presses it.
+        timestep, screen = environment.step(0), repeat(ale_py.Action.NOOP)
+        steps += 1
+        if 0 < ale.lives() < lives:
+            lives = ale.lives()
+            if life_loss:
+                assert timestep.last()
+                timestep = environment.step(0)
+                firsts += timestep.first()
+            screen = repeat(ale_py.Action.FIRE)
+    assert firsts == (5 if life_loss else 1) and timestep.last()
+    assert environment.episode_result() == EpisodeResult(0.0, steps, played)
+
+
+def test_a_copy_at_the_first_observation_continues_in_the_same_way():
+    # Sticky actions may repeat the fire, which a copy of the emulator does not hold.
+    stochastic = config(press_fire=True, sticky_actions=0.9, height=52, width=40)
+    for seed in range(8):
+        original, copy = (AtariEnvironment(stochastic, seed) for _ in range(2))
+        original.reset()
+        copy.set_state(original.get_state())
+        for _ in range(20):
+            expected, timestep = original.step(2), copy.step(2)
+            np.testing.assert_array_equal(timestep.observation, expected.observation)
+
+
+def test_fire_is_pressed_only_in_games_that_have_it():
+    with_fire, without = (
+        AtariEnvironment(config("MsPacman", press_fire=fire), seed=0) for fire in (True, False)
+    )
+    np.testing.assert_array_equal(with_fire.reset().observation, without.reset().observation)
+
+
 def test_the_last_life_ends_with_the_game():
     # Atlantis counts its six lives down to 0, and is over only some hundred frames later.
     environment = AtariEnvironment(config("Atlantis", life_loss=True, height=21, width=16), seed=0)

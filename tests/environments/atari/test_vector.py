@@ -146,6 +146,7 @@ def test_earlier_observations_stay_as_they_were():
     [
         {"resize": "linear"},
         {"life_loss": True},
+        {"press_fire": True},
         {"noop_max": 30},
         {"max_frames": 1_002},
     ],
