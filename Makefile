@@ -1,6 +1,6 @@
 # make setup      environment with Launchpad (CPython 3.10, Linux) in .venv
 # make setup-current  environment without it (CPython 3.12, the newest JAX) in .venv-core
-# make train      trains on Ms. Pacman, on CPython 3.10 if there is one, or else on 3.12;
+# make train      trains on Breakout, on CPython 3.10 if there is one, or else on 3.12;
 #                 ARGS="--num_actors=4 ..." adds flags
 # make test       formatting, lint, types, import directions, and both of the following
 # make test-core  the tests of the core, on CPython 3.12
@@ -42,8 +42,8 @@ train:
 		setup=setup-current venv=.venv-core; fi; \
 	$(MAKE) --no-print-directory $$setup; \
 	echo "mukoe: training with $$($$venv/bin/python -V), environment $$venv"; \
-	$(if $(ARGS),,echo "MuZero on Ms. Pacman. On two cores: first update after about a minute," \
-		"first evaluation after about five$(comma) all 1$(comma)000$(comma)000 steps in about four hours.";) \
+	$(if $(ARGS),,echo "MuZero on Breakout. On two cores: first update after about a minute," \
+		"first evaluation after about ten$(comma) all 100$(comma)000 steps in about 80 minutes.";) \
 	exec $$venv/bin/python programs/launch_atari.py $(LAUNCH_TYPE) --workdir=$(WORKDIR) $(ARGS)
 
 lint: setup

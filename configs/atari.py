@@ -31,6 +31,8 @@ def get_config() -> TrainingConfig:
             noop_max=30,
             reward_clip=True,
             life_loss=True,
+            # Without it the game waits: policies learned not to press it, and their games ended at
+            # the frame limit.
             press_fire=True,
             max_frames=12_000,
         ),
@@ -48,7 +50,7 @@ def get_config() -> TrainingConfig:
                 algorithm="muzero",
                 num_simulations=50,
                 q_normalization=QNormalizationConfig(scope="tree", floor=0.05, unvisited="parent"),
-                temperature_schedule=((0, 1.0), (60_000, 0.5), (120_000, 0.25)),
+                temperature_schedule=((0, 1.0), (10_000, 0.5), (30_000, 0.25)),
                 # A greedy policy may wait for ever for the next ball.
                 evaluation_temperature=0.25,
             ),

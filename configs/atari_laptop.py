@@ -34,6 +34,8 @@ def get_config() -> TrainingConfig:
             # No effect in Pong, which has no lives. In Breakout, for instance, a lost life costs
             # no reward, so that values see it as the end of an episode only.
             life_loss=True,
+            # Breakout waits for it. A policy that does not press it plays up to the frame limit.
+            press_fire=True,
             max_frames=30_000,
         ),
         agent=MuZeroConfig(
