@@ -96,7 +96,10 @@ def _train_on_ray(workdir: Path, file: Path, sweep: SweepConfig, config: Trainin
         _prepare_workdir(workdir, file)
         connection.check_workdir(workdir, connection.machines())
         trials = RaySweep(workdir, sweep, config, resources, WORKERS.value)
-        return trials.train(f"{typed_program()} --resume --launcher=ray --workdir={workdir}")
+        flags = "--launcher=ray"
+        if RAY_ADDRESS.value is not None:
+            flags += f" --ray_address={RAY_ADDRESS.value}"
+        return trials.train(f"{typed_program()} --resume {flags} --workdir={workdir}")
 
 
 def _sweep_file(workdir: Path) -> Path:

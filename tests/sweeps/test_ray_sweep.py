@@ -1,10 +1,13 @@
 """Sweeps on a Ray cluster: Tune's calls, made in this process, and a real sweep."""
 
 import copy
+import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,9 @@ import pytest
 pytest.importorskip("optuna")
 pytest.importorskip("ray.tune", exc_type=ImportError)
 
+from mukoe.configuration import load_config_file  # noqa: E402
 from mukoe.errors import UserError  # noqa: E402
+from mukoe.layouts.distributed.ray import connection  # noqa: E402
 from mukoe.layouts.distributed.ray.cluster import GroupResources  # noqa: E402
 from mukoe.sweeps import ray_sweep  # noqa: E402
 from mukoe.sweeps.config import Choice  # noqa: E402
@@ -136,6 +141,16 @@ def test_a_trial_takes_a_gpu_where_the_cluster_has_one():
         resources_of_trial(Config, "sebulba", machines(CPU=1))
 
 
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch):
+    def time_out(**unused):
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(connection.ray, "init", time_out)
+    message = "Ray cluster at local: The current node timed out during startup. Start one by"
+    with pytest.raises(UserError, match=message), connection.connected("local"):
+        pass
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -170,18 +185,33 @@ def get_config():
 """
 
 
+def start_sweep(command):
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_sweep_on_a_real_cluster(tmp_path):
+def test_a_sweep_on_a_real_cluster_is_interrupted_and_resumed(tmp_path):
+    workdir = tmp_path / "run"
     (tmp_path / "sweep.py").write_text(SWEEP)
-    flags = (f"--sweep={tmp_path}/sweep.py", f"--workdir={tmp_path}/run", "--launcher=ray")
-    result = subprocess.run(
-        [sys.executable, "programs/sweep.py", *flags, "--ray_address=local"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1100,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 trials, 2 finished" in (tmp_path / "run" / "sweep.html").read_text()
-    assert (tmp_path / "run" / "best.py").exists()
+    flags = (f"--sweep={tmp_path}/sweep.py", f"--workdir={workdir}", "--launcher=ray")
+    command = [sys.executable, "programs/sweep.py", *flags, "--ray_address=local"]
+    with start_sweep(command) as process:
+        end = time.monotonic() + 500
+        while process.poll() is None and time.monotonic() < end:
+            if (workdir / "trial_0" / "logs" / "evaluator.csv").exists():
+                break
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=200)
+    assert process.returncode == STATUS_INTERRUPTED, output + errors
+    (resume,) = re.findall(r"^resume with: +python (.*)$", output, re.MULTILINE)
+    with start_sweep([sys.executable, *resume.split()]) as process:
+        output, errors = process.communicate(timeout=500)
+    assert process.returncode == 0, output + errors
+    assert "--resume" in json.loads((workdir / "trial_0" / "command.json").read_text())["argv"]
+    assert "2 trials, 2 finished" in (workdir / "sweep.html").read_text()
+    best = load_config_file(str(workdir / "best.py"))
+    assert best.run.max_actor_steps == 120 and best.agent.replay.batch_size in (8, 16)

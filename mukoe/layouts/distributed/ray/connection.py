@@ -48,8 +48,8 @@ def connected(ray_address: str | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:  # A start that times out raises the base class.
+        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise UserError(
             f"cannot use the Ray cluster at {address}: {reason}. Start one by `ray start --head`, "
             "or give --ray_address=HOST:PORT of its head"
