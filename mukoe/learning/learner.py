@@ -20,6 +20,14 @@ from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
 from mukoe.learning.non_finite import NonFiniteUpdatesError
 from mukoe.learning.prefetch import Prefetcher
+from mukoe.learning.processes import (
+    broadcast,
+    fetch_rows,
+    in_process_order,
+    replicate,
+    rows_of_this_process,
+    shard_rows,
+)
 from mukoe.observability.timings import Timings, time_columns
 from mukoe.types import Array, LossFunction, Nest, Params, PolicyParams, Sample
 
@@ -71,14 +79,21 @@ class _Update(NamedTuple):
     metrics: Mapping[str, Array]
     priorities: Array | None
     finite: Array
+    # Whether every process had a sample; None for a learner of one process.
+    complete: Array | None = None
 
 
 class Learner:
-    """Learner that minimises an agent's loss over samples, on all local devices.
+    """Learner that minimises an agent's loss over samples, on all devices.
 
     The batch is sharded over the devices and the parameters are replicated, so the update
     equals that of one device with the whole batch. Method names are Acme's
     (`acme.core.Learner`).
+
+    After `jax.distributed.initialize` the devices are those of all processes. Each process has a
+    learner, whose samples are its part of the batch, all of one size, and all call `compile`,
+    `step` and `share_state` in the same order. If the samples of one process end, `step` raises
+    StopIteration in all processes after the same update.
 
     An update with a non-finite loss, gradient or parameter is skipped: it changes only the number
     of steps, and is counted in the metric `skipped_updates`.
@@ -118,7 +133,7 @@ class Learner:
           update_priorities: function that receives the keys and priorities of each sample.
           logger: logger of the metrics of each step.
           counter: counter whose `increment(learner_steps=1)` is called at each step.
-          devices: devices of the learner; all local ones by default.
+          devices: devices of the learner; those of all processes by default.
           prefetch_size: number of batches that a thread puts on the devices ahead of time; 0
             for none, which keeps everything in the caller's thread.
           update: update of the state by a sample; by default one gradient step.
@@ -127,7 +142,10 @@ class Learner:
         self._state = LearnerState(
             params, params, optimizer.init(params), jnp.int32(0), random_key, loss_state
         )
-        self.use_devices(devices or jax.local_devices())
+        # Placed sample of a process without a further one, whose update is discarded.
+        self._substitute: _PlacedSample | None = None
+        self._ended = False
+        self.use_devices(devices or jax.devices())
         self._update_priorities = update_priorities
         # The last update, whose metrics are computed while the next one is prepared.
         self._unchecked: _Update | None = None
@@ -151,10 +169,14 @@ class Learner:
 
     def use_devices(self, devices: Sequence[jax.Device]) -> None:
         """Sets the devices; call it before the first step."""
-        self._mesh = Mesh(np.array(devices), ("data",))
+        self._mesh = Mesh(np.array(in_process_order(devices)), ("data",))
         self._sharded = NamedSharding(self._mesh, PartitionSpec("data"))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
-        self._update = jax.jit(self._update_function, out_shardings=self._replicated)
+        self._spans_processes = not self._replicated.is_fully_addressable
+        update = self._update_function
+        if self._spans_processes:
+            update = functools.partial(_update_if_complete, update)
+        self._update = jax.jit(update, out_shardings=self._replicated)
         self._state = self._replicate(self._state)
 
     @property
@@ -173,23 +195,26 @@ class Learner:
         Args:
           sample: sample with the shapes and types of those of the dataset, which are not read.
         """
-        jax.block_until_ready(self._update(self._state, self._place(sample).sample))
+        self._substitute = self._place(sample)
+        jax.block_until_ready(self._start_update(self._substitute, has_sample=True))
 
     def step(self) -> Mapping[str, Array]:
         """Makes one update and returns its metrics, still on the device.
 
         Raises:
-          StopIteration: the dataset has ended.
+          StopIteration: the dataset has ended, here or in another process.
           NonFiniteUpdatesError: the last `max_skipped_updates` updates were not finite.
         """
         self._timings.start()
-        placed = next(self._samples)
+        placed, has_sample = self._next_sample()
         self._lap("data")
         jax.block_until_ready(placed.sample)
         self._lap("transfer")
-        self._state, *results = self._update(self._state, placed.sample)
+        self._state, *results = self._start_update(placed, has_sample)
         # Meanwhile the device computes this update, so it never idles here.
         self._check_last_update()
+        if self._ended:  # This update was discarded too, since a dataset that has ended stays so.
+            raise StopIteration
         self._send_priorities()
         self._lap("update")
         self._has_stepped = True
@@ -260,6 +285,11 @@ class Learner:
             self._state = self._replicate(state)
             self._published = None
 
+    def share_state(self) -> None:
+        """Replaces the state of the learners of all processes by that of the first process."""
+        if self._spans_processes:
+            self.restore(LearnerState(*broadcast(self.save())))
+
     def save_unsent(self) -> dict[str, np.ndarray]:
         """Returns the unsent priorities of the last update and the counts of skipped updates."""
         self._check_last_update()
@@ -284,16 +314,35 @@ class Learner:
             self._prefetcher.close()
 
     def _replicate(self, state: LearnerState) -> LearnerState:
-        return jax.device_put(state, self._replicated)
+        return replicate(state, self._replicated)
 
     def _place(self, sample: Sample) -> _PlacedSample:
         batch_size = sample.probabilities.shape[0]
-        if batch_size % self._mesh.size:
+        num_devices = len(self._mesh.local_devices)
+        if batch_size % num_devices:
             raise UserError(
                 f"the batch size {batch_size} cannot be split evenly over the "
-                f"{self._mesh.size} devices of the learner: make it a multiple of that"
+                f"{num_devices} devices of the learner: make it a multiple of that"
             )
-        return _PlacedSample(sample.keys, jax.device_put(sample._replace(keys=()), self._sharded))
+        return _PlacedSample(sample.keys, shard_rows(sample._replace(keys=()), self._sharded))
+
+    def _next_sample(self) -> tuple[_PlacedSample, bool]:
+        """Returns the next sample and True; a substitute and False to end all processes."""
+        try:
+            placed = next(self._samples)
+        except StopIteration:
+            if not self._spans_processes or self._substitute is None:
+                raise
+            return self._substitute, False
+        if self._spans_processes:
+            self._substitute = placed
+        return placed, True
+
+    def _start_update(self, placed: _PlacedSample, has_sample: bool) -> tuple[Any, ...]:
+        if not self._spans_processes:
+            return self._update(self._state, placed.sample)
+        flags = np.full(len(self._mesh.local_devices), has_sample)
+        return self._update(self._state, placed.sample, shard_rows(flags, self._sharded))
 
     def _lap(self, part: str) -> None:
         if self._has_stepped:
@@ -306,17 +355,25 @@ class Learner:
         if last is None:
             return
         jax.block_until_ready(last.metrics)
+        if last.complete is not None and not last.complete:
+            self._ended = True
+            return
         if last.finite:
             self._skipped_in_a_row = 0
             if last.priorities is not None:
-                self._unsent_priorities = (last.placed.keys, last.priorities)
+                self._unsent_priorities = (last.placed.keys, self._own_rows(last.priorities))
             return
         self._skipped += 1
         self._skipped_in_a_row += 1
         if self._skipped_in_a_row >= self.max_skipped_updates:
-            sample = jax.tree.map(np.asarray, last.placed.sample)
+            sample = jax.tree.map(fetch_rows, last.placed.sample)
             sample = sample._replace(keys=last.placed.keys)
             raise NonFiniteUpdatesError(self._skipped_in_a_row, sample)
+
+    def _own_rows(self, priorities: Array) -> Array:
+        if not self._spans_processes:
+            return priorities
+        return rows_of_this_process(priorities, self._sharded)
 
     def _send_priorities(self) -> None:
         """Sends the priorities of the previous update, which are computed by now."""
@@ -348,6 +405,22 @@ def _update(
     made, total, metrics, priorities = gradient_step(loss, optimizer, state, sample, key)
     finite = jnp.isfinite(total + metrics["gradient_norm"] + metrics["parameter_norm"])
     return finish_update(target_update, state, made, finite), metrics, priorities, finite
+
+
+def _update_if_complete(
+    update: "UpdateFunction", state: LearnerState, sample: Sample, has_sample: Array
+) -> tuple[Any, ...]:
+    """Makes an update and returns whether it is complete; keeps `state` if it is not.
+
+    Args:
+      update: pure function `update(state, sample)`.
+      state: state before the update.
+      sample: sample of all processes.
+      has_sample: `[devices]` bool, False for those of a process whose dataset has ended.
+    """
+    made, *results = update(state, sample)
+    complete = jnp.all(has_sample)
+    return jax.tree.map(functools.partial(jnp.where, complete), made, state), *results, complete
 
 
 def gradient_step(
