@@ -2,8 +2,8 @@
 
 python benchmarks/end_to_end.py
 
-benchmarks/gumbel_atari.py under local_mp; all processes may use all cores. The program is stopped after
-enough rows of the learner's log; each pair of rows gives one value.
+benchmarks/gumbel_atari.py under local_mp; all processes may use all cores. The program is stopped
+after enough rows of the learner's log; each pair of rows gives one value.
 """
 
 import contextlib

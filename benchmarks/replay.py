@@ -2,9 +2,9 @@
 
 python benchmarks/replay.py
 
-Real Ms. Pacman frames of a random policy, in the rows of benchmarks/gumbel_atari.py; and the small items
-of configs/cartpole.py, of which there are many in a batch. The Reverb server is alone on core 0;
-the one process that inserts and samples is on core 1.
+Real Ms. Pacman frames of a random policy, in the rows of benchmarks/gumbel_atari.py; and the small
+items of configs/cartpole.py, of which there are many in a batch. The Reverb server is alone on core
+0; the one process that inserts and samples is on core 1.
 """
 
 import functools
