@@ -12,7 +12,7 @@ from mukoe.diagnosis.targets import support_finding
 from mukoe.diagnosis.xray.calibration import measure_calibration
 from mukoe.diagnosis.xray.config import XrayConfig
 from mukoe.diagnosis.xray.measure import xray
-from mukoe.diagnosis.xray.model_error import Unrolled, measure_model
+from mukoe.diagnosis.xray.model_error import Unrolled, _starts, measure_model
 from mukoe.diagnosis.xray.optimal import measure_optimal_moves
 from mukoe.diagnosis.xray.page import make_page, to_json
 from mukoe.diagnosis.xray.results import (
@@ -165,6 +165,13 @@ def test_a_model_without_unroll_says_why():
     assert "random actions: too short" in both.text
 
 
+def test_a_model_without_an_unroll_starts_at_every_action():
+    """The rules of AlphaZero: no history, no step after the root."""
+    steps = trajectories([0, 0, 1, 0], [-1, -1, 0, 1], [0, 0, 0, 1])
+    for depth, starts in ((0, {0, 1, 2}), (2, {0, 1})):
+        assert set(_starts(steps, 0, depth)[:, 0]) == starts
+
+
 def test_calibrated_values_lie_on_the_diagonal():
     steps = trajectories([0, 0, 1, 0], [-1, -1, 0, 1], [0, 0, 0, 1], root_value=[1, -1, 1, 0])
     section = measure_calibration(many(steps, 12), 1.0)
@@ -250,7 +257,8 @@ def test_a_model_without_the_actions_is_named():
     follows = unrolled(0)._replace(stream=streams)
     for gain, verdict in ((1 + 0.1 * gains, "ok"), (0.0 * gains, "fault"), (-(gains**2), "fault")):
         assert judge_actions([follows._replace(gains={"value": gain})]).verdict == verdict
-    assert judge_actions([]).verdict == "unknown"
+    for without in ([], [follows._replace(gains={})]):
+        assert judge_actions(without).verdict == "unknown"
 
 
 def test_rewards_of_the_action_before_are_seen_behind_the_end():

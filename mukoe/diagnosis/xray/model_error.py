@@ -180,7 +180,9 @@ def _behind_ends(
 def _errors(
     trajectories: Trajectories, at: np.ndarray, streams: np.ndarray, predictions: UnrollPredictions
 ) -> dict[str, np.ndarray]:
-    """Returns the mean errors `[N]` behind the root, by quantity."""
+    """Returns the mean errors `[N]` behind the root, by quantity; empty without an unroll."""
+    if predictions.values.shape[1] < 2:
+        return {}
     values = predictions.values - trajectories.search["root_value"][at, streams]
     errors = {"value": np.abs(values)[:, 1:]}
     divergence = _divergence(trajectories, at, streams, predictions.policy_logits)
@@ -208,7 +210,9 @@ def _starts(trajectories: Trajectories, history: int, depth: int) -> np.ndarray:
     acted = trajectories.acted
     if len(acted) <= length:
         return np.zeros((0, 2), int)
-    whole = np.all([acted[i : len(acted) - length + i] for i in range(length)], axis=0)
+    # A model without an unroll, that of the rules, is evaluated where an action was taken.
+    steps = range(max(length, 1))
+    whole = np.all([acted[i : len(acted) - length + i] for i in steps], axis=0)
     starts = np.argwhere(whole)
     if not len(starts):
         return starts

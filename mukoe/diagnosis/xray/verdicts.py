@@ -114,8 +114,8 @@ def judge_ends(unrolls: Sequence[Unrolled]) -> Finding:
 def judge_actions(unrolls: Sequence[Unrolled]) -> Finding:
     """Compares the errors of the model along the actions taken and along those of other steps."""
     check = "the model follows the actions"
-    if not unrolls:
-        return Finding(check, "unknown", "the agent has no model that can be unrolled")
+    if not unrolls or not unrolls[0].gains:
+        return Finding(check, "unknown", "the agent has no learned model that can be unrolled")
     streams = np.concatenate([u.stream for u in unrolls])
     parts = []
     for name in unrolls[0].gains:
