@@ -47,11 +47,8 @@ def check_rewards(subject: Subject, predictions: UnrollPredictions) -> Finding:
     # Padding has reward 0, as a shifted target would read it.
     acted = rows.mask > 0
     rewards = rows.reward * acted
-    # The row behind a termination has reward 0, and there a shifted target has the last reward.
-    known = acted.copy()
-    known[:, 1:] |= acted[:, :-1] & (rows.discount[:, :-1] == 0)
     places = [
-        (b, k) for b, k in np.ndindex(predicted.shape) if first + k >= 1 and known[b, first + k]
+        (b, k) for b, k in np.ndindex(predicted.shape) if first + k >= 1 and acted[b, first + k]
     ]
     if not places:
         return Finding(_REWARDS, "unknown", "the batch has no two rows of an episode")

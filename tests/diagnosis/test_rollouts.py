@@ -29,7 +29,7 @@ def subject(value_weight=0.5):
         run=RunConfig(envs_per_actor=4),
     )
     experiment = config.make_experiment()
-    return collect_rollout(experiment, check_experiment(experiment)), config.agent
+    return collect_rollout(experiment, check_experiment(experiment)), config
 
 
 def verdicts(found):
