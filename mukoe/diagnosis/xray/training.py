@@ -38,6 +38,8 @@ def checkpoint_steps(workdir: Path, most: int) -> list[int]:
     if is_entry(workdir):
         return []
     steps = sorted(Checkpointer(workdir / "checkpoints").steps())
+    if not steps:
+        return []
     return [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, most).astype(int))]
 
 
