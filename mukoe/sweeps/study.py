@@ -32,10 +32,12 @@ class Study:
             storage=f"sqlite:///{path}",
             study_name=_NAME,
             direction="maximize",
-            sampler=_make_sampler(sweep),
             pruner=_make_pruner(sweep),
             load_if_exists=True,
         )
+        # The seed alone would draw the first trials again in a resumed sweep.
+        seed = (sweep.seed + self.num_started) % 2**32
+        self._study.sampler = _make_sampler(sweep.sampler, seed)
         if not self._study.trials and all(_is_in(sweep.space[name], first[name]) for name in first):
             self._study.enqueue_trial(dict(first))
 
@@ -105,13 +107,13 @@ class Study:
         return self._study.get_trials(deepcopy=False, states=states)
 
 
-def _make_sampler(sweep: SweepConfig) -> optuna.samplers.BaseSampler:
-    if sweep.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=sweep.seed)
-    if sweep.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=sweep.seed)
+def _make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if name == "gp":
+        return optuna.samplers.GPSampler(seed=seed)
     # Trials that run side by side are not drawn close to each other.
-    return optuna.samplers.TPESampler(seed=sweep.seed, constant_liar=True)
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
 
 def _make_pruner(sweep: SweepConfig) -> optuna.pruners.BasePruner:

@@ -78,6 +78,15 @@ def test_another_process_finds_the_trials_that_were_not_finished(make_study):
     assert again.num_started == 2 and again.best().number == finished.number
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_another_process_draws_other_values(make_study, sampler):
+    drawn = []
+    for _ in range(3):
+        study = make_study({}, sampler=sampler, space={SIZE: Uniform(0.0, 1.0)})
+        drawn += [study.values(study.ask())[SIZE] for _ in range(3)]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_a_trial_below_the_median_of_the_earlier_ones_is_pruned(make_study):
     study = make_study({})
     for value in (10.0, 20.0, 30.0, 40.0):
