@@ -11,6 +11,7 @@ _DISTRIBUTED = (
     "num_actors",
     "num_reanalysers",
     "num_replays",
+    "num_learners",
     "inference",
     "runtime",
     "launcher",

@@ -62,6 +62,11 @@ NUM_REPLAYS = flags.DEFINE_integer(
     None,
     "Number of replay nodes, which divide the items (distributed, --runtime=zeromq).",
 )
+NUM_LEARNERS = flags.DEFINE_integer(
+    "num_learners",
+    None,
+    "Number of learner nodes, each with a part of every batch (distributed, --runtime=zeromq).",
+)
 INFERENCE = flags.DEFINE_enum(
     "inference",
     None,
@@ -160,6 +165,7 @@ def load_config(config_file: Any, env: str | None = None) -> TrainingConfig:
                 "num_actors": NUM_ACTORS.value,
                 "num_reanalysers": NUM_REANALYSERS.value,
                 "num_replays": NUM_REPLAYS.value,
+                "num_learners": NUM_LEARNERS.value,
                 "inference": INFERENCE.value,
             },
         },

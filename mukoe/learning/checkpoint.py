@@ -25,7 +25,7 @@ class Checkpointer:
     """Checkpointer of trees in DIRECTORY/latest, DIRECTORY/best and DIRECTORY/run.
 
     One process writes; any number may read at the same time. Arrays that span several
-    hosts must be replicated, and then every host calls `save`. Thread-safe.
+    hosts must be replicated; one of the hosts calls `save`. Thread-safe.
     """
 
     def __init__(self, directory: str | os.PathLike[str], keep: int = 3):

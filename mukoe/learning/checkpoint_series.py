@@ -134,12 +134,19 @@ class CheckpointSeries:
         )
 
     def _make_writer(self) -> ocp.AsyncCheckpointer:
+        alone = _this_process()
         if not self._commits_by_file:
-            return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+            options = ocp.CompositeOptions(multiprocessing_options=alone)
+            return ocp.AsyncCheckpointer(
+                ocp.CompositeCheckpointHandler(composite_options=options),
+                multiprocessing_options=alone,
+            )
         by_file = atomicity.CommitFileTemporaryPath
-        options = ocp.CompositeOptions(temporary_path_class=by_file)
+        options = ocp.CompositeOptions(multiprocessing_options=alone, temporary_path_class=by_file)
         return ocp.AsyncCheckpointer(
-            ocp.CompositeCheckpointHandler(composite_options=options), temporary_path_class=by_file
+            ocp.CompositeCheckpointHandler(composite_options=options),
+            multiprocessing_options=alone,
+            temporary_path_class=by_file,
         )
 
     def settle(self) -> bool:
@@ -240,7 +247,7 @@ class CheckpointSeries:
             raise UserError(f"checkpoint {path} cannot be read: {error}") from error
 
     def _read_header(self, step: int) -> dict[str, Any]:
-        reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        reader = _make_reader()
         path = self._directory / str(step)
         return reader.restore(path, args=ocp.args.Composite(header=ocp.args.JsonRestore()))[
             "header"
@@ -255,7 +262,7 @@ class CheckpointSeries:
         ]
         stored = {str(i): 0 for i, leaf in enumerate(leaves) if is_stored(leaf.shape)}
         restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
-        reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        reader = _make_reader()
         found = reader.restore(
             self._directory / str(step),
             args=ocp.args.Composite(
@@ -282,3 +289,21 @@ def _failure(path: Path, error: Exception) -> str:
     code = re.search(r"\[OS error (\d+)|os_error_code='(\d+)'", text)
     reason = os.strerror(int(code[1] or code[2])) if code else text[:200]
     return f"checkpoint {path} could not be written: {reason}"
+
+
+def _make_reader() -> ocp.Checkpointer:
+    alone = _this_process()
+    options = ocp.CompositeOptions(multiprocessing_options=alone)
+    return ocp.Checkpointer(
+        ocp.CompositeCheckpointHandler(composite_options=options), multiprocessing_options=alone
+    )
+
+
+def _this_process() -> ocp.options.MultiprocessingOptions:
+    """Returns options with which orbax waits for no other process of `jax.distributed`."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )

@@ -180,6 +180,11 @@ class Learner:
         self._state = self._replicate(self._state)
 
     @property
+    def spans_processes(self) -> bool:
+        """True if the devices belong to several processes."""
+        return self._spans_processes
+
+    @property
     def batch_sharding(self) -> NamedSharding:
         """Sharding of a batch over the devices."""
         return self._sharded

@@ -27,16 +27,19 @@ class NonFiniteUpdatesError(ArithmeticError):
 
 
 @contextlib.contextmanager
-def saving_bad_batches(workdir: str | os.PathLike[str]) -> Iterator[None]:
+def saving_bad_batches(
+    workdir: str | os.PathLike[str], name: str = "bad_batch.npz"
+) -> Iterator[None]:
     """Converts a NonFiniteUpdatesError to a UserError that names the file of its batch.
 
     Args:
-      workdir: directory of `bad_batch.npz`, which has an array for each leaf of the sample.
+      workdir: directory of the file.
+      name: name of the file, which has an array for each leaf of the sample.
     """
     try:
         yield
     except NonFiniteUpdatesError as error:
-        path = Path(workdir) / "bad_batch.npz"
+        path = Path(workdir) / name
         np.savez(path, **_named_leaves(error.sample))
         raise UserError(
             f"the loss, a gradient or a parameter was NaN or infinite in {error.count} updates "

@@ -24,6 +24,7 @@ MAY_BE_HUGE = {
     "DistributedConfig.num_actors",
     "DistributedConfig.num_inference_servers",
     "DistributedConfig.num_replays",
+    "DistributedConfig.num_learners",
     "DistributedConfig.num_reanalysers",
     "DistributedConfig.prefetch_size",
     "PlanningReplayConfig.batch_size",

@@ -1,5 +1,6 @@
 """Nodes of real programs that are hurt at the start or the end, or die too often."""
 
+import functools
 import signal
 import time
 
@@ -47,6 +48,17 @@ def test_an_inference_server_that_dies_comes_back(tmp_path, runtime):
         program.wait_until_learning()
         for number in (signal.SIGKILL, signal.SIGSTOP):
             check_goes_on(program, "inference_0", lambda n=number: program.hurt("inference_0", n))
+        assert program.stop() == 0, program.output
+
+
+def test_a_learner_of_several_that_dies_or_hangs_restarts_all(tmp_path, runtime):
+    if runtime != "--runtime=zeromq":
+        pytest.skip("several learners are for the runtime zeromq")
+    with Program(tmp_path / "run", runtime, "--num_learners=2") as program:
+        program.wait_until_learning()
+        for node, number in (("learner_1", signal.SIGKILL), ("learner", signal.SIGSTOP)):
+            hurt = functools.partial(program.hurt, node, number)
+            check_goes_on(program, node, hurt)
         assert program.stop() == 0, program.output
 
 

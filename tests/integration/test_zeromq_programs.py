@@ -56,6 +56,22 @@ def test_processes_with_a_server_train_end_and_resume(tmp_path, start):
 
 
 @pytest.mark.slow
+def test_two_learners_train_end_and_resume(tmp_path, start):
+    workdir = tmp_path / "run"
+    flags = (f"--config={CONFIG}", "--lp_launch_type=local_mp", "--num_learners=2")
+    checkpointer = Checkpointer(workdir / "checkpoints")
+    steps = 0
+    for end, arguments in ((500, flags), (1000, ("--resume",))):
+        program = start(workdir, *arguments, f"--max_actor_steps={end}")
+        output, _ = program.communicate(timeout=200)
+        assert program.returncode == 0 and "the step limit is reached" in output, output
+        assert not processes_of(workdir)
+        learner_steps = checkpointer.read_metadata()["counts"]["learner_steps"]
+        assert learner_steps > steps + 1
+        steps = learner_steps
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("launch_type", ["local_mt", "local_mp"])
 def test_ctrl_c_saves_and_ends_every_node(tmp_path, start, launch_type):
     workdir = tmp_path / "run"

@@ -13,6 +13,7 @@ OF_DISTRIBUTED = (
     "--num_actors=2",
     "--num_reanalysers=2",
     "--num_replays=2",
+    "--num_learners=2",
     "--inference=server",
     "--runtime=zeromq",
     "--launcher=launchpad",

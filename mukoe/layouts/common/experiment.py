@@ -112,6 +112,9 @@ class DistributedConfig(Validated):
     num_inference_servers: PositiveInt = 1
     # Number of replay nodes, each with a part of the items (runtime zeromq).
     num_replays: Annotated[int, Meta(ge=1, le=256)] = 1
+    # Number of learner nodes, each with a part of every batch, one for each host with accelerators
+    # (runtime zeromq).
+    num_learners: Annotated[int, Meta(ge=1, le=256)] = 1
     # Number of reanalyser nodes, for agent.reanalyse.mode=nodes.
     num_reanalysers: NonNegativeInt = 0
     # Placement of their searches: 'local' on each reanalyser's CPU; 'server' on inference servers,

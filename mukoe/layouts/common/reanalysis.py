@@ -213,11 +213,21 @@ def check_reanalysis_in_program(
             "server cannot be changed: train with --runtime=zeromq, --layout=local or "
             "--layout=sebulba"
         )
-    if mode == "replay" and (demonstrations or experiment.distributed.num_replays > 1):
-        given = "--demonstrations" if demonstrations else "--num_replays"
+    distributed = experiment.distributed
+    several = [
+        flag
+        for flag, is_given in (
+            ("--demonstrations", demonstrations),
+            ("--num_replays", distributed.num_replays > 1),
+            ("--num_learners", distributed.num_learners > 1),
+        )
+        if is_given
+    ]
+    if mode == "replay" and several:
+        given = " and ".join(several)
         raise UserError(
-            f"agent.reanalyse.mode=replay rewrites one table: leave {given} out, or set "
-            "agent.reanalyse.mode=learner"
+            f"agent.reanalyse.mode=replay rewrites one table, in one learner: leave {given} out, "
+            "or set agent.reanalyse.mode=learner"
         )
 
 

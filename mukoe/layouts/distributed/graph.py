@@ -15,7 +15,7 @@ from mukoe.layouts.common.offline_sources import parse_sources
 from mukoe.layouts.common.reanalysis import check_reanalysis_in_program
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.placement import InferencePlacement, inference_placement
-from mukoe.replay.served import shard_declaration
+from mukoe.replay.served import divide_batches, shard_declaration
 from mukoe.system import check_fits, has_accelerator
 from mukoe.types import EnvironmentSpec, num_bytes
 
@@ -106,9 +106,10 @@ def _check_demonstrations(experiment: ExperimentConfig, spec: EnvironmentSpec, t
 
 
 def _check_replays(experiment: ExperimentConfig) -> None:
-    """Checks that every replay node has environments, reanalysers and a part of each batch."""
+    """Checks that replay nodes have environments, reanalysers and a part of the batches."""
     distributed, declaration = experiment.distributed, experiment.builder.replay
-    shard_declaration(declaration, distributed.num_replays)
+    parts = divide_batches(declaration, distributed.num_learners)
+    shard_declaration(parts, distributed.num_replays)
     writers = {"environments": distributed.num_actors * experiment.run.envs_per_actor}
     if declaration.reanalysed_items:
         writers["reanalysers"] = distributed.num_reanalysers

@@ -50,7 +50,8 @@ def servers_of(actor: int, servers: Sequence[T]) -> list[T]:
 def group_sizes(experiment: ExperimentConfig) -> dict[str, int]:
     """Returns the number of nodes of each group; `inference=auto` must be decided before."""
     distributed = experiment.distributed
-    sizes = {"replay": distributed.num_replays, "counter": 1, "learner": 1, "evaluator": 1}
+    sizes = {"replay": distributed.num_replays, "counter": 1, "evaluator": 1}
+    sizes["learner"] = distributed.num_learners
     sizes["actor"] = distributed.num_actors
     if distributed.inference != "local":
         sizes["inference"] = distributed.num_inference_servers

@@ -2,6 +2,6 @@
 
 from mukoe.replay.served.client import ServedReplay
 from mukoe.replay.served.service import ReplayServer
-from mukoe.replay.served.sharded import ShardedReplay, shard_declaration
+from mukoe.replay.served.sharded import ShardedReplay, divide_batches, shard_declaration
 
-__all__ = ["ReplayServer", "ServedReplay", "ShardedReplay", "shard_declaration"]
+__all__ = ["ReplayServer", "ServedReplay", "ShardedReplay", "divide_batches", "shard_declaration"]

@@ -35,24 +35,42 @@ def shard_declaration(declaration: ReplayDeclaration, num_shards: int) -> Replay
     """
     if num_shards == 1:
         return declaration
-    counts = (
-        declaration.batch_size,
-        declaration.fresh_items,
-        declaration.reanalysed_items,
-        declaration.demonstrated_items,
-    )
-    if any(count % num_shards for count in counts):
-        raise UserError(
-            f"distributed.num_replays {num_shards} must divide the {counts[0]} items of a batch, "
-            f"and of them the {counts[1]} fresh, {counts[2]} reanalysed and {counts[3]} "
-            "demonstrated ones"
-        )
+    _check_divides("num_replays", num_shards, declaration)
     return dataclasses.replace(
         declaration,
         batch_size=declaration.batch_size // num_shards,
         min_size=max(declaration.min_size // num_shards, 1),
         capacity=-(-declaration.capacity // num_shards),
     )
+
+
+def divide_batches(declaration: ReplayDeclaration, num_learners: int) -> ReplayDeclaration:
+    """Returns the declaration whose samples are the parts of a batch that learners read.
+
+    Args:
+      declaration: declaration with the whole batch.
+      num_learners: number of learners, each with one part.
+
+    Raises:
+      UserError: the items of a sample cannot be divided by the number of learners.
+    """
+    _check_divides("num_learners", num_learners, declaration)
+    return dataclasses.replace(declaration, batch_size=declaration.batch_size // num_learners)
+
+
+def _check_divides(name: str, number: int, declaration: ReplayDeclaration) -> None:
+    counts = (
+        declaration.batch_size,
+        declaration.fresh_items,
+        declaration.reanalysed_items,
+        declaration.demonstrated_items,
+    )
+    if any(count % number for count in counts):
+        raise UserError(
+            f"distributed.{name} {number} must divide the {counts[0]} items of a batch, "
+            f"and of them the {counts[1]} fresh, {counts[2]} reanalysed and {counts[3]} "
+            "demonstrated ones"
+        )
 
 
 class ShardedReplay:

@@ -107,7 +107,7 @@ def test_items_of_reverb_cannot_be_rewritten():
     ).make_experiment()
     make_graph(experiment, in_process_replay=True)
     shards = dataclasses.replace(experiment.distributed, num_replays=2)
-    with pytest.raises(UserError, match="rewrites one table: leave --num_replays out"):
+    with pytest.raises(UserError, match="rewrites one table, in one learner: leave --num_replays"):
         make_graph(dataclasses.replace(experiment, distributed=shards), in_process_replay=True)
 
 

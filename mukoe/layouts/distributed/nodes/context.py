@@ -16,6 +16,7 @@ from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.distributed.nodes.runtime import ReplayService, Runtime
 from mukoe.replay.declaration import row_spec, zero_sample
 from mukoe.replay.handle import SharedReplay
+from mukoe.replay.served import divide_batches
 from mukoe.types import EnvironmentSpec, Policy, Sample
 
 # Sequences of one search of a reanalyser.
@@ -66,9 +67,10 @@ class NodeContext:
         return select_demonstrations(data, self.experiment, self.environment_spec)
 
     def zero_sample(self) -> Sample:
-        """Returns a sample of zeros with the shapes of those of the replay."""
+        """Returns a sample of zeros with the shapes of those that a learner reads."""
         spec = row_spec(self.environment_spec, self.make_policy().extras_spec)
-        return zero_sample(self.experiment.builder.replay, spec)
+        num_learners = self.experiment.distributed.num_learners
+        return zero_sample(divide_batches(self.experiment.builder.replay, num_learners), spec)
 
     def zero_reanalyser_sample(self) -> Sample:
         """Returns a sample of zeros with the shapes of those that reanalysers read."""

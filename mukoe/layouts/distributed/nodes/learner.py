@@ -55,6 +55,7 @@ class LearnerNode:
             if context.resumes:
                 restored = restore_run(checkpointer, self._learner)
                 self._counts.start_from(restored.counts)
+            self._learner.share_state()
             self._checkpoints = RunCheckpointer(
                 checkpointer,
                 settings,
@@ -108,7 +109,8 @@ class LearnerNode:
 
     def _train(self) -> None:
         report = Timer(0.0)
-        while not self._stop.is_set():
+        # Learners of several processes end together, when `step` raises StopIteration in all.
+        while self._learner.spans_processes or not self._stop.is_set():
             try:
                 metrics = self._learner.step()
             except StopIteration:

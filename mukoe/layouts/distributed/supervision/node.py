@@ -14,6 +14,8 @@ from mukoe.layouts.distributed.supervision.process import Process
 
 # Groups that serve the others.
 SERVING = ("replay", "counter")
+# Groups whose nodes are restarted together.
+RESTARTED_TOGETHER = ("learner",)
 # Groups that save at the end of the program.
 _SAVING = ("learner", *SERVING)
 
@@ -63,6 +65,7 @@ class SupervisedNode:
     """A node: its command, and the process that currently runs it.
 
     label: label of the node, such as `actor_0`.
+    group: group of the node, such as `actor`.
     serves: True if the other nodes need it until they have ended.
     saves: True if it saves at the end of the program.
     log_path: file of the output.
@@ -89,6 +92,7 @@ class SupervisedNode:
         """
         group, _, index = command.title.partition("/")
         self.label = label_of(command.title)
+        self.group = group
         self.serves = group in SERVING
         self.saves = group in _SAVING
         self.log_path = workdir / "logs" / "nodes" / group / index

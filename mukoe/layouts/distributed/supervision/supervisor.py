@@ -1,7 +1,8 @@
 """Supervisor: starts the processes of a program, and restarts those that die or hang.
 
 The runtime makes the commands. Nodes, addresses, ports and arguments stay the same, so a restarted
-process is the same node at the same port. This module decides when a node is restarted and when
+process is the same node at the same port. Learners of several hosts are restarted together, because
+none of them can make an update alone. This module decides when a node is restarted and when
 the program fails.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 
 from mukoe.layouts.distributed.supervision import supervised
 from mukoe.layouts.distributed.supervision.node import (
+    RESTARTED_TOGETHER,
     Command,
     Death,
     ProcessStarter,
@@ -174,7 +176,16 @@ class Supervisor:
             return self.fail(failure or _unreported_failure(node, len(recent) + 1, reason))
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** len(recent), _LONGEST_PAUSE_SECONDS)
         node.deaths.append(Death(now, failure is not None))
-        node.start_at = now + pause
+        self._schedule(node, reason, pause)
+        if node.group in RESTARTED_TOGETHER:
+            for peer in self._nodes:
+                if peer is not node and peer.group == node.group:
+                    reason = f"is restarted with {node.label}"
+                    peer.kill(reason)
+                    self._schedule(peer, reason, pause)
+
+    def _schedule(self, node: SupervisedNode, reason: str, pause: float) -> None:
+        node.start_at = self._clock() + pause
         node.restarts += 1
         self._on_restart(Restart(node.label, reason, pause, node.restarts))
 

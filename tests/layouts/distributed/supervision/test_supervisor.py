@@ -97,6 +97,26 @@ def test_a_killed_process_is_started_again_as_the_same_node(supervise, tmp_path,
     assert not made.stopping
 
 
+def test_learners_are_restarted_together_and_only_the_first_death_counts(supervise):
+    made = supervise(command("learner/0"), command("learner/1"), command("actor/0"))
+    labels = ("learner", "learner_1", "actor_0")
+    for label in labels:
+        poll_until(made, beats(made, label))
+    first = {label: process(made, label).pid for label in labels}
+    os.kill(first["learner_1"], signal.SIGKILL)
+    poll_until(made, lambda: made.restarts["learner"] == 1)
+    for label in labels:
+        poll_until(made, beats(made, label))
+    changed = {label: process(made, label).pid != first[label] for label in labels}
+    assert changed == {"learner": True, "learner_1": True, "actor_0": False}
+    assert made.restarts == {"learner": 1, "learner_1": 1, "actor_0": 0}
+    assert [restart.reason for restart in made.reported] == [
+        "was killed by SIGKILL",
+        "is restarted with learner_1",
+    ]
+    assert [len(node.deaths) for node in made._nodes] == [0, 1, 0]
+
+
 def test_a_process_that_ends_by_itself_is_started_again(supervise):
     made = supervise(command("actor/0", "pass"))
     poll_until(made, lambda: made.restarts["actor_0"] == 2)

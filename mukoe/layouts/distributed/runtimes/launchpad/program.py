@@ -38,11 +38,13 @@ def make_program(
       The program, and the handle of its counter.
 
     Raises:
-      UserError: there are several replay nodes.
+      UserError: there are several replay or learner nodes.
     """
     distributed = graph.experiment.distributed
     if distributed.num_replays > 1:
         raise UserError("--num_replays is for --runtime=zeromq: leave it out on Launchpad")
+    if distributed.num_learners > 1:
+        raise UserError("--num_learners is for --runtime=zeromq: leave it out on Launchpad")
     context = NodeContext(
         runtime=LaunchpadRuntime(workdir),
         experiment=graph.experiment,

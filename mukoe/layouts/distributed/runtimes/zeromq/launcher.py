@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cloudpickle
 
+from mukoe.errors import UserError
 from mukoe.layouts.common.experiment import (
     ACCELERATED_GROUPS,
     ExperimentConfig,
@@ -25,9 +26,9 @@ from mukoe.layouts.distributed.runtimes.runs import ProcessRun, Run
 from mukoe.layouts.distributed.runtimes.zeromq import node_process
 from mukoe.layouts.distributed.runtimes.zeromq.node_runtime import ZeroMQRuntime
 from mukoe.layouts.distributed.runtimes.zeromq.program import (
-    SERVING_GROUPS,
     Program,
     make_program,
+    serves,
     titles,
 )
 from mukoe.layouts.distributed.supervision.forking import ForkingStarter
@@ -59,14 +60,19 @@ def launch(
       config: configuration of the run.
       resume: True to resume from the newest checkpoint in `workdir`, if there is one.
       launch_type: 'local_mp' for a process per node, 'local_mt' for a thread per node.
+
+    Raises:
+      UserError: several learners would be threads of one process.
     """
+    if graph.experiment.distributed.num_learners > 1 and launch_type.endswith("_mt"):
+        raise UserError("--num_learners needs a process per learner: set --lp_launch_type=local_mp")
     modules = sorted(name for name in sys.modules if name.startswith("mukoe."))
     starter = ForkingStarter(modules, workdir / "logs" / "nodes" / "fork_server")
     with _socket_folder() as folder, contextlib.closing(starter):
         addresses = {
             title: f"ipc://{folder}/{title.replace('/', '_')}"
             for title in titles(graph)
-            if title.partition("/")[0] in SERVING_GROUPS
+            if serves(title)
         }
         program = make_program(graph, workdir, addresses, config, resume=resume)
 

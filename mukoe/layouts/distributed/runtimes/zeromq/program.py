@@ -17,11 +17,13 @@ from mukoe.layouts.distributed.nodes.counter import CounterNode
 from mukoe.layouts.distributed.nodes.evaluator import EvaluatorNode
 from mukoe.layouts.distributed.nodes.inference import InferenceNode
 from mukoe.layouts.distributed.nodes.learner import LearnerNode
+from mukoe.layouts.distributed.nodes.learner_peer import LearnerPeerNode
 from mukoe.layouts.distributed.nodes.reanalyser import ReanalyserNode
 from mukoe.layouts.distributed.nodes.runtime import Runtime
 from mukoe.layouts.distributed.placement import group_sizes, servers_of
 from mukoe.layouts.distributed.runtimes.zeromq.client import Client
 from mukoe.layouts.distributed.runtimes.zeromq.endpoints import Endpoint, digest
+from mukoe.layouts.distributed.runtimes.zeromq.learner_group import LearnerGroup, check_jax
 from mukoe.layouts.distributed.runtimes.zeromq.replay_node import ReplayNode, ServedReplayService
 from mukoe.layouts.distributed.runtimes.zeromq.server import Server
 
@@ -89,7 +91,13 @@ class Program:
         groups = set(_PEERS[title.partition("/")[0]])
         if title.startswith("reanalyser/") and self.experiment.distributed.reanalysis != "server":
             groups.discard("inference")
-        return [peer for peer in self.titles if peer.partition("/")[0] in groups]
+        if is_learner_peer(title):
+            groups = {"replay", "learner"}
+        return [
+            peer
+            for peer in self.titles
+            if peer.partition("/")[0] in groups and serves(peer) and peer != title
+        ]
 
     def endpoint(self, title: str) -> Endpoint:
         """Returns the endpoint of a serving node."""
@@ -107,8 +115,13 @@ class Program:
           runtime: services of the node.
         """
         with contextlib.ExitStack() as connections:
-            node = _Connections(self, title, runtime, connections).make_node()
-            if title.partition("/")[0] in SERVING_GROUPS:
+            make_node = _Connections(self, title, runtime, connections).make_node
+            num_learners = self.experiment.distributed.num_learners
+            if title.startswith("learner/") and num_learners > 1:
+                group = LearnerGroup(self.endpoint("learner/0"), title, num_learners, runtime)
+                return group.run(make_node)
+            node = make_node()
+            if serves(title):
                 served = served_methods(title, node)
                 server = Server(self.endpoint(title), served.quick, served.waiting)
                 connections.enter_context(contextlib.closing(server))
@@ -132,7 +145,12 @@ def make_program(
       config: configuration of the run, which its nodes must share.
       secret: secret of the connections; None on Unix sockets.
       resume: True to resume from the newest checkpoint in `workdir`, if there is one.
+
+    Raises:
+      UserError: the version of JAX does not suit several learners.
     """
+    if graph.experiment.distributed.num_learners > 1:
+        check_jax()
     return Program(
         graph,
         workdir,
@@ -150,6 +168,16 @@ def titles(graph: ProgramGraph) -> list[str]:
     sizes = group_sizes(dataclasses.replace(graph.experiment, distributed=distributed))
     groups = sorted(sizes, key=lambda group: group not in SERVING_GROUPS)
     return [f"{group}/{index}" for group in groups for index in range(sizes[group])]
+
+
+def is_learner_peer(title: str) -> bool:
+    """Returns whether a node is a learner beside the first one, which serves the parameters."""
+    return title.startswith("learner/") and title != "learner/0"
+
+
+def serves(title: str) -> bool:
+    """Returns whether other nodes call methods of a node."""
+    return title.partition("/")[0] in SERVING_GROUPS and not is_learner_peer(title)
 
 
 class _Connections:
@@ -179,6 +207,8 @@ class _Connections:
             return ReplayNode(context, index)
         if group == "counter":
             return CounterNode(context, self._replay())
+        if is_learner_peer(self._title):
+            return LearnerPeerNode(context, self._replay(), index)
         if group == "learner":
             return LearnerNode(context, self._replay(), self._counter())
         if group == "inference":

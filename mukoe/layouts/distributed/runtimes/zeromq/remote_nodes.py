@@ -16,9 +16,9 @@ from mukoe.layouts.distributed.runtimes.remote_nodes import (
 from mukoe.layouts.distributed.runtimes.zeromq import node_process
 from mukoe.layouts.distributed.runtimes.zeromq.client import Client
 from mukoe.layouts.distributed.runtimes.zeromq.program import (
-    SERVING_GROUPS,
     Program,
     make_program,
+    serves,
     titles,
 )
 from mukoe.layouts.distributed.supervision import supervised
@@ -85,7 +85,7 @@ def make_remote_program(
       config: configuration of the run.
       resume: True to resume from the newest checkpoint in `workdir`, if there is one.
     """
-    serving = tuple(t for t in titles(graph) if t.partition("/")[0] in SERVING_GROUPS)
+    serving = tuple(filter(serves, titles(graph)))
     secret = secrets.token_hex(_SECRET_BYTES).encode()
     program = make_program(graph, workdir, PlacedAddresses(serving), config, secret, resume)
     return RemoteProgram(
@@ -98,7 +98,7 @@ def make_remote_nodes(program: Program) -> list[RemoteNode]:
     data = cloudpickle.dumps((program, supervised.ask_for_stop))
     nodes = []
     for title in program.titles:
-        own = [title] if title.partition("/")[0] in SERVING_GROUPS else []
+        own = [title] if serves(title) else []
         nodes.append(
             RemoteNode(
                 title=title,

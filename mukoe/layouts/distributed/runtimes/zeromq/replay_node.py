@@ -21,7 +21,13 @@ from mukoe.layouts.distributed.supervision.node import label_of
 from mukoe.replay.declaration import ReplayDeclaration, row_spec
 from mukoe.replay.handle import SharedReplay
 from mukoe.replay.in_process import InProcessReplay
-from mukoe.replay.served import ReplayServer, ServedReplay, ShardedReplay, shard_declaration
+from mukoe.replay.served import (
+    ReplayServer,
+    ServedReplay,
+    ShardedReplay,
+    divide_batches,
+    shard_declaration,
+)
 from mukoe.types import Row
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,11 +48,13 @@ class ReplayNode:
           context: description of the run.
           index: index of the node among the replay nodes.
         """
-        num_replays = context.experiment.distributed.num_replays
+        distributed = context.experiment.distributed
+        num_replays = distributed.num_replays
         self._context = context
         self._index = index
         self._label = label_of(f"replay/{index}")
-        self._declaration = shard_declaration(context.experiment.builder.replay, num_replays)
+        parts = divide_batches(context.experiment.builder.replay, distributed.num_learners)
+        self._declaration = shard_declaration(parts, num_replays)
         self._folder = replay_folder(context.workdir, index, num_replays)
         with context.runtime.reporting_failures(self._label):
             server = None
