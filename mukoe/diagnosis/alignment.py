@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from mukoe.agents.extensions import Unroll, UnrollPredictions, Unrolls
+from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import as_numpy, n_step_return
@@ -45,10 +46,11 @@ def check_rewards(subject: Subject, predictions: UnrollPredictions) -> Finding:
     if not predicted.shape[1]:
         return Finding(_REWARDS, "unknown", "the model takes rewards from the rules")
     # Padding has reward 0, as a shifted target would read it.
-    acted = rows.mask > 0
-    rewards = rows.reward * acted
+    rewards = rows.reward * (rows.mask > 0)
     places = [
-        (b, k) for b, k in np.ndindex(predicted.shape) if first + k >= 1 and acted[b, first + k]
+        (b, k)
+        for b, k in np.ndindex(predicted.shape)
+        if first + k >= 1 and rows.mask[b, first + k] > 0
     ]
     if not places:
         return Finding(_REWARDS, "unknown", "the batch has no two rows of an episode")
@@ -101,26 +103,26 @@ def check_policies(subject: Subject, predictions: UnrollPredictions, best: bool)
     target, before, after = stored[b, t], stored[b, t - 1], stored[b, t + 1]
     known = {"before": rows.mask[b, t - 1] > 0, "after": rows.mask[b, t + 1] > 0}
     inputs = [inputs_of(rows, b, first, k) for b, k in places]
-    error = _kl(target, prediction)
-    learnable = _kl(target, learnable_mean(target, inputs)).mean()
-    constant = _kl(target, target.mean(axis=0)).mean()
+    error = kl(target, prediction, _TINY)
+    learnable = kl(target, learnable_mean(target, inputs), _TINY).mean()
+    constant = kl(target, target.mean(axis=0), _TINY).mean()
     others = {
-        f"the search policy of the row {name}": (_kl(other, prediction), known[name])
+        f"the search policy of the row {name}": (kl(other, prediction, _TINY), known[name])
         for name, other in (("before", before), ("after", after))
     }
     table = [
         ["predictions and", "mean KL, nats"],
         ["search policies of the row", f"{error.mean():.3g}"],
         *(
-            [name, f"{kl[rows_with].mean():.3g}" if rows_with.any() else "–"]
-            for name, (kl, rows_with) in others.items()
+            [name, f"{nats[rows_with].mean():.3g}" if rows_with.any() else "–"]
+            for name, (nats, rows_with) in others.items()
         ),
         ["their mean, from the targets", f"{constant:.3g}"],
         ["their mean for equal inputs, from the targets", f"{learnable:.3g}"],
     ]
-    for name, (kl, rows_with) in others.items():
-        if rows_with.any() and kl[rows_with].mean() < _MARGIN * error[rows_with].mean():
-            text = f"the model has learned {name}: KL {kl[rows_with].mean():.3g}"
+    for name, (nats, rows_with) in others.items():
+        if rows_with.any() and nats[rows_with].mean() < _MARGIN * error[rows_with].mean():
+            text = f"the model has learned {name}: KL {nats[rows_with].mean():.3g}"
             return Finding(_POLICIES, "fault", f"{text}, not {error.mean():.3g}", table)
     text = f"KL {error.mean():.3g} nats, of their mean {constant:.3g}"
     if constant - learnable < max(_LEARNABLE * constant, 1e-3):
@@ -211,11 +213,6 @@ def learnable_mean(target: np.ndarray, inputs: Sequence[Hashable]) -> np.ndarray
     for members in groups.values():
         means[members] = target[members].mean(axis=0)
     return means
-
-
-def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    p, q = np.maximum(p, _TINY), np.maximum(q, _TINY)
-    return np.sum(p * (np.log(p) - np.log(q)), axis=-1)
 
 
 def judge(

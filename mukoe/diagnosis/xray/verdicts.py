@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.noise import judge_noise
 from mukoe.diagnosis.search_consistency import (
@@ -52,7 +53,7 @@ def judge_xray(
     returns = [t.returns(discount)[steps] for t, steps in zip(both, complete, strict=True)]
     rewards = [t.reward[t.acted] for t in both]
     scale = max(float(np.std(own.search["search_value"])), float(np.std(returns[0])))
-    kl, spread = (own.search[k][own.acted] for k in ("search_prior_kl", "action_spread"))
+    nats, spread = (own.search[k][own.acted] for k in ("search_prior_kl", "action_spread"))
     return [
         support_finding(agent, np.concatenate(rewards), np.concatenate(returns)),
         judge_rewards(unrolls),
@@ -60,7 +61,7 @@ def judge_xray(
         judge_ends(unrolls),
         judge_actions(unrolls),
         judge_prior(own),
-        judge_noise(kl, spread, scale, True),
+        judge_noise(nats, spread, scale, True),
         *judge_searches(both, unrolls, discount),
     ]
 
@@ -138,7 +139,7 @@ def judge_prior(own: Trajectories) -> Finding:
     if legal.shape != policy.shape or policy.shape[-1] < 2:
         return Finding(check, "unknown", "every search draws its own candidates")
     uniform = legal / np.maximum(legal.sum(axis=-1, keepdims=True), 1)
-    to_prior, to_uniform = (_kl(policy, other)[steps] for other in (prior, uniform))
+    to_prior, to_uniform = (kl(policy, other, 1e-8)[steps] for other in (prior, uniform))
     text = f"KL {to_prior.mean():.3g} nats to the prior, {to_uniform.mean():.3g} to a uniform one"
     if to_uniform.mean() < _SHARP:
         return Finding(check, "unknown", f"{text}: the search policy is uniform")
@@ -156,11 +157,6 @@ def judge_gain(prior: np.ndarray, searched: np.ndarray) -> Finding:
         text += ": model, values or signs of the search are wrong"
         return Finding(_GAIN, "fault", text)
     return Finding(_GAIN, "ok", text)
-
-
-def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    p, q = np.maximum(p, 1e-8), np.maximum(q, 1e-8)
-    return np.sum(p * (np.log(p) - np.log(q)), axis=-1)
 
 
 def judge_rewards(unrolls: list[Unrolled]) -> Finding:
