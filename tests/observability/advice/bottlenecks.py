@@ -59,7 +59,10 @@ def slow_environment():
 
 
 def wide_network():
-    return config(simulations=8, hidden_sizes=(1024,), width=1024, head_sizes=(1024,))
+    # Few updates: those of a wide network cost as much as eight steps of acting.
+    replay = dataclasses.replace(REPLAY, samples_per_insert=0.125)
+    sizes = {"hidden_sizes": (1024,), "width": 1024, "head_sizes": (1024,)}
+    return config(replay=replay, simulations=8, **sizes)
 
 
 def small_batches():

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import mukoe
+from mukoe.configuration.overrides import apply_overrides
 from mukoe.diagnosis.call_costs import CallCosts
 from mukoe.observability.advice.advice import advise
 from mukoe.observability.advice.costs import measure_costs
@@ -36,8 +37,7 @@ def test_the_bottleneck_is_named_and_the_change_brings_half_of_its_gain(
     assert flag in change.flags and promised > 0.25
     layout = "sebulba" if "--layout=sebulba" in change.flags else "local"
     overrides = dict(re.findall(r"--config\.(\S+)=(\S+)", change.flags))
-    overrides = {name: eval(text) for name, text in overrides.items()}
-    mukoe.train(config, tmp_path / "after", layout=layout, overrides=overrides)
+    mukoe.train(apply_overrides(config, overrides), tmp_path / "after", layout=layout)
     after = measure_costs(load_run(tmp_path / "after"))
     gained = advice.costs.seconds / after.seconds - 1.0
     print(f"promised {promised:+.0%}, gained {gained:+.0%}")
