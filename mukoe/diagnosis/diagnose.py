@@ -16,7 +16,7 @@ from mukoe.diagnosis.freshness import check_freshness
 from mukoe.diagnosis.noise import check_noise
 from mukoe.diagnosis.overfit import check_changes, check_gradients, check_overfit, overfit
 from mukoe.diagnosis.rows import check_rows
-from mukoe.diagnosis.search_policy import check_search_policy, search_twice
+from mukoe.diagnosis.search_policy import check_search_policy, search_by_keys
 from mukoe.diagnosis.searches import check_searches
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import check_supports
@@ -66,7 +66,7 @@ def diagnose(
             check_policies(subject, predictions, best),
         ]
         findings += check_searches(subject, config, overfitted.params)
-        searches = search_twice(subject, subject.params)
+        searches = search_by_keys(subject, subject.params)
         newest = None if searches is None else searches[0]
         findings += [
             check_search_policy(subject, subject.params, trained, searches),

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mukoe.agents.extensions import Inspectable
+from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import as_numpy, episode_returns
@@ -53,14 +54,15 @@ def check_noise(subject: Subject, params: Params, trained: bool, discount: float
     logits = np.asarray(tree.children_prior_logits)[:, 0, :actions]
     returns = episode_returns(subject, discount)
     scale = max(float(np.std(output.search_value)), float(np.std(returns)) if returns.size else 0.0)
-    return judge_noise(_kl(policy, logits), _spread(values, visits), scale, trained)
+    prior = np.asarray(jax.nn.softmax(logits))
+    return judge_noise(kl(policy, prior, _SMALLEST), _spread(values, visits), scale, trained)
 
 
-def judge_noise(kl: np.ndarray, spread: np.ndarray, scale: float, trained: bool) -> Finding:
+def judge_noise(divergence: np.ndarray, spread: np.ndarray, scale: float, trained: bool) -> Finding:
     """Judges states by the KL to the prior and the spread of the action values.
 
     Args:
-      kl: `[B]` KL of the search policy to its prior, in nats.
+      divergence: `[B]` KL of the search policy to its prior, in nats.
       spread: `[B]` range of the values of the visited actions; NaN where fewer than two are.
       scale: standard deviation of values or returns between states.
       trained: True if the values have been learned.
@@ -68,29 +70,23 @@ def judge_noise(kl: np.ndarray, spread: np.ndarray, scale: float, trained: bool)
     judged = np.isfinite(spread)
     if scale <= 0 or not judged.any():
         return Finding(_CHECK, "unknown", "values are the same everywhere")
-    kl, spread = kl[judged], spread[judged]
-    noisy = (kl > _DEPARTS) & (spread < _NOISE * scale)
+    divergence, spread = divergence[judged], spread[judged]
+    noisy = (divergence > _DEPARTS) & (spread < _NOISE * scale)
     share = float(noisy.mean())
     table = [["quantile", "KL to the prior", "spread of action values"]]
     for quantile in (0.1, 0.25, 0.5, 0.75, 0.9):
-        row = (np.quantile(kl, quantile), np.quantile(spread, quantile))
+        row = (np.quantile(divergence, quantile), np.quantile(spread, quantile))
         table.append([f"{quantile:.0%}", *(f"{value:.3g}" for value in row)])
     text = (
-        f"in {share:.0%} of {len(kl)} states the search policy departs by over {_DEPARTS} nats, "
-        f"though action values differ by under {_NOISE:.0%} of {scale:.3g}, their spread between "
-        "states"
+        f"in {share:.0%} of {len(spread)} states the search policy departs by over {_DEPARTS} "
+        f"nats, though action values differ by under {_NOISE:.0%} of {scale:.3g}, their spread "
+        "between states"
     )
     curve = np.sort(spread / scale).tolist()
     if trained and share > _MOST_STATES:
         text += ": set agent.search.q_normalization.scope=tree and a floor above that noise"
         return Finding(_CHECK, "fault", text, table, curve)
     return Finding(_CHECK, "ok" if trained else "unknown", text, table, curve)
-
-
-def _kl(policy: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    prior = np.asarray(jax.nn.softmax(logits))
-    ratio = np.log(np.maximum(policy, _SMALLEST)) - np.log(np.maximum(prior, _SMALLEST))
-    return np.sum(policy * ratio, axis=-1)
 
 
 def _spread(values: np.ndarray, visits: np.ndarray) -> np.ndarray:

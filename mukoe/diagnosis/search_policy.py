@@ -7,21 +7,30 @@ import numpy as np
 
 from mukoe.agents.extensions import Reanalyses
 from mukoe.diagnosis.alignment import predict
+from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
-from mukoe.types import Params, PolicyParams
+from mukoe.types import Params, PolicyParams, split_legal_actions
 
 _CHECK = "the search policy is predictable"
 _SMALLEST = 1e-8
 # Divergence from the prior, in entropies of the search policy, that counts as noise.
 _SHARP = 1.5
+# Divergence from the prior, over that from a uniform policy, that is not learned; both without
+# that from the mean over random keys, which no prior can learn.
+_UNLEARNED = 0.4
+# Divergence from the prior, in nats, that matters.
+_LEAST = 0.1
 
 
-def search_twice(subject: Subject, params: Params) -> list[dict[str, np.ndarray]] | None:
-    """Searches the first state of each sequence under two random keys; None without a search.
+_NUM_KEYS = 8
+
+
+def search_by_keys(subject: Subject, params: Params) -> list[dict[str, np.ndarray]] | None:
+    """Searches the first state of each sequence under eight random keys; None without a search.
 
     Returns:
-      Search statistics `[B, ...]` by name, under either key.
+      Search statistics `[B, ...]` by name, under each key.
     """
     builder = subject.experiment.builder
     if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
@@ -30,7 +39,7 @@ def search_twice(subject: Subject, params: Params) -> list[dict[str, np.ndarray]
     windows = jax.tree.map(lambda x: x[:, : history + 1], subject.sample.rows)
     reanalyse = jax.jit(builder.make_reanalyse(subject.networks, subject.environment_spec))
     policy_params = PolicyParams(params, np.int32(0))
-    keys = (jax.random.PRNGKey(seed) for seed in range(2))
+    keys = (jax.random.PRNGKey(seed) for seed in range(_NUM_KEYS))
     return [jax.tree.map(np.asarray, reanalyse(policy_params, key, windows)) for key in keys]
 
 
@@ -40,16 +49,16 @@ def check_search_policy(
     trained: bool,
     searches: Sequence[Mapping[str, np.ndarray]] | None,
 ) -> Finding:
-    """Compares the search policies of one batch under two random keys, and with the prior.
+    """Compares the search policies of one batch under several random keys with the prior.
 
-    A search whose outcome is decided by noise is sharp and differs from key to key, and from its
-    own prior however long that is trained.
+    A search whose outcome is decided by noise of the values is sharp, and differs from its own
+    prior however long that is trained.
 
     Args:
       subject: agent under diagnosis.
       params: parameters of the search.
       trained: True if the parameters are those of a run, whose prior has seen search policies.
-      searches: result of `search_twice`.
+      searches: result of `search_by_keys`.
     """
     if searches is None:
         return Finding(_CHECK, "unknown", "the agent does not search")
@@ -57,26 +66,45 @@ def check_search_policy(
         return Finding(_CHECK, "unknown", "agent.reanalyse.search computes values only")
     if "search_candidates" in searches[0]:
         return Finding(_CHECK, "unknown", "every search draws its own candidates")
-    first, second = (search["search_policy"] for search in searches)
+    policies = [search["search_policy"] for search in searches]
     prior = np.asarray(jax.nn.softmax(predict(subject, params).policy_logits[:, 0]))
-    entropy = float(np.mean(-np.sum(first * _log(first), axis=-1)))
-    to_prior, to_other = _kl(first, prior), _kl(first, second)
-    text = (
-        f"entropy {entropy:.3g} nats, KL {to_prior:.3g} to the prior, {to_other:.3g} to a search "
-        "with another key"
+    first = subject.experiment.builder.replay.history
+    legal = split_legal_actions(subject.sample.rows.observation)[1]
+    legal = np.ones(prior.shape, bool) if legal is None else np.asarray(legal)[:, first]
+    return judge_search_policy(policies, prior, legal, trained)
+
+
+def judge_search_policy(
+    policies: Sequence[np.ndarray], prior: np.ndarray, legal: np.ndarray, trained: bool
+) -> Finding:
+    """Judges how much of the search policies their prior has learned.
+
+    Where several actions are equally good, searches differ from key to key without harm. A prior
+    can learn the mean of their policies, so that the divergence from this mean does not count.
+
+    Args:
+      policies: search policies `[B, A]` under each key.
+      prior: `[B, A]` policies of the network.
+      legal: `[B, A]` bool; legal actions.
+      trained: True if the prior has seen search policies.
+    """
+    legal = legal | ~legal.any(axis=-1, keepdims=True)
+    uniform = legal / legal.sum(axis=-1, keepdims=True)
+    searched = np.stack(policies)
+    entropy = float(np.mean(-np.sum(searched * np.log(np.maximum(searched, _SMALLEST)), axis=-1)))
+    to_prior, to_uniform, to_mean = (
+        float(np.mean(kl(searched, other, _SMALLEST)))
+        for other in (prior, uniform, searched.mean(axis=0))
     )
-    if trained and to_prior > max(_SHARP * entropy, 0.1):
+    text = (
+        f"entropy {entropy:.3g} nats, KL {to_prior:.3g} to the prior, {to_uniform:.3g} to a "
+        f"uniform policy, {to_mean:.3g} to the mean over {len(searched)} keys"
+    )
+    unlearned, learnable = to_prior - to_mean, to_uniform - to_mean
+    if trained and unlearned > max(_SHARP * entropy, _UNLEARNED * learnable, _LEAST):
         text += (
             ": sharp and not learned by the prior; set agent.search.q_normalization.scope=tree "
             "and a floor"
         )
         return Finding(_CHECK, "fault", text)
     return Finding(_CHECK, "ok" if trained else "unknown", text)
-
-
-def _log(p: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(p, _SMALLEST))
-
-
-def _kl(p: np.ndarray, q: np.ndarray) -> float:
-    return float(np.mean(np.sum(p * (_log(p) - _log(q)), axis=-1)))

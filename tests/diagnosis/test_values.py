@@ -5,16 +5,18 @@ import types
 import numpy as np
 import pytest
 
+from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding, picture, to_text
 from mukoe.diagnosis.freshness import check_freshness
-from mukoe.diagnosis.noise import _kl, _spread, judge_noise
+from mukoe.diagnosis.noise import _spread, judge_noise
+from mukoe.diagnosis.search_policy import judge_search_policy
 from mukoe.types import Row
 
 ONES = np.ones(10)
 
 
 @pytest.mark.parametrize(
-    ("kl", "spread", "trained", "verdict"),
+    ("divergence", "spread", "trained", "verdict"),
     [
         (2.0, 1e-3, True, "fault"),  # Equal values, stretched to a sharp policy.
         (2.0, 0.5, True, "ok"),  # Sharp, because actions differ.
@@ -22,8 +24,8 @@ ONES = np.ones(10)
         (2.0, 1e-3, False, "unknown"),
     ],
 )
-def test_a_sharp_policy_of_equal_values_is_noise(kl, spread, trained, verdict):
-    finding = judge_noise(kl * ONES, spread * ONES, 1.0, trained)
+def test_a_sharp_policy_of_equal_values_is_noise(divergence, spread, trained, verdict):
+    finding = judge_noise(divergence * ONES, spread * ONES, 1.0, trained)
     assert finding.verdict == verdict
     assert ("q_normalization.scope=tree" in finding.text) == (verdict == "fault")
     assert len(finding.curve) == 10 and len(finding.table) == 6
@@ -44,10 +46,42 @@ def test_states_with_one_visited_action_are_not_judged():
 
 
 def test_the_divergence_of_a_policy_from_itself_is_0():
-    logits = np.array([[0.0, 1.0], [2.0, -1.0]])
-    policy = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    np.testing.assert_allclose(_kl(policy, logits), 0.0, atol=1e-6)
-    np.testing.assert_allclose(_kl(np.array([[1.0, 0.0]]), np.zeros((1, 2))), np.log(2))
+    policy = np.array([[0.3, 0.7], [1.0, 0.0]])
+    np.testing.assert_allclose(kl(policy, policy, 1e-8), 0.0, atol=1e-6)
+    sharp, flat = np.array([[1.0, 0.0]]), np.full((1, 2), 0.5)
+    np.testing.assert_allclose(kl(sharp, flat, 1e-8), np.log(2), rtol=1e-6)
+
+
+def searches_of_ties(keys=8, states=400):
+    """Search policies of states in which three of six actions are equally good: one is chosen."""
+    best = np.eye(6)[np.arange(3)]
+    rng = np.random.default_rng(0)
+    return [0.9 * best[rng.integers(3, size=states)] + 0.1 * best.mean(0) for _ in range(keys)]
+
+
+@pytest.mark.parametrize(
+    ("tied", "trained", "verdict"),
+    [(3, True, "ok"), (6, True, "fault"), (6, False, "unknown")],
+)
+def test_a_prior_of_the_tied_actions_has_learned_a_search_that_chooses_one(tied, trained, verdict):
+    policies = searches_of_ties()
+    prior = np.tile((np.arange(6) < tied) / tied, (400, 1))
+    legal = np.ones((400, 6), bool)
+    finding = judge_search_policy(policies, prior, legal, trained)
+    assert finding.verdict == verdict
+    # 0.9 + 0.1 / 3 of one action, 0.1 / 3 of two others.
+    entropy = -0.9333 * np.log(0.9333) - 2 * 0.0333 * np.log(0.0333)
+    assert (
+        f"entropy {entropy:.3g} nats, KL {np.log(tied) - entropy:.2g}" in finding.text
+    )
+
+
+def test_illegal_actions_are_not_part_of_the_uniform_policy():
+    policies = [np.eye(6)[np.zeros(4, int)]] * 8
+    legal = np.tile(np.arange(6) < 3, (4, 1))
+    finding = judge_search_policy(policies, legal / 3.0, legal, True)
+    assert finding.verdict == "fault"
+    assert "KL 1.1 to the prior, 1.1 to a uniform policy, 0 to the mean" in finding.text
 
 
 def subject_of(stored):
