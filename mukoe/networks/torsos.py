@@ -17,6 +17,8 @@
            halves the image; then a linear layer to a vector.
 `grid`     `[H, W, C]` of a small grid: two layers on 3x3 patches. They are linear layers, whose
            gradient is fast within a loop on CPUs, where that of a convolution is not.
+`minatar`  `[H, W, C]` of a small grid: one convolution of 16 channels, then as `mlp`. At equal
+           steps it learns more of MinAtar than `flat`, at equal cost.
 `sequence` sequences `[L, 1 + D]`, whose first number marks entries that are not padding: two
            convolutions along the sequence, mean and maximum over its entries.
 
@@ -75,6 +77,21 @@ class FlatTorso(MLPTorso):
 
     def __init__(self, config: TorsoConfig, name: str | None = None):
         super().__init__(config, name or "mlp_torso")
+
+
+class MinAtarTorso(MLPTorso):
+    """A 3x3 convolution of 16 channels (Young and Tian 2019, arXiv:1903.03176), then `MLPTorso`."""
+
+    input_rank: ClassVar[int | None] = IMAGE
+    least_size: ClassVar[int] = 3
+    channels: ClassVar[int] = 16
+
+    def __init__(self, config: TorsoConfig, name: str | None = None):
+        super().__init__(config, name or "minatar_torso")
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, width]`."""
+        return super().__call__(jax.nn.relu(hk.Conv2D(self.channels, 3, padding="VALID")(x)))
 
 
 class TanhMLPTorso:
@@ -276,6 +293,7 @@ TORSOS: Registry[type[Torso]] = Registry(
         "small": SmallTorso,
         "large": LargeTorso,
         "grid": GridTorso,
+        "minatar": MinAtarTorso,
         "nature": NatureTorso,
         "nature_norm": NormalizedNatureTorso,
         "impala": ImpalaTorso,

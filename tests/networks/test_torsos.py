@@ -25,6 +25,7 @@ from tests.networks.tiny import ACTIONS, noisy, observation_for, parameter_shape
         ("small", (33, 40, 3), np.uint8, (3, 3, 8)),
         ("large", (96, 96, 3), np.uint8, (6, 6, 8)),
         ("impala", (40, 33, 1), np.uint8, (8,)),
+        ("minatar", (10, 9, 4), np.bool_, (8,)),
         ("nature", (36, 40, 1), np.uint8, (8,)),
         ("nature_norm", (36, 40, 1), np.uint8, (8,)),
         ("tanh_mlp", (3, 2), np.float32, (8,)),
@@ -48,6 +49,13 @@ def test_shapes_of_every_torso(torso, shape, dtype, state):
     assert second.shape == first.shape
     assert reward_logits.shape == (2, 5)
     assert networks.num_actions == ACTIONS
+
+
+def test_minatar_torso_has_the_layers_of_the_paper():
+    networks = tiny("minatar", (10, 10, 4), np.bool_, width=64)
+    shapes = parameter_shapes(networks.init(jax.random.PRNGKey(0))).values()
+    assert (3, 3, 4, 16) in shapes  # Without padding, 8x8 places remain.
+    assert any(shape[0] == 8 * 8 * 16 for shape in shapes)
 
 
 def test_small_torso_has_the_layers_it_promises():
