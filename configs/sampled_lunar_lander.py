@@ -38,7 +38,7 @@ def get_config() -> TrainingConfig:
                 unroll_steps=5, td_steps=10, bootstrap="target", entropy_weight=5e-3
             ),
             replay=PlanningReplayConfig(
-                capacity=200_000,
+                capacity=20_000,
                 min_size=2_000,
                 batch_size=128,
                 samples_per_insert=32.0,
