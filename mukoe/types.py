@@ -144,6 +144,14 @@ def plays_in_turns(spec: EnvironmentSpec) -> bool:
     return bool(spec.discounts.minimum.min() < 0)
 
 
+def num_reward_players(spec: EnvironmentSpec) -> int | None:
+    """Returns the number of players `P` of a game whose rewards are vectors `[P]`; else None.
+
+    Games of one player, and of two players with opposite rewards, have scalar rewards.
+    """
+    return spec.rewards.shape[0] if spec.rewards.shape else None
+
+
 def is_continuous(spec: EnvironmentSpec) -> bool:
     """Returns whether actions are vectors of floats, or of several parts, instead of one choice."""
     return not isinstance(spec.actions, specs.DiscreteArray)
@@ -156,11 +164,16 @@ class MaskedObservation(NamedTuple):
     legal_actions: `[A]` bool, True where the action may be taken.
     position: `[S]` uint8, true state for a search of the rules; it is neither an input of a
         network nor stored with the observation. `()` without one.
+    player: `[]` int32, seat of the player to move in a game of three and more players, else `()`.
+    active: `[P]` bool, False for players who are out of such a game, whose further rewards are 0;
+        else `()`.
     """
 
     features: Nest
     legal_actions: Array
     position: Array = ()
+    player: Array = ()
+    active: Array = ()
 
 
 def without_position(observation: Nest) -> Nest:
@@ -251,7 +264,7 @@ class Row(NamedTuple):
 
     observation: `o_t`, one frame without its history.
     action: `a_t` int32, or continuous `[D]` float32; 0 where `mask` is 0.
-    reward: `r_{t+1}` float32, the reward that `a_t` led to.
+    reward: `r_{t+1}` float32, the reward that `a_t` led to; `[P]` with three and more players.
     discount: `γ_{t+1}` float32 of the environment (the agent's own is not multiplied in):
         0 at termination; 1 otherwise, truncation included; -1 where the turn passes to
         the opponent. 0 where `mask` is 0.
@@ -273,7 +286,7 @@ class SearchStatistics(NamedTuple):
     A field that is not stored, or not renewed, is None.
 
     search_policy: `[..., A]` policy over all actions, or `[..., M]` over candidates.
-    search_value: `[...]` root value.
+    search_value: `[...]` root value; `[..., P]` with three and more players.
     search_candidates: `[..., M, ...]` actions of the candidates; None for a policy over all
         actions.
     """

@@ -96,8 +96,12 @@ class Actor:
     def observe(self, action: np.ndarray, next_timestep: dm_env.TimeStep) -> None:
         """Takes the time step after `action`; it is recorded after the next `receive`."""
         assert self._is_first is not None, "call observe_first before observe"
-        chex.assert_tree_shape_prefix(action, self._is_first.shape)
-        chex.assert_shape(next_timestep[:3], self._is_first.shape)
+        batch, (step_type, reward, discount, _) = self._is_first.shape, next_timestep
+        # A reward of three and more players is a vector.
+        players = np.shape(reward)[1:]
+        of_players = players if len(players) == 1 and players[0] >= 3 else ()
+        chex.assert_tree_shape_prefix(action, batch)
+        chex.assert_shape([step_type, reward, discount], [batch, (*batch, *of_players), batch])
         self._is_first = next_timestep.first()
         self._unrecorded = _Transition(action, self._extras, next_timestep)
 

@@ -146,7 +146,9 @@ class EnvironmentLoop:
             assert self._timestep is not None
             running = ~self._timestep.first()
             lengths = np.where(running, lengths + 1, 0)
-            returns = np.where(running, returns + self._timestep.reward, 0.0)
+            # Of several players, the first component is the agent's.
+            rewards = np.reshape(self._timestep.reward, (num_envs, -1))[:, 0]
+            returns = np.where(running, returns + rewards, 0.0)
             if max_steps is not None:
                 cut = (wanted > 0) & (lengths >= max_steps) & ~self._timestep.last()
                 results += [self._cut_off(i, returns[i], lengths[i]) for i in np.flatnonzero(cut)]

@@ -138,7 +138,7 @@ def _find_pgx(env: str) -> str | None:
 def _list_pgx() -> Iterator[tuple[str, str]]:
     missing = "" if importlib.util.find_spec("pgx") else ", needs pip install 'mukoe[games]'"
     for name, traits in PGX_GAMES.items():
-        yield name, ("2 players" if traits.players == 2 else "1 player") + missing
+        yield name, f"{traits.players} player{'s' * (traits.players > 1)}" + missing
 
 
 def _make_atari(name: str) -> Any:

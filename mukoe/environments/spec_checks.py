@@ -35,15 +35,32 @@ def check_spec(spec: EnvironmentSpec, name: str) -> None:
     Raises:
       UserError: actions are neither discrete nor vectors of float32; the observation is empty or
         has an array that is empty or not of numbers; an observation of one array is a scalar; the
-        legal-action mask does not fit the actions; or the reward is not a scalar.
+        legal-action mask does not fit the actions; or the reward is neither a scalar nor a vector
+        with a component for each of three and more players.
     """
     _check_actions(spec.actions, name)
     features, legal_actions = split_legal_actions(spec.observations)
     _check_observations(features, name)
     if legal_actions is not None:
         _check_mask(legal_actions, spec.actions, name)
-    if spec.rewards.shape != ():
-        _fail(name, f"the reward must be a scalar; its spec has shape {spec.rewards.shape}")
+    _check_rewards(spec, name)
+
+
+def check_scalar_rewards(spec: EnvironmentSpec, agent: str) -> None:
+    """Checks that rewards are numbers, for agents without values for each player.
+
+    Args:
+      spec: specs of one environment.
+      agent: name of the agent for the error message.
+
+    Raises:
+      UserError: rewards are vectors of three and more players.
+    """
+    if spec.rewards.shape:
+        raise UserError(
+            f"{agent} learns games of one player or two, and this one has "
+            f"{spec.rewards.shape[0]} players: train AlphaZero on it"
+        )
 
 
 def narrow_spec(spec: EnvironmentSpec) -> EnvironmentSpec:
@@ -146,6 +163,20 @@ def _check_mask(legal_actions: specs.Array, actions: specs.Array, name: str) -> 
             name,
             f"legal_actions must have shape ({actions.num_values},), dtype bool; got shape "
             f"{legal_actions.shape}, dtype {legal_actions.dtype}",
+        )
+
+
+def _check_rewards(spec: EnvironmentSpec, name: str) -> None:
+    shape, observation = spec.rewards.shape, spec.observations
+    if shape == ():
+        return
+    player = getattr(observation, "player", ())
+    active = getattr(observation, "active", ())
+    if len(shape) != 1 or shape[0] < 3 or not (player and active) or active.shape != shape:
+        _fail(
+            name,
+            f"the reward must be a scalar; its spec has shape {shape}. Rewards of three and more "
+            "players need a MaskedObservation with player [] and active [P]",
         )
 
 

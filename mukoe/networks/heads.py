@@ -1,6 +1,6 @@
 """Heads: from a state to logits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import haiku as hk
 import jax
@@ -43,3 +43,13 @@ class Head(hk.Module):
 def make_head(num_outputs: int, config: NetworkConfig, name: str) -> Head:
     """Makes a head with the channels and hidden layers of `config`."""
     return Head(num_outputs, config.head_channels, config.head_sizes, name)
+
+
+def make_player_head(
+    num_bins: int, num_players: int | None, config: NetworkConfig, name: str
+) -> Callable[[jax.Array], jax.Array]:
+    """Makes a head with logits `[B, bins]`, or `[B, P, bins]` of several players."""
+    if num_players is None:
+        return make_head(num_bins, config, name)
+    head = make_head(num_players * num_bins, config, name)
+    return lambda state: head(state).reshape(-1, num_players, num_bins)

@@ -58,6 +58,7 @@ class MuZeroNetworks:
     projection: projector and predictor of a consistency loss; None without.
     value_prefix: sums of rewards, which replace those of `dynamics`; None without.
     memory: memory whose output is the network input of `representation`; None without.
+    num_players: number of players with a value and a reward each; None for those of one.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -70,6 +71,7 @@ class MuZeroNetworks:
     projection: Projection | None = None
     value_prefix: ValuePrefix | None = None
     memory: InputMemory | None = None
+    num_players: int | None = None
 
     @property
     def num_actions(self) -> int:

@@ -6,7 +6,7 @@ import haiku as hk
 import jax
 
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.heads import make_head
+from mukoe.networks.heads import make_head, make_player_head
 from mukoe.networks.state import lstm_output
 from mukoe.types import PerAction, PerBin
 
@@ -15,7 +15,7 @@ class Prediction(NamedTuple):
     """Output of the prediction function.
 
     policy_logits: `[B, A]`; with continuous actions `[B, 2 D]`, see `gaussian_policy`.
-    value_logits: `[B, bins]`.
+    value_logits: `[B, bins]`; `[B, P, bins]` with three and more players.
     """
 
     policy_logits: PerAction
@@ -25,9 +25,16 @@ class Prediction(NamedTuple):
 class PredictionHeads(hk.Module):
     """Policy and value heads on a state."""
 
-    def __init__(self, config: NetworkConfig, policy_outputs: int, name: str):
+    def __init__(
+        self,
+        config: NetworkConfig,
+        policy_outputs: int,
+        name: str,
+        num_players: int | None = None,
+    ):
         super().__init__(name=name)
         self._config = config
+        self._num_players = num_players
         self._policy_outputs = policy_outputs
 
     def __call__(self, state: jax.Array) -> Prediction:
@@ -35,7 +42,7 @@ class PredictionHeads(hk.Module):
         if self._config.dynamics == "lstm":
             state = lstm_output(state)
         policy_logits = make_head(self._policy_outputs, self._config, "policy_head")(state)
-        value_logits = make_head(self._config.value_support.num_bins, self._config, "value_head")(
-            state
+        value_head = make_player_head(
+            self._config.value_support.num_bins, self._num_players, self._config, "value_head"
         )
-        return Prediction(policy_logits, value_logits)
+        return Prediction(policy_logits, value_head(state))

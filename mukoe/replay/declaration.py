@@ -244,7 +244,7 @@ def row_spec(environment_spec: EnvironmentSpec, extras_spec: Mapping[str, Nest])
     return Row(
         observation=jax.tree.map(plain, without_position(environment_spec.observations)),
         action=plain(environment_spec.actions) if is_continuous(environment_spec) else choice,
-        reward=specs.Array((), np.float32, "reward"),
+        reward=specs.Array(environment_spec.rewards.shape, np.float32, "reward"),
         discount=specs.Array((), np.float32, "discount"),
         mask=specs.Array((), np.float32, "mask"),
         extras={name: jax.tree.map(plain, spec) for name, spec in extras_spec.items()},

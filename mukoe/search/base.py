@@ -10,6 +10,7 @@ import mctx
 from dm_env import specs
 
 from mukoe.search import tree_search
+from mukoe.search.players import PlayersRoot, Turn, players_root
 from mukoe.shapes import check_rank, check_shape
 from mukoe.types import Array, Nest, Params, PerAction, PerEntry, SearchStatistics
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class SearchModel(NamedTuple):
     """Model that the search expands, batched over `B`.
 
-    root: `(params, observation [B, ...]) -> mctx.RootFnOutput`.
+    root: `(params, observation [B, ...]) -> mctx.RootFnOutput`. In games of three and more players
+        its output and that of `recurrent` have vectors, see `mukoe.search.players`.
     recurrent: `(params, key, action [B], embedding [B, ...]) ->
         (mctx.RecurrentFnOutput, embedding)`. Called once per simulation. Its discount is
         the product of the agent's discount and the game's: 0 where the episode ends,
@@ -35,6 +37,8 @@ class SearchModel(NamedTuple):
     memory: memory whose output is the observation of `root`; None without one.
     position: spec `[S]` of the true states that are the embeddings, for a search of the rules;
         None for learned states, which `root` makes.
+    take_turn: function from an evaluated root of three and more players and the `Turn` to the root
+        of the search.
     """
 
     root: Callable[[Params, Nest], mctx.RootFnOutput]
@@ -43,9 +47,10 @@ class SearchModel(NamedTuple):
     candidates: "CandidateSampler | None" = None
     memory: "InputMemory | None" = None
     position: specs.Array | None = None
+    take_turn: Callable[[mctx.RootFnOutput, Turn], PlayersRoot] = players_root
 
     def evaluate_root(
-        self, params: Params, inputs: Nest, position: Array | None
+        self, params: Params, inputs: Nest, position: Array | None, turn: Turn | None = None
     ) -> mctx.RootFnOutput:
         """Evaluates roots; in a search of the rules their embedding is the true state.
 
@@ -53,12 +58,13 @@ class SearchModel(NamedTuple):
           params: network parameters.
           inputs: observation `[B, ...]` of `root`.
           position: true states `[B, S]`; None without a spec of them.
+          turn: player to move; None in games of one player or two.
         """
         root = self.root(params, inputs)
-        if self.position is None:
-            return root
-        assert position is not None, "a search of the rules needs the true states"
-        return dataclasses.replace(root, embedding=position)
+        if self.position is not None:
+            assert position is not None, "a search of the rules needs the true states"
+            root = dataclasses.replace(root, embedding=position)
+        return root if turn is None else self.take_turn(root, turn)
 
 
 class SearchOutput(NamedTuple):
@@ -68,9 +74,9 @@ class SearchOutput(NamedTuple):
     search_policy: `[B, A]` improved policy, the target of the policy head, with candidates
         `[B, K]`; exactly 0 on illegal actions. 'muzero': visit counts; 'gumbel': softmax of
         completed Q-values.
-    search_value: `[B]` root value. 'muzero': mean over all visits; 'gumbel': expected Q-value
-        of the search policy. Sequential halving spreads visits over all considered actions,
-        good or bad, so that their mean would be biased.
+    search_value: `[B]` root value, `[B, P]` of three and more players. 'muzero': mean over all
+        visits; 'gumbel': expected Q-value of the search policy. Sequential halving spreads visits
+        over all considered actions, good or bad, so that their mean would be biased.
     statistics: `[B]` float32 each: `search_entropy`, `prior_entropy`, `search_prior_kl`
         (nats), `search_depth_max`, `search_depth_mean` (edges of the tree).
     candidates: `[B, K, ...]` actions of the search policy; None for a policy over all actions.
@@ -131,7 +137,11 @@ def check_root(root: mctx.RootFnOutput, legal_actions: PerAction | None) -> None
     """
     check_rank("the root's prior_logits [B, A]", root.prior_logits, 2)
     batch_size, num_actions = root.prior_logits.shape
-    check_shape("the root's value [B]", root.value, (batch_size,))
+    if isinstance(root, PlayersRoot):
+        check_rank("the root's value [B, P]", root.value, 2)
+        check_shape("the root's player [B]", root.player, (batch_size,))
+    else:
+        check_shape("the root's value [B]", root.value, (batch_size,))
     for leaf in jax.tree.leaves(root.embedding):
         shape = (batch_size, *leaf.shape[1:])
         check_shape("the root's embedding [B, ...]", leaf, shape)

@@ -28,6 +28,7 @@ import mctx
 
 from mukoe.search.base import SearchModel
 from mukoe.search.config import SearchConfig
+from mukoe.search.players import Turn
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Nest, Params, PerAction, PerEntry
 
@@ -216,7 +217,11 @@ def make_sampler(space: CandidateSpace, config: SearchConfig) -> CandidateSample
 
 
 def planted_root(
-    model: SearchModel, params: Params, observation: Nest, position: Array | None
+    model: SearchModel,
+    params: Params,
+    observation: Nest,
+    position: Array | None,
+    turn: Turn | None = None,
 ) -> mctx.RootFnOutput:
     """Returns the roots of the search tree, with candidates of a constant key if there are some.
 
@@ -225,8 +230,9 @@ def planted_root(
       params: network parameters.
       observation: observation `[B, ...]` of `model.root`.
       position: true states, see `SearchModel.evaluate_root`.
+      turn: player to move, see `SearchModel.evaluate_root`.
     """
-    root = model.evaluate_root(params, observation, position)
+    root = model.evaluate_root(params, observation, position, turn)
     if model.candidates is None:
         return root
     return model.candidates.plant(jax.random.PRNGKey(0), root)[0]

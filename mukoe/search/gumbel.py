@@ -9,6 +9,7 @@ import mctx
 
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.config import SearchConfig
+from mukoe.search.players import seen_from_root, value_of_each_player
 from mukoe.search.q_normalization import (
     completed_qvalues,
     make_extra_data,
@@ -87,7 +88,7 @@ def _decide(
     """
     # The improved policy softmax(logits + σ(completed q)) (equation 11).
     qtransform = functools.partial(scaled_completed_qvalues, config=config.q_normalization)
-    scaled_qvalues = jax.vmap(qtransform, in_axes=(0, None))(tree, tree.ROOT_INDEX)
+    scaled_qvalues = jax.vmap(qtransform, in_axes=(0, None))(seen_from_root(tree), tree.ROOT_INDEX)
     improved_logits = mask_logits(logits + scaled_qvalues, legal_actions)
     search_policy = jax.nn.softmax(improved_logits)
 
@@ -98,13 +99,14 @@ def _decide(
     action = jnp.argmax(jnp.where(candidates, gumbel + improved_logits, -jnp.inf), axis=-1)
 
     # The value of the improved policy, in the units of the rewards.
-    qvalues = jax.vmap(completed_qvalues, in_axes=(0, None))(tree, tree.ROOT_INDEX)
-    search_value = jnp.sum(search_policy * qvalues, axis=-1)
+    def value_of(tree: mctx.Tree) -> jax.Array:
+        qvalues = jax.vmap(completed_qvalues, in_axes=(0, None))(tree, tree.ROOT_INDEX)
+        return jnp.sum(search_policy * qvalues, axis=-1)
 
     prior = jax.nn.softmax(logits)
     return SearchOutput(
         action=action.astype(jnp.int32),
         search_policy=search_policy,
-        search_value=search_value,
+        search_value=value_of_each_player(tree, value_of),
         statistics=policy_statistics(search_policy, prior) | tree_statistics(tree),
     )

@@ -26,7 +26,8 @@ def act_by_prior(
     Args:
       config: search settings.
       key: random key.
-      root: prior logits `[B, A]`, lowest on illegal actions; value `[B]`.
+      root: prior logits `[B, A]`, lowest on illegal actions; value `[B]`,
+        or `[B, P]` of several players.
       learner_steps: `[]` learner step of the parameters.
       evaluation: no exploration.
     """
@@ -36,7 +37,7 @@ def act_by_prior(
     else:
         temperature = scheduled_temperature(config.temperature_schedule, learner_steps)
         action = sample_action(key, prior, temperature)
-    no_depth = jnp.zeros_like(root.value)
+    no_depth = jnp.zeros(prior.shape[:1], prior.dtype)
     depths = {"search_depth_max": no_depth, "search_depth_mean": no_depth}
     return SearchOutput(
         action=action.astype(jnp.int32),

@@ -10,6 +10,7 @@ import mctx
 
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.config import SearchConfig
+from mukoe.search.players import value_of_each_player
 from mukoe.search.q_normalization import make_extra_data, normalized_qvalues
 from mukoe.search.root import add_dirichlet_noise, invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
@@ -78,10 +79,15 @@ def puct_search(
     output = SearchOutput(
         action=action.astype(jnp.int32),
         search_policy=summary.visit_probs,
-        search_value=summary.value,
+        search_value=value_of_each_player(tree, _mean_value),
         statistics=policy_statistics(summary.visit_probs, prior) | tree_statistics(tree),
     )
     return output, tree
+
+
+def _mean_value(tree: mctx.Tree) -> jax.Array:
+    """Returns the mean values `[B]` of the roots."""
+    return jnp.asarray(tree.node_values)[:, tree.ROOT_INDEX]
 
 
 def _best_action(visits: Array, qvalues: Array, legal_actions: PerAction) -> jax.Array:

@@ -10,6 +10,9 @@ statistics of a node are one row of one array, written once:
     update       one pass over the nodes: node n is on the path if path[level(n)] is n
 
 The random keys are `unrolled`: their numbers are the same, without a loop for each draw.
+
+In games of three and more players values and rewards have a further axis, see
+`mukoe.search.players`; a selection function is shown the numbers of the player to move.
 """
 
 import dataclasses
@@ -22,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.search.players import PlayersOutput, PlayersRoot, PlayersTree
 from mukoe.search.q_normalization import SearchExtraData, range_of
 from mukoe.search.threefry import rolled, unrolled
 from mukoe.shapes import check_shape
@@ -40,12 +44,13 @@ class _Nodes(NamedTuple):
     """Tree of the search; `N` nodes, of which 0 is the root.
 
     numbers: `[B, N, 5]` float32: visit count, mean value, the network's value, and the reward and
-        discount of the edge from the parent.
+        discount of the edge from the parent; `[B, N, P, 5]` with `P` players.
     prior_logits: `[B, N, A]`.
     children: `[B, N, A]` int32, `_NONE` where there is none.
     links: `[B, N, 3]` int32: the parent and the action there that leads to the node, `_NONE`
         for the root; and the actions from the root.
     embeddings: `[B, N, ...]`.
+    player: `[B, N]` int32, seat of the player to move; `()` for one player or two.
     """
 
     numbers: Array
@@ -53,6 +58,7 @@ class _Nodes(NamedTuple):
     children: Array
     links: Array
     embeddings: Nest
+    player: Nest = ()
 
 
 class _Walk(NamedTuple):
@@ -116,8 +122,8 @@ def search(
     Args:
       params: network parameters, forwarded to `recurrent_fn`.
       rng_key: random key.
-      root: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`.
-      recurrent_fn: model, see `mctx.search`.
+      root: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`; or a `PlayersRoot`.
+      recurrent_fn: model, see `mctx.search`; its outputs are `PlayersOutput`s with such a root.
       root_action_selection_fn: `(key, tree, node_index) -> action`, unbatched.
       interior_action_selection_fn: `(key, tree, node_index, depth) -> action`, unbatched.
       num_simulations: number of model calls, at least 1.
@@ -129,13 +135,17 @@ def search(
 
     Raises:
       UserError: an output of `recurrent_fn` has the wrong shape.
+
+    Returns:
+      The tree; with such a root a `PlayersTree`.
     """
     recurrent_fn = _with_rolled_keys(_with_checked_shapes(recurrent_fn, root), rng_key)
     rng_key = unrolled(rng_key)
     if invalid_actions is None:
         invalid_actions = jnp.zeros_like(root.prior_logits)
     batch_size, num_edges = root.prior_logits.shape
-    if batch_size == 1 and num_simulations < _MANY_SIMULATIONS:
+    has_players = isinstance(root, PlayersRoot)
+    if batch_size == 1 and num_simulations < _MANY_SIMULATIONS and not has_players:
         return mctx.search(
             params,
             rng_key,
@@ -175,7 +185,8 @@ def tree_bytes(root: mctx.RootFnOutput, num_simulations: int) -> int:
       num_simulations: number of model calls.
     """
     numbers, links = 5, 3
-    num_floats = root.prior_logits.size * 2 + root.value.size * (numbers + links)
+    batch_size = root.prior_logits.shape[0]
+    num_floats = root.prior_logits.size * 2 + root.value.size * numbers + batch_size * links
     return (num_simulations + 1) * (4 * num_floats + num_bytes(root.embedding))
 
 
@@ -188,7 +199,7 @@ def _with_checked_shapes(
         step, embedding = recurrent_fn(params, key, action, embedding)
         for name, shape in (
             ("reward [B]", root.value.shape),
-            ("discount [B]", root.value.shape),
+            ("discount [B]", root.value.shape[:1]),
             ("prior_logits [B, A]", root.prior_logits.shape),
             ("value [B]", root.value.shape),
         ):
@@ -232,7 +243,7 @@ def _simulate(
     leaf = new if settings.always_new else jnp.where(walk.child == _NONE, new, walk.child)
     put = functools.partial(_put_column, simulation + 1) if settings.always_new else _put(leaf)
     # At the depth limit a node is expanded again.
-    visits = 1.0 if settings.always_new else _take(nodes.numbers, leaf)[:, _VISITS] + 1.0
+    visits = 1.0 if settings.always_new else _take(nodes.numbers, leaf)[..., _VISITS] + 1.0
     nodes = _expand(nodes, walk, leaf, visits, step, embedding, put)
     return key, _back_up(nodes, walk, leaf, jnp.asarray(step.value))
 
@@ -247,7 +258,7 @@ def _views(settings: _Settings, nodes: _Nodes) -> Callable[[Array], mctx.Tree]:
 
 
 def _q_range(nodes: _Nodes, num_actions: int) -> jax.Array:
-    """Returns the extremes `[B, 2]` of the Q-values of the actions that have been visited.
+    """Returns the extremes `[B, 2]`, or `[B, P, 2]`, of the Q-values of visited actions.
 
     The Q-value of an action is that of the edge to its node.
     """
@@ -255,6 +266,8 @@ def _q_range(nodes: _Nodes, num_actions: int) -> jax.Array:
     visited = (edge != _NONE) & (edge < num_actions)
     numbers = nodes.numbers
     qvalues = numbers[..., _REWARD] + numbers[..., _DISCOUNT] * numbers[..., _VALUE]
+    if jax.tree.leaves(nodes.player):
+        return jax.vmap(jax.vmap(range_of, (-1, None)))(qvalues, visited)
     return jax.vmap(range_of)(qvalues, visited)
 
 
@@ -274,15 +287,21 @@ def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
         children=jnp.full((batch_size, size, num_actions), _NONE, jnp.int32),
         links=links.at[..., _LEVEL].set(0),
         embeddings=jax.tree.map(first, root.embedding),
+        player=first(root.player) if isinstance(root, PlayersRoot) else (),
     )
 
 
 def _view(nodes: _Nodes, node: Array, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
     """Returns the tree of one node, without batch axis, as selection functions read it."""
     own = jax.tree.map(lambda x: x[node][None], nodes)
-    theirs = _numbers_of(nodes.numbers, own.children)
+    theirs, numbers = _numbers_of(nodes.numbers, own.children), own.numbers
+    if jax.tree.leaves(nodes.player):
+        player = own.player[0]
+        numbers, theirs = numbers[:, player], theirs[:, :, player]
+        if isinstance(extra_data, SearchExtraData):
+            extra_data = dataclasses.replace(extra_data, q_range=extra_data.q_range[player])
     return mctx.Tree(
-        **_split_numbers(own.numbers, theirs),
+        **_split_numbers(numbers, theirs),
         parents=own.links[..., _PARENT],
         action_from_parent=own.links[..., _ACTION],
         children_index=own.children,
@@ -350,7 +369,8 @@ def _expand(
     """Writes the model's outputs at `leaf` `[B]`; `put(array, values)` writes there."""
     value = jnp.asarray(step.value)
     visits = jnp.broadcast_to(visits, value.shape)
-    numbers = jnp.stack([visits, value, value, step.reward, step.discount], axis=-1)
+    discount = jnp.broadcast_to(_expand_to(value.ndim, step.discount), value.shape)
+    numbers = jnp.stack([visits, value, value, step.reward, discount], axis=-1)
     links = jnp.stack([walk.node, walk.action, walk.lengths], axis=-1)
     rows = jnp.arange(leaf.shape[0])
     return _Nodes(
@@ -359,19 +379,21 @@ def _expand(
         children=nodes.children.at[rows, walk.node, walk.action].set(leaf),
         links=put(nodes.links, links),
         embeddings=jax.tree.map(put, nodes.embeddings, embedding),
+        player=put(nodes.player, step.player) if isinstance(step, PlayersOutput) else (),
     )
 
 
 def _back_up(nodes: _Nodes, walk: _Walk, leaf: Array, leaf_values: Array) -> _Nodes:
     """Adds the returns from the leaf to the nodes on the path."""
-    returns = jnp.zeros(walk.path.shape, nodes.numbers.dtype)
+    returns = jnp.zeros((*walk.path.shape, *leaf_values.shape[1:]), nodes.numbers.dtype)
 
     def step(carry):
         depth, child, value, returns = carry
         parent = walk.path[depth - 1]
         on_path = parent != _NONE
         numbers = _take(nodes.numbers, child)
-        value = jnp.where(on_path, numbers[:, _REWARD] + numbers[:, _DISCOUNT] * value, value)
+        backed_up = numbers[..., _REWARD] + numbers[..., _DISCOUNT] * value
+        value = jnp.where(_expand_to(value.ndim, on_path), backed_up, value)
         returns = jax.lax.dynamic_update_index_in_dim(returns, value, depth - 1, 0)
         return depth - 1, jnp.where(on_path, parent, child), value, returns
 
@@ -385,13 +407,18 @@ def _back_up(nodes: _Nodes, walk: _Walk, leaf: Array, leaf_values: Array) -> _No
     value = nodes.numbers[..., _VALUE] * visits + returns[levels, columns]
     updated = jnp.stack([visits + 1.0, value / (visits + 1.0)], axis=-1)
     updated = jnp.concatenate([updated, nodes.numbers[..., _RAW_VALUE:]], axis=-1)
-    return nodes._replace(numbers=jnp.where(on_path[..., None], updated, nodes.numbers))
+    on_path = _expand_to(updated.ndim, on_path)
+    return nodes._replace(numbers=jnp.where(on_path, updated, nodes.numbers))
 
 
 def _to_mctx(nodes: _Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
-    theirs = jax.vmap(_numbers_of)(nodes.numbers, nodes.children)
-    return mctx.Tree(
-        **_split_numbers(nodes.numbers, theirs),
+    numbers, theirs = nodes.numbers, jax.vmap(_numbers_of)(nodes.numbers, nodes.children)
+    has_players = bool(jax.tree.leaves(nodes.player))
+    if has_players:
+        of_player = jax.vmap(jax.vmap(lambda vectors, player: vectors[..., player, :]))
+        numbers, theirs = of_player(numbers, nodes.player), of_player(theirs, nodes.player)
+    fields = dict(
+        **_split_numbers(numbers, theirs),
         parents=nodes.links[..., _PARENT],
         action_from_parent=nodes.links[..., _ACTION],
         children_index=nodes.children,
@@ -399,6 +426,15 @@ def _to_mctx(nodes: _Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx
         embeddings=nodes.embeddings,
         root_invalid_actions=invalid_actions,
         extra_data=extra_data,
+    )
+    if not has_players:
+        return mctx.Tree(**fields)
+    return PlayersTree(
+        **fields,
+        player=nodes.player,
+        value_vectors=nodes.numbers[..., _VALUE],
+        raw_vectors=nodes.numbers[..., _RAW_VALUE],
+        reward_vectors=nodes.numbers[..., _REWARD],
     )
 
 
@@ -416,8 +452,14 @@ def _split_numbers(own: Array, theirs: Array) -> dict[str, Array]:
 
 
 def _numbers_of(numbers: Array, nodes: Array) -> Array:
-    """Rows of `numbers` `[N, 5]`; zeros for `_NONE`."""
-    return jnp.where((nodes != _NONE)[..., None], numbers[nodes], 0.0)
+    """Rows of `numbers` `[N, ..., 5]`; zeros for `_NONE`."""
+    rows = numbers[nodes]
+    return jnp.where(_expand_to(rows.ndim, nodes != _NONE), rows, 0.0)
+
+
+def _expand_to(rank: int, array: Array) -> jax.Array:
+    """Returns an array with further axes of length 1 behind its own, `rank` in all."""
+    return jnp.expand_dims(array, tuple(range(jnp.ndim(array), rank)))
 
 
 def _take(array: Array, index: Array) -> Array:

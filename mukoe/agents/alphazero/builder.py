@@ -15,7 +15,12 @@ from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.models import check_observations
 from mukoe.search.base import SearchModel
-from mukoe.types import EnvironmentSpec, LossFunction, split_legal_actions
+from mukoe.types import (
+    EnvironmentSpec,
+    LossFunction,
+    num_reward_players,
+    split_legal_actions,
+)
 
 
 class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
@@ -52,7 +57,8 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
             scale_hidden_state=False,
         )
         check_observations(config, features)
-        return make_alphazero_networks(features, num_actions, config)
+        num_players = num_reward_players(environment_spec)
+        return make_alphazero_networks(features, num_actions, config, num_players)
 
     def make_model(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec

@@ -68,7 +68,7 @@ class AlphaZeroLossConfig(Validated):
 class AlphaZeroConfig(Validated):
     """AlphaZero; with `search.algorithm='gumbel'` Gumbel AlphaZero."""
 
-    # Game whose rules are searched, that of the environment: two players without chance.
+    # Game whose rules are searched, that of the environment: two players or more, without chance.
     game: str
     network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
     # γ, discount per move. Paper: 1.

@@ -14,16 +14,20 @@ from optax import softmax_cross_entropy as cross_entropy
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
+from mukoe.agents.planning.config import leading_rows
 from mukoe.agents.planning.losses import (
     UnrollLosses,
     check_prediction,
     cloning_metrics,
     full_search_losses,
+    player_mean,
     policy_entropy,
     share_outside_bins,
     total_loss,
 )
 from mukoe.agents.planning.targets import UnrollTargets, root_inputs, sample_targets
+from mukoe.nests import take
+from mukoe.search.players import turn_of
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 
 
@@ -95,11 +99,14 @@ def _loss(
     prediction = networks.prediction(params, networks.representation(params, features))
     check_prediction(networks, prediction, features.shape[0])
     value_probs = networks.value_encoding.to_probs(targets.values[:, 0])
+    value_losses = cross_entropy(prediction.value_logits, value_probs)
+    turn = turn_of(take(sample.rows.observation, slice(None), leading_rows(config)))
+    # The search reads no value of a player who is out of the game.
+    active = None if turn is None else turn.active
     losses = {
         "policy_loss": targets.masks.acted[:, 0]
         * full_search_losses(networks.action_space, prediction.policy_logits, targets, step=0),
-        "value_loss": targets.masks.known[:, 0]
-        * cross_entropy(prediction.value_logits, value_probs),
+        "value_loss": targets.masks.known[:, 0] * player_mean(value_losses, active),
     }
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     metrics = {

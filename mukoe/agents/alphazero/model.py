@@ -10,6 +10,7 @@ from mukoe.agents.planning.root import make_root
 from mukoe.environments.pgx.positions import pack_position
 from mukoe.environments.pgx.rules import Rules, player_rewards
 from mukoe.search.base import SearchModel
+from mukoe.search.players import PlayersOutput
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.types import Array, Params
 
@@ -17,7 +18,8 @@ from mukoe.types import Array, Params
 def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) -> SearchModel:
     """Returns the model of a game's rules, whose positions the network evaluates.
 
-    The embedding is the true state as bytes `[B, S]`, see `pack_position`.
+    The embedding is the true state as bytes `[B, S]`, see `pack_position`. With three and more
+    players, values and rewards are vectors, and players who are out of the game have the value 0.
 
     Args:
       networks: networks of the agent.
@@ -33,6 +35,15 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
         after = rules.step(before, action, jax.random.split(key, action.shape[0]))
         prediction = evaluate(params, after.observation)
         legal = complete_mask(after.legal_action_mask, prediction.prior_logits)
+        if rules.players >= 3:
+            value = jnp.where(after.terminated[:, None], 0.0, prediction.value)
+            return PlayersOutput(
+                reward=after.rewards,
+                discount=jnp.where(after.terminated, 0.0, discount),
+                prior_logits=mask_logits(prediction.prior_logits, legal),
+                value=value * after.active,
+                player=after.current_player,
+            ), pack_position(after)
         same_player = after.current_player == before.current_player
         ongoing = jnp.where(same_player, discount, -discount)
         output = mctx.RecurrentFnOutput(

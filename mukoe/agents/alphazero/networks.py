@@ -28,6 +28,7 @@ class AlphaZeroNetworks:
     prediction: `(params, state) -> Prediction`.
     value_encoding: encoding of `value_logits`.
     action_space: `A` actions.
+    num_players: number of players with a value each; None for the value of the player to move.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -35,10 +36,11 @@ class AlphaZeroNetworks:
     prediction: Callable[[Params, jax.Array], Prediction]
     value_encoding: ValueEncoding
     action_space: DiscreteSpace
+    num_players: int | None = None
 
 
 def make_alphazero_networks(
-    features: specs.Array, num_actions: int, config: NetworkConfig
+    features: specs.Array, num_actions: int, config: NetworkConfig, num_players: int | None = None
 ) -> AlphaZeroNetworks:
     """Builds the network.
 
@@ -46,8 +48,11 @@ def make_alphazero_networks(
       features: spec `[H, W, C]` of a position's observation.
       num_actions: number of actions `A`.
       config: configuration of representation and prediction.
+      num_players: number of players with a value each; None for the value of the player to move.
     """
-    model = hk.without_apply_rng(hk.multi_transform(lambda: _model(config, features, num_actions)))
+    model = hk.without_apply_rng(
+        hk.multi_transform(lambda: _model(config, features, num_actions, num_players))
+    )
     representation, prediction = model.apply
 
     @jax.jit
@@ -60,11 +65,12 @@ def make_alphazero_networks(
         prediction=in_precision(prediction, config.precision),
         value_encoding=ValueEncoding(config.value_support),
         action_space=DiscreteSpace(num_actions),
+        num_players=num_players,
     )
 
 
-def _model(config: NetworkConfig, features: specs.Array, num_actions: int):
+def _model(config: NetworkConfig, features: specs.Array, num_actions: int, num_players: int | None):
     """Returns the arguments of `hk.multi_transform`: function for init, and the two functions."""
     representation = Representation(config, features, name=REPRESENTATION)
-    prediction = PredictionHeads(config, num_actions, name="prediction")
+    prediction = PredictionHeads(config, num_actions, "prediction", num_players)
     return lambda inputs: prediction(representation(inputs)), (representation, prediction)

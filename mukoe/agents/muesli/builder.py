@@ -10,6 +10,7 @@ from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
 )
+from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks
 from mukoe.replay.declaration import ReplayDeclaration
@@ -23,6 +24,7 @@ class MuesliBuilder(ActorLearnerBuilder[MuZeroNetworks]):
         self._config = config
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
+        check_scalar_rewards(environment_spec, "Muesli")
         return make_muzero_networks(
             environment_spec,
             self._config.history,

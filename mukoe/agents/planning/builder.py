@@ -203,9 +203,13 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         return "maximal" if config.initial_priority == "maximal" else self._td_error
 
     def _td_error(self, rows: Row) -> float:
-        """Returns `|search value - return|` of the first row (MuZero, appendix G)."""
+        """Returns `|search value - return|` of the first row (MuZero, appendix G).
+
+        Of three and more players it is the mean.
+        """
         targets = self._config.targets
         window = jax.tree.map(lambda array: array[: targets.td_steps + 1], rows)
         values = SearchStatistics.from_extras(window.extras).search_value
         (target,) = targets.returns(window, values)
-        return float(np.abs(values[0] - target)) + self._config.replay.priority_epsilon
+        error = np.mean(np.abs(values[0] - target))
+        return float(error) + self._config.replay.priority_epsilon

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, Literal, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 from msgspec import Meta
 
 from mukoe.agents.planning.augmentation import AugmentationConfig
@@ -139,14 +140,14 @@ class TargetSettings:
         """Returns the value targets `[B, S]`: returns if fresh, search values if old.
 
         Args:
-          returns: returns `[B, S]`.
+          returns: returns `[B, S]`, or `[B, S, P]`.
           search_values: search values `[B, S + n]` of the same states and of later ones.
           ages: updates `[B]` since the first action of each sequence; None if unknown.
         """
         if self.search_value_age is None:
             return returns
         assert ages is not None
-        is_old = (ages >= self.search_value_age)[:, None]
+        is_old = jnp.expand_dims(ages >= self.search_value_age, range(1, returns.ndim))
         return jnp.where(is_old, search_values[:, : returns.shape[1]], returns)
 
     def steps_at(self, ages: Array | None) -> Array | None:
@@ -169,12 +170,19 @@ class TargetSettings:
 
         Args:
           rows: rows `[..., S, ...]`.
-          values: bootstrap values `[..., S]`.
+          values: bootstrap values `[..., S]`; of three and more players `[..., S, P]`.
           steps: number of rewards `[...]`, from 1 to `n`; None for `n`.
 
         Returns:
-          Returns `[..., S - n]` of the first rows.
+          Returns `[..., S - n]` of the first rows, or `[..., S - n, P]`: those of each player.
         """
+        if rows.reward.ndim > rows.discount.ndim:
+            stack = np.stack if isinstance(values, np.ndarray) else jnp.stack
+            of_players = [
+                self.returns(rows._replace(reward=rows.reward[..., p]), values[..., p], steps)
+                for p in range(values.shape[-1])
+            ]
+            return stack(of_players, axis=-1)
         if steps is None:
             return self._estimate(rows, values, self.td_steps)
         length, numbers = values.shape[-1] - self.td_steps, range(1, self.td_steps + 1)

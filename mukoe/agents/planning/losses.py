@@ -32,7 +32,7 @@ class UnrollLosses(NamedTuple):
     """Per-sample losses and diagnostics of one model unroll.
 
     losses: `[B]` losses by name.
-    root_value: `[B]` predicted value at the root.
+    root_value: `[B]` predicted value at the root; `[B, P]` with three and more players.
     metrics: scalars by name.
     """
 
@@ -84,10 +84,11 @@ def total_loss(
     """
     importance = importance_weights(sample.probabilities, config.importance_exponent)
     losses = unrolled.losses
-    chex.assert_equal_shape([importance, unrolled.root_value, *losses.values()])
+    chex.assert_equal_shape([importance, *losses.values()])
+    chex.assert_equal_shape([unrolled.root_value, targets.values[:, 0]])
     per_sample = sum(weight * losses[name] for name, weight in weights.items())
     total = jnp.mean(importance * per_sample)
-    error = jnp.abs(unrolled.root_value - targets.values[:, 0])
+    error = player_mean(jnp.abs(unrolled.root_value - targets.values[:, 0]))
     metrics = {
         "loss": total,
         **{name: jnp.mean(importance * loss) for name, loss in losses.items()},
@@ -102,15 +103,32 @@ def total_loss(
     return total, LossExtra(metrics, priorities)
 
 
+def player_mean(numbers: Array, weights: Array | None = None) -> PerEntry:
+    """Returns means over players `[B]` of numbers `[B, P]`; numbers `[B]` as they are.
+
+    Args:
+      numbers: `[B]`, or `[B, P]` with three and more players.
+      weights: weights `[B, P]` of the players, such as 1 for those in the game; None for 1.
+    """
+    if numbers.ndim == 1:
+        return numbers
+    if weights is None:
+        return jnp.mean(numbers, axis=-1)
+    return jnp.sum(weights * numbers, axis=-1) / jnp.maximum(jnp.sum(weights, axis=-1), 1.0)
+
+
 def share_outside_bins(encoding: ValueEncoding, targets: PerStep, mask: PerStep) -> jax.Array:
     """Returns the share `[]` of targets that the bins of an encoding clip.
 
     Args:
       encoding: encoding of the targets.
-      targets: `[B, T]` values or rewards.
+      targets: `[B, T]` values or rewards; `[B, T, P]` with three and more players.
       mask: `[B, T]`, 1 where a target is known.
     """
-    return masked_mean(encoding.is_outside(targets), mask)
+    outside = encoding.is_outside(targets)
+    if outside.ndim > mask.ndim:
+        outside = jnp.mean(outside, axis=-1)
+    return masked_mean(outside, mask)
 
 
 def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size: int) -> None:
@@ -122,15 +140,17 @@ def check_prediction(networks: RootNetworks, prediction: Prediction, batch_size:
       batch_size: `B`.
 
     Raises:
-      UserError: the logits are not `[B, A]` and `[B, bins]`.
+      UserError: the logits are not `[B, A]` and `[B, bins]`, with three and more players
+        `[B, P, bins]`.
     """
-    num_bins = networks.value_encoding.num_bins
+    num_bins, players = networks.value_encoding.num_bins, networks.num_players
     check_shape(
         "policy_logits [B, A]",
         prediction.policy_logits,
         (batch_size, networks.action_space.num_outputs),
     )
-    check_shape("value_logits [B, bins]", prediction.value_logits, (batch_size, num_bins))
+    bins = (num_bins,) if players is None else (players, num_bins)
+    check_shape("value_logits [B, bins]", prediction.value_logits, (batch_size, *bins))
 
 
 def policy_losses(

@@ -20,6 +20,7 @@ from mukoe.search.base import SearchModel
 from mukoe.search.candidates import planted_root
 from mukoe.search.inspection import Inspector
 from mukoe.search.plan import plan
+from mukoe.search.players import PlayersRoot, turn_of
 from mukoe.types import (
     Array,
     EnvironmentSpec,
@@ -45,8 +46,9 @@ def make_search_policy(
 
     Its state is the history of frames and actions, and that of a memory. It stores
     `search_policy` `[A]` (of a search over candidates `[K]`, with `search_candidates` `[K, ...]`),
-    `search_value` `[]`, where the age of a row counts `learner_steps` `[]`, the state `memory`
-    `[S]` of a recurrent cell, and for the reanalysis of a search of the rules the `position` `[S]`.
+    `search_value` `[]` (of three and more players `[P]`), where the age of a row counts
+    `learner_steps` `[]`, the state `memory` `[S]` of a recurrent cell, and for the reanalysis of a
+    search of the rules the `position` `[S]`.
 
     Args:
       model: model of the search, whose root takes the network input.
@@ -70,13 +72,16 @@ def make_search_policy(
     return Policy(
         apply=apply,
         initial_state=observer.initial_state,
-        extras_spec=_extras_spec(model, action_space, config),
+        extras_spec=_extras_spec(model, action_space, environment_spec, config),
         split=split,
     )
 
 
 def _extras_spec(
-    model: SearchModel, action_space: ActionSpace, config: PlanningConfig
+    model: SearchModel,
+    action_space: ActionSpace,
+    environment_spec: EnvironmentSpec,
+    config: PlanningConfig,
 ) -> dict[str, specs.Array]:
     number, candidates = action_space.size, None
     if model.candidates is not None:
@@ -85,7 +90,7 @@ def _extras_spec(
         candidates = specs.Array(shape, action.dtype, "search_candidates")
     extras = SearchStatistics(
         search_policy=specs.Array((number,), np.float32, "search_policy"),
-        search_value=specs.Array((), np.float32, "search_value"),
+        search_value=specs.Array(environment_spec.rewards.shape, np.float32, "search_value"),
         search_candidates=candidates,
     ).to_extras()
     if stores_learner_steps(config):
@@ -115,12 +120,16 @@ def _split(
         params: PolicyParams, observation: Nest, state: Nest
     ) -> tuple[dict[str, Nest], Nest]:
         inputs, next_state = observer.observe(params.network, observation, state)
-        root = model.evaluate_root(params.network, inputs, _position(observation))
+        root = model.evaluate_root(
+            params.network, inputs, _position(observation), turn_of(observation)
+        )
         evaluated = {
             "prior_logits": root.prior_logits,
             "value": root.value,
             "embedding": root.embedding,
         }
+        if isinstance(root, PlayersRoot):
+            evaluated["player"] = root.player
         return {**evaluated, **observer.stored(state)}, next_state
 
     stores_position = stored_position(model, config) is not None
@@ -131,19 +140,20 @@ def _split(
         # Of a policy with a memory the root also has the state that is stored with the row.
         stored_memory = {name: root[name] for name in (MEMORY,) if name in root}
         evaluated = {name: value for name, value in root.items() if name not in stored_memory}
+        kind = PlayersRoot if "player" in evaluated else mctx.RootFnOutput
         output, _ = plan(
             config.search,
             model,
             params.network,
             key,
-            mctx.RootFnOutput(**evaluated),
+            kind(**evaluated),
             legal_actions,
             params.learner_steps,
             evaluation=evaluation,
         )
         stored = output.stored.to_extras()
         if stores_learner_steps(config):
-            batch = output.search_value.shape
+            batch = output.search_value.shape[:1]
             stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
         if stores_position:
             stored[POSITION] = root["embedding"]
@@ -170,7 +180,9 @@ def make_inspector(
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)
         inputs, state = observer.observe(params.network, observation, state)
-        root = model.evaluate_root(params.network, inputs, _position(observation))
+        root = model.evaluate_root(
+            params.network, inputs, _position(observation), turn_of(observation)
+        )
         output, tree = plan(
             config.search,
             model,
@@ -217,7 +229,8 @@ def make_network_calls(
         batch_size = jax.tree.leaves(observation)[0].shape[0]
         state = observer.initial_state(batch_size)
         inputs, _ = observer.observe(params.network, observation, state)
-        root = planted_root(model, params.network, inputs, _position(observation))
+        position, turn = _position(observation), turn_of(observation)
+        root = planted_root(model, params.network, inputs, position, turn)
         (_, _, total), _ = jax.lax.scan(
             functools.partial(simulate, params),
             (best(root.prior_logits), root.embedding, root.value),

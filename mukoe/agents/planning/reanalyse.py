@@ -9,8 +9,10 @@ from mukoe.agents.planning.config import PlanningConfig, leading_rows
 from mukoe.agents.planning.root import POSITION, RootNetworks
 from mukoe.agents.planning.targets import encoded_root_inputs, sample_ages, windows_at
 from mukoe.learning.reanalysis import Reanalyse, change_metrics
+from mukoe.nests import take
 from mukoe.search.base import SearchModel
 from mukoe.search.plan import plan
+from mukoe.search.players import turn_of
 from mukoe.types import (
     Array,
     LossExtra,
@@ -43,17 +45,18 @@ def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningC
     def reanalyse(params: PolicyParams, key: chex.PRNGKey, windows: Row) -> dict[str, Array]:
         inputs = encoded_root_inputs(networks, config, params.network, windows, model.memory)
         position = None if model.position is None else windows.extras[POSITION][:, -1]
-        root = model.evaluate_root(params.network, inputs, position)
+        last = take(windows.observation, slice(None), -1)
+        root = model.evaluate_root(params.network, inputs, position, turn_of(last))
         if config.reanalyse.search == "values":
             return SearchStatistics(None, root.value).to_extras()
-        _, legal_actions = split_legal_actions(windows.observation)
+        _, legal_actions = split_legal_actions(last)
         output, _ = plan(
             config.search,
             model,
             params.network,
             key,
             root,
-            None if legal_actions is None else legal_actions[:, -1],
+            legal_actions,
             params.learner_steps,
             taken=windows.action[:, -1],
         )

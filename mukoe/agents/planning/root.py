@@ -26,6 +26,7 @@ class RootNetworks(Protocol):
     prediction: `(params, state) -> Prediction`.
     value_encoding: encoding of the predicted values.
     action_space: policies of the predicted policy logits, and the encoding of actions.
+    num_players: number of players whose values are predicted; None for one value.
     """
 
     @property
@@ -38,6 +39,8 @@ class RootNetworks(Protocol):
     def value_encoding(self) -> ValueEncoding: ...
     @property
     def action_space(self) -> ActionSpace: ...
+    @property
+    def num_players(self) -> int | None: ...
 
 
 def make_root(networks: RootNetworks) -> Callable[[Params, Nest], mctx.RootFnOutput]:

@@ -29,7 +29,7 @@ from mukoe.types import Array, Nest, Params, Row, Sample, SearchStatistics, spli
 
 
 class UnrollTargets(NamedTuple):
-    """Targets of the `K + 1` states of an unroll.
+    """Targets of the `K + 1` states of an unroll; values and rewards may have an axis of players.
 
     policies: `[B, K+1, A]` search policies; `[B, K+1, M]` with candidates.
     values: `[B, K+1]` returns or search values; 0 in absorbing states.
@@ -64,7 +64,8 @@ def make_targets(
 
     Args:
       rows: `[B, K+n+1, ...]` rows without history.
-      values: `[B, K+n+1]` bootstrap values of the returns.
+      values: `[B, K+n+1]` bootstrap values of the returns; `[B, K+n+1, P]` with three and more
+        players.
       key: random key of the actions in absorbing states, where every action has the same effect.
       action_space: actions of the environment.
       settings: settings of the returns.
@@ -73,23 +74,26 @@ def make_targets(
     Returns:
       The targets of `K + 1` states.
     """
-    chex.assert_rank(rows.reward, 2)
-    chex.assert_equal_shape([rows.reward, rows.discount, rows.mask, values])
-    chex.assert_shape(rows.action, (*rows.reward.shape, *action_space.spec.shape))
+    chex.assert_rank(rows.discount, 2)
+    chex.assert_equal_shape([rows.discount, rows.mask])
+    chex.assert_equal_shape([rows.reward, values])
+    chex.assert_equal_shape_prefix([rows.reward, rows.discount], 2)
+    chex.assert_shape(rows.action, (*rows.discount.shape, *action_space.spec.shape))
     policies, search_values, candidates = SearchStatistics.from_extras(rows.extras)
     number = action_space.size if candidates is None else candidates.shape[2]
-    chex.assert_shape(policies, (*rows.reward.shape, number))
+    chex.assert_shape(policies, (*rows.discount.shape, number))
     returns = settings.returns(rows, values, settings.steps_at(ages))
     states = returns.shape[1]
     targets = settings.mix(returns, search_values, ages)
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
-    random_actions = action_space.uniform(key, returns.shape)
     acted = masks.acted
+    random_actions = action_space.uniform(key, acted.shape)
+    of_values = jnp.expand_dims(acted, range(2, returns.ndim))
     has_acted = jnp.reshape(acted > 0, (*acted.shape, *[1] * len(action_space.spec.shape)))
     return UnrollTargets(
         policies=policies[:, :states],
-        values=targets * acted,
-        rewards=rows.reward[:, :states] * acted,
+        values=targets * of_values,
+        rewards=rows.reward[:, :states] * of_values,
         actions=jnp.where(has_acted, rows.action[:, :states], random_actions),
         masks=masks,
         ages=ages,
@@ -203,6 +207,8 @@ def _target_network_values(
     inputs = encoded_root_inputs(networks, config, target_params, windows, memory)
     state = networks.representation(target_params, inputs)
     logits = networks.prediction(target_params, state).value_logits
-    values = networks.value_encoding.to_scalar(logits).reshape(states.shape)
+    values = networks.value_encoding.to_scalar(logits)
+    values = values.reshape((*states.shape, *values.shape[1:]))
     scatter = jax.vmap(lambda array, index, value: array.at[index].set(value))
-    return jax.lax.stop_gradient(scatter(jnp.zeros_like(mask, values.dtype), states, values))
+    nothing = jnp.zeros((*mask.shape, *values.shape[2:]), values.dtype)
+    return jax.lax.stop_gradient(scatter(nothing, states, values))

@@ -20,6 +20,7 @@ from mukoe.agents.ppo.novelty import (
 from mukoe.agents.ppo.observations import with_statistics
 from mukoe.agents.ppo.policy import PPOState, make_policy
 from mukoe.configuration.bounds import LARGEST_COUNT
+from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.learner import TargetUpdateConfig, UpdateFunction
@@ -61,6 +62,7 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         return PPOBuilder(self._config, num_steps)
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> PPONetworks:
+        check_scalar_rewards(environment_spec, "PPO")
         config = self._config
         networks = make_ppo_networks(
             environment_spec, config.history, config.network, config.memory

@@ -22,6 +22,7 @@ from mukoe.agents.stochastic_muzero.networks import (
     search_params,
 )
 from mukoe.agents.stochastic_muzero.unroll import make_unroll
+from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.candidates import make_sampler
 from mukoe.search.inspection import Inspector
@@ -40,6 +41,7 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         return self._config.loss.unroll_steps + 1
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> StochasticMuZeroNetworks:
+        check_scalar_rewards(environment_spec, "Stochastic MuZero")
         networks = make_stochastic_muzero_networks(
             environment_spec,
             self._config.history,

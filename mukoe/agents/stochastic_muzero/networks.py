@@ -84,6 +84,7 @@ class StochasticMuZeroNetworks:
     projection: projector and predictor of a consistency loss; None without.
     memory: memory whose output is the network input of `representation` and `encoder`; None
         without one.
+    num_players: None, for one value.
     """
 
     init: Callable[[chex.PRNGKey], Params]
@@ -99,6 +100,7 @@ class StochasticMuZeroNetworks:
     codebook_size: int
     projection: Projection | None = None
     memory: InputMemory | None = None
+    num_players: int | None = None
 
 
 def straight_through(encoding: Array) -> jax.Array:

@@ -25,7 +25,7 @@ def action_names(game: str, spec: EnvironmentSpec) -> tuple[str, ...]:
     A cell is named by the letter of its column and the number of its row, counted from the top
     ('b2'), a column by its letter. A move of Backgammon is written as '13/7', from and to points
     that are numbered for the player to move, with 'bar' and 'off'; '3/off:5' bears a checker off
-    with a die that is higher than its point.
+    with a die that is higher than its point. A move of Nim is written as '2-3': from heap 2 three.
 
     Args:
       game: key of the game in `PGX_GAMES`.
@@ -37,6 +37,9 @@ def action_names(game: str, spec: EnvironmentSpec) -> tuple[str, ...]:
         return tuple(_backgammon_move(action) for action in range(int(spec.actions.num_values)))
     if game in PIECE_GAMES:
         return piece_moves(game)
+    if game == "nim_3p":
+        heaps, largest, _ = spec.observations.features.shape
+        return tuple(f"{h}-{n}" for h in range(1, heaps + 1) for n in range(1, largest + 1))
     assert game in STONE_GAMES, f"the actions of '{game}' have no names"
     rows, columns, _ = spec.observations.features.shape
     if game == "connect_four":

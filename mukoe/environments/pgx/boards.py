@@ -25,6 +25,7 @@ class BoardView(NamedTuple):
     seat_to_move: seat of the player to move; 0 is the player who moved first.
     score: score of the player who moved first; the score so far of a single player.
     ended: True if the game is over.
+    winner: seat of the winner of a finished game of three and more players; None for other games.
     """
 
     game: str
@@ -32,6 +33,7 @@ class BoardView(NamedTuple):
     seat_to_move: int
     score: float
     ended: bool
+    winner: int | None = None
 
 
 def find_stones(features: np.ndarray, seat_to_move: int) -> np.ndarray:
@@ -147,6 +149,8 @@ def write_position(view: BoardView) -> str:
         rows = write_pieces(view.game, view.features)
     elif view.game == "backgammon":
         rows = write_checkers(find_checkers(view.features, view.seat_to_move))
+    elif view.game == "nim_3p":
+        rows = [f"{heap} {'o' * counters}" for heap, counters in enumerate(_counters(view), 1)]
     else:
         rows = [" ".join(_write_channel(cell) for cell in row) for row in view.features]
     return "\n".join([*rows, _write_status(view)])
@@ -161,6 +165,8 @@ def write_result(view: BoardView, players: tuple[str, str] = ("", "")) -> str:
     """
     if PGX_GAMES[view.game].players == 1:
         return ""
+    if view.winner is not None:
+        return f"{player_letter(view.winner)} won"
     if view.score == 0:
         return "draw"
     winner = 0 if view.score > 0 else 1
@@ -174,9 +180,21 @@ def _write_status(view: BoardView) -> str:
         return f"score {view.score:g}{', over' if view.ended else ''}"
     if view.ended:
         return write_result(view)
+    if view.winner is not None:
+        return f"{player_letter(view.seat_to_move)} to move"
     if view.game == "backgammon":
         return _write_dice(find_checkers(view.features, view.seat_to_move))
     return f"{_symbol(view.seat_to_move)} to move"
+
+
+def _counters(view: BoardView) -> list[int]:
+    """Returns the counters of each heap of Nim."""
+    return view.features[..., 0].sum(axis=1).tolist()
+
+
+def player_letter(seat: int) -> str:
+    """Returns the letter of a seat in games of three and more players, 'A' for 0."""
+    return "ABCDEFGH"[seat]
 
 
 def _write_dice(checkers: Checkers) -> str:

@@ -20,7 +20,7 @@ class PgxConfig(Validated):
 
     # Name of the game, one of `PGX_GAMES`.
     game: str
-    # Opponent in evaluations of a two-player game; see `OPPONENTS`.
+    # Opponent in evaluations of a game of two players or more; see `OPPONENTS`.
     opponent: Literal["random", "exact", "rollout"] = "random"
     # Simulations per move of the opponent 'rollout'.
     rollout_simulations: Annotated[int, Meta(ge=1, le=MAX_ROLLOUTS)] = 64
@@ -41,11 +41,12 @@ class PgxConfig(Validated):
                 f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(PGX_GAMES)}"
             )
             raise UserError(f"there is no game '{self.game}' of pgx; {hint}")
-        if self.two_players:
+        several = PGX_GAMES[self.game].players >= 2
+        if several:
             check_opponent(self.opponent, self.game, self.rollout_simulations)
-        if self.max_steps is not None and self.two_players:
+        if self.max_steps is not None and several:
             raise UserError(f"'{self.game}' ends by its rules; max_steps is for single players")
-        if self.random_opening_moves and not self.two_players:
+        if self.random_opening_moves and not several:
             raise UserError(f"'{self.game}' has one player; random_opening_moves is for two")
         if self.positions:
             check_searchable(self.game)

@@ -69,9 +69,10 @@ class GameEnvironment:
 
         The seat of a dropped match is reused, so that the seats of finished matches alternate.
         """
-        seats = np.arange(self.num_envs, dtype=np.int32) % 2
+        players = max(self.functions.rules.players, 2)
+        seats = np.arange(self.num_envs, dtype=np.int32) % players
         if self._streams is not None:
-            seats = np.asarray(self._streams.seat) ^ self._ended
+            seats = (np.asarray(self._streams.seat) + self._ended) % players
         key = jax.random.fold_in(self._key, self._count())
         self._streams, step = self.functions.jitted_init(key, seats)
         return self._to_host(step)
@@ -232,6 +233,7 @@ class GameEnvironment:
             if players == 2
             else float(streams.episode_return[0]),
             ended=bool(streams.ended[0]),
+            winner=int(np.argmax(game.rewards[0])) if players >= 3 else None,
         )
 
 

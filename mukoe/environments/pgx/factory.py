@@ -6,6 +6,7 @@ from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.environment import MatchEnvironment, SelfPlayEnvironment
 from mukoe.environments.pgx.games import PGX_GAMES, require_pgx
 from mukoe.environments.pgx.match import match
+from mukoe.environments.pgx.multiplayer.match import match_of_several
 from mukoe.environments.pgx.openings import with_random_opening
 from mukoe.environments.pgx.opponents import Opponent, make_opponent
 from mukoe.environments.pgx.rules import Rules, load_rules
@@ -18,8 +19,8 @@ from mukoe.errors import UserError
 def make_pgx(config: PgxConfig) -> EnvironmentFactory:
     """Returns the environment factory of a game.
 
-    Training environments are self-play. Evaluation environments of a two-player game are
-    matches against `config.opponent`, and those of a single-player game are the same as in
+    Training environments are self-play. Evaluation environments of a game of two players or more
+    are matches against `config.opponent`, and those of a single-player game are the same as in
     training.
 
     Raises:
@@ -28,7 +29,7 @@ def make_pgx(config: PgxConfig) -> EnvironmentFactory:
     require_pgx(config.game)
 
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
-        if evaluation and config.two_players:
+        if evaluation and PGX_GAMES[config.game].players >= 2:
             opponent = make_opponent(config.opponent, config.game, config.rollout_simulations)
             make = make_match_factory(config.game, opponent, config.positions)
             return make(seed, num_envs, evaluation)
@@ -54,13 +55,14 @@ def make_match_factory(
     Raises:
         UserError: the game has one player, or pgx is not installed.
     """
-    if PGX_GAMES[game].players != 2:
+    if PGX_GAMES[game].players == 1:
         raise UserError(f"'{game}' has one player, so there are no matches in it")
     require_pgx(game)
 
     def factory(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:
         _check_vector(game, seed, num_envs)
-        functions = match(_rules(game, None, positions), num_envs, opponent)
+        make = match_of_several if PGX_GAMES[game].players >= 3 else match
+        functions = make(_rules(game, None, positions), num_envs, opponent)
         return MatchEnvironment(functions, seed, evaluation)
 
     return factory

@@ -1,4 +1,4 @@
-"""Games of pgx that mukoe supports."""
+"""Games of pgx that mukoe supports, and games of three players with the same interface."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ MAX_OPENING_MOVES = 1_000
 class GameTraits(NamedTuple):
     """Properties of a game that pgx does not state.
 
-    players: number of players, 1 or 2; two players strictly alternate.
+    players: number of players; two players strictly alternate.
     masked: True if some actions are illegal in some positions.
     max_steps: default number of steps after which an episode is truncated; None if every
         episode ends by the rules.
     chance: True if a position and an action do not determine the next position.
-    max_moves: number of moves of the longest game, of both players together; None for a game of
+    max_moves: number of moves of the longest game, of all players together; None for a game of
         chance, which has none or a very large one.
     """
 
@@ -29,8 +29,8 @@ class GameTraits(NamedTuple):
     max_moves: int | None
 
 
-def _board_game(max_moves: int) -> GameTraits:
-    return GameTraits(players=2, masked=True, max_steps=None, chance=False, max_moves=max_moves)
+def _board_game(max_moves: int, players: int = 2) -> GameTraits:
+    return GameTraits(players, masked=True, max_steps=None, chance=False, max_moves=max_moves)
 
 
 _BACKGAMMON = GameTraits(players=2, masked=True, max_steps=None, chance=True, max_moves=None)
@@ -61,6 +61,8 @@ PGX_GAMES: Mapping[str, GameTraits] = {
     "gardner_chess": _board_game(256),
     "animal_shogi": _board_game(256),
     "shogi": _board_game(512),
+    # As many moves as there are counters.
+    "nim_3p": _board_game(12, players=3),
     "backgammon": _BACKGAMMON,
     "minatar-asterix": _MINATAR,
     "minatar-breakout": _MINATAR,
@@ -73,9 +75,9 @@ PGX_GAMES: Mapping[str, GameTraits] = {
 
 
 def is_searchable(game: str) -> bool:
-    """Returns whether a search can apply the rules: two players without chance."""
+    """Returns whether a search can apply the rules: two players or more, without chance."""
     traits = PGX_GAMES.get(game)
-    return traits is not None and traits.players == 2 and not traits.chance
+    return traits is not None and traits.players >= 2 and not traits.chance
 
 
 def check_searchable(game: str) -> None:

@@ -11,6 +11,7 @@ import mctx
 
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.games import PGX_GAMES
+from mukoe.environments.pgx.multiplayer.nim_solver import solve_nim
 from mukoe.environments.pgx.rules import GameState, Rules, load_rules, player_rewards
 from mukoe.errors import UserError
 from mukoe.types import Array, MaskedObservation, Nest
@@ -37,7 +38,7 @@ OPPONENTS = ("random", "exact", "rollout")
 MAX_ROLLOUTS = 100_000
 """Upper bound of the simulations per move of `rollout`, which take minutes."""
 
-SOLVED_GAMES = ("tic_tac_toe",)
+SOLVED_GAMES = ("tic_tac_toe", "nim_3p")
 """Games with an `exact` opponent."""
 
 
@@ -45,12 +46,16 @@ def check_opponent(name: str, game: str, simulations: int) -> None:
     """Raises a UserError unless the game has this opponent."""
     if name not in OPPONENTS:
         raise UserError(f"unknown opponent '{name}'; known are {', '.join(OPPONENTS)}")
-    if PGX_GAMES[game].players != 2:
+    if PGX_GAMES[game].players == 1:
         raise UserError(f"'{game}' has one player, so it needs no opponent")
     if name == "exact" and game not in SOLVED_GAMES:
         raise UserError(
             f"opponent 'exact' plays {', '.join(SOLVED_GAMES)} only, not '{game}'; "
-            "'rollout' plays every game"
+            "'rollout' plays every game of two players"
+        )
+    if name == "rollout" and PGX_GAMES[game].players >= 3:
+        raise UserError(
+            f"opponent 'rollout' plays games of two players, not '{game}'; 'random' plays it"
         )
     if name == "rollout" and not 1 <= simulations <= MAX_ROLLOUTS:
         raise UserError(
@@ -64,7 +69,7 @@ def make_opponent(name: str, game: str, simulations: int) -> Opponent:
 
     Args:
       name: one of `OPPONENTS`.
-      game: a two-player game of `PGX_GAMES`.
+      game: a game of `PGX_GAMES` with two players or more.
       simulations: simulations per move of 'rollout'; ignored by the others.
 
     Raises:
@@ -74,7 +79,7 @@ def make_opponent(name: str, game: str, simulations: int) -> Opponent:
     if name == "random":
         return random_opponent()
     if name == "exact":
-        return exact_opponent()
+        return exact_opponent() if game == "tic_tac_toe" else exact_nim_opponent()
     return rollout_opponent(load_rules(game, max_steps=None), simulations)
 
 
@@ -101,6 +106,20 @@ def exact_opponent() -> Opponent:
         cells = observation.features.reshape(-1, 9, 2).astype(jnp.int32)
         index = board_index(cells[..., 0], cells[..., 1])
         return _random_action(key, jnp.asarray(best_actions)[index]), state
+
+    return Opponent(_stateless, act)
+
+
+def exact_nim_opponent() -> Opponent:
+    """Returns perfect Nim for three players, uniform over the moves that keep the own value."""
+    best_actions = solve_nim().best_actions
+
+    def act(
+        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, state: Nest, is_first
+    ) -> tuple[jax.Array, Nest]:
+        del observation, is_first
+        heaps = tuple(game.board[:, heap] for heap in range(game.board.shape[1]))
+        return _random_action(key, jnp.asarray(best_actions)[heaps]), state
 
     return Opponent(_stateless, act)
 

@@ -24,7 +24,7 @@ class Rules:
     """Rules of a game.
 
     name: name of the game, as in `PGX_GAMES`.
-    players: number of players, 1 or 2.
+    players: number of players; with three and more, rewards are vectors.
     spec: specs of one stream.
     init: function `keys [B] -> initial positions`.
     step: function `(positions, actions [B], keys [B]) -> next positions`.
@@ -48,7 +48,10 @@ class Rules:
         if not isinstance(spec, MaskedObservation):
             return game.observation
         position = pack_position(game) if jax.tree.leaves(spec.position) else ()
-        return MaskedObservation(game.observation, game.legal_action_mask, position)
+        observation = MaskedObservation(game.observation, game.legal_action_mask, position)
+        if self.players < 3:
+            return observation
+        return observation._replace(player=game.current_player, active=game.active)
 
     def with_positions(self) -> "Rules":
         """Returns the rules with observations that carry the position."""
@@ -104,12 +107,16 @@ def _make_environment(game: str) -> Any:
         from mukoe.environments.pgx.sized_hex import SizedHex
 
         return SizedHex(size=HEX_SIZES[game])
+    if game == "nim_3p":
+        from mukoe.environments.pgx.multiplayer.nim import Nim
+
+        return Nim()
     environment: Any = pgx.make(game)  # type: ignore[arg-type]
     return AlternatingBackgammon(environment) if game == "backgammon" else environment
 
 
 def player_rewards(game: GameState, player: jax.Array) -> jax.Array:
-    """Returns the rewards `[B]` float32 of the players `[B]` (numbers of pgx, 0 or 1)."""
+    """Returns the rewards `[B]` float32 of the players `[B]` (numbers of pgx)."""
     return jnp.take_along_axis(game.rewards, player[:, None], axis=1)[:, 0]
 
 
@@ -130,9 +137,16 @@ def _make_spec(game: str, start: GameState) -> EnvironmentSpec:
         legal_actions = specs.Array((num_actions,), np.bool_, name="legal_actions")
         observations = MaskedObservation(observations, legal_actions)
     min_discount = -1.0 if traits.players == 2 else 0.0
+    reward_shape: tuple[int, ...] = ()
+    if traits.players >= 3:
+        reward_shape = (traits.players,)
+        observations = observations._replace(
+            player=specs.Array((), np.int32, name="player"),
+            active=specs.Array(reward_shape, np.bool_, name="active"),
+        )
     return EnvironmentSpec(
         observations=observations,
         actions=specs.DiscreteArray(num_actions, np.int32, name="action"),
-        rewards=specs.Array((), np.float32, name="reward"),
+        rewards=specs.Array(reward_shape, np.float32, name="reward"),
         discounts=specs.BoundedArray((), np.float32, min_discount, 1.0, name="discount"),
     )

@@ -8,6 +8,8 @@ Each position is observed by the player to move, and each reward is that of the 
     reward       r_{t+1}=0   r_{t+2}=+1   of the player who acted: X, then O
     discount     -1          0            the value for O is minus the value for X
 
+Three and more players have vectors of rewards, with a component for each seat, and discounts of 1.
+
 In Backgammon, where a turn has several moves, turns are made to alternate; see
 `mukoe.environments.pgx.alternation`.
 """
@@ -31,10 +33,11 @@ from mukoe.types import Array
 
 
 def self_play(rules: Rules, num_envs: int) -> GameFunctions:
-    """Returns the environment in which the agent makes the moves of both players, or of the one.
+    """Returns the environment in which the agent makes the moves of all players.
 
     Reward `r_{t+1}` is that of the player who acted at `t`. The discount is -1 where the other
-    player moves next, and 1 where the same player does.
+    player moves next, and 1 where the same player does. With three and more players the reward is
+    that of every player, and the discount is 1.
     """
 
     def begin(keys: chex.PRNGKey) -> Streams:
@@ -49,8 +52,11 @@ def self_play(rules: Rules, num_envs: int) -> GameFunctions:
         keys = stream_keys(key, num_envs)
         mover, starts = streams.game.current_player, streams.ended
         moved = apply_actions(rules, streams, action, keys)._replace(length=streams.length + 1)
-        reward = player_rewards(moved.game, mover)
-        discount = jnp.where(moved.game.current_player == mover, 1.0, -1.0)
+        if rules.players >= 3:
+            reward, discount = moved.game.rewards, jnp.float32(1.0)
+        else:
+            reward = player_rewards(moved.game, mover)
+            discount = jnp.where(moved.game.current_player == mover, 1.0, -1.0)
         streams = tree_where(starts, begin(keys), moved)
         return streams, make_step(rules, streams, starts, reward, discount)
 

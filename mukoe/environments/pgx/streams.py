@@ -44,7 +44,7 @@ class GameStep(NamedTuple):
     """Arrays of a batched `dm_env.TimeStep`.
 
     step_type: `[B]` int32.
-    reward: `[B]` float32.
+    reward: `[B]` float32; `[B, P]` with three and more players.
     discount: `[B]` float32.
     observation: nest `[B, ...]`, observation of the player to move.
     """
@@ -94,6 +94,7 @@ class GameFunctions:
 
 def seat_to_move(streams: Streams) -> jax.Array:
     """Returns `[B]` int32, the seat of the player to move."""
+    # In games of three and more players the number of a player is the seat.
     return streams.first_player ^ streams.game.current_player
 
 
@@ -113,9 +114,10 @@ def begin_games(rules: Rules, keys: chex.PRNGKey, seat: jax.Array, opponent: Nes
     """
     game = rules.init(keys)
     opening_moves = game._step_count if rules.players == 2 else 0
+    first_player = (game.current_player + opening_moves) % rules.players
     return Streams(
         game=game,
-        first_player=(game.current_player + opening_moves) % rules.players,
+        first_player=jnp.zeros_like(first_player) if rules.players >= 3 else first_player,
         seat=seat,
         length=jnp.zeros_like(seat),
         episode_return=jnp.zeros(seat.shape, jnp.float32),
@@ -138,7 +140,8 @@ def apply_actions(rules: Rules, streams: Streams, action: Array, keys: chex.PRNG
 def first_step(rules: Rules, streams: Streams) -> GameStep:
     """Returns the FIRST steps of new games."""
     starts = jnp.ones_like(streams.ended)
-    return make_step(rules, streams, starts, jnp.zeros_like(streams.episode_return), 1.0)
+    reward = jnp.zeros((*starts.shape, *rules.spec.rewards.shape), jnp.float32)
+    return make_step(rules, streams, starts, reward, 1.0)
 
 
 def make_step(
@@ -150,7 +153,7 @@ def make_step(
       rules: rules of the game.
       streams: games after the step.
       starts: `[B]` bool, True where an episode starts.
-      reward: `[B]` float32, rewards of the step.
+      reward: `[B]` or `[B, P]` float32, rewards of the step.
       discount: discount, one or `[B]`, between two steps of an episode. It is 0 at termination and
         1 at truncation and at the start of an episode.
     """
@@ -159,7 +162,7 @@ def make_step(
     discounts = jnp.where(streams.game.terminated, 0.0, discounts)
     return GameStep(
         step_type=jnp.where(starts, int(dm_env.StepType.FIRST), step_type).astype(jnp.int32),
-        reward=jnp.where(starts, 0.0, reward),
+        reward=jnp.where(jnp.expand_dims(starts, range(1, reward.ndim)), 0.0, reward),
         discount=jnp.where(starts, 1.0, discounts),
         observation=rules.observe(streams.game),
     )

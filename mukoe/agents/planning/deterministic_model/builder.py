@@ -11,6 +11,7 @@ from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
 )
+from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.networks.value_prefix import with_value_prefix
 from mukoe.search.base import SearchModel
@@ -23,6 +24,7 @@ class DeterministicModelBuilder(PlanningBuilder[MuZeroNetworks]):
     _config: DeterministicModelConfig
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
+        check_scalar_rewards(environment_spec, "MuZero")
         config = self._config
         networks = make_muzero_networks(
             environment_spec,

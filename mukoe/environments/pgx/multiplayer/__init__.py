@@ -1,0 +1,1 @@
+"""Games of three players with the interface of pgx's games, in pure JAX."""
