@@ -22,6 +22,12 @@ STEP = flags.DEFINE_integer(
 SIMULATIONS = flags.DEFINE_integer(
     "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
 )
+SECONDS_PER_MOVE = flags.DEFINE_float(
+    "seconds_per_move",
+    None,
+    "Seconds per move instead of --simulations: as many simulations as this machine makes in them.",
+    lower_bound=1e-3,
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
 
 
@@ -58,6 +64,8 @@ def game_opener(
     from mukoe.evaluation.engines.agent_of_run import check_protocol, open_game
     from mukoe.evaluation.players import Reference
 
+    if SIMULATIONS.value is not None and SECONDS_PER_MOVE.value is not None:
+        raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     check_protocol(workdir, fits, protocol)
     reference = Reference(workdir, BEST.value, STEP.value)
-    return lambda: open_game(reference, SIMULATIONS.value, SEED.value)
+    return lambda: open_game(reference, SIMULATIONS.value, SEED.value, SECONDS_PER_MOVE.value)

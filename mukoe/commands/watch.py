@@ -75,6 +75,13 @@ SEAT = flags.DEFINE_integer(
     0,
     1,
 )
+SECONDS_PER_MOVE = flags.DEFINE_float(
+    "seconds_per_move",
+    None,
+    "Seconds of the agent's moves in --play, as many simulations as this machine makes in them, "
+    "instead of --simulations.",
+    lower_bound=1e-3,
+)
 OPENING_MOVES = flags.DEFINE_integer(
     "opening_moves",
     0,
@@ -98,15 +105,22 @@ def main() -> int:
         raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
     if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
         raise UserError("--opening_moves needs --self_play or --play")
+    if SECONDS_PER_MOVE.value is not None and not PLAY.value:
+        raise UserError("--seconds_per_move needs --play")
+    if SECONDS_PER_MOVE.value is not None and SIMULATIONS.value is not None:
+        raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
 
+    from mukoe.evaluation.decision_time import with_seconds_per_move
     from mukoe.evaluation.players import Reference, open_agent
     from mukoe.viewing.inspected_agent import InspectedAgent
 
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
     run = open_agent(reference, SIMULATIONS.value)
+    if SECONDS_PER_MOVE.value is not None:
+        run = with_seconds_per_move(run, SECONDS_PER_MOVE.value)
     agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)
     if (TREE.value or PLAY.value) and not agent.searches:
         flag = "tree" if TREE.value else "play"

@@ -159,6 +159,11 @@ def _new_game(url, seat):
         (["--workdir=x", "--play=phone"], "should be one of <terminal|browser>"),
         (["--workdir=x", "--episodes=0"], "episodes"),
         (["--workdir=x", "--opening_moves=1"], "--opening_moves needs --self_play or --play"),
+        (["--workdir=x", "--seconds_per_move=1"], "--seconds_per_move needs --play"),
+        (
+            ["--workdir=x", "--play=terminal", "--seconds_per_move=1", "--simulations=9"],
+            "--simulations and --seconds_per_move exclude each other",
+        ),
     ],
 )
 def test_mistakes_are_one_line(flags, message):

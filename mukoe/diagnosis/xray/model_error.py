@@ -15,7 +15,6 @@ from mukoe.diagnosis.xray.results import (
     estimate_of_groups,
 )
 from mukoe.diagnosis.xray.trajectories import Trajectories
-from mukoe.diagnosis.xray.variants import with_overrides
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.networks.memory import MEMORY
 from mukoe.types import Params, Row, split_legal_actions
@@ -79,7 +78,7 @@ class Unroller:
             self.reason = "Not applicable: the agent has no model that can be unrolled."
             return
         if hasattr(agent, "loss") and hasattr(agent.loss, "unroll_steps"):
-            run = with_overrides(run, {"agent.loss.unroll_steps": depth})
+            run = run.with_overrides({"agent.loss.unroll_steps": depth})
         builder: Any = run.experiment.builder
         networks = run.make_networks()
         policy = builder.make_policy(networks, run.environment_spec, True)

@@ -24,7 +24,6 @@ from mukoe.agents.planning.root import RootNetworks, make_root
 from mukoe.diagnosis.xray.results import Estimate, Row, Section, Table, estimate
 from mukoe.diagnosis.xray.returns import PairedEpisodes, make_environment, play
 from mukoe.diagnosis.xray.search_budget import simulations_of_run
-from mukoe.diagnosis.xray.variants import with_overrides
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.environments.sync_vector import SyncVectorEnvironment
@@ -52,7 +51,7 @@ def measure_true_model(episodes: PairedEpisodes) -> Section:
     if learned is None:
         true = None
     elif game:
-        run = with_overrides(run, {"environment.positions": "True"})
+        run = run.with_overrides({"environment.positions": "True"})
         true = play(run, config, episodes.stop, rules_policy(run, game))
     else:
         environment: Any = make_environment(run, config)

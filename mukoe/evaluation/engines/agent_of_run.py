@@ -9,6 +9,7 @@ from mukoe.configuration import load_config
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
+from mukoe.evaluation.decision_time import with_seconds_per_move
 from mukoe.evaluation.engines.agent_game import AgentGame
 from mukoe.evaluation.players import (
     Reference,
@@ -31,18 +32,26 @@ def check_protocol(workdir: Path, fits: Callable[[str], bool], protocol: str) ->
         raise UserError(f"the run of {workdir} has no game of the protocol ({protocol})")
 
 
-def open_game(reference: Reference, simulations: int | None, seed: int) -> AgentGame:
+def open_game(
+    reference: Reference,
+    simulations: int | None,
+    seed: int,
+    seconds_per_move: float | None = None,
+) -> AgentGame:
     """Opens a checkpoint and starts a game; the agent's move is compiled.
 
     Args:
       reference: name of the checkpoint.
       simulations: simulations per move; None for those of the run's config.
       seed: seed of the agent's random choices.
+      seconds_per_move: seconds that the simulations of a move take; None for `simulations`.
 
     Raises:
       UserError: there is no such run or checkpoint, or its agent does not search.
     """
     run = open_agent(reference, simulations)
+    if seconds_per_move is not None:
+        run = with_seconds_per_move(run, seconds_per_move)
     rules = load_rules(run.config.environment.game, max_steps=None)
     make = functools.partial(agent_opponent, run.make_policy())
     game = AgentGame(rules, agent_player(run, make, "agent"), seed)

@@ -37,6 +37,16 @@ class StoredRun:
     params: PolicyParams
     counts: Mapping[str, int]
 
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "StoredRun":
+        """Returns the run with other values of config fields and the same parameters.
+
+        Args:
+          overrides: values by field, such as `{"agent.search.num_simulations": 8}`.
+        """
+        texts = {name: str(value) for name, value in overrides.items()}
+        config = apply_overrides(self.config, texts)
+        return dataclasses.replace(self, config=config, experiment=config.make_experiment())
+
     def make_networks(self) -> Any:
         """Returns the agent's networks."""
         return self.experiment.builder.make_networks(self.environment_spec)
