@@ -16,7 +16,7 @@ from mukoe.environments.dm_control.names import PREFIX, TASKS, is_installed
 from mukoe.environments.dm_env_rpc.config import SCHEME, DmEnvRpcConfig
 from mukoe.environments.gymnasium.config import GymnasiumConfig
 from mukoe.environments.pgx.config import PgxConfig
-from mukoe.environments.pgx.games import PGX_GAMES
+from mukoe.environments.pgx.games import PGX_GAMES, is_own_game
 from mukoe.environments.similar_names import similar_names
 from mukoe.errors import UserError
 
@@ -132,7 +132,7 @@ def _list_dm_control() -> Iterator[tuple[str, str]]:
 
 
 def _find_pgx(env: str) -> str | None:
-    return env if env in PGX_GAMES else None
+    return env if env in PGX_GAMES and not is_own_game(env) else None
 
 
 def _list_pgx() -> Iterator[tuple[str, str]]:

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from mukoe.environments.pgx.boards import STONE_GAMES, BoardView, find_stones
-from mukoe.environments.pgx.games import HEX_SIZES
+from mukoe.environments.pgx.boards import BoardView, find_stones
+from mukoe.environments.pgx.games import HEX_SIZES, PGX_GAMES
 from mukoe.types import EnvironmentSpec
 
 
@@ -35,7 +35,7 @@ def find_board(spec: EnvironmentSpec, game: str) -> Board | None:
       spec: specs of one environment.
       game: name of the game; in Hex rows are skewed.
     """
-    if game not in STONE_GAMES:
+    if not PGX_GAMES[game].stones:
         return None
     rows, columns, _ = spec.observations.features.shape
     return Board(rows, columns, game == "connect_four", game in HEX_SIZES)

@@ -50,6 +50,25 @@ def run_block(code, folder):
     )
 
 
+def test_the_own_game_of_a_page_trains_and_is_drawn(tmp_path):
+    config, workdir = write(tmp_path, "games.md", "gomoku.py"), tmp_path / "run"
+    result = run_program(
+        "launch.py",
+        f"--config={config}",
+        f"--workdir={workdir}",
+        "--max_actor_steps=300",
+        "--config.environment.rollout_simulations=2",
+        "--config.agent.search.num_simulations=2",
+        "--config.agent.network.blocks=1",
+        "--config.agent.replay.min_size=64",
+        "--config.run.evaluation_period=0",
+    )
+    assert result.returncode == 0, result.stderr
+    result = run_program("watch.py", f"--workdir={workdir}", "--self_play", "--max_steps=30")
+    assert result.returncode == 0, result.stderr
+    assert "a b c d e f g h i" in result.stdout and "X to move" in result.stdout
+
+
 @pytest.mark.parametrize(
     "page, name, flags, columns",
     [

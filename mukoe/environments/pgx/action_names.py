@@ -1,7 +1,7 @@
 """Names of the actions of the games of pgx."""
 
-from mukoe.environments.pgx.boards import STONE_GAMES, column_letter
-from mukoe.environments.pgx.games import HEX_SIZES
+from mukoe.environments.pgx.boards import column_letter
+from mukoe.environments.pgx.games import HEX_SIZES, PGX_GAMES
 from mukoe.environments.pgx.piece_games import PIECE_GAMES, piece_moves
 from mukoe.types import EnvironmentSpec
 
@@ -40,7 +40,8 @@ def action_names(game: str, spec: EnvironmentSpec) -> tuple[str, ...]:
     if game == "nim_3p":
         heaps, largest, _ = spec.observations.features.shape
         return tuple(f"{h}-{n}" for h in range(1, heaps + 1) for n in range(1, largest + 1))
-    assert game in STONE_GAMES, f"the actions of '{game}' have no names"
+    if not PGX_GAMES[game].stones:
+        return tuple(str(action) for action in range(int(spec.actions.num_values)))
     rows, columns, _ = spec.observations.features.shape
     if game == "connect_four":
         return tuple(column_letter(column) for column in range(columns))

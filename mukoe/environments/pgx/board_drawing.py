@@ -21,7 +21,7 @@ from mukoe.environments.pgx.canvas import (
     ring,
     write_number,
 )
-from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES
+from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES, PGX_GAMES
 from mukoe.environments.pgx.piece_games import PIECE_GAMES, piece_planes
 
 _PAPER = (244, 241, 234)
@@ -49,8 +49,9 @@ _CHANNELS = (
 
 def draw(view: BoardView) -> np.ndarray:
     """Returns a picture `[H, W, 3]` uint8 with even height and width."""
-    if view.game in _DRAW:
-        return _DRAW[view.game](find_stones(view.features, view.seat_to_move))
+    if PGX_GAMES[view.game].stones:
+        draw_stones = _DRAW.get(view.game, _draw_go)
+        return draw_stones(find_stones(view.features, view.seat_to_move))
     if view.game == "2048":
         return _draw_2048(tile_values(view.features))
     if view.game == "backgammon":

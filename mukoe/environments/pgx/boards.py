@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES, PGX_GAMES
+from mukoe.environments.pgx.games import HEX_SIZES, PGX_GAMES
 from mukoe.environments.pgx.piece_games import PIECE_GAMES, write_pieces
 
 EMPTY, FIRST, SECOND = 0, 1, 2
@@ -12,9 +12,6 @@ EMPTY, FIRST, SECOND = 0, 1, 2
 
 SYMBOLS = ".XO"
 """Symbol of each content of a cell."""
-
-STONE_GAMES = ("tic_tac_toe", "connect_four", "othello", *GO_SIZES, *HEX_SIZES)
-"""Games whose first two feature planes are the stones of the player to move and the other's."""
 
 
 class BoardView(NamedTuple):
@@ -140,7 +137,7 @@ def tile_values(features: np.ndarray) -> np.ndarray:
 
 def write_position(view: BoardView) -> str:
     """Returns a position as text, with the player to move or the result in the last line."""
-    if view.game in STONE_GAMES:
+    if PGX_GAMES[view.game].stones:
         stones = find_stones(view.features, view.seat_to_move)
         rows = write_stones(stones, skewed=view.game in HEX_SIZES)
     elif view.game == "2048":

@@ -1,9 +1,11 @@
-"""Games of pgx that mukoe supports, and games of three players with the same interface."""
+"""Games of pgx that mukoe supports, and games of other modules with the same interface."""
 
+import functools
 import importlib.util
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from mukoe.configuration.registry import import_part
 from mukoe.errors import UserError
 
 MAX_OPENING_MOVES = 1_000
@@ -20,6 +22,8 @@ class GameTraits(NamedTuple):
     chance: True if a position and an action do not determine the next position.
     max_moves: number of moves of the longest game, of all players together; None for a game of
         chance, which has none or a very large one.
+    stones: True if the first two planes of the features `[H, W, C]` are the stones of the player
+        to move and the other's, and action `W y + x` is a move to a cell, or `x` to a column.
     """
 
     players: int
@@ -27,10 +31,57 @@ class GameTraits(NamedTuple):
     max_steps: int | None
     chance: bool
     max_moves: int | None
+    stones: bool = False
 
 
-def _board_game(max_moves: int, players: int = 2) -> GameTraits:
-    return GameTraits(players, masked=True, max_steps=None, chance=False, max_moves=max_moves)
+def _board_game(max_moves: int, players: int = 2, stones: bool = False) -> GameTraits:
+    return GameTraits(players, True, None, chance=False, max_moves=max_moves, stones=stones)
+
+
+class _Games(dict[str, GameTraits]):
+    """Traits by name; for `package.module:Class` those of that class."""
+
+    def __contains__(self, name: object) -> bool:
+        return is_own_game(name) or super().__contains__(name)
+
+    def __missing__(self, name: str) -> GameTraits:
+        if not is_own_game(name):
+            raise KeyError(name)
+        return _own_traits(name)
+
+
+def is_own_game(name: object) -> bool:
+    """Returns whether a name is the import path of a game, `package.module:Class`."""
+    return isinstance(name, str) and ":" in name
+
+
+def make_own_game(name: str) -> Any:
+    """Returns the game of an import path, a `pgx.Env`.
+
+    Raises:
+      UserError: it cannot be imported, or lacks `num_players` or `max_moves`.
+    """
+    make = import_part("game", name)
+    if not callable(make):
+        raise UserError(f"game '{name}' is no class")
+    game = make()
+    lacking = [each for each in ("init", "step", *_OWN_TRAITS) if not hasattr(game, each)]
+    if lacking:
+        raise UserError(
+            f"game '{name}' lacks {', '.join(lacking)}: it is a pgx.Env with the moves of its "
+            "longest game as max_moves"
+        )
+    return game
+
+
+_OWN_TRAITS = ("num_players", "max_moves")
+
+
+@functools.cache
+def _own_traits(name: str) -> GameTraits:
+    game = make_own_game(name)
+    stones = bool(getattr(game, "stones", False))
+    return _board_game(int(game.max_moves), int(game.num_players), stones)
 
 
 _BACKGAMMON = GameTraits(players=2, masked=True, max_steps=None, chance=True, max_moves=None)
@@ -47,15 +98,15 @@ HEX_SIZES: Mapping[str, int] = {
 }
 """Sizes of the boards of Hex."""
 
-PGX_GAMES: Mapping[str, GameTraits] = {
-    "tic_tac_toe": _board_game(9),
-    "connect_four": _board_game(42),
+_PGX_GAMES: Mapping[str, GameTraits] = {
+    "tic_tac_toe": _board_game(9, stones=True),
+    "connect_four": _board_game(42, stones=True),
     # 60 moves, each after a pass of the other player at most.
-    "othello": _board_game(120),
+    "othello": _board_game(120, stones=True),
     # pgx ends a game after this number of moves.
-    **{game: _board_game(2 * size**2) for game, size in GO_SIZES.items()},
+    **{game: _board_game(2 * size**2, stones=True) for game, size in GO_SIZES.items()},
     # A move on every cell, and the swap.
-    **{game: _board_game(size**2 + 1) for game, size in HEX_SIZES.items()},
+    **{game: _board_game(size**2 + 1, stones=True) for game, size in HEX_SIZES.items()},
     # pgx ends games of chess and of shogi after these numbers of moves, as a draw.
     "chess": _board_game(512),
     "gardner_chess": _board_game(256),
@@ -71,13 +122,20 @@ PGX_GAMES: Mapping[str, GameTraits] = {
     "minatar-space_invaders": _MINATAR,
     "2048": _2048,
 }
-"""Supported games by their names; Go and Hex of any size have names of their own."""
+
+PGX_GAMES: Mapping[str, GameTraits] = _Games(_PGX_GAMES)
+"""Supported games by their names; Go and Hex of any size have names of their own.
+
+A name `package.module:Class` is a game of that module. It is not listed.
+"""
 
 
 def is_searchable(game: str) -> bool:
     """Returns whether a search can apply the rules: two players or more, without chance."""
-    traits = PGX_GAMES.get(game)
-    return traits is not None and traits.players >= 2 and not traits.chance
+    if game not in PGX_GAMES:
+        return False
+    traits = PGX_GAMES[game]
+    return traits.players >= 2 and not traits.chance
 
 
 def check_searchable(game: str) -> None:

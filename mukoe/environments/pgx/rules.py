@@ -11,7 +11,14 @@ import numpy as np
 from dm_env import specs
 
 from mukoe.environments.pgx.alternation import AlternatingBackgammon
-from mukoe.environments.pgx.games import GO_SIZES, HEX_SIZES, PGX_GAMES, require_pgx
+from mukoe.environments.pgx.games import (
+    GO_SIZES,
+    HEX_SIZES,
+    PGX_GAMES,
+    is_own_game,
+    make_own_game,
+    require_pgx,
+)
 from mukoe.environments.pgx.positions import make_unpack, pack_position, position_bytes
 from mukoe.types import Array, EnvironmentSpec, MaskedObservation, Nest
 
@@ -99,6 +106,8 @@ def _make_environment(game: str) -> Any:
     """Returns the `pgx.Env` of a game, unbatched."""
     import pgx
 
+    if is_own_game(game):
+        return make_own_game(game)
     if game in GO_SIZES:
         from pgx.go import Go
 
