@@ -35,7 +35,7 @@ def find_board(spec: EnvironmentSpec, game: str) -> Board | None:
       spec: specs of one environment.
       game: name of the game; in Hex rows are skewed.
     """
-    if not PGX_GAMES[game].stones:
+    if game not in PGX_GAMES or not PGX_GAMES[game].stones:
         return None
     rows, columns, _ = spec.observations.features.shape
     return Board(rows, columns, game == "connect_four", game in HEX_SIZES)

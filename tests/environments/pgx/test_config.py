@@ -15,7 +15,7 @@ from tests.environments.pgx.games import LOWEST
         ({"game": "conect_four"}, "did you mean connect_four"),
         ({"game": "minatar-brekout"}, "did you mean minatar-breakout"),
         ({"game": "xyz"}, "known: tic_tac_toe, connect_four"),
-        ({"game": "connect_four", "opponent": "exact"}, "'exact' plays tic_tac_toe only"),
+        ({"game": "connect_four", "opponent": "exact"}, "'exact' plays tic_tac_toe, nim_3p only"),
         ({"game": "hex", "opponent": "perfect"}, "must be one of random, exact, rollout"),
         (
             {"game": "hex", "opponent": "rollout", "rollout_simulations": 0},
