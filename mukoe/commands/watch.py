@@ -51,7 +51,7 @@ MAX_STEPS = flags.DEFINE_integer(
     "max_steps", 2_000, "Maximum number of steps of an episode.", lower_bound=1
 )
 SELF_PLAY = flags.DEFINE_bool(
-    "self_play", False, "The agent plays both sides of a two-player game."
+    "self_play", False, "The agent plays all sides of a game of two players or more."
 )
 VIDEO = flags.DEFINE_string("video", None, "Video file of the episodes, .mp4 or .gif.")
 FPS = flags.DEFINE_float(
@@ -157,11 +157,12 @@ def _title(run: "StoredRun") -> str:
 @contextlib.contextmanager
 def _environment(run: "StoredRun", drawn: bool = False) -> Iterator["VectorEnvironment"]:
     """Makes the environment of the episodes, and closes it."""
-    from mukoe.types import plays_in_turns
+    from mukoe.types import num_reward_players, plays_in_turns
 
     config: Any = run.config.environment
-    if SELF_PLAY.value and not plays_in_turns(run.environment_spec):
-        raise UserError("--self_play needs a run of a two-player game")
+    spec = run.environment_spec
+    if SELF_PLAY.value and not (plays_in_turns(spec) or num_reward_players(spec)):
+        raise UserError("--self_play needs a run of a game of two players or more")
     if drawn and hasattr(config, "with_rendering"):
         config = config.with_rendering()
     if SELF_PLAY.value and hasattr(config, "without_openings"):

@@ -59,7 +59,7 @@ def check_scalar_rewards(spec: EnvironmentSpec, agent: str) -> None:
     if spec.rewards.shape:
         raise UserError(
             f"{agent} learns games of one player or two, and this one has "
-            f"{spec.rewards.shape[0]} players: train AlphaZero on it"
+            f"{spec.rewards.shape[0]} players: train MuZero or AlphaZero on it"
         )
 
 

@@ -12,7 +12,7 @@ from mukoe.networks.action_encoding import action_features
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.attention import HEADS, attention_block
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.heads import make_head
+from mukoe.networks.heads import make_player_head
 from mukoe.networks.residual import layer, residual_blocks
 from mukoe.networks.state import finish_state
 
@@ -22,10 +22,17 @@ _QUARTERS = 4
 class _Dynamics(hk.Module):
     """Base class of dynamics; their layers are made in `__call__`."""
 
-    def __init__(self, config: NetworkConfig, action_space: ActionSpace, name: str):
+    def __init__(
+        self,
+        config: NetworkConfig,
+        action_space: ActionSpace,
+        name: str,
+        num_players: int | None = None,
+    ):
         super().__init__(name=name)
         self._config = config
         self._action_space = action_space
+        self._num_players = num_players
 
 
 class ResidualDynamics(_Dynamics):
@@ -37,8 +44,7 @@ class ResidualDynamics(_Dynamics):
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
         features = action_features(action, self._action_space, state, config.action_encoding)
         next_state = transition(state, features, config, "action_input")
-        reward = make_head(config.reward_support.num_bins, config, "reward_head")
-        return next_state, reward(next_state)
+        return next_state, _reward_head(config, self._num_players)(next_state)
 
 
 class LSTMDynamics(_Dynamics):
@@ -52,9 +58,8 @@ class LSTMDynamics(_Dynamics):
         core = hk.LSTM(config.width)
         vector = self._action_space.encode(action, state.dtype)
         _, next_state = core(vector, hk.LSTMState(output, cell))
-        reward = make_head(config.reward_support.num_bins, config, "reward_head")
         both = jnp.concatenate([next_state.hidden, next_state.cell], axis=-1)
-        return both, reward(next_state.hidden)
+        return both, _reward_head(config, self._num_players)(next_state.hidden)
 
 
 class GRUDynamics(_Dynamics):
@@ -66,8 +71,7 @@ class GRUDynamics(_Dynamics):
         state = optax.scale_gradient(state, config.dynamics_gradient_scale)
         vector = self._action_space.encode(action, state.dtype)
         _, next_state = hk.GRU(config.width)(vector, state)
-        reward = make_head(config.reward_support.num_bins, config, "reward_head")
-        return next_state, reward(next_state)
+        return next_state, _reward_head(config, self._num_players)(next_state)
 
 
 class TransformerDynamics(_Dynamics):
@@ -99,8 +103,7 @@ class TransformerDynamics(_Dynamics):
         for _ in range(config.dynamics_blocks):
             tokens = attention_block(tokens, 2 * size)
         next_state = finish_state(jnp.reshape(tokens, state.shape), config)
-        reward = make_head(config.reward_support.num_bins, config, "reward_head")
-        return next_state, reward(next_state)
+        return next_state, _reward_head(config, self._num_players)(next_state)
 
 
 DYNAMICS: Mapping[str, Callable[..., Callable]] = {
@@ -110,6 +113,13 @@ DYNAMICS: Mapping[str, Callable[..., Callable]] = {
     "transformer": TransformerDynamics,
 }
 """Dynamics by the name that `NetworkConfig.dynamics` gives them."""
+
+
+def _reward_head(
+    config: NetworkConfig, num_players: int | None
+) -> Callable[[jax.Array], jax.Array]:
+    """Makes the head with logits `[B, bins]`, or `[B, P, bins]`, within a Haiku module."""
+    return make_player_head(config.reward_support.num_bins, num_players, config, "reward_head")
 
 
 def transition(

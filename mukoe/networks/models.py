@@ -35,7 +35,7 @@ from mukoe.networks.projection import PROJECTION, Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.networks.value_prefix import ValuePrefix
-from mukoe.types import Array, EnvironmentSpec, Nest, Params
+from mukoe.types import Array, EnvironmentSpec, Nest, Params, num_reward_players
 
 REPRESENTATION = "representation"
 """Name of the module with the parameters of the representation."""
@@ -50,8 +50,9 @@ class MuZeroNetworks:
         `[B, width]` or, with an LSTM, `[B, 2 width]`; uint8 inputs are scaled to [0, 1].
         Observations of several parts are a nest of inputs.
     prediction: `(params, state) -> Prediction`.
-    dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`; a continuous
-        action is `[B, D]`, and is clipped to [-1, 1] as the environment does.
+    dynamics: `(params, state, action [B]) -> (state, reward_logits [B, bins])`, of three and more
+        players `[B, P, bins]`; a continuous action is `[B, D]`, and is clipped to [-1, 1] as the
+        environment does.
     value_encoding: decoder of `value_logits`.
     reward_encoding: decoder of `reward_logits`.
     action_space: policies of `policy_logits`, and the encoding of actions in the dynamics.
@@ -101,6 +102,7 @@ def make_muzero_networks(
         on the board; or actions are continuous, and the agent does not take them or their
         bounds are not ±1.
     """
+    num_players = num_reward_players(environment_spec)
     spec = network_input_spec(environment_spec, history_config)
     check_observations(network_config, spec)
     memory = make_memory(memory_config, network_config, spec, network_config.normalize_observations)
@@ -110,7 +112,7 @@ def make_muzero_networks(
         environment_spec, spec, history_config, network_config, continuous_actions
     )
     model = hk.without_apply_rng(
-        hk.multi_transform(lambda: _model(network_config, spec, action_space))
+        hk.multi_transform(lambda: _model(network_config, spec, action_space, num_players))
     )
     representation, prediction, dynamics = model.apply
 
@@ -127,6 +129,7 @@ def make_muzero_networks(
         reward_encoding=ValueEncoding(network_config.reward_support),
         action_space=action_space,
         memory=memory,
+        num_players=num_players,
     )
 
 
@@ -188,11 +191,13 @@ def check_observations(config: NetworkConfig, spec: Nest) -> None:
         check_vector(spec)
 
 
-def _model(config: NetworkConfig, spec: Nest, action_space: ActionSpace):
+def _model(config: NetworkConfig, spec: Nest, action_space: ActionSpace, num_players: int | None):
     """Builds the functions for `hk.multi_transform`: one for init, and the three of the model."""
     representation = Representation(config, spec, name=REPRESENTATION)
-    prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
-    dynamics = DYNAMICS[config.dynamics](config, action_space, name="dynamics")
+    prediction = PredictionHeads(
+        config, action_space.num_outputs, "prediction", num_players, predicts_player=True
+    )
+    dynamics = DYNAMICS[config.dynamics](config, action_space, "dynamics", num_players)
 
     def init(inputs: Nest) -> None:
         state = representation(inputs)

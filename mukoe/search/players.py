@@ -19,6 +19,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import mctx
+import numpy as np
 
 from mukoe.search.q_normalization import SearchExtraData
 from mukoe.types import Array, MaskedObservation, Nest, PerEntry
@@ -112,6 +113,14 @@ def turn_of(observation: Nest) -> Turn | None:
     if not isinstance(observation, MaskedObservation) or isinstance(observation.player, tuple):
         return None
     return Turn(observation.player, observation.active)
+
+
+def own_value(values: Array, observation: Nest) -> PerEntry:
+    """Returns the values `[B]` of the players to move, of values `[B]` or `[B, P]`."""
+    turn = turn_of(observation)
+    if turn is None or np.ndim(values) == 1:
+        return values
+    return np.take_along_axis(np.asarray(values), np.asarray(turn.player)[:, None], axis=1)[:, 0]
 
 
 def players_root(root: mctx.RootFnOutput, turn: Turn) -> PlayersRoot:

@@ -21,7 +21,7 @@ class EpisodeStep(NamedTuple):
     step_index: index of the step, from 0.
     decision: decision of the agent; None at the end of the episode.
     reward: reward of the previous action.
-    score: sum of rewards so far; in two-player games, of the player who moved first.
+    score: sum of rewards so far; in self-play of several players, of the one who moved first.
     side: 1, or -1 if the second of two players is to move.
     result: result at the end of the episode, such as 'X won' or 'terminated'; empty before.
     """
@@ -36,7 +36,10 @@ class EpisodeStep(NamedTuple):
 
     @property
     def value(self) -> float | None:
-        """Value of the agent; in two-player games, for the player who moved first."""
+        """Value of the agent; in two-player games, for the player who moved first.
+
+        Of three and more players it is that of the player to move.
+        """
         if self.decision is None or self.decision.value is None:
             return None
         return self.side * self.decision.value
@@ -73,14 +76,19 @@ def play_episode(
             decision = Decision(opening[index], None, None, None)
         else:
             decision = decide(agent, environment, timestep)
-        step = EpisodeStep(episode, index, decision, float(timestep.reward[0]), score, side)
+        step = EpisodeStep(episode, index, decision, _reward(timestep), score, side)
         if decision is None:
             yield step._replace(result=_describe_result(environment, timestep, index))
             return
         yield step
         timestep = apply_action(agent, environment, timestep, decision.action)
-        score += side * float(timestep.reward[0])
+        score += side * _reward(timestep)
         side = -side if timestep.discount[0] < 0 else side
+
+
+def _reward(timestep: dm_env.TimeStep) -> float:
+    """Returns the reward; of three and more players, the first component."""
+    return float(np.ravel(timestep.reward[0])[0])
 
 
 def _describe_result(environment: VectorEnvironment, timestep: dm_env.TimeStep, length: int) -> str:

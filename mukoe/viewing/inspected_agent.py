@@ -11,6 +11,7 @@ import numpy as np
 from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import Inspectable
 from mukoe.search.inspection import Inspector
+from mukoe.search.players import own_value
 from mukoe.types import Array, EnvironmentSpec, Nest, Policy, PolicyParams, SearchStatistics
 from mukoe.viewing.numbers import format_fixed
 from mukoe.viewing.search_tree import SearchTree, from_mctx
@@ -164,7 +165,7 @@ class _SearchPolicy:
         output, tree = jax.device_get((output, tree))
         action = output.action[0]
         own = int(action) if action.ndim == 0 else action
-        value = float(output.search_value[0])
+        value = float(own_value(output.search_value, observation)[0])
         return Decision(own, value, output.search_policy[0], from_mctx(tree)), state
 
     def update_state(self, observation: Nest, actions: np.ndarray, own_next: Nest) -> Nest:
@@ -184,6 +185,8 @@ class _DirectPolicy:
         action, extras, own_next = self._apply(params, key, observation, state)
         searched = SearchStatistics.from_extras(extras)
         value = extras.get("value") if searched.search_value is None else searched.search_value
+        if value is not None:
+            value = own_value(value, observation)
         policy = None
         # Without a tree the actions of the candidates are not known to a table.
         if searched.search_policy is not None and searched.search_candidates is None:

@@ -12,11 +12,13 @@ from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
 from mukoe.replay.collector import EpisodeCollector
 from mukoe.replay.declaration import row_spec
+from mukoe.search.players import turn_of
 from mukoe.types import (
     EnvironmentSpec,
     Nest,
     Row,
     is_continuous,
+    num_reward_players,
     plays_in_turns,
     split_legal_actions,
 )
@@ -116,11 +118,12 @@ def record_user(
 ) -> None:
     """Lets the user play episodes, and passes each complete one on.
 
-    In two-player games the user moves first in every other episode, beginning with the first one.
+    In games of several players the user takes the next seat in every episode, beginning with the
+    first one.
 
     Args:
       environment: vector of one environment.
-      opponent: player of the other side of two-player games.
+      opponent: player of the other seats in games of several players.
       interface: view of the environment, and source of the user's actions.
       episodes: number of episodes.
       max_steps: maximum number of steps of an episode; a longer one is passed on in parts.
@@ -129,12 +132,12 @@ def record_user(
     Raises:
       UserError: the actions are continuous.
     """
-    in_turns = plays_in_turns(environment.spec)
+    players = num_reward_players(environment.spec) or 1 + plays_in_turns(environment.spec)
     collector = EpisodeCollector(row_spec(environment.spec, {}), max_steps, on_episode)
     with interface.opened():
         for episode in range(episodes):
             opponent.start()
-            seat = episode % 2 if in_turns else 0
+            seat = episode % players
             if not _play(environment, opponent, interface, collector, seat):
                 return
 
@@ -166,6 +169,10 @@ def _play(
         opponent.observe(timestep.observation, action)
         timestep = environment.step(np.array([action], np.int32))
         collector.add(np.array(action, np.int32), _first(timestep), {}, {})
+        if (turn := turn_of(timestep.observation)) is not None:
+            score += float(timestep.reward[0, seat])
+            mover = int(turn.player[0])
+            continue
         score += float(timestep.reward[0]) * (1 if mover == seat else -1)
         mover = 1 - mover if timestep.discount[0] < 0 else mover
     interface.end(score)

@@ -149,11 +149,11 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         root = jax.eval_shape(
             lambda params: planted_root(model, params, zeros(spec, 1), position), params
         )
-        simulations = config.search.num_simulations
+        simulations, players = config.search.num_simulations, networks.num_players
         return MemoryUse(
             acting=tree_bytes(root, simulations) if simulations else 0,
             learning=(config.targets.unroll_steps + 1)
-            * (num_bytes(root.embedding) + 4 * config.num_target_bins),
+            * (num_bytes(root.embedding) + 4 * config.num_target_bins * (players or 1)),
         )
 
     @property

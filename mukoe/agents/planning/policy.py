@@ -13,7 +13,7 @@ from dm_env import specs
 
 from mukoe.agents.planning.config import PlanningConfig, stores_learner_steps
 from mukoe.agents.planning.memory import RootObserver
-from mukoe.agents.planning.root import POSITION, stored_position
+from mukoe.agents.planning.root import PLAYER, POSITION, stored_position
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.memory import MEMORY
 from mukoe.search.base import SearchModel
@@ -30,6 +30,7 @@ from mukoe.types import (
     PolicyParams,
     SearchStatistics,
     SplitPolicy,
+    num_reward_players,
     split_legal_actions,
 )
 
@@ -48,7 +49,8 @@ def make_search_policy(
     `search_policy` `[A]` (of a search over candidates `[K]`, with `search_candidates` `[K, ...]`),
     `search_value` `[]` (of three and more players `[P]`), where the age of a row counts
     `learner_steps` `[]`, the state `memory` `[S]` of a recurrent cell, and for the reanalysis of a
-    search of the rules the `position` `[S]`.
+    search of the rules the `position` `[S]`. With three and more players it stores the seat
+    `player` `[]` of the player to move.
 
     Args:
       model: model of the search, whose root takes the network input.
@@ -93,6 +95,8 @@ def _extras_spec(
         search_value=specs.Array(environment_spec.rewards.shape, np.float32, "search_value"),
         search_candidates=candidates,
     ).to_extras()
+    if num_reward_players(environment_spec):
+        extras[PLAYER] = specs.Array((), np.int32, PLAYER)
     if stores_learner_steps(config):
         extras["learner_steps"] = specs.Array((), np.int32, "learner_steps")
     if model.memory is not None and model.memory.state_spec is not None:
@@ -129,7 +133,7 @@ def _split(
             "embedding": root.embedding,
         }
         if isinstance(root, PlayersRoot):
-            evaluated["player"] = root.player
+            evaluated[PLAYER] = root.player
         return {**evaluated, **observer.stored(state)}, next_state
 
     stores_position = stored_position(model, config) is not None
@@ -140,7 +144,7 @@ def _split(
         # Of a policy with a memory the root also has the state that is stored with the row.
         stored_memory = {name: root[name] for name in (MEMORY,) if name in root}
         evaluated = {name: value for name, value in root.items() if name not in stored_memory}
-        kind = PlayersRoot if "player" in evaluated else mctx.RootFnOutput
+        kind = PlayersRoot if PLAYER in evaluated else mctx.RootFnOutput
         output, _ = plan(
             config.search,
             model,
@@ -157,6 +161,8 @@ def _split(
             stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
         if stores_position:
             stored[POSITION] = root["embedding"]
+        if PLAYER in root:
+            stored[PLAYER] = root[PLAYER]
         return output.action, {**stored, **stored_memory, **output.statistics}
 
     return SplitPolicy(

@@ -18,6 +18,10 @@ POSITION = "position"
 """Name of the extra that holds the true state, where reanalysis searches the rules again."""
 
 
+PLAYER = "player"
+"""Name of the extra that holds the seat of the player to move, with three and more players."""
+
+
 class RootNetworks(Protocol):
     """Networks from observations to predictions, such as `MuZeroNetworks`.
 

@@ -20,7 +20,7 @@ from mukoe.agents.planning.cloning import PolicyWeights, policy_weights
 from mukoe.agents.planning.config import PlanningConfig, TargetSettings, leading_rows
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.memory import encode_rows
-from mukoe.agents.planning.root import RootNetworks
+from mukoe.agents.planning.root import PLAYER, RootNetworks
 from mukoe.nests import take
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.history import HistoryConfig, stack_rows
@@ -40,6 +40,7 @@ class UnrollTargets(NamedTuple):
     candidates: `[B, K+1, M, ...]` actions of the search policies; None for those over all actions.
     policy_weights: weights of search policies and stored actions as targets of the policy; None
         for search policies alone.
+    players: `[B, K+1]` int32, seats of the players to move, with three and more players; else None.
     """
 
     policies: Array
@@ -50,6 +51,7 @@ class UnrollTargets(NamedTuple):
     ages: Array | None = None
     candidates: Array | None = None
     policy_weights: PolicyWeights | None = None
+    players: Array | None = None
 
 
 def make_targets(
@@ -88,6 +90,7 @@ def make_targets(
     masks = jax.tree.map(lambda mask: mask[:, :states], unroll_masks(rows.discount, rows.mask))
     acted = masks.acted
     random_actions = action_space.uniform(key, acted.shape)
+    players = rows.extras.get(PLAYER)
     of_values = jnp.expand_dims(acted, range(2, returns.ndim))
     has_acted = jnp.reshape(acted > 0, (*acted.shape, *[1] * len(action_space.spec.shape)))
     return UnrollTargets(
@@ -98,6 +101,7 @@ def make_targets(
         masks=masks,
         ages=ages,
         candidates=None if candidates is None else candidates[:, :states],
+        players=None if players is None else players[:, :states],
     )
 
 

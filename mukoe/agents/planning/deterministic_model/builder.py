@@ -24,8 +24,9 @@ class DeterministicModelBuilder(PlanningBuilder[MuZeroNetworks]):
     _config: DeterministicModelConfig
 
     def make_networks(self, environment_spec: EnvironmentSpec) -> MuZeroNetworks:
-        check_scalar_rewards(environment_spec, "MuZero")
         config = self._config
+        if config.value_prefix.lstm_size or config.search.num_candidates:
+            check_scalar_rewards(environment_spec, "MuZero with a value prefix or with candidates")
         networks = make_muzero_networks(
             environment_spec,
             config.history,

@@ -18,6 +18,7 @@ from mukoe.agents.planning.losses import (
     check_prediction,
     cloning_metrics,
     loss_weights,
+    player_mean,
     policy_losses,
     share_outside_bins,
     total_loss,
@@ -60,7 +61,10 @@ def _loss(
             networks, params, states, later, acted, consistency_key, config.consistency
         )
         unrolled = unrolled.with_loss("consistency_loss", losses)
-    return total_loss(config.replay, loss_weights(config), sample, targets, unrolled)
+    weights = loss_weights(config)
+    if networks.num_players is not None:
+        weights["player_loss"] = 1.0
+    return total_loss(config.replay, weights, sample, targets, unrolled)
 
 
 class RewardPredictions:
@@ -110,7 +114,9 @@ def _unroll_losses(
 ) -> tuple[UnrollLosses, list[Array]]:
     """Unrolls the model; returns its losses and its `K` states.
 
-    The weight of the root is 1, that of each of the K states after it 1/K (appendix G).
+    The weight of the root is 1, that of each of the K states after it 1/K (appendix G). With three
+    and more players a further loss is that of the predicted player to move, which observations
+    tell at the root.
     """
     batch_size = targets.values.shape[0]
     policy = functools.partial(policy_losses, networks.action_space, config.loss)
@@ -124,8 +130,10 @@ def _unroll_losses(
     check_prediction(networks, prediction, batch_size)
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     policy_loss = acted[:, 0] * policy(prediction.policy_logits, targets, 0)
-    value_loss = known[:, 0] * cross_entropy(prediction.value_logits, value_probs[:, 0])
-    reward_loss = jnp.zeros_like(value_loss)
+    value_loss = known[:, 0] * player_mean(
+        cross_entropy(prediction.value_logits, value_probs[:, 0])
+    )
+    reward_loss = player_loss = jnp.zeros_like(value_loss)
     steps = config.loss.unroll_steps
     metrics = {
         "policy_entropy": jnp.mean(
@@ -148,10 +156,15 @@ def _unroll_losses(
         prediction = networks.prediction(params, state)
         check_prediction(networks, prediction, batch_size)
         chex.assert_equal_shape([reward_logits, reward_probs[:, k - 1]])
-        value = cross_entropy(prediction.value_logits, value_probs[:, k])
-        reward = cross_entropy(reward_logits, reward_probs[:, k - 1])
+        value = player_mean(cross_entropy(prediction.value_logits, value_probs[:, k]))
+        reward = player_mean(cross_entropy(reward_logits, reward_probs[:, k - 1]))
         policy_loss += acted[:, k] * policy(prediction.policy_logits, targets, k) / steps
         value_loss += known[:, k] * value / steps
         reward_loss += known[:, k - 1] * reward / steps
+        if targets.players is not None:
+            player = jax.nn.one_hot(targets.players[:, k], prediction.player_logits.shape[-1])
+            player_loss += acted[:, k] * cross_entropy(prediction.player_logits, player) / steps
     losses = {"policy_loss": policy_loss, "value_loss": value_loss, "reward_loss": reward_loss}
+    if targets.players is not None:
+        losses["player_loss"] = player_loss
     return UnrollLosses(losses, root_value, metrics), states
