@@ -11,6 +11,7 @@ _LEFT_UP_RIGHT_DOWN = ("left", "up", "right", "down")
 # MinAtar has its minimal action sets in pgx.
 _NAMES = {
     "2048": _LEFT_UP_RIGHT_DOWN,
+    "tron_3p": _LEFT_UP_RIGHT_DOWN,
     "minatar-asterix": ("noop", *_LEFT_UP_RIGHT_DOWN),
     "minatar-breakout": ("noop", "left", "right"),
     "minatar-freeway": ("noop", "up", "down"),

@@ -32,6 +32,7 @@ _WHITE = (247, 247, 245)
 _GRASS = (46, 125, 84)
 _WOOD = (222, 184, 122)
 _BLUE = (38, 84, 160)
+_TRAILS = (_RED, (96, 165, 250), (250, 204, 21))
 # Colours of the MinAtar channels; the first channel is the agent in every game.
 _CHANNELS = (
     (250, 250, 250),
@@ -56,6 +57,10 @@ def draw(view: BoardView) -> np.ndarray:
         return _draw_2048(tile_values(view.features))
     if view.game == "backgammon":
         return draw_backgammon(find_checkers(view.features, view.seat_to_move))
+    if view.game == "nim_3p":
+        return _draw_nim(view.features[..., 0])
+    if view.game == "tron_3p":
+        return _draw_tron(view.features[..., :3], view.features[..., 3:6])
     if view.game in PIECE_GAMES:
         return _draw_channels(piece_planes(view.game, view.features))
     return _draw_channels(view.features)
@@ -153,6 +158,30 @@ def _draw_channels(features: np.ndarray) -> np.ndarray:
     colors = np.array([_CHANNELS[c % len(_CHANNELS)] for c in range(features.shape[-1])])
     image = np.where(features.any(-1)[..., None], colors[features.argmax(-1)], 18)
     return finish(np.kron(image, np.ones((SMALL_CELL // 2, SMALL_CELL // 2, 1))))
+
+
+def _draw_nim(counters: np.ndarray) -> np.ndarray:
+    """Draws the heaps of Nim as rows of counters `[H, W]`."""
+    image = blank_canvas(counters, _PAPER)
+    centers = cell_centers(counters)
+    for cell in map(tuple, np.argwhere(counters)):
+        disc(image, centers[cell], 0.36 * CELL, INK)
+        disc(image, centers[cell], 0.34 * CELL, (250, 204, 21))
+    return finish(image)
+
+
+def _draw_tron(walls: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Draws Tron: cells `[H, W, P]` in the colours of the players, and discs on their heads."""
+    board = np.where(walls.any(-1), walls.argmax(-1) + 1, 0)
+    image = blank_canvas(board, _BLACK)
+    centers = cell_centers(board)
+    for row, column in np.argwhere(board):
+        color = _TRAILS[board[row, column] - 1]
+        image[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = color
+        if heads[row, column].any():
+            disc(image, centers[row, column], 0.3 * CELL, _WHITE)
+    grid(image, INK)
+    return finish(image)
 
 
 def _draw_2048(tiles: np.ndarray) -> np.ndarray:

@@ -148,6 +148,8 @@ def write_position(view: BoardView) -> str:
         rows = write_checkers(find_checkers(view.features, view.seat_to_move))
     elif view.game == "nim_3p":
         rows = [f"{heap} {'o' * counters}" for heap, counters in enumerate(_counters(view), 1)]
+    elif view.game == "tron_3p":
+        rows = [" ".join(map(_write_trail, row)) for row in view.features]
     else:
         rows = [" ".join(_write_channel(cell) for cell in row) for row in view.features]
     return "\n".join([*rows, _write_status(view)])
@@ -187,6 +189,15 @@ def _write_status(view: BoardView) -> str:
 def _counters(view: BoardView) -> list[int]:
     """Returns the counters of each heap of Nim."""
     return view.features[..., 0].sum(axis=1).tolist()
+
+
+def _write_trail(cell: np.ndarray) -> str:
+    """Returns a cell `[9]` of Tron: 'A' for the head of seat 0, 'a' for its walls."""
+    walls, heads = cell[:3], cell[3:6]
+    if not walls.any():
+        return "."
+    letter = player_letter(int(walls.argmax()))
+    return letter if heads.any() else letter.lower()
 
 
 def player_letter(seat: int) -> str:

@@ -114,6 +114,8 @@ _PGX_GAMES: Mapping[str, GameTraits] = {
     "shogi": _board_game(512),
     # As many moves as there are counters.
     "nim_3p": _board_game(12, players=3),
+    # As many moves as there are free cells at the start.
+    "tron_3p": _board_game(46, players=3),
     "backgammon": _BACKGAMMON,
     "minatar-asterix": _MINATAR,
     "minatar-breakout": _MINATAR,

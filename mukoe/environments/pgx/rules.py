@@ -120,6 +120,10 @@ def _make_environment(game: str) -> Any:
         from mukoe.environments.pgx.multiplayer.nim import Nim
 
         return Nim()
+    if game == "tron_3p":
+        from mukoe.environments.pgx.multiplayer.tron import Tron
+
+        return Tron()
     environment: Any = pgx.make(game)  # type: ignore[arg-type]
     return AlternatingBackgammon(environment) if game == "backgammon" else environment
 
