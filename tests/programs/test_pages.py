@@ -136,6 +136,12 @@ def test_the_agents_of_the_page_are_in_the_package(tmp_path):
 
 def test_the_scores_of_the_page_are_those_of_perfect_play(tmp_path):
     """The middle wins, every other column loses."""
-    (block,) = blocks_of("games.md")
+    block = blocks_of("games.md")[0]
     scores = ast.literal_eval(run_block(block, tmp_path))
     assert len(scores) == 7 and [column for column in scores if scores[column] > 0] == [3]
+
+
+def test_the_values_of_the_page_are_those_of_three_players(tmp_path):
+    block = blocks_of("games.md")[-1]
+    values = run_block(block, tmp_path).strip("[] \n").split()
+    assert sorted(map(float, values)) == [-1, 0, 1]

@@ -26,6 +26,8 @@ from mukoe.search.plan import plan
 from mukoe.search.players import turn_of
 from mukoe.search.q_normalization import BOARD_GAMES
 from mukoe.types import PolicyParams
+from mukoe.viewing.episodes import play_episode
+from mukoe.viewing.inspected_agent import InspectedAgent
 
 # Its fixtures take long, so one worker runs it whole.
 pytestmark = pytest.mark.xdist_group("alphazero_three_players")
@@ -136,6 +138,21 @@ def test_the_value_loss_is_the_cross_entropy_with_the_outcome_of_each_player(sho
             log_probs = row - np.log(np.exp(row).sum())
             losses.append(-log_probs[int(outcome[seat]) + 1])
     np.testing.assert_allclose(extra.metrics["value_loss"], np.mean(losses), rtol=1e-4)
+
+
+def test_an_episode_of_self_play_is_shown(short_run):
+    """The value is that of the player to move, as the tree's, and the score that of the first."""
+    run, config = short_run
+    environment = config.make_experiment().environment_factory(0, 1, False)
+    builder, params = config.agent.make_builder(), run.learner.save().params
+    agent = InspectedAgent(builder, environment.spec, PolicyParams(params, np.int32(0)))
+    steps = list(play_episode(agent, environment, 0, None, seed=0))
+    assert steps[-1].result in ("A won", "B won", "C won")
+    assert steps[-1].score in (-1, 0, 1)
+    for step in steps[:-1]:
+        tree = step.decision.tree
+        seen = np.append(tree.qvalues[0][tree.child_visits[0] > 0], tree.raw_values[0])
+        assert seen.min() - 1e-5 <= step.value <= seen.max() + 1e-5
 
 
 def optimal_share(config, make_params):

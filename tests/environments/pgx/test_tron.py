@@ -77,6 +77,22 @@ def test_random_games_have_the_rules_of_tron():
     assert winners == {0, 1, 2}
 
 
+def test_text_and_picture_show_walls_and_heads():
+    environment = PgxConfig("tron_3p").make_factory()(0, 1, False)
+    environment.reset()
+    environment.step(np.array([3]))
+    rows = environment.render_text().splitlines()
+    assert rows[1:3] == [". a . . . B .", ". A . . . . ."]
+    assert rows[5:] == [". . . C . . .", ". . . . . . .", "B to move"]
+    picture = environment.render()
+    side = picture.shape[0] // SIZE
+    wall, head, free_cell = (
+        picture[row * side + side // 2, column * side + side // 2]
+        for row, column in ((1, 1), (2, 1), (3, 3))
+    )
+    assert len({tuple(color) for color in (wall, head, free_cell)}) == 3
+
+
 def test_a_match_is_over_when_the_agent_is_out():
     environment = PgxConfig("tron_3p").make_factory()(3, 6, True)
     timestep, results, random = environment.reset(), [], np.random.default_rng(1)
