@@ -47,7 +47,7 @@ def get_config() -> TrainingConfig:
                 entropy_weight=5e-3,
             ),
             replay=PlanningReplayConfig(
-                capacity=100_000,
+                capacity=20_000,
                 min_size=2_000,
                 batch_size=64,
                 samples_per_insert=32.0,
