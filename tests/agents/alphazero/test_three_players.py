@@ -179,6 +179,7 @@ def optimal_share(config, make_params):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_it_learns_to_play_like_the_solution(tmp_path):
     run, config = run_of(tmp_path, {})
     trained, count = optimal_share(config, lambda networks: run.learner.save().params)
