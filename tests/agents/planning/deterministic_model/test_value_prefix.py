@@ -46,6 +46,7 @@ def counting_networks(period):
         reward_encoding=identity,
         action_space=DiscreteSpace(A),
         memory=None,
+        num_players=None,
         value_prefix=ValuePrefix(
             step, lambda batch: hk.LSTMState(jnp.zeros((batch, 1)), jnp.zeros((batch, 1))), period
         ),
