@@ -59,6 +59,13 @@ class Subject:
     transitions: list[list[Transition]]
 
 
+def check_rewards_are_scalars(environment_spec: EnvironmentSpec) -> None:
+    """Raises a UserError for games of three and more players, whose rewards are vectors."""
+    if environment_spec.rewards.shape:
+        players = environment_spec.rewards.shape[0]
+        raise UserError(f"not applicable: this game has {players} players; check and xray take two")
+
+
 def collect(
     experiment: ExperimentConfig,
     environment_spec: EnvironmentSpec,
@@ -72,8 +79,10 @@ def collect(
       workdir: workdir of a run whose newest parameters and replay are taken; None for none.
 
     Raises:
-      UserError: replay gives no batch within 200,000 agent steps.
+      UserError: replay gives no batch within 200,000 agent steps, or the game has three players
+        or more.
     """
+    check_rewards_are_scalars(environment_spec)
     recorder: list[TransitionRecorder] = []
 
     def make_environment(seed: int, num_envs: int, evaluation: bool) -> VectorEnvironment:

@@ -9,3 +9,9 @@ def test_an_agent_without_a_replay_is_checked_on_a_rollout():
     lines = result.stdout.splitlines()
     assert lines[-1] == "4 checks, faults: none"
     assert any(line.startswith("ok       rows are the environment's") for line in lines)
+
+
+def test_a_game_of_three_players_is_refused_in_one_line():
+    result = run_program("check.py", "--config=configs/alphazero_nim.py")
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("error: not applicable: this game has 3 play")

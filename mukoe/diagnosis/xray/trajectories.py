@@ -11,6 +11,7 @@ import mctx
 import numpy as np
 
 from mukoe.agents.extensions import Inspectable
+from mukoe.diagnosis.subject import check_rewards_are_scalars
 from mukoe.diagnosis.xray.config import XrayConfig
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.errors import UserError
@@ -102,8 +103,9 @@ class Recorder:
           run: run that acts with at least one simulation.
 
         Raises:
-          UserError: the agent does not search.
+          UserError: the agent does not search, or the game has three players or more.
         """
+        check_rewards_are_scalars(run.environment_spec)
         builder = run.experiment.builder
         inspector = None
         if isinstance(builder, Inspectable):
