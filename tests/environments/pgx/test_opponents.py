@@ -185,7 +185,7 @@ def test_rollout_wins_at_once_and_blocks():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("exact", "hex", 1), "'exact' plays tic_tac_toe only, not 'hex'"),
+        (("exact", "hex", 1), "'exact' plays tic_tac_toe, nim_3p only, not 'hex'"),
         (("rollout", "hex", 0), "from 1 to 100000 simulations, not 0"),
         (("strong", "hex", 1), "unknown opponent 'strong'"),
         (("random", "2048", 1), "one player"),
