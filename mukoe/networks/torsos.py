@@ -18,7 +18,7 @@
 `grid`     `[H, W, C]` of a small grid: two layers on 3x3 patches. They are linear layers, whose
            gradient is fast within a loop on CPUs, where that of a convolution is not.
 `minatar`  `[H, W, C]` of a small grid: one convolution of 16 channels, then as `mlp`. At equal
-           steps it learns more of MinAtar than `flat`, at equal cost.
+           steps it learns more of MinAtar than `flat`.
 `sequence` sequences `[L, 1 + D]`, whose first number marks entries that are not padding: two
            convolutions along the sequence, mean and maximum over its entries.
 
