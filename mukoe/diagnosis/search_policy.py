@@ -7,7 +7,7 @@ import numpy as np
 
 from mukoe.agents.extensions import Reanalyses
 from mukoe.diagnosis.alignment import predict
-from mukoe.diagnosis.divergence import kl
+from mukoe.diagnosis.divergence import kl, uniform_policy
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
 from mukoe.types import Params, PolicyParams, split_legal_actions
@@ -88,13 +88,11 @@ def judge_search_policy(
       legal: `[B, A]` bool; legal actions.
       trained: True if the prior has seen search policies.
     """
-    legal = legal | ~legal.any(axis=-1, keepdims=True)
-    uniform = legal / legal.sum(axis=-1, keepdims=True)
     searched = np.stack(policies)
     entropy = float(np.mean(-np.sum(searched * np.log(np.maximum(searched, _SMALLEST)), axis=-1)))
     to_prior, to_uniform, to_mean = (
         float(np.mean(kl(searched, other, _SMALLEST)))
-        for other in (prior, uniform, searched.mean(axis=0))
+        for other in (prior, uniform_policy(legal), searched.mean(axis=0))
     )
     text = (
         f"entropy {entropy:.3g} nats, KL {to_prior:.3g} to the prior, {to_uniform:.3g} to a "

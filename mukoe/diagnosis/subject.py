@@ -19,7 +19,13 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.local.resume import make_acting_parts
-from mukoe.types import EnvironmentSpec, Params, Sample, split_legal_actions
+from mukoe.types import (
+    EnvironmentSpec,
+    Params,
+    Sample,
+    num_reward_players,
+    split_legal_actions,
+)
 
 _MOST_STEPS = 200_000
 
@@ -61,8 +67,8 @@ class Subject:
 
 def check_rewards_are_scalars(environment_spec: EnvironmentSpec) -> None:
     """Raises a UserError for games of three and more players, whose rewards are vectors."""
-    if environment_spec.rewards.shape:
-        players = environment_spec.rewards.shape[0]
+    players = num_reward_players(environment_spec)
+    if players is not None:
         raise UserError(f"not applicable: this game has {players} players; check and xray take two")
 
 

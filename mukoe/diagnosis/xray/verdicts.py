@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mukoe.diagnosis.divergence import kl
+from mukoe.diagnosis.divergence import kl, uniform_policy
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.noise import judge_noise
 from mukoe.diagnosis.search_consistency import (
@@ -138,8 +138,8 @@ def judge_prior(own: Trajectories) -> Finding:
     legal = np.ones(policy.shape, bool) if legal is None else np.asarray(legal)
     if legal.shape != policy.shape or policy.shape[-1] < 2:
         return Finding(check, "unknown", "every search draws its own candidates")
-    uniform = legal / np.maximum(legal.sum(axis=-1, keepdims=True), 1)
-    to_prior, to_uniform = (kl(policy, other, 1e-8)[steps] for other in (prior, uniform))
+    others = (prior, uniform_policy(legal))
+    to_prior, to_uniform = (kl(policy, other, 1e-8)[steps] for other in others)
     text = f"KL {to_prior.mean():.3g} nats to the prior, {to_uniform.mean():.3g} to a uniform one"
     if to_uniform.mean() < _SHARP:
         return Finding(check, "unknown", f"{text}: the search policy is uniform")

@@ -98,34 +98,34 @@ HEX_SIZES: Mapping[str, int] = {
 }
 """Sizes of the boards of Hex."""
 
-_PGX_GAMES: Mapping[str, GameTraits] = {
-    "tic_tac_toe": _board_game(9, stones=True),
-    "connect_four": _board_game(42, stones=True),
-    # 60 moves, each after a pass of the other player at most.
-    "othello": _board_game(120, stones=True),
-    # pgx ends a game after this number of moves.
-    **{game: _board_game(2 * size**2, stones=True) for game, size in GO_SIZES.items()},
-    # A move on every cell, and the swap.
-    **{game: _board_game(size**2 + 1, stones=True) for game, size in HEX_SIZES.items()},
-    # pgx ends games of chess and of shogi after these numbers of moves, as a draw.
-    "chess": _board_game(512),
-    "gardner_chess": _board_game(256),
-    "animal_shogi": _board_game(256),
-    "shogi": _board_game(512),
-    # As many moves as there are counters.
-    "nim_3p": _board_game(12, players=3),
-    # As many moves as there are free cells at the start.
-    "tron_3p": _board_game(46, players=3),
-    "backgammon": _BACKGAMMON,
-    "minatar-asterix": _MINATAR,
-    "minatar-breakout": _MINATAR,
-    "minatar-freeway": _MINATAR,
-    "minatar-seaquest": _MINATAR,
-    "minatar-space_invaders": _MINATAR,
-    "2048": _2048,
-}
-
-PGX_GAMES: Mapping[str, GameTraits] = _Games(_PGX_GAMES)
+PGX_GAMES: Mapping[str, GameTraits] = _Games(
+    {
+        "tic_tac_toe": _board_game(9, stones=True),
+        "connect_four": _board_game(42, stones=True),
+        # 60 moves, each after a pass of the other player at most.
+        "othello": _board_game(120, stones=True),
+        # pgx ends a game after this number of moves.
+        **{game: _board_game(2 * size**2, stones=True) for game, size in GO_SIZES.items()},
+        # A move on every cell, and the swap.
+        **{game: _board_game(size**2 + 1, stones=True) for game, size in HEX_SIZES.items()},
+        # pgx ends games of chess and of shogi after these numbers of moves, as a draw.
+        "chess": _board_game(512),
+        "gardner_chess": _board_game(256),
+        "animal_shogi": _board_game(256),
+        "shogi": _board_game(512),
+        # As many moves as there are counters.
+        "nim_3p": _board_game(12, players=3),
+        # As many moves as there are free cells at the start.
+        "tron_3p": _board_game(46, players=3),
+        "backgammon": _BACKGAMMON,
+        "minatar-asterix": _MINATAR,
+        "minatar-breakout": _MINATAR,
+        "minatar-freeway": _MINATAR,
+        "minatar-seaquest": _MINATAR,
+        "minatar-space_invaders": _MINATAR,
+        "2048": _2048,
+    }
+)
 """Supported games by their names; Go and Hex of any size have names of their own.
 
 A name `package.module:Class` is a game of that module. It is not listed.

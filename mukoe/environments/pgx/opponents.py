@@ -8,6 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import mctx
+import numpy as np
 
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.games import PGX_GAMES
@@ -97,29 +98,42 @@ def random_opponent() -> Opponent:
 
 def exact_opponent() -> Opponent:
     """Returns perfect tic-tac-toe play, uniform over the moves that keep the position's value."""
-    best_actions = solve_tic_tac_toe().best_actions
 
-    def act(
-        key: chex.PRNGKey, game: GameState, observation: MaskedObservation, state: Nest, is_first
-    ) -> tuple[jax.Array, Nest]:
-        del game, is_first
+    def index_of(game: GameState, observation: MaskedObservation) -> Array:
+        del game
         cells = observation.features.reshape(-1, 9, 2).astype(jnp.int32)
-        index = board_index(cells[..., 0], cells[..., 1])
-        return _random_action(key, jnp.asarray(best_actions)[index]), state
+        return board_index(cells[..., 0], cells[..., 1])
 
-    return Opponent(_stateless, act)
+    return _solved_opponent(solve_tic_tac_toe().best_actions, index_of)
 
 
 def exact_nim_opponent() -> Opponent:
     """Returns perfect Nim for three players, uniform over the moves that keep the own value."""
-    best_actions = solve_nim().best_actions
+
+    def index_of(game: GameState, observation: MaskedObservation) -> tuple[Array, ...]:
+        del observation
+        return tuple(game.board[:, heap] for heap in range(game.board.shape[1]))
+
+    return _solved_opponent(solve_nim().best_actions, index_of)
+
+
+def _solved_opponent(
+    best_actions: np.ndarray,
+    index_of: Callable[[GameState, MaskedObservation], Array | tuple[Array, ...]],
+) -> Opponent:
+    """Returns perfect play, uniform over the best actions.
+
+    Args:
+      best_actions: `[..., A]` bool, best actions of all positions.
+      index_of: function from positions and observations to their indices in `best_actions`.
+    """
 
     def act(
         key: chex.PRNGKey, game: GameState, observation: MaskedObservation, state: Nest, is_first
     ) -> tuple[jax.Array, Nest]:
-        del observation, is_first
-        heaps = tuple(game.board[:, heap] for heap in range(game.board.shape[1]))
-        return _random_action(key, jnp.asarray(best_actions)[heaps]), state
+        del is_first
+        index = index_of(game, observation)
+        return _random_action(key, jnp.asarray(best_actions)[index]), state
 
     return Opponent(_stateless, act)
 
