@@ -37,6 +37,7 @@ class SearchModel(NamedTuple):
     memory: memory whose output is the observation of `root`; None without one.
     position: spec `[S]` of the true states that are the embeddings, for a search of the rules;
         None for learned states, which `root` makes.
+    embed_position: function from true states `[B, S]` to the embeddings of roots.
     take_turn: function from an evaluated root of three and more players and the `Turn` to the root
         of the search.
     """
@@ -47,6 +48,7 @@ class SearchModel(NamedTuple):
     candidates: "CandidateSampler | None" = None
     memory: "InputMemory | None" = None
     position: specs.Array | None = None
+    embed_position: Callable[[Array], Nest] = lambda position: position
     take_turn: Callable[[mctx.RootFnOutput, Turn], PlayersRoot] = players_root
 
     def evaluate_root(
@@ -63,7 +65,7 @@ class SearchModel(NamedTuple):
         root = self.root(params, inputs)
         if self.position is not None:
             assert position is not None, "a search of the rules needs the true states"
-            root = dataclasses.replace(root, embedding=position)
+            root = dataclasses.replace(root, embedding=self.embed_position(position))
         return root if turn is None else self.take_turn(root, turn)
 
 

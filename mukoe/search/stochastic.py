@@ -92,10 +92,7 @@ def stochastic_search_model(
 
     def root(params: Params, observation: Nest) -> mctx.RootFnOutput:
         output = model.root(params, observation)
-        is_decision = jnp.ones(output.value.shape, bool)
-        return dataclasses.replace(
-            output, embedding={"state": output.embedding, "is_decision": is_decision}
-        )
+        return dataclasses.replace(output, embedding=at_decision(output.embedding))
 
     recurrent = functools.partial(_recurrent, model)
     if candidates is not None:
@@ -107,6 +104,12 @@ def stochastic_search_model(
         search=functools.partial(_search, model, sample_outcomes),
         candidates=candidates,
     )
+
+
+def at_decision(state: Nest) -> Nest:
+    """Returns the embeddings of decision nodes with the states `[B, ...]`."""
+    batch_size = jax.tree.leaves(state)[0].shape[0]
+    return {"state": state, "is_decision": jnp.ones((batch_size,), bool)}
 
 
 def select_outcome(tree: mctx.Tree, node: Array, num_actions: int) -> jax.Array:

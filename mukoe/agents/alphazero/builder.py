@@ -6,9 +6,11 @@ import jax
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig
 from mukoe.agents.alphazero.losses import make_loss
-from mukoe.agents.alphazero.model import alphazero_model
+from mukoe.agents.alphazero.model import alphazero_model, chance_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
 from mukoe.agents.planning.builder import PlanningBuilder
+from mukoe.environments.pgx.chance import ChanceLaw, load_chance_law
+from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
 from mukoe.environments.pgx.symmetries import mirrored_actions
 from mukoe.errors import UserError
@@ -35,6 +37,11 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
     def _rules(self) -> Rules:
         return load_rules(self._config.game, max_steps=None).with_positions()
 
+    @functools.cached_property
+    def _chance_law(self) -> ChanceLaw | None:
+        game = self._config.game
+        return load_chance_law(game) if PGX_GAMES[game].chance else None
+
     def make_networks(self, environment_spec: EnvironmentSpec) -> AlphaZeroNetworks:
         """Makes the network.
 
@@ -58,19 +65,23 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         )
         check_observations(config, features)
         num_players = num_reward_players(environment_spec)
-        return make_alphazero_networks(features, num_actions, config, num_players)
+        has_chance = self._chance_law is not None
+        return make_alphazero_networks(features, num_actions, config, num_players, has_chance)
 
     def make_model(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
         del environment_spec
+        if self._chance_law is not None:
+            discount = self._config.discount
+            return chance_model(networks, self._rules, self._chance_law, discount)
         return alphazero_model(networks, self._rules, self._config.discount)
 
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
         mirrored = mirrored_actions(self._config.game, environment_spec)
-        loss = make_loss(networks, self._config, mirrored)
+        loss = make_loss(networks, self._config, mirrored, self._chance_law)
         return self.with_reanalysis(loss, networks, environment_spec)
 
 

@@ -5,7 +5,7 @@ Go through self-play", Science 2018, arXiv:1712.01815.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
@@ -18,6 +18,7 @@ from mukoe.agents.planning.config import (
 from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt, UnitInterval
 from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.games import PGX_GAMES, check_searchable
+from mukoe.errors import UserError
 from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
@@ -58,17 +59,25 @@ class AlphaZeroNetworkConfig(Validated):
 
 @dataclasses.dataclass(frozen=True)
 class AlphaZeroLossConfig(Validated):
-    """The loss: the search's policy and the outcome of the game."""
+    """The loss: the search's policy and the return."""
+
+    # n of the n-step return, needed in games of chance; None for the outcome of the game, as in
+    # the paper.
+    td_steps: PositiveInt | None = None
+    # Bootstrap of the n-step return: the stored value of the 'search', or the 'target' network's.
+    bootstrap: Literal["search", "target"] = "search"
 
     # Weight of the value's loss; that of the policy is 1. Paper: 1.
     value_weight: NonNegativeFloat = 1.0
+    # Weight of the afterstate value's loss, in games of chance. Stochastic MuZero: 1.
+    afterstate_value_weight: NonNegativeFloat = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class AlphaZeroConfig(Validated):
     """AlphaZero; with `search.algorithm='gumbel'` Gumbel AlphaZero."""
 
-    # Game whose rules are searched, that of the environment: two players or more, without chance.
+    # Game whose rules are searched, that of the environment: without chance, or of known chance.
     game: str
     network: AlphaZeroNetworkConfig = AlphaZeroNetworkConfig()
     # γ, discount per move. Paper: 1.
@@ -79,6 +88,8 @@ class AlphaZeroConfig(Validated):
     loss: AlphaZeroLossConfig = AlphaZeroLossConfig()
     replay: PlanningReplayConfig = PlanningReplayConfig(sampler="uniform")
     optimizer: OptimizerConfig = OptimizerConfig()
+    # Schedule of the target network, which its bootstrap and reanalysis in the learner read.
+    target_update: TargetUpdateConfig = TargetUpdateConfig()
     reanalyse: ReanalyseConfig = ReanalyseConfig()
     cloning: CloningConfig = CloningConfig()
 
@@ -86,6 +97,8 @@ class AlphaZeroConfig(Validated):
         super().__post_init__()
         check_searchable(self.game)
         check_full_search(self.search)
+        if self.loss.td_steps is None and PGX_GAMES[self.game].max_moves is None:
+            raise UserError(f"'{self.game}' has no longest game: set agent.loss.td_steps")
 
     @property
     def history(self) -> HistoryConfig:
@@ -104,15 +117,15 @@ class AlphaZeroConfig(Validated):
 
     @property
     def targets(self) -> TargetSettings:
-        """Settings of the targets: the outcome of the game, without an unroll."""
-        max_moves = PGX_GAMES[self.game].max_moves
-        assert max_moves is not None, "games of chance are refused"
-        return TargetSettings(unroll_steps=0, td_steps=max_moves, discount=self.discount)
-
-    @property
-    def target_update(self) -> TargetUpdateConfig:
-        """Schedule of the target network, which reanalysis in the learner reads."""
-        return TargetUpdateConfig()
+        """Settings of the targets: an n-step return or the outcome, without an unroll."""
+        steps = self.loss.td_steps or PGX_GAMES[self.game].max_moves
+        assert steps is not None, "checked by __post_init__"
+        return TargetSettings(
+            unroll_steps=0,
+            td_steps=steps,
+            discount=self.discount,
+            bootstrap=self.loss.bootstrap,
+        )
 
     @property
     def num_target_bins(self) -> int:

@@ -26,6 +26,7 @@ from mukoe.agents.planning.losses import (
     total_loss,
 )
 from mukoe.agents.planning.targets import UnrollTargets, root_inputs, sample_targets
+from mukoe.environments.pgx.chance import ChanceLaw
 from mukoe.nests import take
 from mukoe.search.players import turn_of
 from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
@@ -35,6 +36,7 @@ def make_loss(
     networks: AlphaZeroNetworks,
     config: AlphaZeroConfig,
     mirrored_actions: tuple[int, ...] | None,
+    chance_law: ChanceLaw | None = None,
 ) -> LossFunction:
     """Returns the pure loss function of a learner.
 
@@ -43,8 +45,9 @@ def make_loss(
       config: configuration of the agent.
       mirrored_actions: `[A]` actions of the mirrored board, see
         `mukoe.environments.pgx.symmetries`; None to mirror no positions.
+      chance_law: law of a game of chance; None for other games.
     """
-    return functools.partial(_loss, networks, config, mirrored_actions)
+    return functools.partial(_loss, networks, config, mirrored_actions, chance_law)
 
 
 def mirror(
@@ -86,6 +89,7 @@ def _loss(
     networks: AlphaZeroNetworks,
     config: AlphaZeroConfig,
     mirrored_actions: tuple[int, ...] | None,
+    chance_law: ChanceLaw | None,
     params: Params,
     target_params: Params,
     sample: Sample,
@@ -108,6 +112,12 @@ def _loss(
         * full_search_losses(networks.action_space, prediction.policy_logits, targets, step=0),
         "value_loss": targets.masks.known[:, 0] * player_mean(value_losses, active),
     }
+    weights = {"policy_loss": 1.0, "value_loss": config.loss.value_weight}
+    if chance_law is not None:
+        losses["afterstate_value_loss"] = targets.masks.acted[:, 0] * _afterstate_value_losses(
+            networks, config, chance_law, params, features, targets
+        )
+        weights["afterstate_value_loss"] = config.loss.afterstate_value_weight
     root_value = networks.value_encoding.to_scalar(prediction.value_logits)
     metrics = {
         "policy_entropy": jnp.mean(policy_entropy(prediction.policy_logits)),
@@ -117,6 +127,24 @@ def _loss(
         ),
         **cloning_metrics(networks.action_space, prediction.policy_logits, targets),
     }
-    weights = {"policy_loss": 1.0, "value_loss": config.loss.value_weight}
     unrolled = UnrollLosses(losses, root_value, metrics)
     return total_loss(config.replay, weights, sample, targets, unrolled)
+
+
+def _afterstate_value_losses(
+    networks: AlphaZeroNetworks,
+    config: AlphaZeroConfig,
+    chance_law: ChanceLaw,
+    params: Params,
+    features: Array,
+    targets: UnrollTargets,
+) -> jax.Array:
+    """Returns the losses `[B]` of the values after the moves that were made.
+
+    The return of a position is the reward of the move and the discounted value of its afterstate.
+    """
+    assert networks.afterstate_value is not None
+    moved = chance_law.move_features(features, targets.actions[:, 0])
+    values = (targets.values[:, 0] - targets.rewards[:, 0]) / config.discount
+    logits = networks.afterstate_value(params, moved)
+    return cross_entropy(logits, networks.value_encoding.to_probs(values))

@@ -7,11 +7,13 @@ import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.planning.root import make_root
+from mukoe.environments.pgx.chance import ChanceLaw
 from mukoe.environments.pgx.positions import pack_position
 from mukoe.environments.pgx.rules import Rules, player_rewards
 from mukoe.search.base import SearchModel
 from mukoe.search.players import PlayersOutput
 from mukoe.search.root import complete_mask, mask_logits
+from mukoe.search.stochastic import StochasticModel, at_decision, stochastic_search_model
 from mukoe.types import Array, Params
 
 
@@ -55,3 +57,57 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
         return output, pack_position(after)
 
     return SearchModel(evaluate, recurrent, position=rules.spec.observations.position)
+
+
+def chance_model(
+    networks: AlphaZeroNetworks, rules: Rules, law: ChanceLaw, discount: float
+) -> SearchModel:
+    """Returns the model of a game of chance for one player, with the true law at its chance nodes.
+
+    Args:
+      networks: networks of the agent, with the values of afterstates.
+      rules: rules of a game, whose observations carry the true state.
+      law: law of its chance.
+      discount: discount per move.
+    """
+    assert networks.afterstate_value is not None
+    evaluate, afterstate_value = make_root(networks), networks.afterstate_value
+
+    def decision(
+        params: Params, key: chex.PRNGKey, action: Array, position: Array
+    ) -> tuple[mctx.DecisionRecurrentFnOutput, Array]:
+        del key
+        afterstate = law.move(rules.unpack(position), action)
+        logits = afterstate_value(params, afterstate.observation)
+        value = networks.value_encoding.to_scalar(logits)
+        output = mctx.DecisionRecurrentFnOutput(
+            chance_logits=law.logits(afterstate),
+            afterstate_value=afterstate.rewards[:, 0] + discount * value,
+        )
+        return output, pack_position(afterstate)
+
+    def chance(
+        params: Params, key: chex.PRNGKey, outcome: Array, afterstate: Array
+    ) -> tuple[mctx.ChanceRecurrentFnOutput, Array]:
+        del key
+        position = law.happen(rules.unpack(afterstate), outcome)
+        prediction = evaluate(params, position.observation)
+        legal = complete_mask(position.legal_action_mask, prediction.prior_logits)
+        output = mctx.ChanceRecurrentFnOutput(
+            action_logits=mask_logits(prediction.prior_logits, legal),
+            value=jnp.where(position.terminated, 0.0, prediction.value),
+            reward=position.rewards[:, 0],
+            discount=jnp.where(position.terminated, 0.0, discount),
+        )
+        return output, pack_position(position)
+
+    model = StochasticModel(
+        root=evaluate,
+        decision=decision,
+        chance=chance,
+        num_actions=networks.action_space.num_outputs,
+        num_outcomes=law.num_outcomes,
+    )
+    return stochastic_search_model(model)._replace(
+        position=rules.spec.observations.position, embed_position=at_decision
+    )

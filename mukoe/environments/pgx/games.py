@@ -22,6 +22,7 @@ class GameTraits(NamedTuple):
     chance: True if a position and an action do not determine the next position.
     max_moves: number of moves of the longest game, of all players together; None for a game of
         chance, which has none or a very large one.
+    chance_law: True if a search can apply the law of chance, see `mukoe.environments.pgx.chance`.
     stones: True if the first two planes of the features `[H, W, C]` are the stones of the player
         to move and the other's, and action `W y + x` is a move to a cell, or `x` to a column.
     """
@@ -32,6 +33,7 @@ class GameTraits(NamedTuple):
     chance: bool
     max_moves: int | None
     stones: bool = False
+    chance_law: bool = False
 
 
 def _board_game(max_moves: int, players: int = 2, stones: bool = False) -> GameTraits:
@@ -85,7 +87,9 @@ def _own_traits(name: str) -> GameTraits:
 
 
 _BACKGAMMON = GameTraits(players=2, masked=True, max_steps=None, chance=True, max_moves=None)
-_2048 = GameTraits(players=1, masked=True, max_steps=None, chance=True, max_moves=None)
+_2048 = GameTraits(
+    players=1, masked=True, max_steps=None, chance=True, max_moves=None, chance_law=True
+)
 # A strong policy would play Breakout or Freeway forever.
 _MINATAR = GameTraits(players=1, masked=False, max_steps=10_000, chance=True, max_moves=None)
 
@@ -133,11 +137,11 @@ A name `package.module:Class` is a game of that module. It is not listed.
 
 
 def is_searchable(game: str) -> bool:
-    """Returns whether a search can apply the rules: two players or more, without chance."""
+    """Returns whether a search can apply the rules: there is no chance, or its law is known."""
     if game not in PGX_GAMES:
         return False
     traits = PGX_GAMES[game]
-    return traits.players >= 2 and not traits.chance
+    return traits.chance_law or not traits.chance
 
 
 def check_searchable(game: str) -> None:
@@ -146,7 +150,7 @@ def check_searchable(game: str) -> None:
         return
     if game in PGX_GAMES:
         raise UserError(
-            f"'{game}' has moves of chance, which a search of the true rules does not expand: "
+            f"'{game}' has moves of chance whose law a search of the true rules does not know: "
             "train Stochastic MuZero on it"
         )
     known = ", ".join(name for name in PGX_GAMES if is_searchable(name))
