@@ -75,7 +75,7 @@ test-faults: setup
 test-faults-current: setup-current
 	.venv-core/bin/python -m pytest -q -n $(WORKERS) --dist worksteal --part all -m faults $(ARGS)
 
-BENCHMARKS := search replay learner reanalyse inference actor shared_core end_to_end sebulba remote_environment
+BENCHMARKS := search networks replay learner reanalyse inference actor shared_core end_to_end sebulba remote_environment
 ROWS ?= runs/benchmarks.jsonl
 
 # Needs a machine without other load. MALLOC_ARENA_MAX as in the nodes of a program.

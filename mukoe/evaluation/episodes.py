@@ -265,4 +265,4 @@ def environment_name(run: StoredRun) -> str:
     for field in ("game", "env", "task"):
         if isinstance(name := getattr(environment, field, None), str):
             return name
-    return type(environment).__name__
+    return type(environment).__name__.removesuffix("Config")

@@ -56,6 +56,13 @@ def test_search_is_held_against_mctx(tmp_path):
 
 
 @pytest.mark.slow
+def test_networks_are_held_against_the_shortest_window_and_residual_dynamics(tmp_path):
+    rows = rows_of("networks", tmp_path / "rows.jsonl")
+    assert {row.get("against") for row in rows} == {None, "window 16", "residual"}
+    assert {row["unit"] for row in rows} == {"steps/s", "simulations/s"}
+
+
+@pytest.mark.slow
 @pytest.mark.launchpad
 def test_reanalysis_is_measured(tmp_path):
     rows = rows_of("reanalyse", tmp_path / "rows.jsonl", "--config=tests/faults/tiny_cartpole.py")

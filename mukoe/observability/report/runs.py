@@ -62,15 +62,15 @@ class Run:
 
     @property
     def environment(self) -> str:
-        """Name of the environment, `run` if the config has none."""
+        """Name of the environment, or of its config class; `run` if the config has neither."""
         names = [self.config.get(field) for field in _ENVIRONMENT_FIELDS]
-        return next((name for name in names if isinstance(name, str)), "run")
+        class_name = _short_class_name(self.config.get("environment.class", ""))
+        return next((name for name in names if isinstance(name, str)), class_name or "run")
 
     @property
     def agent(self) -> str:
         """Name of the agent, such as `MuZero`; empty if its config class is not known."""
-        name = str(self.config.get(AGENT_FIELD, "")).rpartition(":")[2]
-        return name.removesuffix("Config")
+        return _short_class_name(self.config.get(AGENT_FIELD, ""))
 
     @property
     def is_solved(self) -> bool:
@@ -119,6 +119,11 @@ class Run:
         values = [log.columns.get("episode_return", np.zeros(0)) for log in self.kind("evaluator")]
         values = np.concatenate([np.zeros(0), *values])
         return values[np.isfinite(values)]
+
+
+def _short_class_name(path: Any) -> str:
+    """Returns `MuZero` for the class `module:MuZeroConfig`; empty without one."""
+    return str(path).rpartition(":")[2].removesuffix("Config")
 
 
 def _highest(logs: Sequence[Log], column: str) -> float | None:

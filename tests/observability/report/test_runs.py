@@ -1,6 +1,7 @@
 """Workdirs as reports read them, complete and damaged ones."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -27,6 +28,15 @@ def test_numbers_are_those_of_the_files(tmp_path):
     np.testing.assert_array_equal(run.evaluations(), [5.0, 9.0, 7.0])
     loss = next(log for log in run.logs if log.label == "learner").columns["loss"]
     np.testing.assert_array_equal(loss, column(workdir / "logs" / "learner.csv", "loss"))
+
+
+def test_an_environment_without_a_name_has_that_of_its_class(tmp_path):
+    run = load_run(make_run(tmp_path / "a", env=None))
+    assert run.environment == "run"
+    config = {**run.config, "environment.class": "package.module:RepeatFirstConfig"}
+    assert dataclasses.replace(run, config=config).environment == "RepeatFirst"
+    named = {**config, "environment.env": "CartPole-v1"}
+    assert dataclasses.replace(run, config=named).environment == "CartPole-v1"
 
 
 def test_rates_of_the_learner_come_from_its_counts(tmp_path):
