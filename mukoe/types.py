@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from dm_env import specs
 
+from mukoe.errors import UserError
+
 Nest = Any
 """A tree of arrays (tuples, dicts, named tuples)."""
 
@@ -137,6 +139,40 @@ class SequenceArray(specs.Array):
     def __reduce__(self):
         length, width = self.shape
         return SequenceArray, (length, width - 1, self.name)
+
+
+class BoardArray(specs.Array):
+    """Spec of boards `[H, W, C]` with symmetries that keep the rules of the game.
+
+    Action `W y + x` is a cell, or, with fewer actions than cells, `x` a column. Further actions,
+    such as a pass, are the same on every image of the board.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], dtype: Any, symmetries: str, name: str = "observation"
+    ):
+        """Initialises the spec.
+
+        Args:
+          shape: `(H, W, C)`.
+          dtype: type of the numbers.
+          symmetries: 'mirror' (left to right), 'half_turn', or 'square', the eight of a square.
+          name: name of the spec.
+
+        Raises:
+          UserError: there are no such symmetries, or the board has another shape.
+        """
+        if symmetries not in ("mirror", "half_turn", "square"):
+            raise UserError(
+                f"unknown symmetries '{symmetries}' of a board: give mirror, half_turn or square"
+            )
+        if len(shape) != 3 or (symmetries == "square" and shape[0] != shape[1]):
+            raise UserError(f"boards of shape {tuple(shape)} do not have symmetries '{symmetries}'")
+        self.symmetries = symmetries
+        super().__init__(shape, dtype, name)
+
+    def __reduce__(self):
+        return BoardArray, (self.shape, self.dtype, self.symmetries, self.name)
 
 
 def plays_in_turns(spec: EnvironmentSpec) -> bool:

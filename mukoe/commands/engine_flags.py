@@ -28,6 +28,12 @@ SECONDS_PER_MOVE = flags.DEFINE_float(
     "Seconds per move instead of --simulations: as many simulations as this machine makes in them.",
     lower_bound=1e-3,
 )
+SYMMETRIES = flags.DEFINE_bool(
+    "symmetries",
+    None,
+    "Average the network over the symmetries of the board instead of the run's value: AlphaZero at "
+    "every position, other agents at the root of the search.",
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
 
 
@@ -68,4 +74,6 @@ def game_opener(
         raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     check_protocol(workdir, fits, protocol)
     reference = Reference(workdir, BEST.value, STEP.value)
-    return lambda: open_game(reference, SIMULATIONS.value, SEED.value, SECONDS_PER_MOVE.value)
+    return lambda: open_game(
+        reference, SIMULATIONS.value, SEED.value, SECONDS_PER_MOVE.value, SYMMETRIES.value
+    )

@@ -33,6 +33,12 @@ TEMPERATURE = flags.DEFINE_float(
     "Temperature of the actions, drawn from the search policy, instead of the run's value; 0 takes "
     "the best action.",
 )
+SYMMETRIES = flags.DEFINE_bool(
+    "symmetries",
+    None,
+    "Average the network over the symmetries of the board instead of the run's value: AlphaZero at "
+    "every position, other agents at the root of the search.",
+)
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
@@ -84,7 +90,7 @@ def main() -> None:
         opening_moves=OPENING_MOVES.value,
     )
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(reference, SIMULATIONS.value, TEMPERATURE.value)
+    run = open_agent(reference, SIMULATIONS.value, TEMPERATURE.value, SYMMETRIES.value)
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())
     print(evaluation_table(evaluation))

@@ -82,6 +82,12 @@ SECONDS_PER_MOVE = flags.DEFINE_float(
     "instead of --simulations.",
     lower_bound=1e-3,
 )
+SYMMETRIES = flags.DEFINE_bool(
+    "symmetries",
+    None,
+    "Average the network over the symmetries of the board instead of the run's value: AlphaZero at "
+    "every position, other agents at the root of the search.",
+)
 OPENING_MOVES = flags.DEFINE_integer(
     "opening_moves",
     0,
@@ -118,7 +124,7 @@ def main() -> int:
     from mukoe.viewing.inspected_agent import InspectedAgent
 
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(reference, SIMULATIONS.value)
+    run = open_agent(reference, SIMULATIONS.value, symmetries=SYMMETRIES.value)
     if SECONDS_PER_MOVE.value is not None:
         run = with_seconds_per_move(run, SECONDS_PER_MOVE.value)
     agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)

@@ -55,7 +55,10 @@ def parse_reference(text: str) -> Reference:
 
 
 def open_agent(
-    reference: Reference, simulations: int | None = None, temperature: float | None = None
+    reference: Reference,
+    simulations: int | None = None,
+    temperature: float | None = None,
+    symmetries: bool | None = None,
 ) -> StoredRun:
     """Opens a checkpoint.
 
@@ -63,12 +66,18 @@ def open_agent(
       reference: name of the checkpoint.
       simulations: simulations per move; None for those of the run's config.
       temperature: temperature of the actions; None for that of the run's config.
+      symmetries: mean over the symmetries of the board; None for the value of the run's config.
 
     Raises:
-      UserError: there is no such run or checkpoint, or its agent does not search.
+      UserError: there is no such run or checkpoint, its agent does not search, or its game has no
+        symmetries.
     """
     workdir = zoo.resolve(reference.workdir)
-    changes = {"num_simulations": simulations, "evaluation_temperature": temperature}
+    changes = {
+        "num_simulations": simulations,
+        "evaluation_temperature": temperature,
+        "evaluation_symmetries": symmetries,
+    }
     overrides = {
         f"agent.search.{name}": str(value) for name, value in changes.items() if value is not None
     }
@@ -76,8 +85,8 @@ def open_agent(
         agent = getattr(load_config(workdir), "agent", None)
         if not hasattr(agent, "search"):
             raise UserError(
-                f"the agent of {reference.workdir} acts without a search: leave out simulations "
-                "and temperature"
+                f"the agent of {reference.workdir} acts without a search: leave out simulations, "
+                "temperature and symmetries"
             )
     return open_run(workdir, best=reference.best, step=reference.step, overrides=overrides)
 

@@ -70,6 +70,10 @@ class SearchConfig(Validated):
     # action, as in MuZero. A greedy policy may wait for ever where waiting costs little, such as
     # for the next ball of Breakout.
     evaluation_temperature: NonNegativeFloat = 0.0
+    # Mean of the network's priors and values over the symmetries of the board in evaluation:
+    # AlphaZero at every node, other agents at the root. AlphaGo (Silver et al. 2016): the explicit
+    # symmetry ensemble.
+    evaluation_symmetries: bool = False
 
     # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
     max_num_considered_actions: PositiveInt = 16

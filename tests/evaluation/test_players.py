@@ -47,7 +47,9 @@ def test_references(tmp_path):
 def test_a_run_is_opened(games):
     latest = open_agent(Reference(games))
     first = open_agent(Reference(games, step=0), simulations=0, temperature=0.25)
-    best = open_agent(Reference(games, best=True))
+    best = open_agent(Reference(games, best=True), symmetries=True)
+    assert best.config.agent.search.evaluation_symmetries
+    assert not latest.config.agent.search.evaluation_symmetries
     assert (simulations_of(latest), simulations_of(first)) == (2, 0)
     assert (temperature_of(latest), temperature_of(first)) == (None, 0.25)
     assert int(first.params.learner_steps) == 0 < int(latest.params.learner_steps)
@@ -111,5 +113,5 @@ def test_an_agents_memory_starts_anew_with_each_game():
 def test_an_agent_without_search_takes_no_simulations(tmp_path):
     config = load_config_file("configs/ppo_cartpole.py")
     workdir = prepare_workdir(tmp_path / "run", config, None, resume=False)
-    with pytest.raises(UserError, match="acts without a search: leave out simulations and"):
+    with pytest.raises(UserError, match="acts without a search: leave out simulations, temp"):
         open_agent(Reference(workdir), simulations=5)

@@ -9,10 +9,11 @@ from mukoe.agents.alphazero.losses import make_loss
 from mukoe.agents.alphazero.model import alphazero_model, chance_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
 from mukoe.agents.planning.builder import PlanningBuilder
+from mukoe.agents.planning.symmetries import evaluation_symmetries
+from mukoe.environments.board_symmetries import mirrored_actions
 from mukoe.environments.pgx.chance import ChanceLaw, load_chance_law
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
-from mukoe.environments.pgx.symmetries import mirrored_actions
 from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.models import check_observations
@@ -77,10 +78,19 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
             return chance_model(networks, self._rules, self._chance_law, discount)
         return alphazero_model(networks, self._rules, self._config.discount)
 
+    def _evaluation_model(
+        self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        config = self._config
+        symmetries = evaluation_symmetries(self._rules.spec, config.search, config.history)
+        if not symmetries:
+            return self.make_model(networks, environment_spec)
+        return alphazero_model(networks, self._rules, config.discount, symmetries)
+
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        mirrored = mirrored_actions(self._config.game, environment_spec)
+        mirrored = mirrored_actions(self._rules.spec)
         loss = make_loss(networks, self._config, mirrored, self._chance_law)
         return self.with_reanalysis(loss, networks, environment_spec)
 

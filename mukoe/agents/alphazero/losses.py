@@ -44,7 +44,7 @@ def make_loss(
       networks: networks of the agent.
       config: configuration of the agent.
       mirrored_actions: `[A]` actions of the mirrored board, see
-        `mukoe.environments.pgx.symmetries`; None to mirror no positions.
+        `mukoe.environments.board_symmetries`; None to mirror no positions.
       chance_law: law of a game of chance; None for other games.
     """
     return functools.partial(_loss, networks, config, mirrored_actions, chance_law)

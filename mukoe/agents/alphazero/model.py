@@ -1,5 +1,7 @@
 """The rules of a game as the model of a search."""
 
+from collections.abc import Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,8 @@ import mctx
 
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.planning.root import make_root
+from mukoe.agents.planning.symmetries import average_over
+from mukoe.environments.board_symmetries import Symmetry
 from mukoe.environments.pgx.chance import ChanceLaw
 from mukoe.environments.pgx.positions import pack_position
 from mukoe.environments.pgx.rules import Rules, player_rewards
@@ -17,7 +21,12 @@ from mukoe.search.stochastic import StochasticModel, at_decision, stochastic_sea
 from mukoe.types import Array, Params
 
 
-def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) -> SearchModel:
+def alphazero_model(
+    networks: AlphaZeroNetworks,
+    rules: Rules,
+    discount: float,
+    symmetries: Sequence[Symmetry] = (),
+) -> SearchModel:
     """Returns the model of a game's rules, whose positions the network evaluates.
 
     The embedding is the true state as bytes `[B, S]`, see `pack_position`. With three and more
@@ -27,8 +36,9 @@ def alphazero_model(networks: AlphaZeroNetworks, rules: Rules, discount: float) 
       networks: networks of the agent.
       rules: rules of a game, whose observations carry the true state.
       discount: discount per move.
+      symmetries: symmetries over which the network's evaluations are averaged; () for none.
     """
-    evaluate = make_root(networks)
+    evaluate = average_over(symmetries, make_root(networks))
 
     def recurrent(
         params: Params, key: chex.PRNGKey, action: Array, position: Array

@@ -15,6 +15,7 @@ from mukoe.agents.planning.memory import root_spec
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
+from mukoe.agents.planning.symmetries import average_over, evaluation_symmetries
 from mukoe.agents.planning.unroll import make_unroll
 from mukoe.learning.optimizers import make_optimizer
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
@@ -56,6 +57,17 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         sampler = make_sampler(networks.action_space, self._config.search)
         return model if sampler is None else with_candidates(model, sampler)
 
+    def _evaluation_model(
+        self, networks: Networks, environment_spec: EnvironmentSpec
+    ) -> SearchModel:
+        """Returns the model of evaluation, whose root is averaged over symmetries if configured."""
+        model, config = self._search_model(networks, environment_spec), self._config
+        has_memory = model.memory is not None
+        symmetries = evaluation_symmetries(
+            environment_spec, config.search, config.history, has_memory
+        )
+        return model._replace(root=average_over(symmetries, model.root))
+
     def _search_params(self, params: Params) -> Params:
         """Returns the parameters that the search reads below the root."""
         return params
@@ -63,8 +75,10 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     def make_policy(
         self, networks: Networks, environment_spec: EnvironmentSpec, evaluation: bool = False
     ) -> Policy:
+        # Made while training as well, so that its errors are raised at the start.
+        model = self._evaluation_model(networks, environment_spec)
         return make_search_policy(
-            self._search_model(networks, environment_spec),
+            model if evaluation else self._search_model(networks, environment_spec),
             networks.action_space,
             environment_spec,
             self._config,
@@ -77,7 +91,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     ) -> Inspector | None:
         if self._config.search.num_simulations == 0:
             return None
-        model = self._search_model(networks, environment_spec)
+        model = self._evaluation_model(networks, environment_spec)
         return make_inspector(model, networks.action_space, environment_spec, self._config)
 
     def make_network_calls(

@@ -25,6 +25,7 @@ class GameTraits(NamedTuple):
     chance_law: True if a search can apply the law of chance, see `mukoe.environments.pgx.chance`.
     stones: True if the first two planes of the features `[H, W, C]` are the stones of the player
         to move and the other's, and action `W y + x` is a move to a cell, or `x` to a column.
+    symmetries: symmetries of the board, as in `BoardArray`; '' for none.
     """
 
     players: int
@@ -34,10 +35,21 @@ class GameTraits(NamedTuple):
     max_moves: int | None
     stones: bool = False
     chance_law: bool = False
+    symmetries: str = ""
 
 
-def _board_game(max_moves: int, players: int = 2, stones: bool = False) -> GameTraits:
-    return GameTraits(players, True, None, chance=False, max_moves=max_moves, stones=stones)
+def _board_game(
+    max_moves: int, players: int = 2, stones: bool = False, symmetries: str = ""
+) -> GameTraits:
+    return GameTraits(
+        players,
+        masked=True,
+        max_steps=None,
+        chance=False,
+        max_moves=max_moves,
+        stones=stones,
+        symmetries=symmetries,
+    )
 
 
 class _Games(dict[str, GameTraits]):
@@ -83,7 +95,8 @@ _OWN_TRAITS = ("num_players", "max_moves")
 def _own_traits(name: str) -> GameTraits:
     game = make_own_game(name)
     stones = bool(getattr(game, "stones", False))
-    return _board_game(int(game.max_moves), int(game.num_players), stones)
+    symmetries = getattr(game, "symmetries", "")
+    return _board_game(int(game.max_moves), int(game.num_players), stones, symmetries)
 
 
 _BACKGAMMON = GameTraits(players=2, masked=True, max_steps=None, chance=True, max_moves=None)
@@ -104,14 +117,20 @@ HEX_SIZES: Mapping[str, int] = {
 
 PGX_GAMES: Mapping[str, GameTraits] = _Games(
     {
-        "tic_tac_toe": _board_game(9, stones=True),
-        "connect_four": _board_game(42, stones=True),
+        "tic_tac_toe": _board_game(9, stones=True, symmetries="square"),
+        "connect_four": _board_game(42, stones=True, symmetries="mirror"),
         # 60 moves, each after a pass of the other player at most.
-        "othello": _board_game(120, stones=True),
+        "othello": _board_game(120, stones=True, symmetries="square"),
         # pgx ends a game after this number of moves.
-        **{game: _board_game(2 * size**2, stones=True) for game, size in GO_SIZES.items()},
+        **{
+            game: _board_game(2 * size**2, stones=True, symmetries="square")
+            for game, size in GO_SIZES.items()
+        },
         # A move on every cell, and the swap.
-        **{game: _board_game(size**2 + 1, stones=True) for game, size in HEX_SIZES.items()},
+        **{
+            game: _board_game(size**2 + 1, stones=True, symmetries="half_turn")
+            for game, size in HEX_SIZES.items()
+        },
         # pgx ends games of chess and of shogi after these numbers of moves, as a draw.
         "chess": _board_game(512),
         "gardner_chess": _board_game(256),

@@ -20,7 +20,7 @@ from mukoe.environments.pgx.games import (
     require_pgx,
 )
 from mukoe.environments.pgx.positions import make_unpack, pack_position, position_bytes
-from mukoe.types import Array, EnvironmentSpec, MaskedObservation, Nest
+from mukoe.types import Array, BoardArray, EnvironmentSpec, MaskedObservation, Nest
 
 GameState = Any
 """Batched `pgx.State`, `[B, ...]`."""
@@ -145,7 +145,10 @@ def _make_spec(game: str, start: GameState) -> EnvironmentSpec:
     """Returns the specs of one stream of a game whose positions have the shapes of `start`."""
     traits = PGX_GAMES[game]
     features, (num_actions,) = start.observation, start.legal_action_mask.shape
-    observations: Nest = specs.Array(features.shape, np.dtype(features.dtype), name="features")
+    shape, dtype = features.shape, np.dtype(features.dtype)
+    observations: Nest = specs.Array(shape, dtype, name="features")
+    if traits.symmetries:
+        observations = BoardArray(shape, dtype, traits.symmetries, name="features")
     if traits.masked:
         legal_actions = specs.Array((num_actions,), np.bool_, name="legal_actions")
         observations = MaskedObservation(observations, legal_actions)

@@ -37,6 +37,7 @@ def open_game(
     simulations: int | None,
     seed: int,
     seconds_per_move: float | None = None,
+    symmetries: bool | None = None,
 ) -> AgentGame:
     """Opens a checkpoint and starts a game; the agent's move is compiled.
 
@@ -45,11 +46,13 @@ def open_game(
       simulations: simulations per move; None for those of the run's config.
       seed: seed of the agent's random choices.
       seconds_per_move: seconds that the simulations of a move take; None for `simulations`.
+      symmetries: mean over the symmetries of the board; None for the value of the run's config.
 
     Raises:
-      UserError: there is no such run or checkpoint, or its agent does not search.
+      UserError: there is no such run or checkpoint, its agent does not search, or its game has no
+        symmetries.
     """
-    run = open_agent(reference, simulations)
+    run = open_agent(reference, simulations, symmetries=symmetries)
     if seconds_per_move is not None:
         run = with_seconds_per_move(run, seconds_per_move)
     rules = load_rules(run.config.environment.game, max_steps=None)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mukoe.environments.board_symmetries import board_symmetries
 from mukoe.environments.pgx.games import PGX_GAMES, is_searchable
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
@@ -55,6 +56,7 @@ def test_a_game_of_another_module_has_rules(gomoku):
     assert PGX_GAMES[name].players == 2 and PGX_GAMES[name].max_moves == 81
     assert name not in list(PGX_GAMES)
     rules = load_rules(name, max_steps=None)
+    assert len(board_symmetries(rules.spec)) == 8
     keys = jax.random.split(jax.random.PRNGKey(0), 1)
     position, step = rules.init(keys), jax.jit(rules.step)
     first = int(position.current_player[0])
