@@ -27,10 +27,10 @@ def get_config() -> TrainingConfig:
                 width=256,
                 blocks=0,
                 head_sizes=(64,),
-                value_support=SupportConfig(-300.0, 300.0, 301),
+                value_support=SupportConfig(-100.0, 100.0, 201),
             ),
             # Half of the simulations add an afterstate, half a position.
-            discount=0.999,
+            discount=0.97,
             search=SearchConfig(
                 algorithm="gumbel",
                 num_simulations=16,

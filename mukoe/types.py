@@ -145,7 +145,8 @@ class BoardArray(specs.Array):
     """Spec of boards `[H, W, C]` with symmetries that keep the rules of the game.
 
     Action `W y + x` is a cell, or, with fewer actions than cells, `x` a column. Further actions,
-    such as a pass, are the same on every image of the board.
+    such as a pass, are the same on every image of the board. With 'directions' the actions are
+    moves to the left, up, to the right and down.
     """
 
     def __init__(
@@ -156,17 +157,20 @@ class BoardArray(specs.Array):
         Args:
           shape: `(H, W, C)`.
           dtype: type of the numbers.
-          symmetries: 'mirror' (left to right), 'half_turn', or 'square', the eight of a square.
+          symmetries: 'mirror' (left to right), 'half_turn', 'square', the eight of a square, or
+            'directions', the same with directions as actions.
           name: name of the spec.
 
         Raises:
           UserError: there are no such symmetries, or the board has another shape.
         """
-        if symmetries not in ("mirror", "half_turn", "square"):
+        if symmetries not in ("mirror", "half_turn", "square", "directions"):
             raise UserError(
-                f"unknown symmetries '{symmetries}' of a board: give mirror, half_turn or square"
+                f"unknown symmetries '{symmetries}' of a board: give mirror, half_turn, square or "
+                "directions"
             )
-        if len(shape) != 3 or (symmetries == "square" and shape[0] != shape[1]):
+        needs_square = symmetries in ("square", "directions")
+        if len(shape) != 3 or (needs_square and shape[0] != shape[1]):
             raise UserError(f"boards of shape {tuple(shape)} do not have symmetries '{symmetries}'")
         self.symmetries = symmetries
         super().__init__(shape, dtype, name)

@@ -31,11 +31,15 @@ class Symmetry(NamedTuple):
         return boards[..., ::-1, :] if self.reversed_columns else boards
 
 
+_SQUARE = [(t, r, c) for t, r, c in itertools.product([False, True], repeat=3)]
 _GROUPS: Mapping[str, list[tuple[bool, bool, bool]]] = {
     "mirror": [(False, False, False), (False, False, True)],
     "half_turn": [(False, False, False), (False, True, True)],
-    "square": [(t, r, c) for t, r, c in itertools.product([False, True], repeat=3)],
+    "square": _SQUARE,
+    "directions": _SQUARE,
 }
+_NEIGHBOURS = ((1, 0), (0, 1), (1, 2), (2, 1))
+"""Cells to the left of the centre of 3x3 cells, above, to the right and below."""
 
 
 def board_symmetries(spec: EnvironmentSpec) -> tuple[Symmetry, ...]:
@@ -53,20 +57,12 @@ def board_symmetries(spec: EnvironmentSpec) -> tuple[Symmetry, ...]:
     )
 
 
-def mirrored_actions(spec: EnvironmentSpec) -> tuple[int, ...] | None:
-    """Returns the action `[A]` that corresponds to each action in the mirrored position.
-
-    The reflection reverses the axis `W` of the features `[H, W, C]`. None for games of which it is
-    no symmetry, such as Hex and chess.
-    """
-    found = [each.actions for each in board_symmetries(spec) if each[:3] == (False, False, True)]
-    return found[0] if found else None
-
-
 def _action_images(
     board: BoardArray, num_actions: int, transposed: bool, rows: bool, columns: bool
 ) -> tuple[int, ...]:
     """Returns the images of actions, which are cells, or columns; others do not change."""
+    if board.symmetries == "directions":
+        return _direction_images(transposed, rows, columns)
     height, width = board.shape[:2]
     images = np.arange(num_actions)
     if num_actions < height * width:
@@ -77,3 +73,12 @@ def _action_images(
     moved = np.asarray(Symmetry(transposed, rows, columns, ()).image(cells)).ravel()
     images[moved] = np.arange(height * width)
     return tuple(images.tolist())
+
+
+def _direction_images(transposed: bool, rows: bool, columns: bool) -> tuple[int, ...]:
+    cells = np.arange(9).reshape(3, 3, 1)
+    moved = np.asarray(Symmetry(transposed, rows, columns, ()).image(cells))[..., 0]
+    return tuple(
+        _NEIGHBOURS.index(tuple(np.argwhere(moved == cells[neighbour])[0].tolist()))
+        for neighbour in _NEIGHBOURS
+    )

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("pgx")
 
-from mukoe.environments.board_symmetries import board_symmetries, mirrored_actions
+from mukoe.environments.board_symmetries import board_symmetries
+from mukoe.environments.pgx.chance import load_chance_law
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
@@ -103,9 +104,30 @@ def test_no_game_is_longer_than_its_number_of_cells(game):
 
 
 def test_hex_and_chess_are_not_mirrored():
-    assert mirrored_actions(load_rules("hex_4x4", None).spec) is None
-    assert mirrored_actions(load_rules("tic_tac_toe", None).spec) == TIC_TAC_TOE["left to right"]
+    assert [each[:3] for each in symmetries_of("hex_4x4")][1:] == [(False, True, True)]
     assert symmetries_of("gardner_chess") == ()
+
+
+def test_directions_turn_with_the_board_of_2048():
+    """Left, up, right, down: a quarter turn to the right moves left to up."""
+    maps = {symmetry[:3]: symmetry.actions for symmetry in symmetries_of("2048")}
+    assert maps[False, False, False] == (0, 1, 2, 3)
+    assert maps[False, False, True] == (2, 1, 0, 3)
+    assert maps[False, True, False] == (0, 3, 2, 1)
+    assert maps[True, False, False] == (1, 0, 3, 2)
+    assert maps[True, False, True] == (1, 2, 3, 0)
+    assert len(set(maps.values())) == 8
+
+
+@pytest.mark.parametrize("action", range(4))
+def test_a_move_of_2048_and_a_symmetry_commute(action):
+    law, rules = load_chance_law("2048"), load_rules("2048", None)
+    board = jax.random.randint(jax.random.PRNGKey(0), (8, 4, 4), 0, 4)
+    features = jax.nn.one_hot(board, rules.spec.observations.features.shape[-1])
+    for symmetry in symmetries_of("2048"):
+        image = law.move_features(symmetry.image(features), jnp.full(8, symmetry.actions[action]))
+        moved = symmetry.image(law.move_features(features, jnp.full(8, action)))
+        np.testing.assert_array_equal(image, moved)
 
 
 def test_a_board_keeps_its_symmetries_between_processes():

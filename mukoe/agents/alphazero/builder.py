@@ -1,6 +1,7 @@
 """The builder of AlphaZero."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 
@@ -9,8 +10,8 @@ from mukoe.agents.alphazero.losses import make_loss
 from mukoe.agents.alphazero.model import alphazero_model, chance_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks, make_alphazero_networks
 from mukoe.agents.planning.builder import PlanningBuilder
-from mukoe.agents.planning.symmetries import evaluation_symmetries
-from mukoe.environments.board_symmetries import mirrored_actions
+from mukoe.agents.planning.symmetries import evaluation_symmetries, with_random_symmetries
+from mukoe.environments.board_symmetries import Symmetry, board_symmetries
 from mukoe.environments.pgx.chance import ChanceLaw, load_chance_law
 from mukoe.environments.pgx.games import PGX_GAMES
 from mukoe.environments.pgx.rules import Rules, load_rules
@@ -73,25 +74,29 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
         del environment_spec
-        if self._chance_law is not None:
-            discount = self._config.discount
-            return chance_model(networks, self._rules, self._chance_law, discount)
-        return alphazero_model(networks, self._rules, self._config.discount)
+        return self._make_model(networks, symmetries=())
 
     def _evaluation_model(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> SearchModel:
+        del environment_spec
         config = self._config
         symmetries = evaluation_symmetries(self._rules.spec, config.search, config.history)
-        if not symmetries:
-            return self.make_model(networks, environment_spec)
-        return alphazero_model(networks, self._rules, config.discount, symmetries)
+        return self._make_model(networks, symmetries)
+
+    def _make_model(
+        self, networks: AlphaZeroNetworks, symmetries: Sequence[Symmetry]
+    ) -> SearchModel:
+        rules, discount = self._rules, self._config.discount
+        if self._chance_law is None:
+            return alphazero_model(networks, rules, discount, symmetries)
+        return chance_model(networks, rules, self._chance_law, discount, symmetries)
 
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
     ) -> LossFunction:
-        mirrored = mirrored_actions(self._rules.spec)
-        loss = make_loss(networks, self._config, mirrored, self._chance_law)
+        loss = make_loss(networks, self._config, self._chance_law)
+        loss = with_random_symmetries(loss, board_symmetries(self._rules.spec))
         return self.with_reanalysis(loss, networks, environment_spec)
 
 

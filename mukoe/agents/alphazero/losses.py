@@ -1,8 +1,7 @@
 """The loss of AlphaZero (arXiv:1712.01815, equation 1), from stored rows.
 
 A sample holds the rows from a position to the end of its game. The network evaluates the first
-position, in games with that symmetry or its mirror image; the targets are the search policy there
-and the game's outcome.
+position; the targets are the search policy there and the return.
 """
 
 import functools
@@ -35,7 +34,6 @@ from mukoe.types import Array, LossExtra, LossFunction, Params, Sample
 def make_loss(
     networks: AlphaZeroNetworks,
     config: AlphaZeroConfig,
-    mirrored_actions: tuple[int, ...] | None,
     chance_law: ChanceLaw | None = None,
 ) -> LossFunction:
     """Returns the pure loss function of a learner.
@@ -43,63 +41,22 @@ def make_loss(
     Args:
       networks: networks of the agent.
       config: configuration of the agent.
-      mirrored_actions: `[A]` actions of the mirrored board, see
-        `mukoe.environments.board_symmetries`; None to mirror no positions.
       chance_law: law of a game of chance; None for other games.
     """
-    return functools.partial(_loss, networks, config, mirrored_actions, chance_law)
-
-
-def mirror(
-    features: Array, policy: Array, mirrored: Array, mirrored_actions: tuple[int, ...]
-) -> tuple[jax.Array, jax.Array]:
-    """Returns positions and policies, mirrored left to right where `mirrored` is True.
-
-    Args:
-      features: `[B, H, W, C]` positions.
-      policy: `[B, A]` policies.
-      mirrored: `[B]` bool, True for entries to mirror.
-      mirrored_actions: `[A]` actions of the mirrored board.
-    """
-    chex.assert_rank(features, 4)
-    chex.assert_shape(policy, (features.shape[0], len(mirrored_actions)))
-    chex.assert_shape(mirrored, features.shape[:1])
-    actions = jnp.array(mirrored_actions)
-    return (
-        jnp.where(mirrored[:, None, None, None], features[:, :, ::-1], features),
-        jnp.where(mirrored[:, None], policy[:, actions], policy),
-    )
-
-
-def _mirror_some(
-    features: Array,
-    targets: UnrollTargets,
-    mirrored_actions: tuple[int, ...],
-    key: chex.PRNGKey,
-) -> tuple[Array, UnrollTargets]:
-    """Returns positions and targets of the first state, half of them mirrored."""
-    mirrored = jax.random.bernoulli(key, shape=features.shape[:1])
-    features, policy = mirror(features, targets.policies[:, 0], mirrored, mirrored_actions)
-    actions = targets.actions[:, 0]
-    actions = jnp.where(mirrored, jnp.array(mirrored_actions)[actions], actions)
-    return features, targets._replace(policies=policy[:, None], actions=actions[:, None])
+    return functools.partial(_loss, networks, config, chance_law)
 
 
 def _loss(
     networks: AlphaZeroNetworks,
     config: AlphaZeroConfig,
-    mirrored_actions: tuple[int, ...] | None,
     chance_law: ChanceLaw | None,
     params: Params,
     target_params: Params,
     sample: Sample,
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
-    targets_key, mirror_key = jax.random.split(key)
-    targets = sample_targets(networks, config, target_params, sample, targets_key)
+    targets = sample_targets(networks, config, target_params, sample, key)
     features = root_inputs(networks, config.history, sample.rows)
-    if mirrored_actions is not None:
-        features, targets = _mirror_some(features, targets, mirrored_actions, mirror_key)
     prediction = networks.prediction(params, networks.representation(params, features))
     check_prediction(networks, prediction, features.shape[0])
     value_probs = networks.value_encoding.to_probs(targets.values[:, 0])

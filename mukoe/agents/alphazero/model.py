@@ -70,7 +70,11 @@ def alphazero_model(
 
 
 def chance_model(
-    networks: AlphaZeroNetworks, rules: Rules, law: ChanceLaw, discount: float
+    networks: AlphaZeroNetworks,
+    rules: Rules,
+    law: ChanceLaw,
+    discount: float,
+    symmetries: Sequence[Symmetry] = (),
 ) -> SearchModel:
     """Returns the model of a game of chance for one player, with the true law at its chance nodes.
 
@@ -79,9 +83,12 @@ def chance_model(
       rules: rules of a game, whose observations carry the true state.
       law: law of its chance.
       discount: discount per move.
+      symmetries: symmetries over which the network's evaluations of positions are averaged; ()
+        for none. Those of afterstates are not.
     """
     assert networks.afterstate_value is not None
-    evaluate, afterstate_value = make_root(networks), networks.afterstate_value
+    evaluate = average_over(symmetries, make_root(networks))
+    afterstate_value = networks.afterstate_value
 
     def decision(
         params: Params, key: chex.PRNGKey, action: Array, position: Array

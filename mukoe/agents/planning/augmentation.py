@@ -25,6 +25,9 @@ class AugmentationConfig(Validated):
     shift: Annotated[int, Meta(ge=0, le=LONGEST_SIDE)] = 0
     # Scale of the factor 1 + intensity · clip(N(0, 1), -2, 2). EfficientZero: 0.05.
     intensity: UnitInterval = 0.0
+    # Random symmetry of the board, for games that have some; observations, actions and policies of
+    # a sequence are changed alike.
+    symmetries: bool = False
 
 
 def augment(

@@ -1,17 +1,33 @@
-"""Evaluations that are averaged over the symmetries of a board."""
+"""Symmetries of a board: images of samples as more data, and means of evaluations."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.agents.planning.augmentation import AugmentationConfig
 from mukoe.environments.board_symmetries import Symmetry, board_symmetries
 from mukoe.errors import UserError
 from mukoe.networks.history import HistoryConfig
 from mukoe.search.config import SearchConfig
-from mukoe.types import EnvironmentSpec, Nest, Params
+from mukoe.types import (
+    Array,
+    EnvironmentSpec,
+    LossExtra,
+    LossFunction,
+    Nest,
+    Params,
+    Sample,
+    split_legal_actions,
+)
+
+_GAMES = (
+    "a game with symmetries of the board (tic-tac-toe, Connect Four, Othello, Go, Hex, 2048, an "
+    "own game with `symmetries`)"
+)
 
 
 def evaluation_symmetries(
@@ -35,10 +51,7 @@ def evaluation_symmetries(
         return ()
     symmetries = board_symmetries(environment_spec)
     if not symmetries:
-        raise UserError(
-            "search.evaluation_symmetries needs a game with symmetries of the board (tic-tac-toe, "
-            "Connect Four, Othello, Go, Hex, an own game with `symmetries`)"
-        )
+        raise UserError(f"search.evaluation_symmetries needs {_GAMES}")
     if history.action_planes or has_memory:
         raise UserError(
             "search.evaluation_symmetries needs a network whose input is the board alone: set "
@@ -78,3 +91,82 @@ def average_over(
         )
 
     return averaged
+
+
+def training_symmetries(
+    environment_spec: EnvironmentSpec, augmentation: AugmentationConfig, search: SearchConfig
+) -> tuple[Symmetry, ...]:
+    """Returns the symmetries that augment samples; `()` without that augmentation.
+
+    Raises:
+      UserError: the game has no symmetries, or its search has candidates.
+    """
+    if not augmentation.symmetries:
+        return ()
+    symmetries = board_symmetries(environment_spec)
+    if not symmetries or search.num_candidates:
+        raise UserError(
+            f"augmentation.symmetries needs {_GAMES}, and a search over all actions: set it to "
+            "false, or search.num_candidates=0"
+        )
+    return symmetries
+
+
+def with_random_symmetries(loss: LossFunction, symmetries: Sequence[Symmetry]) -> LossFunction:
+    """Returns the loss of samples whose sequences are replaced by one of their images each.
+
+    AlphaGo Zero (Silver et al. 2017, methods, "Optimisation") and AlphaZero for Go train on all
+    images of a position. The values of a board and of its images are the same.
+
+    Args:
+      loss: loss function.
+      symmetries: symmetries of the game; () for the loss itself.
+    """
+    if not symmetries:
+        return loss
+
+    def of_images(
+        params: Params, target_params: Params, sample: Sample, key: chex.PRNGKey
+    ) -> tuple[Array, LossExtra]:
+        batch = sample.rows.action.shape[:1]
+        drawn = jax.random.randint(jax.random.fold_in(key, 2), batch, 0, len(symmetries))
+        return loss(params, target_params, image_of_sample(sample, symmetries, drawn), key)
+
+    return of_images
+
+
+def image_of_sample(sample: Sample, symmetries: Sequence[Symmetry], drawn: Array) -> Sample:
+    """Returns the images of sequences: observations, actions and search policies.
+
+    Args:
+      sample: batch of `B` sequences.
+      symmetries: symmetries of the game.
+      drawn: `[B]` int32, index of the symmetry of each sequence.
+    """
+    rows = sample.rows
+    features, legal_actions = split_legal_actions(rows.observation)
+    actions = jnp.array([symmetry.actions for symmetry in symmetries])[drawn]
+    origins = jnp.argsort(actions, axis=1)[:, None]  # [B, 1, A], action of the board by its image
+    features = _images(jnp.asarray(features), symmetries, drawn)
+    policies = jnp.take_along_axis(rows.extras["search_policy"], origins, axis=-1)
+    observation = features
+    if legal_actions is not None:
+        legal = jnp.take_along_axis(jnp.asarray(legal_actions), origins, axis=-1)
+        observation = rows.observation._replace(features=features, legal_actions=legal)
+    return sample._replace(
+        rows=rows._replace(
+            observation=observation,
+            action=jnp.take_along_axis(actions, rows.action, axis=1),
+            extras={**rows.extras, "search_policy": policies},
+        )
+    )
+
+
+def _images(boards: jax.Array, symmetries: Sequence[Symmetry], drawn: Array) -> jax.Array:
+    """Returns the images of boards `[B, T, H, W, C]` by the symmetries drawn `[B]`."""
+    batch, steps, height, width, channels = boards.shape
+    cells = jnp.arange(height * width).reshape(height, width, 1)
+    origins = jnp.stack([symmetry.image(cells).ravel() for symmetry in symmetries])[drawn]
+    flat = boards.reshape(batch, steps, height * width, channels)
+    moved = jnp.take_along_axis(flat, origins[:, None, :, None], axis=2)
+    return moved.reshape(boards.shape)

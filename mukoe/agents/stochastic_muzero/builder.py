@@ -13,6 +13,7 @@ from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
 )
+from mukoe.agents.planning.symmetries import training_symmetries, with_random_symmetries
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
 from mukoe.agents.stochastic_muzero.model import decisions_and_chance, stochastic_muzero_model
@@ -97,6 +98,8 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         loss = with_statistics_loss(
             make_loss(networks, config), networks, config.history, config.network
         )
+        symmetries = training_symmetries(environment_spec, config.augmentation, config.search)
+        loss = with_random_symmetries(loss, symmetries)
         return self.with_reanalysis(loss, networks, environment_spec)
 
     def learner_settings(self, networks: StochasticMuZeroNetworks) -> LearnerSettings:

@@ -101,7 +101,13 @@ def _own_traits(name: str) -> GameTraits:
 
 _BACKGAMMON = GameTraits(players=2, masked=True, max_steps=None, chance=True, max_moves=None)
 _2048 = GameTraits(
-    players=1, masked=True, max_steps=None, chance=True, max_moves=None, chance_law=True
+    players=1,
+    masked=True,
+    max_steps=None,
+    chance=True,
+    max_moves=None,
+    chance_law=True,
+    symmetries="directions",
 )
 # A strong policy would play Breakout or Freeway forever.
 _MINATAR = GameTraits(players=1, masked=False, max_steps=10_000, chance=True, max_moves=None)

@@ -11,10 +11,11 @@ import pytest
 pytest.importorskip("pgx")
 
 from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
-from mukoe.agents.alphazero.losses import mirror
 from mukoe.agents.alphazero.model import alphazero_model
 from mukoe.agents.alphazero.networks import AlphaZeroNetworks
 from mukoe.agents.planning.config import PlanningReplayConfig
+from mukoe.agents.planning.symmetries import image_of_sample
+from mukoe.environments.board_symmetries import board_symmetries
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.pgx.exact_solver import board_index, solve_tic_tac_toe
 from mukoe.environments.pgx.openings import with_random_opening
@@ -137,13 +138,9 @@ def test_the_loss_is_that_of_the_paper(trained):
     params = run.learner.save().params
     key = jax.random.PRNGKey(3)
     _, extra = builder.make_loss(networks, spec)(params, params, sample, key)
-    mirrored = jax.random.bernoulli(jax.random.split(key)[1], shape=(32,))
-    features, policy = mirror(
-        sample.rows.observation.features[:, 0],
-        sample.rows.extras["search_policy"][:, 0],
-        mirrored,
-        (2, 1, 0, 5, 4, 3, 8, 7, 6),
-    )
+    drawn = jax.random.randint(jax.random.fold_in(key, 2), (32,), 0, 8)
+    images = image_of_sample(sample, board_symmetries(spec), drawn).rows
+    features, policy = images.observation.features[:, 0], images.extras["search_policy"][:, 0]
     prediction = networks.prediction(params, networks.representation(params, features))
     outcomes = []
     for reward, mask, discount in zip(
@@ -159,16 +156,6 @@ def test_the_loss_is_that_of_the_paper(trained):
     np.testing.assert_allclose(extra.metrics["policy_loss"], policy_losses.mean(), rtol=1e-4)
     np.testing.assert_allclose(extra.metrics["value_loss"], losses.mean(), rtol=1e-4)
     assert extra.metrics["values_outside_bins"] == 0
-
-
-def test_a_mirror_turns_positions_and_policies_together():
-    features = np.arange(2 * 6 * 7 * 2).reshape(2, 6, 7, 2)
-    policy = np.arange(14.0).reshape(2, 7)
-    seen, probs = mirror(features, policy, np.array([True, False]), tuple(range(6, -1, -1)))
-    np.testing.assert_array_equal(seen[0], features[0][:, ::-1])
-    np.testing.assert_array_equal(probs[0], policy[0][::-1])
-    np.testing.assert_array_equal(seen[1], features[1])
-    np.testing.assert_array_equal(probs[1], policy[1])
 
 
 def test_the_search_needs_the_whole_network():

@@ -140,7 +140,7 @@ def test_afterstates_learn_the_return_without_the_reward():
         return networks(value).afterstate_value(params, features)
 
     agent = dataclasses.replace(networks(value), afterstate_value=afterstate_value)
-    loss = make_loss(agent, config, None, LAW)
+    loss = make_loss(agent, config, LAW)
     _, extra = loss({}, {}, sample, jax.random.PRNGKey(0))
     np.testing.assert_array_equal(
         np.argmax(seen[0], axis=-1)[0], [[2, 2, 3, 0], *FULL_AFTER_MERGE[1:]]

@@ -11,6 +11,7 @@ from mukoe.agents.planning.observations import (
     with_statistics_loss,
     with_statistics_optimizer,
 )
+from mukoe.agents.planning.symmetries import training_symmetries, with_random_symmetries
 from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.networks.models import MuZeroNetworks, make_muzero_networks, without_representation
 from mukoe.networks.value_prefix import with_value_prefix
@@ -62,6 +63,8 @@ class DeterministicModelBuilder(PlanningBuilder[MuZeroNetworks]):
         loss = with_statistics_loss(
             make_loss(networks, config), networks, config.history, config.network
         )
+        symmetries = training_symmetries(environment_spec, config.augmentation, config.search)
+        loss = with_random_symmetries(loss, symmetries)
         return self.with_reanalysis(loss, networks, environment_spec)
 
     def learner_settings(self, networks: MuZeroNetworks) -> LearnerSettings:
