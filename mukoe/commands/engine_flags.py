@@ -10,6 +10,7 @@ from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 if TYPE_CHECKING:
+    from mukoe.environments.pgx.resignation import Resignation
     from mukoe.evaluation.engines.agent_game import AgentGame
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
@@ -53,7 +54,10 @@ def prepared_workdir(example: str) -> Path:
 
 
 def game_opener(
-    workdir: Path, fits: Callable[[str], bool], protocol: str
+    workdir: Path,
+    fits: Callable[[str], bool],
+    protocol: str,
+    resignation: "Resignation | None" = None,
 ) -> "Callable[[], AgentGame]":
     """Returns the function that loads the agent of the run and starts its game.
 
@@ -63,6 +67,7 @@ def game_opener(
       workdir: directory of the run, or `zoo:NAME`.
       fits: function of the game's name, True if the protocol has the game.
       protocol: name of the protocol and its games, for the error.
+      resignation: rule by which the agent resigns; None to play all games out.
 
     Raises:
       UserError: there is no such run, or the protocol does not have its game.
@@ -75,5 +80,10 @@ def game_opener(
     check_protocol(workdir, fits, protocol)
     reference = Reference(workdir, BEST.value, STEP.value)
     return lambda: open_game(
-        reference, SIMULATIONS.value, SEED.value, SECONDS_PER_MOVE.value, SYMMETRIES.value
+        reference,
+        SIMULATIONS.value,
+        SEED.value,
+        SECONDS_PER_MOVE.value,
+        SYMMETRIES.value,
+        resignation,
     )

@@ -10,10 +10,11 @@ from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands import engine_flags
+from mukoe.commands import engine_flags, resign_flags
 from mukoe.configuration import run_main
 
 flags.adopt_module_key_flags(engine_flags)
+flags.adopt_module_key_flags(resign_flags)
 
 
 def main() -> None:
@@ -23,7 +24,9 @@ def main() -> None:
     from mukoe.evaluation.engines.gtp_server import GtpServer
     from mukoe.evaluation.engines.vertices import speaks_gtp
 
-    server = GtpServer(engine_flags.game_opener(workdir, speaks_gtp, "GTP: Go, Hex and Othello"))
+    rule = resign_flags.resignation()
+    make_game = engine_flags.game_opener(workdir, speaks_gtp, "GTP: Go, Hex and Othello", rule)
+    server = GtpServer(make_game)
     server.serve(sys.stdin, sys.stdout)
 
 

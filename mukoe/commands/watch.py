@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
+from mukoe.commands import resign_flags
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
@@ -95,6 +96,7 @@ OPENING_MOVES = flags.DEFINE_integer(
     0,
     MAX_OPENING_MOVES,
 )
+flags.adopt_module_key_flags(resign_flags)
 PORT = flags.DEFINE_integer(
     "port", 8000, "Port of the page of --play=browser; 0 for a free port.", 0, 65535
 )
@@ -113,6 +115,8 @@ def main() -> int:
         raise UserError("--opening_moves needs --self_play or --play")
     if SECONDS_PER_MOVE.value is not None and not PLAY.value:
         raise UserError("--seconds_per_move needs --play")
+    if resign_flags.RESIGN_BELOW.value is not None and not PLAY.value:
+        raise UserError("--resign_below needs --play")
     if SECONDS_PER_MOVE.value is not None and SIMULATIONS.value is not None:
         raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     # Gymnasium renders to arrays; SDL must not open a display.
@@ -282,12 +286,13 @@ def _play(run: "StoredRun", agent: "InspectedAgent") -> int:
     board = find_board(run.environment_spec, game)
     environment: Any = run.config.environment
     factory = environment.without_openings().make_factory()
+    rule = resign_flags.resignation()
     seeds = itertools.count(secrets.randbelow(10**6) if SEED.value is None else SEED.value)
 
     def new_game(seat: int) -> "BoardGame":
         seed = next(seeds) % (LARGEST_SEED + 1)
         moves = 2 * OPENING_MOVES.value
-        return BoardGame(agent, factory(seed, 1, False), board, seat, seed, moves)
+        return BoardGame(agent, factory(seed, 1, False), board, seat, seed, moves, rule)
 
     erase_line()
     if PLAY.value == "terminal":

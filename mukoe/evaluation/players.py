@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,19 +119,28 @@ def agent_opponent(policy: Policy, params: PolicyParams) -> Opponent:
       params: parameters of the policy.
     """
 
-    def act(
+    def decide(
         key: chex.PRNGKey,
         game: GameState,
         observation: MaskedObservation,
         memory: Nest,
         is_first: Array,
-    ) -> tuple[jax.Array, Nest]:
+    ) -> tuple[jax.Array, Mapping[str, Array], Nest]:
         observation = observation._replace(position=pack_position(game))
         memory = tree_where(is_first, policy.initial_state(is_first.shape[0]), memory)
-        action, _, memory = policy.apply(params, key, observation, memory)
-        return jnp.asarray(action), memory
+        action, extras, memory = policy.apply(params, key, observation, memory)
+        return jnp.asarray(action), extras, memory
 
-    return Opponent(policy.initial_state, act)
+    def act(*inputs: Any) -> tuple[jax.Array, Nest]:
+        action, _, memory = decide(*inputs)
+        return action, memory
+
+    def act_with_value(*inputs: Any) -> tuple[jax.Array, jax.Array, Nest]:
+        action, extras, memory = decide(*inputs)
+        return action, extras["search_value"], memory
+
+    searches = "search_value" in policy.extras_spec
+    return Opponent(policy.initial_state, act, act_with_value if searches else None)
 
 
 def rules_with_opening(game: str, moves: int) -> Rules:

@@ -4,6 +4,7 @@ import numpy as np
 
 from mukoe.environments.pgx.alternation import PASS
 from mukoe.environments.pgx.environment import SelfPlayEnvironment
+from mukoe.environments.pgx.resignation import Resignation
 from mukoe.errors import UserError
 from mukoe.viewing.board import Board
 from mukoe.viewing.episodes import apply_action, decide
@@ -24,6 +25,7 @@ class BoardGame:
     opening_moves: number of random moves at the start of `moves`.
     moves: moves so far as pairs `(seat, action)`.
     over: True at the end of the game.
+    resigned: True if the agent has resigned.
     score: 1 for a win of the user, -1 for a loss, 0 for a draw or an unfinished game.
     decision: decision of the agent for the player to move; None at the end of the game.
     agent_decision: decision of the agent at its own last move; None before that.
@@ -37,6 +39,7 @@ class BoardGame:
         seat: int,
         seed: int,
         opening_moves: int = 0,
+        resignation: Resignation | None = None,
     ):
         """Starts a game; the agent does not move yet, even if it moves first.
 
@@ -47,6 +50,7 @@ class BoardGame:
           seat: seat of the user, 0 or 1.
           seed: seed of the agent's random choices.
           opening_moves: number of random moves of both players before the first own move.
+          resignation: rule by which the agent resigns; None to play the game out.
 
         Raises:
           UserError: the seat is neither 0 nor 1.
@@ -60,7 +64,8 @@ class BoardGame:
         self._timestep = environment.reset()
         self.seat_to_move = 0
         self.moves: list[tuple[int, int]] = []
-        self.over = False
+        self.over = self.resigned = False
+        self._resignation, self._low_values = resignation, 0
         self.score = 0.0
         self.agent_decision: Decision | None = None
         for action in environment.draw_opening(opening_moves):
@@ -109,6 +114,8 @@ class BoardGame:
         """Result of the game for the user; empty during the game."""
         if not self.over:
             return ""
+        if self.resigned:
+            return "you won: the agent resigned"
         return {1: "you won", 0: "a draw", -1: "the agent won"}[int(np.sign(self.score))]
 
     def play(self, action: int) -> None:
@@ -128,11 +135,22 @@ class BoardGame:
         self._move(action)
 
     def play_agent_move(self) -> Decision:
-        """Plays a move of the agent, which must be to move, and returns its decision."""
+        """Plays a move of the agent, which must be to move, or resigns; returns its decision."""
         assert self.agent_to_move and self.decision is not None
         decision = self.agent_decision = self.decision
+        if self._resigns(decision):
+            self.over = self.resigned = True
+            self.score, self.decision = 1.0, None
+            return decision
         self._move(decision.action)
         return decision
+
+    def _resigns(self, decision: Decision) -> bool:
+        if self._resignation is None:
+            return False
+        assert decision.value is not None
+        self._low_values = int(self._resignation.count(decision.value, self._low_values))
+        return bool(self._resignation.is_due(self._low_values))
 
     def _apply(self, action: int) -> None:
         if not self._environment.waits():

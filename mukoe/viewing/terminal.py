@@ -90,7 +90,8 @@ def _agent_moves(game: BoardGame) -> None:
     names = game.names
     decision = game.play_agent_move()
     action = format_action(decision.action, names)
-    print(f"\nagent plays {action}: {_describe_decision(decision, names)}\n", flush=True)
+    does = "resigns" if game.resigned else f"plays {action}"
+    print(f"\nagent {does}: {_describe_decision(decision, names)}\n", flush=True)
 
 
 def _user_moves(game: BoardGame) -> bool:

@@ -160,6 +160,7 @@ def _new_game(url, seat):
         (["--workdir=x", "--episodes=0"], "episodes"),
         (["--workdir=x", "--opening_moves=1"], "--opening_moves needs --self_play or --play"),
         (["--workdir=x", "--seconds_per_move=1"], "--seconds_per_move needs --play"),
+        (["--workdir=x", "--resign_below=0.9"], "--resign_below needs --play"),
         (
             ["--workdir=x", "--play=terminal", "--seconds_per_move=1", "--simulations=9"],
             "--simulations and --seconds_per_move exclude each other",

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("pgx")
 
 from mukoe.environments.pgx.config import PgxConfig
+from mukoe.environments.pgx.resignation import Resignation
 from mukoe.errors import UserError
 from mukoe.viewing.board_game import BoardGame
 from mukoe.viewing.game_json import describe_game
@@ -85,6 +86,23 @@ def test_backgammon_lists_no_passes_of_a_waiting_player():
     assert json.loads(json.dumps(page)) == page
     assert page["picture"].startswith("data:image/png;base64,") and "stones" not in page
     assert [move["name"] for move in page["moves"]] == [game.names[a] for _, a in game.moves]
+
+
+def test_the_agent_resigns():
+    environment = PgxConfig("connect_four").make_factory()(0, 1, False)
+    agent = StubAgent(int(environment.spec.actions.num_values))
+    # The values of this agent are -1e-9.
+    game = BoardGame(agent, environment, None, 1, seed=0, resignation=Resignation(1e-10, 2))
+    game.play_agent_move()
+    game.play(0)
+    assert not game.over and len(game.moves) == 2
+    game.play_agent_move()
+    assert game.over and game.resigned and len(game.moves) == 2 and game.score == 1
+    assert game.legal_actions == [] and game.decision is None
+    assert game.result == describe_game("1", game)["result"] == "you won: the agent resigned"
+    patient = BoardGame(agent, environment, None, 1, seed=0, resignation=Resignation(0.5, 1))
+    patient.play_agent_move()
+    assert not patient.over
 
 
 def test_illegal_moves_change_nothing():

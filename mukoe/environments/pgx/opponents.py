@@ -27,10 +27,13 @@ class Opponent(NamedTuple):
         state)`, where `game` is the batched pgx state and `observation` the `MaskedObservation`,
         both `[B, ...]`. Where `is_first`, the state belongs to an earlier game and must be reset.
         Actions in finished games are ignored.
+    act_with_value: function like `act` to `(action, search value [B] of the player to move,
+        state)`; None for a policy without a search.
     """
 
     initial_state: Callable[[int], Nest]
     act: Callable[[chex.PRNGKey, GameState, MaskedObservation, Nest, Array], tuple[jax.Array, Nest]]
+    act_with_value: Callable[..., tuple[jax.Array, jax.Array, Nest]] | None = None
 
 
 OPPONENTS = ("random", "exact", "rollout")

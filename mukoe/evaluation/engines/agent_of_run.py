@@ -7,6 +7,7 @@ from pathlib import Path
 from mukoe import zoo
 from mukoe.configuration import load_config
 from mukoe.environments.pgx.config import PgxConfig
+from mukoe.environments.pgx.resignation import Resignation
 from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.evaluation.decision_time import with_seconds_per_move
@@ -16,6 +17,7 @@ from mukoe.evaluation.players import (
     agent_opponent,
     agent_player,
     open_agent,
+    simulations_of,
 )
 
 
@@ -38,6 +40,7 @@ def open_game(
     seed: int,
     seconds_per_move: float | None = None,
     symmetries: bool | None = None,
+    resignation: Resignation | None = None,
 ) -> AgentGame:
     """Opens a checkpoint and starts a game; the agent's move is compiled.
 
@@ -47,6 +50,7 @@ def open_game(
       seed: seed of the agent's random choices.
       seconds_per_move: seconds that the simulations of a move take; None for `simulations`.
       symmetries: mean over the symmetries of the board; None for the value of the run's config.
+      resignation: rule by which the agent resigns; None to play all games out.
 
     Raises:
       UserError: there is no such run or checkpoint, its agent does not search, or its game has no
@@ -55,9 +59,11 @@ def open_game(
     run = open_agent(reference, simulations, symmetries=symmetries)
     if seconds_per_move is not None:
         run = with_seconds_per_move(run, seconds_per_move)
+    if resignation is not None and simulations_of(run) is None:
+        raise UserError("--resign_below needs an agent that searches")
     rules = load_rules(run.config.environment.game, max_steps=None)
     make = functools.partial(agent_opponent, run.make_policy())
-    game = AgentGame(rules, agent_player(run, make, "agent"), seed)
+    game = AgentGame(rules, agent_player(run, make, "agent"), seed, resignation)
     game.genmove()
     game.reset()
     return game

@@ -15,7 +15,7 @@ import mukoe
 from mukoe.environments.pgx.boards import SYMBOLS, find_stones
 from mukoe.evaluation.engines.agent_game import AgentGame
 from mukoe.evaluation.engines.gtp_client import KOMI
-from mukoe.evaluation.engines.vertices import COLOURS, PASS, Vertices, vertices_of
+from mukoe.evaluation.engines.vertices import COLOURS, PASS, RESIGN, Vertices, vertices_of
 
 _COLOUR_NAMES = {"b": 0, "black": 0, "w": 1, "white": 1}
 
@@ -119,9 +119,12 @@ class GtpServer:
                 return PASS
             raise GtpError("the game is over")
         passes = self._pass_to(colour)
-        vertex = self._vertices.vertex(self._game.genmove())
+        action = self._game.genmove()
+        if action is None:
+            self._take_back(passes)
+            return RESIGN
         self._played.append(passes + 1)
-        return vertex
+        return self._vertices.vertex(action)
 
     def _undo(self, arguments: Sequence[str]) -> str:
         if not self._played:

@@ -111,6 +111,7 @@ class UciServer:
         if not moves or self._game.over:
             return "bestmove (none)"
         action = self._game.genmove()
+        assert action is not None, "UCI has no resignation"
         self._game.undo()
         return f"bestmove {moves[action].uci()}"
 

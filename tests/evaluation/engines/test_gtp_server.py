@@ -4,14 +4,19 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mukoe.environments.pgx.opponents import Opponent
+from mukoe.environments.pgx.resignation import Resignation
+from mukoe.environments.pgx.rules import load_rules
 from mukoe.evaluation.engine_matches import EngineMatches
+from mukoe.evaluation.engines.agent_game import AgentGame
 from mukoe.evaluation.engines.gtp_client import GtpEngine
 from mukoe.evaluation.engines.gtp_server import GtpServer
 from mukoe.evaluation.engines.vertices import Vertices
-from mukoe.evaluation.players import make_fixed_player
+from mukoe.evaluation.players import Player, make_fixed_player
 from tests.evaluation.engines.serve_random import make_game
 
 
@@ -115,6 +120,31 @@ def test_othello_and_hex_have_their_results():
     expected = "0" if black == white else f"{'B' if black > white else 'W'}+{abs(black - white)}"
     assert send(server, "final_score") == [expected]
     assert server.answer("genmove black") == "? the game is over\n\n"
+
+
+def resigning_game(values):
+    """Game of Go of an agent whose search values are given by ply; it plays the first free cell."""
+
+    def act_with_value(key, game, observation, state, is_first):
+        action = jnp.argmax(observation.legal_actions, axis=-1)
+        return action, jnp.array(values)[game._step_count], state
+
+    player = Player("stub", lambda _: Opponent(lambda size: (), None, act_with_value))
+    return AgentGame(load_rules("go_5x5", None), player, 0, Resignation(0.8, 2))
+
+
+def test_the_agent_resigns_after_successive_low_values():
+    # Of black at plies 0, 2, 4 and 6, of white at plies 1, 3 and 5.
+    game = resigning_game([-0.9, -0.9, 0.0, -0.7, -0.9, -0.9, -0.9])
+    server = GtpServer(lambda: game)
+    moves = [f"genmove {'bw'[ply % 2]}" for ply in range(6)]
+    assert "resign" not in send(server, *moves)
+    # Neither the resignation itself nor its repetition changes the game.
+    assert send(server, "genmove b", "genmove b") == ["resign", "resign"]
+    assert len(game.moves) == 6
+    # Black's low value at ply 4 is taken back with the move.
+    send(server, "undo", "undo", "play b pass", "genmove w")
+    assert send(server, "genmove b") != ["resign"]
 
 
 @pytest.mark.engines

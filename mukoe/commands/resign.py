@@ -1,0 +1,69 @@
+"""Measures the errors of resignation in self-play games that are played out.
+
+mukoe resign --workdir=runs/go --games=400
+
+Prints a table of thresholds, then one JSON object on the last line.
+"""
+
+import json
+from pathlib import Path
+from typing import NoReturn
+
+from absl import flags
+
+from mukoe.configuration import run_main
+from mukoe.errors import UserError
+from mukoe.system import process_environment, set_process_environment
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
+BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+GAMES = flags.DEFINE_integer("games", 200, "Games; equal ones count once.")
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
+)
+SYMMETRIES = flags.DEFINE_bool(
+    "symmetries", None, "Average the network over the symmetries of the board, as in mukoe gtp."
+)
+RESIGN_MOVES = flags.DEFINE_integer(
+    "resign_moves", 3, "Successive own moves with a value below -t before a player resigns."
+)
+OPENING_MOVES = flags.DEFINE_integer("opening_moves", 2, "Random moves of each side at the start.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of openings and agent.")
+
+
+def main() -> None:
+    """Plays the games and prints the errors."""
+    if not WORKDIR.value:
+        raise UserError("--workdir is missing; give the workdir of a run, such as runs/go")
+    set_process_environment(process_environment())
+
+    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.evaluation.resignation_errors import (
+        ResignationConfig,
+        measure_resignation,
+        resignation_table,
+    )
+    from mukoe.terminal.counted_progress import CountedProgress
+
+    config = ResignationConfig(
+        games=GAMES.value,
+        opening_moves=OPENING_MOVES.value,
+        resign_moves=RESIGN_MOVES.value,
+        seed=SEED.value,
+    )
+    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
+    run = open_agent(reference, SIMULATIONS.value, symmetries=SYMMETRIES.value)
+    with CountedProgress("playing game", config.games) as progress:
+        rows = measure_resignation(run, config, progress.add)
+    print(resignation_table(rows))
+    print(json.dumps({"thresholds": [row._asdict() for row in rows]}))
+
+
+def run() -> NoReturn:
+    """Runs `main` as the program."""
+    run_main(main)
