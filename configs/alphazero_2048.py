@@ -26,7 +26,8 @@ def get_config() -> TrainingConfig:
                 hidden_sizes=(256, 256),
                 width=256,
                 blocks=0,
-                head_sizes=(64,),
+                # The first search policies are noise, which silences units of a hidden layer.
+                head_sizes=(),
                 value_support=SupportConfig(-100.0, 100.0, 201),
             ),
             # Half of the simulations add an afterstate, half a position.
@@ -44,7 +45,7 @@ def get_config() -> TrainingConfig:
                 samples_per_insert=16.0,
                 sampler="uniform",
             ),
-            optimizer=OptimizerConfig(learning_rate=1e-3),
+            optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", decay_steps=31_000),
             target_update=TargetUpdateConfig(period=100),
         ),
         run=RunConfig(
