@@ -30,6 +30,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "MuesliConfig.discount",
     "PPOConfig.discount",
     "StochasticMuZeroConfig.discount",
+    "AlphaZeroLossConfig.afterstate_value_weight",
     "AlphaZeroLossConfig.value_weight",
     "AlphaZeroNetworkConfig.blocks",
     "AtariConfig.noop_max",

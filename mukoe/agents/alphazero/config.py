@@ -15,7 +15,13 @@ from mukoe.agents.planning.config import (
     TargetSettings,
     check_full_search,
 )
-from mukoe.configuration.bounds import MOST_COMPILED, NonNegativeFloat, PositiveInt, UnitInterval
+from mukoe.configuration.bounds import (
+    MOST_COMPILED,
+    NonNegativeFloat,
+    PositiveInt,
+    UnitInterval,
+    UnrolledCount,
+)
 from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.games import PGX_GAMES, check_searchable
 from mukoe.errors import UserError
@@ -63,7 +69,7 @@ class AlphaZeroLossConfig(Validated):
 
     # n of the n-step return, needed in games of chance; None for the outcome of the game, as in
     # the paper.
-    td_steps: PositiveInt | None = None
+    td_steps: UnrolledCount | None = None
     # Bootstrap of the n-step return: the stored value of the 'search', or the 'target' network's.
     bootstrap: Literal["search", "target"] = "search"
 
