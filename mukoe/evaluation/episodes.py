@@ -216,6 +216,8 @@ def _make_environment(
         return run.experiment.environment_factory(config.seed, num_envs, True)
     assert opponent.make is not None
     rules = rules_with_opening(run.config.environment.game, opening_moves or 0)
+    if run.config.environment.positions:
+        rules = rules.with_positions()
     functions = match(rules, num_envs, opponent.make(opponent.params))
     return MatchEnvironment(functions, config.seed, True)
 

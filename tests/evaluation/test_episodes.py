@@ -2,13 +2,21 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroNetworkConfig
 from mukoe.environments.atari.config import AtariConfig
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, _human_normalised, evaluate, summary
 from mukoe.evaluation.evaluation_files import evaluation_table
 from mukoe.evaluation.players import Reference, open_agent
+from mukoe.layouts.common.experiment import TrainingConfig, check_experiment
+from mukoe.layouts.common.stored_run import StoredRun
+from mukoe.search.config import SearchConfig
+from mukoe.types import PolicyParams
 from tests.configuration.fuzzed import HUGE
 from tests.evaluation.tiny_runs import train
 
@@ -52,6 +60,22 @@ def test_episodes_are_cut_off_at_the_step_limit(run):
     assert len(evaluation.results) == evaluation.cut_off == 8
     assert summary(evaluation)["cut_off_episodes"] == 8
     assert {r.length for r in evaluation.results} == {1}
+
+
+def test_a_search_of_the_rules_is_given_the_true_states(tmp_path):
+    agent = AlphaZeroConfig(
+        game="tic_tac_toe",
+        network=AlphaZeroNetworkConfig(width=4, blocks=0, head_channels=1, head_sizes=(4,)),
+        search=SearchConfig(algorithm="gumbel", num_simulations=32),
+    )
+    config = TrainingConfig(environment=PgxConfig("tic_tac_toe"), agent=agent)
+    experiment = config.make_experiment()
+    spec = check_experiment(experiment)
+    network = experiment.builder.make_networks(spec).init(jax.random.PRNGKey(0))
+    run = StoredRun(tmp_path, config, experiment, spec, PolicyParams(network, jnp.int32(0)), {})
+    evaluation = evaluate(run, EvaluationConfig(episodes=16, num_envs=8, opponent="random"))
+    # Without any knowledge, by the search of the rules alone.
+    assert evaluation.record().wins > 8
 
 
 def test_perfect_opponents_are_not_beaten(run):
