@@ -19,6 +19,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
         ("checkpoint", f"learner step {found['checkpoint']}"),
         ("simulations", found["simulations"]),
         ("temperature", found["temperature"]),
+        ("symmetries", "averaged" if found["symmetries"] else None),
         ("opponent", _opponent(found)),
         ("episodes", f"{found['episodes']} (seed {found['seed']})"),
         ("mean", _number(statistics.mean) + has_interval * _interval(statistics.ci95)),
@@ -80,6 +81,8 @@ def csv_name(evaluation: Evaluation) -> str:
         parts.append(f"simulations{found['simulations']}")
     if found["temperature"] is not None:
         parts.append(f"temperature{found['temperature']:g}")
+    if found["symmetries"]:
+        parts.append("symmetries")
     if found["opponent"] is not None:
         simulations = found["opponent_simulations"]
         # An engine is named by its command line.

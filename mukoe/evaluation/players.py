@@ -103,6 +103,12 @@ def temperature_of(run: StoredRun) -> float | None:
     return getattr(search, "evaluation_temperature", None) or None
 
 
+def averages_symmetries(run: StoredRun) -> bool:
+    """Returns whether a run's agent averages over the symmetries of the board in evaluation."""
+    search = getattr(run.config.agent, "search", None)
+    return bool(getattr(search, "evaluation_symmetries", False))
+
+
 def two_player_game(run: StoredRun) -> str | None:
     """Returns the game of a run if two players take turns in it, else None."""
     environment = run.config.environment

@@ -11,7 +11,7 @@ from mukoe.environments.atari.config import AtariConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, _human_normalised, evaluate, summary
-from mukoe.evaluation.evaluation_files import evaluation_table
+from mukoe.evaluation.evaluation_files import csv_name, evaluation_table
 from mukoe.evaluation.players import Reference, open_agent
 from mukoe.layouts.common.experiment import TrainingConfig, check_experiment
 from mukoe.layouts.common.stored_run import StoredRun
@@ -60,6 +60,14 @@ def test_episodes_are_cut_off_at_the_step_limit(run):
     assert len(evaluation.results) == evaluation.cut_off == 8
     assert summary(evaluation)["cut_off_episodes"] == 8
     assert {r.length for r in evaluation.results} == {1}
+
+
+def test_symmetries_are_a_setting_of_the_evaluation(run):
+    averaged = run.with_overrides({"agent.search.evaluation_symmetries": True})
+    found = [evaluate(each, EvaluationConfig(episodes=2, num_envs=2)) for each in (run, averaged)]
+    assert [summary(each)["symmetries"] for each in found] == [False, True]
+    assert csv_name(found[1]) == csv_name(found[0]).replace("-random", "-symmetries-random")
+    assert ["averaged" in evaluation_table(each) for each in found] == [False, True]
 
 
 def test_a_search_of_the_rules_is_given_the_true_states(tmp_path):
