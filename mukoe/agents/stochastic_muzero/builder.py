@@ -1,9 +1,5 @@
 """The builder of Stochastic MuZero."""
 
-import dataclasses
-
-import mctx
-
 from mukoe.agents.builder import LearnerSettings
 from mukoe.agents.extensions import Unroll
 from mukoe.agents.planning.builder import PlanningBuilder
@@ -24,11 +20,11 @@ from mukoe.agents.stochastic_muzero.networks import (
 )
 from mukoe.agents.stochastic_muzero.unroll import make_unroll
 from mukoe.environments.spec_checks import check_scalar_rewards
-from mukoe.search.base import SearchModel, SearchOutput
+from mukoe.search.base import SearchModel
 from mukoe.search.candidates import make_sampler
 from mukoe.search.inspection import Inspector
-from mukoe.search.stochastic import first_decision
-from mukoe.types import EnvironmentSpec, LossFunction, Nest, Params
+from mukoe.search.stochastic import of_first_decisions
+from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
 class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
@@ -58,15 +54,7 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
     ) -> Inspector | None:
         inspector = super().make_inspector(networks, environment_spec)
-        if inspector is None:
-            return None
-        inspect = inspector.inspect
-
-        def inspect_first_decision(*inputs) -> tuple[SearchOutput, mctx.Tree, Nest]:
-            output, tree, state = inspect(*inputs)
-            return output, first_decision(tree), state
-
-        return dataclasses.replace(inspector, inspect=inspect_first_decision)
+        return None if inspector is None else of_first_decisions(inspector)
 
     def make_unroll(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec

@@ -27,7 +27,7 @@ from mukoe.networks.prediction import Prediction
 from mukoe.networks.value_encoding import SupportConfig, ValueEncoding
 from mukoe.search.config import SearchConfig
 from mukoe.search.plan import plan
-from mukoe.types import MaskedObservation, Row, Sample
+from mukoe.types import MaskedObservation, PolicyParams, Row, Sample
 
 DISCOUNT = 0.9
 RULES = load_rules("2048", max_steps=None).with_positions()
@@ -154,3 +154,25 @@ def test_afterstates_learn_the_return_without_the_reward():
 def test_a_game_of_chance_needs_a_number_of_steps():
     with pytest.raises(UserError, match=r"'2048' has no longest game: set agent.loss.td_steps"):
         AlphaZeroConfig(game="2048")
+
+
+def test_an_inspected_tree_has_no_boards_of_chance():
+    """`mukoe watch` draws it: the root and one afterstate per move."""
+    config = AlphaZeroConfig(
+        game="2048",
+        network=AlphaZeroNetworkConfig(torso="flat", hidden_sizes=(8,), width=8, blocks=0),
+        search=SearchConfig(algorithm="gumbel", num_simulations=24),
+        loss=AlphaZeroLossConfig(td_steps=2),
+    )
+    builder = config.make_builder()
+    agent = builder.make_networks(RULES.spec)
+    params = PolicyParams(agent.init(jax.random.PRNGKey(0)), np.int32(0))
+    inspector = builder.make_inspector(agent, RULES.spec)
+    now = RULES.init(jax.random.PRNGKey(1)[None])
+    state = inspector.initial_state(1)
+    _, tree, _ = jax.jit(inspector.inspect)(
+        params, jax.random.PRNGKey(2), RULES.observe(now), state
+    )
+    visited = np.flatnonzero(tree.node_visits[0])
+    assert len(visited) == 1 + now.legal_action_mask.sum()
+    assert set(np.asarray(tree.parents)[0, visited]) == {-1, 0}
