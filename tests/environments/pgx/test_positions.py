@@ -130,9 +130,9 @@ def test_hex_of_any_size_has_one_winner(size):
 
 def test_games_of_chance_are_refused_by_name():
     chance = {name for name in PGX_GAMES if not is_searchable(name)}
-    assert chance == {"backgammon", "2048"} | {n for n in PGX_GAMES if n.startswith("minatar")}
-    with pytest.raises(UserError, match=r"'2048' has moves of chance.*Stochastic MuZero"):
-        check_searchable("2048")
+    assert chance == {"backgammon"} | {n for n in PGX_GAMES if n.startswith("minatar")}
+    with pytest.raises(UserError, match=r"'backgammon' has moves of chance.*Stochastic MuZero"):
+        check_searchable("backgammon")
     with pytest.raises(UserError, match="'backgammon' has moves of chance"):
         PgxConfig("backgammon", positions=True)
     with pytest.raises(UserError, match="rules of 'poker'; games of pgx: tic_tac_toe"):
