@@ -290,9 +290,9 @@ def test_values_behind_the_end_are_0():
 
 
 @pytest.mark.parametrize(
-    ("prior", "verdict"), [([0.8, 0.2], "ok"), ([0.1, 0.9], "fault"), ([0.5, 0.5], "ok")]
+    ("prior", "verdict"), [([0.8, 0.2], "ok"), ([0.1, 0.9], "fault"), ([0.5, 0.5], "fault")]
 )
-def test_a_prior_of_other_targets_is_farther_than_a_uniform_one(prior, verdict):
+def test_a_prior_of_other_targets_or_of_none_is_a_fault(prior, verdict):
     steps = many(trajectories([0] * 4, [1] * 4, [0] * 4), 8)
     policy = np.broadcast_to([0.9, 0.1], (4, 8, 2))
     numbers = {"search_policy": policy, "prior": np.broadcast_to(prior, policy.shape)}

@@ -143,6 +143,9 @@ def judge_prior(own: Trajectories) -> Finding:
     text = f"KL {to_prior.mean():.3g} nats to the prior, {to_uniform.mean():.3g} to a uniform one"
     if to_uniform.mean() < _SHARP:
         return Finding(check, "unknown", f"{text}: the search policy is uniform")
+    if kl(prior, others[1], 1e-8)[steps].mean() < _SAME * to_uniform.mean():
+        text += ": the prior itself is uniform, as with a policy head without active units"
+        return Finding(check, "fault", text)
     if estimate_of_groups(to_prior - to_uniform, own.streams[steps]).low > 0:
         text += ": the policy learns other targets, or those of other steps"
         return Finding(check, "fault", text)
