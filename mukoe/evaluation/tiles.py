@@ -19,7 +19,7 @@ PLAYERS = ("random", "greedy_score", "greedy_empty")
 immediate score. `greedy_empty`: the move that leaves the most cells empty, then the highest
 score. Ties are broken at random."""
 
-TILES = (512, 1024, 2048)
+TILES = (512, 1024, 2048, 4096)
 """Tiles whose shares are reported."""
 
 # Size of an observation: one of 31 tiles in each of 4 x 4 cells.

@@ -58,10 +58,11 @@ def test_a_result_names_the_highest_tile():
 
 def test_tiles_are_counted_from_the_episodes_of_an_evaluation(tmp_path):
     path = tmp_path / "episodes.csv"
-    path.write_text("episode,episode_return,milestone\n0,9000,512\n1,16000,1024\n2,500,64\n")
+    path.write_text("episode,episode_return,milestone\n0,9000,512\n1,60000,4096\n2,500,64\n")
     games = read_games(path)
-    assert games.scores.tolist() == [9000, 16000, 500]
-    assert shares(games.highest_tiles) == {512: 2 / 3, 1024: 1 / 3, 2048: 0.0}
+    assert games.scores.tolist() == [9000, 60000, 500]
+    third = 1 / 3
+    assert shares(games.highest_tiles) == {512: 2 / 3, 1024: third, 2048: third, 4096: third}
     with pytest.raises(UserError, match="there is no file"):
         read_games(tmp_path / "none.csv")
     path.write_text("episode,episode_return\n0,1\n")
