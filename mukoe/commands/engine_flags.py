@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from mukoe.commands import symmetries_flags
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
@@ -29,12 +30,7 @@ SECONDS_PER_MOVE = flags.DEFINE_float(
     "Seconds per move instead of --simulations: as many simulations as this machine makes in them.",
     lower_bound=1e-3,
 )
-SYMMETRIES = flags.DEFINE_bool(
-    "symmetries",
-    None,
-    "Average the network over the symmetries of the board instead of the run's value: AlphaZero at "
-    "every position, other agents at the root of the search.",
-)
+flags.adopt_module_key_flags(symmetries_flags)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
 
 
@@ -84,6 +80,6 @@ def game_opener(
         SIMULATIONS.value,
         SEED.value,
         SECONDS_PER_MOVE.value,
-        SYMMETRIES.value,
+        symmetries_flags.SYMMETRIES.value,
         resignation,
     )

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from absl import flags
 
+from mukoe.commands import symmetries_flags
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
@@ -33,12 +34,7 @@ TEMPERATURE = flags.DEFINE_float(
     "Temperature of the actions, drawn from the search policy, instead of the run's value; 0 takes "
     "the best action.",
 )
-SYMMETRIES = flags.DEFINE_bool(
-    "symmetries",
-    None,
-    "Average the network over the symmetries of the board instead of the run's value: AlphaZero at "
-    "every position, other agents at the root of the search.",
-)
+flags.adopt_module_key_flags(symmetries_flags)
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
@@ -90,7 +86,9 @@ def main() -> None:
         opening_moves=OPENING_MOVES.value,
     )
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(reference, SIMULATIONS.value, TEMPERATURE.value, SYMMETRIES.value)
+    run = open_agent(
+        reference, SIMULATIONS.value, TEMPERATURE.value, symmetries_flags.SYMMETRIES.value
+    )
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())
     print(evaluation_table(evaluation))

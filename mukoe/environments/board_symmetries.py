@@ -38,7 +38,7 @@ _GROUPS: Mapping[str, list[tuple[bool, bool, bool]]] = {
     "square": _SQUARE,
     "directions": _SQUARE,
 }
-_NEIGHBOURS = ((1, 0), (0, 1), (1, 2), (2, 1))
+_NEIGHBOURS = (3, 1, 5, 7)
 """Cells to the left of the centre of 3x3 cells, above, to the right and below."""
 
 
@@ -62,23 +62,21 @@ def _action_images(
 ) -> tuple[int, ...]:
     """Returns the images of actions, which are cells, or columns; others do not change."""
     if board.symmetries == "directions":
-        return _direction_images(transposed, rows, columns)
+        images = _cell_images(3, 3, transposed, rows, columns)
+        return tuple(_NEIGHBOURS.index(images[cell]) for cell in _NEIGHBOURS)
     height, width = board.shape[:2]
     images = np.arange(num_actions)
     if num_actions < height * width:
         assert not transposed and not rows, "columns are mirrored only"
         images[:width] = images[:width][:: -1 if columns else 1]
-        return tuple(images.tolist())
-    cells = np.arange(height * width).reshape(height, width, 1)
-    moved = np.asarray(Symmetry(transposed, rows, columns, ()).image(cells)).ravel()
-    images[moved] = np.arange(height * width)
+    else:
+        images[: height * width] = _cell_images(height, width, transposed, rows, columns)
     return tuple(images.tolist())
 
 
-def _direction_images(transposed: bool, rows: bool, columns: bool) -> tuple[int, ...]:
-    cells = np.arange(9).reshape(3, 3, 1)
-    moved = np.asarray(Symmetry(transposed, rows, columns, ()).image(cells))[..., 0]
-    return tuple(
-        _NEIGHBOURS.index(tuple(np.argwhere(moved == cells[neighbour])[0].tolist()))
-        for neighbour in _NEIGHBOURS
-    )
+def _cell_images(
+    height: int, width: int, transposed: bool, rows: bool, columns: bool
+) -> np.ndarray:
+    """Returns the images `[H W]` of cells, which are numbered row by row."""
+    cells = np.arange(height * width).reshape(height, width, 1)
+    return np.argsort(np.ravel(Symmetry(transposed, rows, columns, ()).image(cells)))

@@ -37,6 +37,7 @@ class SearchModel(NamedTuple):
     memory: memory whose output is the observation of `root`; None without one.
     position: spec `[S]` of the true states that are the embeddings, for a search of the rules;
         None for learned states, which `root` makes.
+    shown_tree: function from the tree of `search` to the part of it that an inspector shows.
     embed_position: function from true states `[B, S]` to the embeddings of roots.
     take_turn: function from an evaluated root of three and more players and the `Turn` to the root
         of the search.
@@ -48,6 +49,7 @@ class SearchModel(NamedTuple):
     candidates: "CandidateSampler | None" = None
     memory: "InputMemory | None" = None
     position: specs.Array | None = None
+    shown_tree: Callable[[mctx.Tree], mctx.Tree] = lambda tree: tree
     embed_position: Callable[[Array], Nest] = lambda position: position
     take_turn: Callable[[mctx.RootFnOutput, Turn], PlayersRoot] = players_root
 

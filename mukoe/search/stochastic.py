@@ -32,9 +32,8 @@ import jax.numpy as jnp
 import mctx
 
 from mukoe.search import tree_search
-from mukoe.search.base import SearchModel, SearchOutput
+from mukoe.search.base import SearchModel
 from mukoe.search.candidates import CandidateSampler, at_index
-from mukoe.search.inspection import Inspector
 from mukoe.shapes import check_shape
 from mukoe.types import Array, Nest, Params, PerAction
 
@@ -104,6 +103,8 @@ def stochastic_search_model(
         recurrent=recurrent,
         search=functools.partial(_search, model, sample_outcomes),
         candidates=candidates,
+        shown_tree=first_decision,
+        embed_position=at_decision,
     )
 
 
@@ -142,16 +143,6 @@ def first_decision(tree: mctx.Tree) -> mctx.Tree:
         children_visits=jnp.where(at_root, tree.children_visits, 0),
         children_index=jnp.where(at_root, tree.children_index, mctx.Tree.UNVISITED),
     )
-
-
-def of_first_decisions(inspector: Inspector) -> Inspector:
-    """Returns the inspector with trees as far as the first chance outcome (`first_decision`)."""
-
-    def inspect(*inputs) -> tuple[SearchOutput, mctx.Tree, Nest]:
-        output, tree, state = inspector.inspect(*inputs)
-        return output, first_decision(tree), state
-
-    return dataclasses.replace(inspector, inspect=inspect)
 
 
 def _over_indices(model: StochasticModel, sampler: CandidateSampler) -> StochasticModel:

@@ -19,8 +19,6 @@ from mukoe.errors import UserError
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.models import check_observations
 from mukoe.search.base import SearchModel
-from mukoe.search.inspection import Inspector
-from mukoe.search.stochastic import of_first_decisions
 from mukoe.types import (
     EnvironmentSpec,
     LossFunction,
@@ -93,14 +91,6 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
         if self._chance_law is None:
             return alphazero_model(networks, rules, discount, symmetries)
         return chance_model(networks, rules, self._chance_law, discount, symmetries)
-
-    def make_inspector(
-        self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec
-    ) -> Inspector | None:
-        inspector = super().make_inspector(networks, environment_spec)
-        if inspector is None or self._chance_law is None:
-            return inspector
-        return of_first_decisions(inspector)
 
     def make_loss(
         self, networks: AlphaZeroNetworks, environment_spec: EnvironmentSpec

@@ -1,6 +1,6 @@
 """The rules of a game as the model of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import chex
 import jax
@@ -13,11 +13,11 @@ from mukoe.agents.planning.symmetries import average_over
 from mukoe.environments.board_symmetries import Symmetry
 from mukoe.environments.pgx.chance import ChanceLaw
 from mukoe.environments.pgx.positions import pack_position
-from mukoe.environments.pgx.rules import Rules, player_rewards
+from mukoe.environments.pgx.rules import GameState, Rules, player_rewards
 from mukoe.search.base import SearchModel
 from mukoe.search.players import PlayersOutput
 from mukoe.search.root import complete_mask, mask_logits
-from mukoe.search.stochastic import StochasticModel, at_decision, stochastic_search_model
+from mukoe.search.stochastic import StochasticModel, stochastic_search_model
 from mukoe.types import Array, Params
 
 
@@ -45,14 +45,12 @@ def alphazero_model(
     ) -> tuple[mctx.RecurrentFnOutput, Array]:
         before = rules.unpack(position)
         after = rules.step(before, action, jax.random.split(key, action.shape[0]))
-        prediction = evaluate(params, after.observation)
-        legal = complete_mask(after.legal_action_mask, prediction.prior_logits)
+        prior_logits, value = _evaluated(evaluate, params, after)
         if rules.players >= 3:
-            value = jnp.where(after.terminated[:, None], 0.0, prediction.value)
             return PlayersOutput(
                 reward=after.rewards,
                 discount=jnp.where(after.terminated, 0.0, discount),
-                prior_logits=mask_logits(prediction.prior_logits, legal),
+                prior_logits=prior_logits,
                 value=value * after.active,
                 player=after.current_player,
             ), pack_position(after)
@@ -61,8 +59,8 @@ def alphazero_model(
         output = mctx.RecurrentFnOutput(
             reward=player_rewards(after, before.current_player),
             discount=jnp.where(after.terminated, 0.0, ongoing),
-            prior_logits=mask_logits(prediction.prior_logits, legal),
-            value=jnp.where(after.terminated, 0.0, prediction.value),
+            prior_logits=prior_logits,
+            value=value,
         )
         return output, pack_position(after)
 
@@ -108,11 +106,10 @@ def chance_model(
     ) -> tuple[mctx.ChanceRecurrentFnOutput, Array]:
         del key
         position = law.happen(rules.unpack(afterstate), outcome)
-        prediction = evaluate(params, position.observation)
-        legal = complete_mask(position.legal_action_mask, prediction.prior_logits)
+        prior_logits, value = _evaluated(evaluate, params, position)
         output = mctx.ChanceRecurrentFnOutput(
-            action_logits=mask_logits(prediction.prior_logits, legal),
-            value=jnp.where(position.terminated, 0.0, prediction.value),
+            action_logits=prior_logits,
+            value=value,
             reward=position.rewards[:, 0],
             discount=jnp.where(position.terminated, 0.0, discount),
         )
@@ -125,6 +122,15 @@ def chance_model(
         num_actions=networks.action_space.num_outputs,
         num_outcomes=law.num_outcomes,
     )
-    return stochastic_search_model(model)._replace(
-        position=rules.spec.observations.position, embed_position=at_decision
-    )
+    position = rules.spec.observations.position
+    return stochastic_search_model(model)._replace(position=position)
+
+
+def _evaluated(
+    evaluate: Callable[[Params, Array], mctx.RootFnOutput], params: Params, position: GameState
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the prior logits `[B, A]` of legal moves, and values that are 0 at the end."""
+    prediction = evaluate(params, position.observation)
+    legal = complete_mask(position.legal_action_mask, prediction.prior_logits)
+    over = jnp.expand_dims(position.terminated, range(1, prediction.value.ndim))
+    return mask_logits(prediction.prior_logits, legal), jnp.where(over, 0.0, prediction.value)

@@ -199,7 +199,8 @@ def make_inspector(
             params.learner_steps,
             evaluation=True,
         )
-        return output, tree, state
+        assert tree is not None, "an inspector needs simulations"
+        return output, model.shown_tree(tree), state
 
     return Inspector(
         inspect=inspect,

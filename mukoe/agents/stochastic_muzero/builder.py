@@ -22,8 +22,6 @@ from mukoe.agents.stochastic_muzero.unroll import make_unroll
 from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import make_sampler
-from mukoe.search.inspection import Inspector
-from mukoe.search.stochastic import of_first_decisions
 from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
@@ -49,12 +47,6 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         )
         spec = root_spec(networks.memory, environment_spec, self._config.history)
         return add_projection(networks, spec, self._config.consistency)
-
-    def make_inspector(
-        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
-    ) -> Inspector | None:
-        inspector = super().make_inspector(networks, environment_spec)
-        return None if inspector is None else of_first_decisions(inspector)
 
     def make_unroll(
         self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
