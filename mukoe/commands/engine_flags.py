@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mukoe.commands import symmetries_flags
+from mukoe.commands import symmetries_flags, tree_flags
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
@@ -31,6 +31,7 @@ SECONDS_PER_MOVE = flags.DEFINE_float(
     lower_bound=1e-3,
 )
 flags.adopt_module_key_flags(symmetries_flags)
+flags.adopt_module_key_flags(tree_flags)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
 
 
@@ -82,4 +83,5 @@ def game_opener(
         SECONDS_PER_MOVE.value,
         symmetries_flags.SYMMETRIES.value,
         resignation,
+        tree_flags.REUSE_TREE.value,
     )

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands import symmetries_flags
+from mukoe.commands import symmetries_flags, tree_flags
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
@@ -35,6 +35,7 @@ TEMPERATURE = flags.DEFINE_float(
     "the best action.",
 )
 flags.adopt_module_key_flags(symmetries_flags)
+flags.adopt_module_key_flags(tree_flags)
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
@@ -87,7 +88,11 @@ def main() -> None:
     )
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
     run = open_agent(
-        reference, SIMULATIONS.value, TEMPERATURE.value, symmetries_flags.SYMMETRIES.value
+        reference,
+        SIMULATIONS.value,
+        TEMPERATURE.value,
+        symmetries_flags.SYMMETRIES.value,
+        tree_flags.REUSE_TREE.value,
     )
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())

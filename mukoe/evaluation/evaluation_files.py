@@ -20,6 +20,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
         ("simulations", found["simulations"]),
         ("temperature", found["temperature"]),
         ("symmetries", "averaged" if found["symmetries"] else None),
+        ("trees", "reused between moves" if found["reuse_tree"] else None),
         ("opponent", _opponent(found)),
         ("episodes", f"{found['episodes']} (seed {found['seed']})"),
         ("mean", _number(statistics.mean) + has_interval * _interval(statistics.ci95)),
@@ -83,6 +84,8 @@ def csv_name(evaluation: Evaluation) -> str:
         parts.append(f"temperature{found['temperature']:g}")
     if found["symmetries"]:
         parts.append("symmetries")
+    if found["reuse_tree"]:
+        parts.append("reuse")
     if found["opponent"] is not None:
         simulations = found["opponent_simulations"]
         # An engine is named by its command line.

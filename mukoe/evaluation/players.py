@@ -59,6 +59,7 @@ def open_agent(
     simulations: int | None = None,
     temperature: float | None = None,
     symmetries: bool | None = None,
+    reuse_tree: bool | None = None,
 ) -> StoredRun:
     """Opens a checkpoint.
 
@@ -67,16 +68,19 @@ def open_agent(
       simulations: simulations per move; None for those of the run's config.
       temperature: temperature of the actions; None for that of the run's config.
       symmetries: mean over the symmetries of the board; None for the value of the run's config.
+      reuse_tree: start of a search from the tree of the previous one; None for the value of the
+        run's config.
 
     Raises:
-      UserError: there is no such run or checkpoint, its agent does not search, or its game has no
-        symmetries.
+      UserError: there is no such run or checkpoint, its agent does not search, or it has no
+        symmetries or no tree to reuse.
     """
     workdir = zoo.resolve(reference.workdir)
     changes = {
         "num_simulations": simulations,
         "evaluation_temperature": temperature,
         "evaluation_symmetries": symmetries,
+        "evaluation_reuse_tree": reuse_tree,
     }
     overrides = {
         f"agent.search.{name}": str(value) for name, value in changes.items() if value is not None
@@ -86,7 +90,7 @@ def open_agent(
         if not hasattr(agent, "search"):
             raise UserError(
                 f"the agent of {reference.workdir} acts without a search: leave out simulations, "
-                "temperature and symmetries"
+                "temperature, symmetries and reuse_tree"
             )
     return open_run(workdir, best=reference.best, step=reference.step, overrides=overrides)
 
@@ -107,6 +111,12 @@ def averages_symmetries(run: StoredRun) -> bool:
     """Returns whether a run's agent averages over the symmetries of the board in evaluation."""
     search = getattr(run.config.agent, "search", None)
     return bool(getattr(search, "evaluation_symmetries", False))
+
+
+def reuses_trees(run: StoredRun) -> bool:
+    """Returns whether the searches of a run's agent start from previous trees in evaluation."""
+    search = getattr(run.config.agent, "search", None)
+    return bool(getattr(search, "evaluation_reuse_tree", False))
 
 
 def two_player_game(run: StoredRun) -> str | None:

@@ -39,6 +39,8 @@ class SearchModel(NamedTuple):
         None for learned states, which `root` makes.
     shown_tree: function from the tree of `search` to the part of it that an inspector shows.
     embed_position: function from true states `[B, S]` to the embeddings of roots.
+    carried_visits: `[B, A]` visits of the root's actions before the search, where `search` starts
+        from the tree of another one; None where it starts from the root alone.
     take_turn: function from an evaluated root of three and more players and the `Turn` to the root
         of the search.
     """
@@ -51,6 +53,7 @@ class SearchModel(NamedTuple):
     position: specs.Array | None = None
     shown_tree: Callable[[mctx.Tree], mctx.Tree] = lambda tree: tree
     embed_position: Callable[[Array], Nest] = lambda position: position
+    carried_visits: PerAction | None = None
     take_turn: Callable[[mctx.RootFnOutput, Turn], PlayersRoot] = players_root
 
     def evaluate_root(

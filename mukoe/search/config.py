@@ -74,6 +74,9 @@ class SearchConfig(Validated):
     # AlphaZero at every node, other agents at the root. AlphaGo (Silver et al. 2016): the explicit
     # symmetry ensemble.
     evaluation_symmetries: bool = False
+    # Start of a search in evaluation from the subtree of the previous one that the moves since
+    # then led to, in AlphaZero without chance. AlphaGo Zero (Silver et al. 2017, methods).
+    evaluation_reuse_tree: bool = False
 
     # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
     max_num_considered_actions: PositiveInt = 16

@@ -1,6 +1,8 @@
 """Gumbel MuZero's search (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO)."""
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
 import chex
 import jax
@@ -18,7 +20,7 @@ from mukoe.search.q_normalization import (
 from mukoe.search.root import invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, tree_statistics
 from mukoe.search.threefry import unrolled
-from mukoe.types import Params, PerAction
+from mukoe.types import Array, Params, PerAction
 
 
 def gumbel_search(
@@ -40,6 +42,10 @@ def gumbel_search(
         argmax_a  π'(a) - N(a) / (1 + Σ_b N(b))       π' = softmax(logits + σ(completed q))
 
     with `σ` of `mukoe.search.q_normalization`. The tree is that of `mctx.gumbel_muzero_policy`.
+
+    In a tree of another search sequential halving counts the new visits of the root alone, so that
+    each considered action has its share of simulations, while `σ` and the completed Q-values are
+    those of all visits.
     """
     del learner_steps  # The Gumbel noise already makes the action a sample of the policy.
     search_key, gumbel_key = jax.random.split(key)
@@ -53,7 +59,7 @@ def gumbel_search(
         root=root,
         recurrent_fn=model.recurrent,
         root_action_selection_fn=functools.partial(
-            mctx.gumbel_muzero_root_action_selection,
+            _select_at_root,
             num_simulations=config.num_simulations,
             # The table that mctx makes grows with this number, and never has more than A rows.
             max_num_considered_actions=min(config.max_num_considered_actions, logits.shape[-1]),
@@ -65,9 +71,25 @@ def gumbel_search(
         num_simulations=config.num_simulations,
         max_depth=config.max_depth,
         invalid_actions=invalid_actions(legal_actions),
-        extra_data=make_extra_data(config.q_normalization, gumbel),
+        extra_data=make_extra_data(config.q_normalization, gumbel, model.carried_visits),
     )
-    return _decide(config, logits, gumbel, legal_actions, tree), tree
+    return _decide(config, logits, gumbel, legal_actions, model.carried_visits, tree), tree
+
+
+def _select_at_root(
+    key: chex.PRNGKey,
+    tree: mctx.Tree,
+    node: chex.Numeric,
+    *,
+    qtransform: Callable[[mctx.Tree, chex.Numeric], Array],
+    **settings: int,
+) -> Array:
+    """Returns the action that sequential halving selects by the new visits of the root."""
+    visits, carried = tree.children_visits, getattr(tree.extra_data, "carried_visits", None)
+    new = tree if carried is None else dataclasses.replace(tree, children_visits=visits - carried)
+    return mctx.gumbel_muzero_root_action_selection(
+        key, new, node, qtransform=lambda _, node: qtransform(tree, node), **settings
+    )
 
 
 def _decide(
@@ -75,6 +97,7 @@ def _decide(
     logits: PerAction,
     gumbel: PerAction,
     legal_actions: PerAction,
+    carried_visits: PerAction | None,
     tree: mctx.Tree,
 ) -> SearchOutput:
     """Returns the improved policy of a finished tree, its action and its value.
@@ -84,6 +107,7 @@ def _decide(
       logits: `[B, A]` prior of the roots.
       gumbel: `[B, A]` Gumbel noise of the roots.
       legal_actions: `[B, A]` bool.
+      carried_visits: `[B, A]` visits of the root's actions before the search; None for none.
       tree: finished tree, batched over `B`.
     """
     # The improved policy softmax(logits + σ(completed q)) (equation 11).
@@ -92,9 +116,11 @@ def _decide(
     improved_logits = mask_logits(logits + scaled_qvalues, legal_actions)
     search_policy = jax.nn.softmax(improved_logits)
 
-    # Of the most visited actions, which sequential halving kept to the end, the one with the
-    # largest g + logits + σ(q).
+    # Of the actions with the most new visits, which sequential halving kept to the end, the one
+    # with the largest g + logits + σ(q).
     visits = jnp.asarray(tree.children_visits)[:, tree.ROOT_INDEX]
+    if carried_visits is not None:
+        visits = visits - carried_visits
     candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal_actions
     action = jnp.argmax(jnp.where(candidates, gumbel + improved_logits, -jnp.inf), axis=-1)
 

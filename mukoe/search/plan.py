@@ -1,9 +1,11 @@
 """Entry point of the search: one call from an evaluated root to an action."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
+import jax.numpy as jnp
 import mctx
 
 from mukoe.configuration.registry import Registry
@@ -11,8 +13,10 @@ from mukoe.search.base import SearchAlgorithm, SearchModel, SearchOutput, check_
 from mukoe.search.candidates import at_index
 from mukoe.search.config import SearchConfig
 from mukoe.search.gumbel import gumbel_search
+from mukoe.search.nodes import nodes_of
 from mukoe.search.prior import act_by_prior
 from mukoe.search.puct import puct_search
+from mukoe.search.reuse import KeptTree, kept_nodes, root_visits
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.search.temperature import sample_action
 from mukoe.types import Array, Params, PerAction
@@ -65,15 +69,12 @@ def plan(
       UserError: an output of the model has the wrong shape.
     """
     check_root(root, legal_actions)
-    action_key = key
-    if evaluation:
-        # mctx breaks ties between equal scores at random.
-        key = jax.random.key(0)
     if model.candidates is None:
-        legal = complete_mask(legal_actions, root.prior_logits)
-        output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
-        output = _draw_in_evaluation(config, action_key, output, evaluation)
+        output, tree = _plan_over_actions(
+            config, model, params, key, root, legal_actions, learner_steps, evaluation
+        )
         return output, tree and dataclasses.replace(tree, embeddings=())
+    key, action_key = _split_key(key, evaluation)
     key, draw_key = jax.random.split(key)
     root, legal = model.candidates.plant(
         draw_key, root, legal_actions, evaluation=evaluation, taken=taken
@@ -84,6 +85,71 @@ def plan(
     action = at_index(candidates, output.action)
     output = output._replace(action=action, candidates=candidates)
     return output, tree and dataclasses.replace(tree, embeddings=tree.embeddings["candidates"])
+
+
+def plan_from(
+    previous: KeptTree,
+    config: SearchConfig,
+    model: SearchModel,
+    params: Params,
+    key: chex.PRNGKey,
+    root: mctx.RootFnOutput,
+    legal_actions: PerAction | None,
+    learner_steps: chex.Numeric,
+) -> tuple[SearchOutput, mctx.Tree, KeptTree]:
+    """Searches in evaluation as `plan`, from the subtrees of previous searches.
+
+    Args:
+      previous: trees of the previous searches.
+      config: algorithm and settings, with simulations.
+      model: model to expand, without candidates.
+      params: network parameters.
+      key: random key of the drawn action.
+      root: evaluated roots, whose embeddings are the states that are looked for in the trees.
+      legal_actions: `[B, A]` bool, or None if all actions are legal.
+      learner_steps: `[]` learner step of the parameters.
+
+    Returns:
+      The output, whose statistics have the visits `search_visits_kept` of the roots, the tree as
+      that of `plan`, and the trees for the next search.
+    """
+    check_root(root, legal_actions)
+    kept = kept_nodes(config, previous, root.embedding, learner_steps)
+    model = model._replace(
+        search=functools.partial(model.search, kept=kept), carried_visits=root_visits(kept)
+    )
+    output, tree = _plan_over_actions(
+        config, model, params, key, root, legal_actions, learner_steps, evaluation=True
+    )
+    assert tree is not None, "trees are kept of searches with simulations"
+    output = output._replace(
+        statistics={**output.statistics, "search_visits_kept": kept.visits[:, 0]}
+    )
+    steps = jnp.broadcast_to(jnp.asarray(learner_steps, jnp.int32), root.value.shape[:1])
+    return output, dataclasses.replace(tree, embeddings=()), KeptTree(nodes_of(tree), steps)
+
+
+def _plan_over_actions(
+    config: SearchConfig,
+    model: SearchModel,
+    params: Params,
+    key: chex.PRNGKey,
+    root: mctx.RootFnOutput,
+    legal_actions: PerAction | None,
+    learner_steps: chex.Numeric,
+    evaluation: bool,
+) -> tuple[SearchOutput, mctx.Tree | None]:
+    """Searches without candidates; the tree has the embeddings of its nodes."""
+    key, action_key = _split_key(key, evaluation)
+    legal = complete_mask(legal_actions, root.prior_logits)
+    output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
+    return _draw_in_evaluation(config, action_key, output, evaluation), tree
+
+
+def _split_key(key: chex.PRNGKey, evaluation: bool) -> tuple[chex.PRNGKey, chex.PRNGKey]:
+    """Returns the keys of the search and of the action drawn in evaluation."""
+    # mctx breaks ties between equal scores at random.
+    return (jax.random.key(0) if evaluation else key), key
 
 
 def _draw_in_evaluation(

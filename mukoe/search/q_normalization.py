@@ -58,19 +58,25 @@ BOARD_GAMES = QNormalizationConfig(scope="known", known_range=(-1.0, 1.0), value
 
 @chex.dataclass(frozen=True)
 class SearchExtraData:
-    """Data of a search that normalises by the range of the tree, the `extra_data` of its tree.
+    """Data of a search by the range of the tree or in the tree of another search.
+
+    It is the `extra_data` of the tree.
 
     root_gumbel: `[B, A]` Gumbel noise of the root, or None.
+    carried_visits: `[B, A]` visits of the root's actions before the search, or None.
     q_range: `[B, 2]` lowest and highest Q-value of all visited actions; set where a selection
         function is shown one node instead of the tree, None elsewhere.
     """
 
     root_gumbel: Any = None
+    carried_visits: Any = None
     q_range: Any = None
 
 
 def make_extra_data(
-    config: QNormalizationConfig, root_gumbel: PerAction | None = None
+    config: QNormalizationConfig,
+    root_gumbel: PerAction | None = None,
+    carried_visits: PerAction | None = None,
 ) -> SearchExtraData | mctx.GumbelMuZeroExtraData | None:
     """Returns the `extra_data` of a search.
 
@@ -79,9 +85,10 @@ def make_extra_data(
     Args:
       config: normalisation of the search.
       root_gumbel: `[B, A]` Gumbel noise of the root; None without.
+      carried_visits: `[B, A]` visits of the root's actions before the search; None without.
     """
-    if config.scope == "tree":
-        return SearchExtraData(root_gumbel=root_gumbel)
+    if config.scope == "tree" or carried_visits is not None:
+        return SearchExtraData(root_gumbel=root_gumbel, carried_visits=carried_visits)
     return None if root_gumbel is None else mctx.GumbelMuZeroExtraData(root_gumbel=root_gumbel)
 
 

@@ -25,6 +25,20 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.nests import tree_where
+from mukoe.search.nodes import (
+    ACTION,
+    DISCOUNT,
+    LEVEL,
+    NONE,
+    PARENT,
+    RAW_VALUE,
+    REWARD,
+    VALUE,
+    VISITS,
+    Nodes,
+    expand_to,
+)
 from mukoe.search.players import PlayersOutput, PlayersRoot, PlayersTree
 from mukoe.search.q_normalization import SearchExtraData, range_of
 from mukoe.search.threefry import rolled, unrolled
@@ -33,32 +47,6 @@ from mukoe.types import Array, Nest, Params, PerAction, num_bytes
 
 # In a batch of one no walk waits for others; below about this number mctx's tree costs less.
 _MANY_SIMULATIONS = 100
-_NONE = mctx.Tree.UNVISITED
-# Columns of `_Nodes.numbers`.
-_VISITS, _VALUE, _RAW_VALUE, _REWARD, _DISCOUNT = range(5)
-# Columns of `_Nodes.links`.
-_PARENT, _ACTION, _LEVEL = range(3)
-
-
-class _Nodes(NamedTuple):
-    """Tree of the search; `N` nodes, of which 0 is the root.
-
-    numbers: `[B, N, 5]` float32: visit count, mean value, the network's value, and the reward and
-        discount of the edge from the parent; `[B, N, P, 5]` with `P` players.
-    prior_logits: `[B, N, A]`.
-    children: `[B, N, A]` int32, `_NONE` where there is none.
-    links: `[B, N, 3]` int32: the parent and the action there that leads to the node, `_NONE`
-        for the root; and the actions from the root.
-    embeddings: `[B, N, ...]`.
-    player: `[B, N]` int32, seat of the player to move; `()` for one player or two.
-    """
-
-    numbers: Array
-    prior_logits: Array
-    children: Array
-    links: Array
-    embeddings: Nest
-    player: Nest = ()
 
 
 class _Walk(NamedTuple):
@@ -67,9 +55,9 @@ class _Walk(NamedTuple):
     depth: `[]` int32 depth of the unfinished walks.
     keys: `[B, ...]` random keys.
     node, action: `[B]` int32, the last node so far and the action selected there.
-    child: `[B]` int32, the child of that action; `_NONE` where the walk has ended.
+    child: `[B]` int32, the child of that action; `NONE` where the walk has ended.
     lengths: `[B]` int32, number of actions so far.
-    path: `[D+1, B]` int32, the nodes so far by depth; `_NONE` below.
+    path: `[D+1, B]` int32, the nodes so far by depth; `NONE` below.
     """
 
     depth: Array
@@ -84,6 +72,7 @@ class _Walk(NamedTuple):
 class _Settings(NamedTuple):
     """Settings of a search, the same for all simulations; see `search`.
 
+    first: index of the node of the first simulation, or `[B]` of them.
     depth_limit: largest number of actions of a walk.
     always_new: True without a limit that matters: every walk ends at a new node.
     """
@@ -95,6 +84,7 @@ class _Settings(NamedTuple):
     invalid_actions: PerAction
     extra_data: Any
     num_actions: int
+    first: Array
     depth_limit: int
     always_new: bool
 
@@ -112,6 +102,7 @@ def search(
     invalid_actions: PerAction | None = None,
     extra_data: Any = None,
     num_actions: int | None = None,
+    kept: Nodes | None = None,
 ) -> mctx.Tree:
     """Searches with the arguments of `mctx.search`, and returns the same tree.
 
@@ -132,6 +123,8 @@ def search(
       extra_data: `[B, ...]` data of the selection functions.
       num_actions: number of edges per node whose Q-values are in `q_range`, the first ones;
         None for all.
+      kept: trees to continue, with room for `num_simulations` more nodes: their roots are those of
+        `root`, but for visits and values. A tree without nodes starts afresh.
 
     Raises:
       UserError: an output of `recurrent_fn` has the wrong shape.
@@ -145,7 +138,8 @@ def search(
         invalid_actions = jnp.zeros_like(root.prior_logits)
     batch_size, num_edges = root.prior_logits.shape
     has_players = isinstance(root, PlayersRoot)
-    if batch_size == 1 and num_simulations < _MANY_SIMULATIONS and not has_players:
+    has_few = batch_size == 1 and num_simulations < _MANY_SIMULATIONS
+    if has_few and not has_players and kept is None:
         return mctx.search(
             params,
             rng_key,
@@ -158,8 +152,12 @@ def search(
             invalid_actions=invalid_actions,
             extra_data=extra_data,
         )
-    # No walk is longer than there are simulations.
-    depth_limit = min(num_simulations, max_depth or num_simulations)
+    # No walk is longer than there are nodes below the root.
+    most_nodes = num_simulations if kept is None else kept.links.shape[1] - 1
+    nodes, first = _plant(root, most_nodes + 1), jnp.int32(1)
+    if kept is not None:
+        nodes, first = _continue(kept, nodes)
+    depth_limit = min(most_nodes, max_depth or most_nodes)
     settings = _Settings(
         params=params,
         recurrent_fn=recurrent_fn,
@@ -168,11 +166,11 @@ def search(
         invalid_actions=invalid_actions,
         extra_data=extra_data,
         num_actions=num_actions or num_edges,
+        first=first,
         depth_limit=depth_limit,
-        always_new=depth_limit >= num_simulations,
+        always_new=depth_limit >= most_nodes,
     )
     simulate = functools.partial(_simulate, settings)
-    nodes = _plant(root, num_simulations + 1)
     _, nodes = jax.lax.fori_loop(0, num_simulations, simulate, (rng_key, nodes))
     return _to_mctx(nodes, invalid_actions, extra_data)
 
@@ -224,8 +222,8 @@ def _with_rolled_keys(recurrent_fn: mctx.RecurrentFn, original: chex.PRNGKey) ->
 
 
 def _simulate(
-    settings: _Settings, simulation: Array, carry: tuple[chex.PRNGKey, _Nodes]
-) -> tuple[chex.PRNGKey, _Nodes]:
+    settings: _Settings, simulation: Array, carry: tuple[chex.PRNGKey, Nodes]
+) -> tuple[chex.PRNGKey, Nodes]:
     """Selects, expands and backs up in `B` trees; `carry` holds the random key and the trees."""
     key, nodes = carry
     key, walk_key, model_key = jax.random.split(key, 3)
@@ -239,16 +237,17 @@ def _simulate(
     )
     embedding = jax.tree.map(lambda whole: _take(whole, walk.node), nodes.embeddings)
     step, embedding = settings.recurrent_fn(settings.params, model_key, walk.action, embedding)
-    new = jnp.full(batch_size, simulation + 1, jnp.int32)
-    leaf = new if settings.always_new else jnp.where(walk.child == _NONE, new, walk.child)
-    put = functools.partial(_put_column, simulation + 1) if settings.always_new else _put(leaf)
+    new = jnp.broadcast_to(settings.first + simulation, batch_size).astype(jnp.int32)
+    leaf = new if settings.always_new else jnp.where(walk.child == NONE, new, walk.child)
+    in_one_column = settings.always_new and settings.first.ndim == 0
+    put = functools.partial(_put_column, simulation + 1) if in_one_column else _put(leaf)
     # At the depth limit a node is expanded again.
-    visits = 1.0 if settings.always_new else _take(nodes.numbers, leaf)[..., _VISITS] + 1.0
+    visits = 1.0 if settings.always_new else _take(nodes.numbers, leaf)[..., VISITS] + 1.0
     nodes = _expand(nodes, walk, leaf, visits, step, embedding, put)
     return key, _back_up(nodes, walk, leaf, jnp.asarray(step.value))
 
 
-def _views(settings: _Settings, nodes: _Nodes) -> Callable[[Array], mctx.Tree]:
+def _views(settings: _Settings, nodes: Nodes) -> Callable[[Array], mctx.Tree]:
     """Returns the function from nodes `[B]` to their trees of one node each."""
     extra_data, shown = settings.extra_data, nodes._replace(embeddings=())
     if isinstance(extra_data, SearchExtraData):
@@ -257,21 +256,21 @@ def _views(settings: _Settings, nodes: _Nodes) -> Callable[[Array], mctx.Tree]:
     return lambda node: jax.vmap(_view)(shown, node, settings.invalid_actions, extra_data)
 
 
-def _q_range(nodes: _Nodes, num_actions: int) -> jax.Array:
+def _q_range(nodes: Nodes, num_actions: int) -> jax.Array:
     """Returns the extremes `[B, 2]`, or `[B, P, 2]`, of the Q-values of visited actions.
 
     The Q-value of an action is that of the edge to its node.
     """
-    edge = nodes.links[..., _ACTION]
-    visited = (edge != _NONE) & (edge < num_actions)
+    edge = nodes.links[..., ACTION]
+    visited = (edge != NONE) & (edge < num_actions)
     numbers = nodes.numbers
-    qvalues = numbers[..., _REWARD] + numbers[..., _DISCOUNT] * numbers[..., _VALUE]
+    qvalues = numbers[..., REWARD] + numbers[..., DISCOUNT] * numbers[..., VALUE]
     if jax.tree.leaves(nodes.player):
         return jax.vmap(jax.vmap(range_of, (-1, None)))(qvalues, visited)
     return jax.vmap(range_of)(qvalues, visited)
 
 
-def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
+def _plant(root: mctx.RootFnOutput, size: int) -> Nodes:
     """Returns a tree of the root with capacity for `size` nodes."""
     value = jnp.asarray(root.value)
     batch_size, num_actions = root.prior_logits.shape
@@ -280,18 +279,27 @@ def _plant(root: mctx.RootFnOutput, size: int) -> _Nodes:
         return jnp.zeros((batch_size, size, *x.shape[1:]), x.dtype).at[:, 0].set(x)
 
     nothing = jnp.zeros_like(value)
-    links = jnp.full((batch_size, size, 3), _NONE, jnp.int32)
-    return _Nodes(
+    links = jnp.full((batch_size, size, 3), NONE, jnp.int32)
+    return Nodes(
         numbers=first(jnp.stack([nothing + 1, value, value, nothing, nothing], axis=-1)),
         prior_logits=first(jnp.asarray(root.prior_logits)),
-        children=jnp.full((batch_size, size, num_actions), _NONE, jnp.int32),
-        links=links.at[..., _LEVEL].set(0),
+        children=jnp.full((batch_size, size, num_actions), NONE, jnp.int32),
+        links=links.at[..., LEVEL].set(0),
         embeddings=jax.tree.map(first, root.embedding),
         player=first(root.player) if isinstance(root, PlayersRoot) else (),
     )
 
 
-def _view(nodes: _Nodes, node: Array, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
+def _continue(kept: Nodes, planted: Nodes) -> tuple[Nodes, jax.Array]:
+    """Returns trees to grow and their numbers of nodes `[B]`: kept ones, or planted roots."""
+    kept = jax.tree.map(lambda own, new: own.astype(new.dtype), kept, planted)
+    prior_logits = kept.prior_logits.at[:, 0].set(planted.prior_logits[:, 0])
+    count = jnp.sum(kept.visits > 0, axis=1)
+    nodes = tree_where(count > 0, kept._replace(prior_logits=prior_logits), planted)
+    return nodes, jnp.maximum(count, 1)
+
+
+def _view(nodes: Nodes, node: Array, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
     """Returns the tree of one node, without batch axis, as selection functions read it."""
     own = jax.tree.map(lambda x: x[node][None], nodes)
     theirs, numbers = _numbers_of(nodes.numbers, own.children), own.numbers
@@ -302,8 +310,8 @@ def _view(nodes: _Nodes, node: Array, invalid_actions: PerAction, extra_data: An
             extra_data = dataclasses.replace(extra_data, q_range=extra_data.q_range[player])
     return mctx.Tree(
         **_split_numbers(numbers, theirs),
-        parents=own.links[..., _PARENT],
-        action_from_parent=own.links[..., _ACTION],
+        parents=own.links[..., PARENT],
+        action_from_parent=own.links[..., ACTION],
         children_index=own.children,
         children_prior_logits=own.prior_logits,
         embeddings=(),
@@ -329,7 +337,7 @@ def _walk(
         return keys, action, _take(jnp.asarray(tree.children_index)[:, 0], action)
 
     def step(walk: _Walk) -> _Walk:
-        going = walk.child != _NONE
+        going = walk.child != NONE
         path = jax.lax.dynamic_update_index_in_dim(walk.path, walk.child, walk.depth, 0)
         keys, action, child = select(
             lambda *inputs: interior_action_selection_fn(*inputs, walk.depth),
@@ -341,39 +349,39 @@ def _walk(
             keys=keys,
             node=jnp.where(going, walk.child, walk.node),
             action=jnp.where(going, action, walk.action),
-            child=jnp.where(going, child, _NONE),
+            child=jnp.where(going, child, NONE),
             lengths=walk.lengths + going,
             path=path,
         )
 
     def is_going(walk: _Walk) -> Array:
-        return jnp.any(walk.child != _NONE) & (walk.depth < depth_limit)
+        return jnp.any(walk.child != NONE) & (walk.depth < depth_limit)
 
     node = jnp.zeros(batch_size, jnp.int32)
     keys, action, child = select(root_action_selection_fn, keys, node)
-    path = jnp.full((depth_limit + 1, batch_size), _NONE, jnp.int32).at[0].set(0)
+    path = jnp.full((depth_limit + 1, batch_size), NONE, jnp.int32).at[0].set(0)
     lengths = jnp.ones(batch_size, jnp.int32)
     first = _Walk(jnp.int32(1), keys, node, action, child, lengths, path)
     return jax.lax.while_loop(is_going, step, first)
 
 
 def _expand(
-    nodes: _Nodes,
+    nodes: Nodes,
     walk: _Walk,
     leaf: Array,
     visits: chex.Numeric,
     step: mctx.RecurrentFnOutput,
     embedding: Nest,
     put: Callable[[Array, Array], Array],
-) -> _Nodes:
+) -> Nodes:
     """Writes the model's outputs at `leaf` `[B]`; `put(array, values)` writes there."""
     value = jnp.asarray(step.value)
     visits = jnp.broadcast_to(visits, value.shape)
-    discount = jnp.broadcast_to(_expand_to(value.ndim, step.discount), value.shape)
+    discount = jnp.broadcast_to(expand_to(value.ndim, step.discount), value.shape)
     numbers = jnp.stack([visits, value, value, step.reward, discount], axis=-1)
     links = jnp.stack([walk.node, walk.action, walk.lengths], axis=-1)
     rows = jnp.arange(leaf.shape[0])
-    return _Nodes(
+    return Nodes(
         numbers=put(nodes.numbers, numbers),
         prior_logits=put(nodes.prior_logits, step.prior_logits),
         children=nodes.children.at[rows, walk.node, walk.action].set(leaf),
@@ -383,35 +391,35 @@ def _expand(
     )
 
 
-def _back_up(nodes: _Nodes, walk: _Walk, leaf: Array, leaf_values: Array) -> _Nodes:
+def _back_up(nodes: Nodes, walk: _Walk, leaf: Array, leaf_values: Array) -> Nodes:
     """Adds the returns from the leaf to the nodes on the path."""
     returns = jnp.zeros((*walk.path.shape, *leaf_values.shape[1:]), nodes.numbers.dtype)
 
     def step(carry):
         depth, child, value, returns = carry
         parent = walk.path[depth - 1]
-        on_path = parent != _NONE
+        on_path = parent != NONE
         numbers = _take(nodes.numbers, child)
-        backed_up = numbers[..., _REWARD] + numbers[..., _DISCOUNT] * value
-        value = jnp.where(_expand_to(value.ndim, on_path), backed_up, value)
+        backed_up = numbers[..., REWARD] + numbers[..., DISCOUNT] * value
+        value = jnp.where(expand_to(value.ndim, on_path), backed_up, value)
         returns = jax.lax.dynamic_update_index_in_dim(returns, value, depth - 1, 0)
         return depth - 1, jnp.where(on_path, parent, child), value, returns
 
     carry = (walk.depth, leaf, leaf_values, returns)
     *_, returns = jax.lax.while_loop(lambda carry: carry[0] > 0, step, carry)
     columns = jnp.arange(leaf.shape[0])[:, None]
-    levels = nodes.links[..., _LEVEL]
+    levels = nodes.links[..., LEVEL]
     index = jnp.arange(levels.shape[1])
     on_path = (walk.path[levels, columns] == index) & (index != leaf[:, None])
-    visits = nodes.numbers[..., _VISITS]
-    value = nodes.numbers[..., _VALUE] * visits + returns[levels, columns]
+    visits = nodes.numbers[..., VISITS]
+    value = nodes.numbers[..., VALUE] * visits + returns[levels, columns]
     updated = jnp.stack([visits + 1.0, value / (visits + 1.0)], axis=-1)
-    updated = jnp.concatenate([updated, nodes.numbers[..., _RAW_VALUE:]], axis=-1)
-    on_path = _expand_to(updated.ndim, on_path)
+    updated = jnp.concatenate([updated, nodes.numbers[..., RAW_VALUE:]], axis=-1)
+    on_path = expand_to(updated.ndim, on_path)
     return nodes._replace(numbers=jnp.where(on_path, updated, nodes.numbers))
 
 
-def _to_mctx(nodes: _Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
+def _to_mctx(nodes: Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx.Tree:
     numbers, theirs = nodes.numbers, jax.vmap(_numbers_of)(nodes.numbers, nodes.children)
     has_players = bool(jax.tree.leaves(nodes.player))
     if has_players:
@@ -419,8 +427,8 @@ def _to_mctx(nodes: _Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx
         numbers, theirs = of_player(numbers, nodes.player), of_player(theirs, nodes.player)
     fields = dict(
         **_split_numbers(numbers, theirs),
-        parents=nodes.links[..., _PARENT],
-        action_from_parent=nodes.links[..., _ACTION],
+        parents=nodes.links[..., PARENT],
+        action_from_parent=nodes.links[..., ACTION],
         children_index=nodes.children,
         children_prior_logits=nodes.prior_logits,
         embeddings=nodes.embeddings,
@@ -432,34 +440,29 @@ def _to_mctx(nodes: _Nodes, invalid_actions: PerAction, extra_data: Any) -> mctx
     return PlayersTree(
         **fields,
         player=nodes.player,
-        value_vectors=nodes.numbers[..., _VALUE],
-        raw_vectors=nodes.numbers[..., _RAW_VALUE],
-        reward_vectors=nodes.numbers[..., _REWARD],
+        value_vectors=nodes.numbers[..., VALUE],
+        raw_vectors=nodes.numbers[..., RAW_VALUE],
+        reward_vectors=nodes.numbers[..., REWARD],
     )
 
 
 def _split_numbers(own: Array, theirs: Array) -> dict[str, Array]:
     """Returns the fields of mctx's tree from nodes `[..., N, 5]` and children `[..., N, A, 5]`."""
     return {
-        "node_visits": own[..., _VISITS].astype(jnp.int32),
-        "raw_values": own[..., _RAW_VALUE],
-        "node_values": own[..., _VALUE],
-        "children_visits": theirs[..., _VISITS].astype(jnp.int32),
-        "children_rewards": theirs[..., _REWARD],
-        "children_discounts": theirs[..., _DISCOUNT],
-        "children_values": theirs[..., _VALUE],
+        "node_visits": own[..., VISITS].astype(jnp.int32),
+        "raw_values": own[..., RAW_VALUE],
+        "node_values": own[..., VALUE],
+        "children_visits": theirs[..., VISITS].astype(jnp.int32),
+        "children_rewards": theirs[..., REWARD],
+        "children_discounts": theirs[..., DISCOUNT],
+        "children_values": theirs[..., VALUE],
     }
 
 
 def _numbers_of(numbers: Array, nodes: Array) -> Array:
-    """Rows of `numbers` `[N, ..., 5]`; zeros for `_NONE`."""
+    """Rows of `numbers` `[N, ..., 5]`; zeros for `NONE`."""
     rows = numbers[nodes]
-    return jnp.where(_expand_to(rows.ndim, nodes != _NONE), rows, 0.0)
-
-
-def _expand_to(rank: int, array: Array) -> jax.Array:
-    """Returns an array with further axes of length 1 behind its own, `rank` in all."""
-    return jnp.expand_dims(array, tuple(range(jnp.ndim(array), rank)))
+    return jnp.where(expand_to(rows.ndim, nodes != NONE), rows, 0.0)
 
 
 def _take(array: Array, index: Array) -> Array:

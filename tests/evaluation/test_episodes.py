@@ -84,6 +84,12 @@ def test_a_search_of_the_rules_is_given_the_true_states(tmp_path):
     evaluation = evaluate(run, EvaluationConfig(episodes=16, num_envs=8, opponent="random"))
     # Without any knowledge, by the search of the rules alone.
     assert evaluation.record().wins > 8
+    reused = run.with_overrides({"agent.search.evaluation_reuse_tree": True})
+    again = evaluate(reused, EvaluationConfig(episodes=16, num_envs=8, opponent="random"))
+    assert again.record().wins > 8
+    assert [summary(each)["reuse_tree"] for each in (evaluation, again)] == [False, True]
+    assert csv_name(again) == csv_name(evaluation).replace("-random", "-reuse-random")
+    assert ["reused" in evaluation_table(each) for each in (evaluation, again)] == [False, True]
 
 
 def test_perfect_opponents_are_not_beaten(run):

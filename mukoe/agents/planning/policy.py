@@ -16,17 +16,19 @@ from mukoe.agents.planning.memory import RootObserver
 from mukoe.agents.planning.root import PLAYER, POSITION, stored_position
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.memory import MEMORY
-from mukoe.search.base import SearchModel
+from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.candidates import planted_root
 from mukoe.search.inspection import Inspector
-from mukoe.search.plan import plan
+from mukoe.search.plan import plan, plan_from
 from mukoe.search.players import PlayersRoot, turn_of
+from mukoe.search.reuse import PlayState, no_tree, reuses_tree
 from mukoe.types import (
     Array,
     EnvironmentSpec,
     Nest,
     Params,
     Policy,
+    PolicyFunction,
     PolicyParams,
     SearchStatistics,
     SplitPolicy,
@@ -45,7 +47,8 @@ def make_search_policy(
 ) -> Policy:
     """Makes the policy that searches at every step.
 
-    Its state is the history of frames and actions, and that of a memory. It stores
+    Its state is the history of frames and actions, and that of a memory; with reuse of trees in
+    evaluation a `PlayState`. It stores
     `search_policy` `[A]` (of a search over candidates `[K]`, with `search_candidates` `[K, ...]`),
     `search_value` `[]` (of three and more players `[P]`), where the age of a row counts
     `learner_steps` `[]`, the state `memory` `[S]` of a recurrent cell, and for the reanalysis of a
@@ -61,7 +64,16 @@ def make_search_policy(
       search_params: function that selects the parameters below the root.
     """
     observer = RootObserver(environment_spec, action_space, config.history, model.memory)
-    split = _split(model, observer, config, evaluation, search_params)
+    stored = functools.partial(_stored, model, config)
+    split = _split(model, observer, config, evaluation, search_params, stored)
+    extras_spec = _extras_spec(model, action_space, environment_spec, config)
+    # Checked while training as well, so that the error is raised at the start.
+    if reuses_tree(config.search, model) and evaluation:
+        return Policy(
+            apply=_apply_with_trees(split, model, config, stored),
+            initial_state=_initial_play_state(observer, model, environment_spec, config),
+            extras_spec=extras_spec,
+        )
 
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
@@ -74,8 +86,50 @@ def make_search_policy(
     return Policy(
         apply=apply,
         initial_state=observer.initial_state,
-        extras_spec=_extras_spec(model, action_space, environment_spec, config),
+        extras_spec=extras_spec,
         split=split,
+    )
+
+
+def _apply_with_trees(
+    split: SplitPolicy,
+    model: SearchModel,
+    config: PlanningConfig,
+    stored: Callable[[PolicyParams, Nest, SearchOutput], dict[str, Array]],
+) -> PolicyFunction:
+    """Returns the policy of evaluation whose searches start from the trees in its state."""
+
+    def apply(
+        params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: PlayState
+    ) -> tuple[Array, Mapping[str, Array], PlayState]:
+        _, legal_actions = split_legal_actions(observation)
+        evaluated, observed = split.represent(params, observation, state.observed)
+        output, _, tree = plan_from(
+            state.tree,
+            config.search,
+            model,
+            params.network,
+            key,
+            _as_root(evaluated),
+            legal_actions,
+            params.learner_steps,
+        )
+        observed = split.update_state(observation, output.action, observed)
+        return output.action, stored(params, evaluated, output), PlayState(observed, tree)
+
+    return apply
+
+
+def _initial_play_state(
+    observer: RootObserver,
+    model: SearchModel,
+    environment_spec: EnvironmentSpec,
+    config: PlanningConfig,
+) -> Callable[[int], PlayState]:
+    """Returns the function from `B` to the state at the start of games, without trees."""
+    return lambda batch_size: PlayState(
+        observer.initial_state(batch_size),
+        no_tree(config.search, model, environment_spec, batch_size),
     )
 
 
@@ -117,6 +171,7 @@ def _split(
     config: PlanningConfig,
     evaluation: bool,
     search_params: Callable[[Params], Params],
+    stored: Callable[[PolicyParams, Nest, SearchOutput], dict[str, Array]],
 ) -> SplitPolicy:
     """Returns the parts of the policy: root evaluation of the history, and search."""
 
@@ -136,34 +191,20 @@ def _split(
             evaluated[PLAYER] = root.player
         return {**evaluated, **observer.stored(state)}, next_state
 
-    stores_position = stored_position(model, config) is not None
-
     def search(
         params: PolicyParams, key: chex.PRNGKey, root: Nest, legal_actions: Array | None
     ) -> tuple[Array, dict[str, Array]]:
-        # Of a policy with a memory the root also has the state that is stored with the row.
-        stored_memory = {name: root[name] for name in (MEMORY,) if name in root}
-        evaluated = {name: value for name, value in root.items() if name not in stored_memory}
-        kind = PlayersRoot if PLAYER in evaluated else mctx.RootFnOutput
         output, _ = plan(
             config.search,
             model,
             params.network,
             key,
-            kind(**evaluated),
+            _as_root(root),
             legal_actions,
             params.learner_steps,
             evaluation=evaluation,
         )
-        stored = output.stored.to_extras()
-        if stores_learner_steps(config):
-            batch = output.search_value.shape[:1]
-            stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
-        if stores_position:
-            stored[POSITION] = root["embedding"]
-        if PLAYER in root:
-            stored[PLAYER] = root[PLAYER]
-        return output.action, {**stored, **stored_memory, **output.statistics}
+        return output.action, stored(params, root, output)
 
     return SplitPolicy(
         represent=represent,
@@ -172,6 +213,31 @@ def _split(
         search_params=lambda params: params._replace(network=search_params(params.network)),
         action_spec=observer.action_space.spec,
     )
+
+
+def _as_root(evaluated: Mapping[str, Nest]) -> mctx.RootFnOutput:
+    """Returns the root of a search from an output of `represent`."""
+    # Of a policy with a memory that also has the state that is stored with the row.
+    fields = {name: value for name, value in evaluated.items() if name != MEMORY}
+    return PlayersRoot(**fields) if PLAYER in fields else mctx.RootFnOutput(**fields)
+
+
+def _stored(
+    model: SearchModel,
+    config: PlanningConfig,
+    params: PolicyParams,
+    evaluated: Mapping[str, Nest],
+    output: SearchOutput,
+) -> dict[str, Array]:
+    """Returns the extras of a search from an output of `represent`."""
+    stored = output.stored.to_extras()
+    if stores_learner_steps(config):
+        batch = output.search_value.shape[:1]
+        stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
+    if stored_position(model, config) is not None:
+        stored[POSITION] = evaluated["embedding"]
+    stored |= {name: evaluated[name] for name in (PLAYER, MEMORY) if name in evaluated}
+    return {**stored, **output.statistics}
 
 
 def make_inspector(
@@ -183,12 +249,18 @@ def make_inspector(
     """Makes the inspector of the policy's search in evaluation, which needs simulations."""
     observer = RootObserver(environment_spec, action_space, config.history, model.memory)
 
-    def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
-        _, legal_actions = split_legal_actions(observation)
-        inputs, state = observer.observe(params.network, observation, state)
+    def evaluate(
+        params: PolicyParams, observation: Nest, observed: Nest
+    ) -> tuple[mctx.RootFnOutput, Nest]:
+        inputs, observed = observer.observe(params.network, observation, observed)
         root = model.evaluate_root(
             params.network, inputs, _position(observation), turn_of(observation)
         )
+        return root, observed
+
+    def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
+        _, legal_actions = split_legal_actions(observation)
+        root, state = evaluate(params, observation, state)
         output, tree = plan(
             config.search,
             model,
@@ -202,6 +274,32 @@ def make_inspector(
         assert tree is not None, "an inspector needs simulations"
         return output, model.shown_tree(tree), state
 
+    def inspect_with_trees(
+        params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: PlayState
+    ) -> Any:
+        _, legal_actions = split_legal_actions(observation)
+        root, observed = evaluate(params, observation, state.observed)
+        output, shown, tree = plan_from(
+            state.tree,
+            config.search,
+            model,
+            params.network,
+            key,
+            root,
+            legal_actions,
+            params.learner_steps,
+        )
+        return output, model.shown_tree(shown), PlayState(observed, tree)
+
+    def update_play_state(observation: Nest, action: Array, state: PlayState) -> PlayState:
+        return state._replace(observed=observer.update_state(observation, action, state.observed))
+
+    if reuses_tree(config.search, model):
+        return Inspector(
+            inspect=inspect_with_trees,
+            update_state=update_play_state,
+            initial_state=_initial_play_state(observer, model, environment_spec, config),
+        )
     return Inspector(
         inspect=inspect,
         update_state=observer.update_state,

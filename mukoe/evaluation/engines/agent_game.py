@@ -10,6 +10,7 @@ import numpy as np
 from mukoe.environments.pgx.resignation import Resignation
 from mukoe.environments.pgx.rules import GameState, Rules
 from mukoe.evaluation.players import Player
+from mukoe.search.reuse import without_trees
 from mukoe.types import Nest
 
 
@@ -23,6 +24,14 @@ class _Ply(NamedTuple):
     position: GameState
     memories: tuple[Nest, Nest]
     low_values: tuple[int, int] = (0, 0)
+
+
+class _Choice(NamedTuple):
+    """Move that the agent has chosen, and the fields of the next `_Ply` if it is played."""
+
+    action: int
+    memories: tuple[Nest, Nest]
+    low_values: tuple[int, int]
 
 
 class AgentGame:
@@ -49,6 +58,7 @@ class AgentGame:
         self._step = jax.jit(rules.step)
         self._act = jax.jit(self._jittable_act)
         self._plies: list[_Ply] = []
+        self._chosen: _Choice | None = None
         self.moves: list[int] = []
         self.reset()
 
@@ -61,8 +71,9 @@ class AgentGame:
         assert self._player.make is not None
         if position is None:
             position = self._init(jax.random.split(self._key, 1))
-        memory = self._player.make(self._player.params).initial_state(1)
+        self._start = memory = self._player.make(self._player.params).initial_state(1)
         self._plies = [_Ply(position, (memory, memory))]
+        self._chosen = None
         self.moves = []
 
     @property
@@ -81,19 +92,34 @@ class AgentGame:
         return not self.over and bool(self._plies[-1].position.legal_action_mask[0, action])
 
     def play(self, action: int) -> None:
-        """Applies a legal action of the player to move."""
-        self._advance(action, self._plies[-1].memories, self._plies[-1].low_values)
+        """Applies a legal action of the player to move.
+
+        That of `choose` is a move of the agent, which remembers its search.
+        """
+        ply, chosen = self._plies[-1], self._chosen
+        if chosen is not None and chosen.action == action:
+            self._advance(action, chosen.memories, chosen.low_values)
+        else:
+            self._advance(action, ply.memories, ply.low_values)
 
     def undo(self) -> None:
-        """Takes back the last move."""
+        """Takes back the last move; the next search of the agent starts afresh."""
         self._plies.pop()
         self.moves.pop()
+        self._chosen = None
 
     def genmove(self) -> int | None:
         """Applies and returns the agent's move for the player to move; the game is not over.
 
         None if the agent resigns, by which the game does not change.
         """
+        action = self.choose()
+        if action is not None:
+            self.play(action)
+        return action
+
+    def choose(self) -> int | None:
+        """Returns the agent's move for the player to move without applying it; see `genmove`."""
         ply = self._plies[-1]
         side = len(self.moves) % 2
         key = jax.random.fold_in(self._key, self._searches)
@@ -107,16 +133,21 @@ class AgentGame:
             if self._resignation.is_due(count):
                 return None
             low_values = _with_side(low_values, side, count)
-        self._advance(int(action[0]), _with_side(ply.memories, side, memory), low_values)
-        return int(action[0])
+        memories = _with_side(ply.memories, side, memory)
+        self._chosen = _Choice(int(action[0]), memories, low_values)
+        return self._chosen.action
 
     def _advance(
         self, action: int, memories: tuple[Nest, Nest], low_values: tuple[int, int]
     ) -> None:
-        position = self._plies[-1].position
+        position, before = self._plies[-1].position, self._plies[-1].memories
+        # Trees of all positions of a game would not fit in memory.
+        forgotten = without_trees(before[0], self._start), without_trees(before[1], self._start)
+        self._plies[-1] = self._plies[-1]._replace(memories=forgotten)
         keys = jax.random.split(self._key, 1)
         position = self._step(position, np.array([action], np.int32), keys)
         self._plies.append(_Ply(position, memories, low_values))
+        self._chosen = None
         self.moves.append(action)
 
     def _jittable_act(

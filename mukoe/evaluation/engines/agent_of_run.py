@@ -41,6 +41,7 @@ def open_game(
     seconds_per_move: float | None = None,
     symmetries: bool | None = None,
     resignation: Resignation | None = None,
+    reuse_tree: bool | None = None,
 ) -> AgentGame:
     """Opens a checkpoint and starts a game; the agent's move is compiled.
 
@@ -51,12 +52,14 @@ def open_game(
       seconds_per_move: seconds that the simulations of a move take; None for `simulations`.
       symmetries: mean over the symmetries of the board; None for the value of the run's config.
       resignation: rule by which the agent resigns; None to play all games out.
+      reuse_tree: start of a search from the tree of the previous one; None for the value of the
+        run's config.
 
     Raises:
-      UserError: there is no such run or checkpoint, its agent does not search, or its game has no
-        symmetries.
+      UserError: there is no such run or checkpoint, its agent does not search, or it has no
+        symmetries or no tree to reuse.
     """
-    run = open_agent(reference, simulations, symmetries=symmetries)
+    run = open_agent(reference, simulations, symmetries=symmetries, reuse_tree=reuse_tree)
     if seconds_per_move is not None:
         run = with_seconds_per_move(run, seconds_per_move)
     if resignation is not None and simulations_of(run) is None:

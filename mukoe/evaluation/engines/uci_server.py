@@ -110,9 +110,8 @@ class UciServer:
         moves = legal_moves(self._board)
         if not moves or self._game.over:
             return "bestmove (none)"
-        action = self._game.genmove()
+        action = self._game.choose()
         assert action is not None, "UCI has no resignation"
-        self._game.undo()
         return f"bestmove {moves[action].uci()}"
 
 
