@@ -13,6 +13,7 @@ from mukoe.agents.planning.deterministic_model.losses import make_loss as make_m
 from mukoe.agents.ppo.config import PPOLossConfig, PPONetworkConfig
 from mukoe.agents.ppo.losses import make_loss as make_ppo_loss
 from mukoe.agents.ppo.networks import make_ppo_networks
+from mukoe.agents.stochastic_muzero.config import ChanceConfig
 from mukoe.agents.stochastic_muzero.networks import make_stochastic_muzero_networks
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import make_muzero_networks
@@ -120,7 +121,9 @@ def assert_half(function, *arguments):
 
 def test_other_networks_compute_in_bfloat16():
     config = dataclasses.replace(TINY, torso="board", precision="bfloat16")
-    stochastic = make_stochastic_muzero_networks(spec_of(IMAGE), HistoryConfig(), config, 4)
+    stochastic = make_stochastic_muzero_networks(
+        spec_of(IMAGE), HistoryConfig(), config, ChanceConfig(4)
+    )
     params = jax.eval_shape(stochastic.init, jax.random.PRNGKey(0))
     inputs = jax.ShapeDtypeStruct((2, 40, 40, 1), np.uint8)
     assert_half(stochastic.encoder, params, inputs, inputs)

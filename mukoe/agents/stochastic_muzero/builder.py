@@ -41,7 +41,7 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             environment_spec,
             self._config.history,
             self._config.network,
-            self._config.chance.codebook_size,
+            self._config.chance,
             continuous_actions=self._config.search.num_candidates > 0,
             memory_config=self._config.memory,
         )

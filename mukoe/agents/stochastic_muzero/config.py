@@ -5,7 +5,7 @@ https://openreview.net/forum?id=X6D9bAHhBQ1.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mukoe.agents.planning.config import LearnedModelConfig
 from mukoe.configuration.bounds import NonNegativeFloat, PositiveInt
@@ -30,6 +30,10 @@ class ChanceConfig(Validated):
     # It has to be small: with 0.25, that of VQ-VAE (arXiv:1711.00937), where the term is from,
     # both sides of a coin get the same code (`docs/agents.md`).
     commitment_weight: NonNegativeFloat = 0.01
+    # What the reward is predicted from: the 'state' after the outcome (paper), or the 'afterstate'
+    # before it, in games whose actions decide it, as 2048. With 'state' the encoder, which sees the
+    # next observation, gives codes to rewards, and the search takes rewards for chance.
+    reward_input: Literal["state", "afterstate"] = "state"
     # Draw the outcomes in the search, as in the paper, instead of taking that of the largest
     # σ(c) / (N(c) + 1), as in mctx.
     sample_outcomes: bool = False

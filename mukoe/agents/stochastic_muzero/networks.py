@@ -12,7 +12,7 @@ Antonoglou et al., ICLR 2022, section 4:
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import chex
 import haiku as hk
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 from dm_env import specs
 
+from mukoe.agents.stochastic_muzero.config import ChanceConfig
 from mukoe.errors import UserError
 from mukoe.networks.action_encoding import action_features
 from mukoe.networks.action_space import ActionSpace
@@ -73,7 +74,8 @@ class StochasticMuZeroNetworks:
     prediction: `(params, state) -> Prediction`.
     afterstate_dynamics: `(params, state, action [B, ...]) -> afterstate`.
     afterstate_prediction: `(params, afterstate) -> AfterstatePrediction`.
-    dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`.
+    dynamics: `(params, afterstate, code [B, M]) -> (state, reward_logits [B, bins])`; the reward is
+        that of the state, or of the afterstate, see `ChanceConfig.reward_input`.
     encoder: `(params, network input [B, ...] before, network input [B, ...] after) ->
         encoding [B, M]`, of length 1, see `straight_through`. It takes both observations because
         the second alone does not determine the outcome: in 2048, the new tile.
@@ -117,7 +119,7 @@ def make_stochastic_muzero_networks(
     environment_spec: EnvironmentSpec,
     history_config: HistoryConfig,
     network_config: NetworkConfig,
-    codebook_size: int,
+    chance_config: ChanceConfig,
     continuous_actions: bool = False,
     memory_config: MemoryConfig = NO_MEMORY,
 ) -> StochasticMuZeroNetworks:
@@ -129,7 +131,7 @@ def make_stochastic_muzero_networks(
       environment_spec: spec of one environment, with single frames.
       history_config: history in the network input.
       network_config: configuration of the architecture.
-      codebook_size: number of codes `M`.
+      chance_config: number of codes, and input of the reward.
       continuous_actions: support of continuous actions in the agent.
       memory_config: memory in front of representation and encoder.
 
@@ -150,7 +152,7 @@ def make_stochastic_muzero_networks(
         environment_spec, spec, history_config, network_config, continuous_actions
     )
     model = hk.without_apply_rng(
-        hk.multi_transform(lambda: _model(network_config, spec, action_space, codebook_size))
+        hk.multi_transform(lambda: _model(network_config, spec, action_space, chance_config))
     )
     representation, prediction, afterstate, afterstate_prediction, dynamics, encoder = (
         in_precision(apply, network_config.precision, observes=index in (0, 5))
@@ -172,7 +174,7 @@ def make_stochastic_muzero_networks(
         value_encoding=ValueEncoding(network_config.value_support),
         reward_encoding=ValueEncoding(network_config.reward_support),
         action_space=action_space,
-        codebook_size=codebook_size,
+        codebook_size=chance_config.codebook_size,
         memory=memory,
     )
 
@@ -183,14 +185,18 @@ def search_params(params: Params) -> Params:
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 
-def _model(config: NetworkConfig, spec: specs.Array, action_space: ActionSpace, codebook_size: int):
+def _model(
+    config: NetworkConfig, spec: specs.Array, action_space: ActionSpace, chance: ChanceConfig
+):
     """Returns the arguments of `hk.multi_transform`: function for init, and the six functions."""
     representation = Representation(config, spec, name=REPRESENTATION)
     prediction = PredictionHeads(config, action_space.num_outputs, name="prediction")
     afterstate_dynamics = _AfterstateDynamics(config, action_space, name="afterstate_dynamics")
-    afterstate_prediction = _AfterstateHeads(config, codebook_size, name="afterstate_prediction")
-    dynamics = _Dynamics(config, name="dynamics")
-    encoder = _Encoder(config, spec, codebook_size, name=_ENCODER)
+    afterstate_prediction = _AfterstateHeads(
+        config, chance.codebook_size, name="afterstate_prediction"
+    )
+    dynamics = _Dynamics(config, chance.reward_input, name="dynamics")
+    encoder = _Encoder(config, spec, chance.codebook_size, name=_ENCODER)
 
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)
@@ -241,9 +247,12 @@ class _AfterstateHeads(hk.Module):
 
 
 class _Dynamics(hk.Module):
-    def __init__(self, config: NetworkConfig, name: str):
+    def __init__(
+        self, config: NetworkConfig, reward_input: Literal["state", "afterstate"], name: str
+    ):
         super().__init__(name=name)
         self._config = config
+        self._reward_input = reward_input
 
     def __call__(self, afterstate: jax.Array, code: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self._config
@@ -252,7 +261,8 @@ class _Dynamics(hk.Module):
             planes = (*afterstate.shape[:3], code.shape[-1])
             features = jnp.broadcast_to(code[:, None, None, :], planes)
         state = transition(afterstate, features, config, "code_input")
-        return state, make_head(config.reward_support.num_bins, config, "reward_head")(state)
+        reward_head = make_head(config.reward_support.num_bins, config, "reward_head")
+        return state, reward_head(afterstate if self._reward_input == "afterstate" else state)
 
 
 class _Encoder(hk.Module):
