@@ -84,4 +84,5 @@ def game_opener(
         symmetries_flags.SYMMETRIES.value,
         resignation,
         tree_flags.REUSE_TREE.value,
+        tree_flags.TREES.value,
     )

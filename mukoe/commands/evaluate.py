@@ -93,6 +93,7 @@ def main() -> None:
         TEMPERATURE.value,
         symmetries_flags.SYMMETRIES.value,
         tree_flags.REUSE_TREE.value,
+        tree_flags.TREES.value,
     )
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())

@@ -62,6 +62,7 @@ def main() -> None:
         SIMULATIONS.value,
         symmetries=symmetries_flags.SYMMETRIES.value,
         reuse_tree=tree_flags.REUSE_TREE.value,
+        trees=tree_flags.TREES.value,
     )
     with CountedProgress("playing game", config.games) as progress:
         rows = measure_resignation(run, config, progress.add)

@@ -129,6 +129,7 @@ def main() -> int:
         SIMULATIONS.value,
         symmetries=symmetries_flags.SYMMETRIES.value,
         reuse_tree=tree_flags.REUSE_TREE.value,
+        trees=tree_flags.TREES.value,
     )
     if SECONDS_PER_MOVE.value is not None:
         run = with_seconds_per_move(run, SECONDS_PER_MOVE.value)

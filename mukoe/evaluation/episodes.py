@@ -36,6 +36,7 @@ from mukoe.evaluation.players import (
     rules_with_opening,
     simulations_of,
     temperature_of,
+    trees_of,
     two_player_game,
 )
 from mukoe.evaluation.scores import ScoreStatistics, score_statistics
@@ -245,6 +246,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "temperature": temperature_of(run),
         "symmetries": averages_symmetries(run),
         "reuse_tree": reuses_trees(run),
+        "trees": trees_of(run),
         "opponent": None if evaluation.opponent is None else evaluation.opponent.name,
         "episodes": len(evaluation.results),
         "cut_off_episodes": evaluation.cut_off,

@@ -20,7 +20,8 @@ def evaluation_table(evaluation: Evaluation) -> str:
         ("simulations", found["simulations"]),
         ("temperature", found["temperature"]),
         ("symmetries", "averaged" if found["symmetries"] else None),
-        ("trees", "reused between moves" if found["reuse_tree"] else None),
+        ("tree", "reused between moves" if found["reuse_tree"] else None),
+        ("trees", found["trees"]),
         ("opponent", _opponent(found)),
         ("episodes", f"{found['episodes']} (seed {found['seed']})"),
         ("mean", _number(statistics.mean) + has_interval * _interval(statistics.ci95)),
@@ -86,6 +87,8 @@ def csv_name(evaluation: Evaluation) -> str:
         parts.append("symmetries")
     if found["reuse_tree"]:
         parts.append("reuse")
+    if found["trees"]:
+        parts.append(f"trees{found['trees']}")
     if found["opponent"] is not None:
         simulations = found["opponent_simulations"]
         # An engine is named by its command line.

@@ -60,6 +60,7 @@ def open_agent(
     temperature: float | None = None,
     symmetries: bool | None = None,
     reuse_tree: bool | None = None,
+    trees: int | None = None,
 ) -> StoredRun:
     """Opens a checkpoint.
 
@@ -70,6 +71,7 @@ def open_agent(
       symmetries: mean over the symmetries of the board; None for the value of the run's config.
       reuse_tree: start of a search from the tree of the previous one; None for the value of the
         run's config.
+      trees: searches of each position; None for those of the run's config.
 
     Raises:
       UserError: there is no such run or checkpoint, its agent does not search, or it has no
@@ -81,6 +83,7 @@ def open_agent(
         "evaluation_temperature": temperature,
         "evaluation_symmetries": symmetries,
         "evaluation_reuse_tree": reuse_tree,
+        "evaluation_trees": trees,
     }
     overrides = {
         f"agent.search.{name}": str(value) for name, value in changes.items() if value is not None
@@ -90,7 +93,7 @@ def open_agent(
         if not hasattr(agent, "search"):
             raise UserError(
                 f"the agent of {reference.workdir} acts without a search: leave out simulations, "
-                "temperature, symmetries and reuse_tree"
+                "temperature, symmetries, reuse_tree and trees"
             )
     return open_run(workdir, best=reference.best, step=reference.step, overrides=overrides)
 
@@ -117,6 +120,13 @@ def reuses_trees(run: StoredRun) -> bool:
     """Returns whether the searches of a run's agent start from previous trees in evaluation."""
     search = getattr(run.config.agent, "search", None)
     return bool(getattr(search, "evaluation_reuse_tree", False))
+
+
+def trees_of(run: StoredRun) -> int | None:
+    """Returns the searches of each position by a run's agent in evaluation, None for one."""
+    search = getattr(run.config.agent, "search", None)
+    trees = getattr(search, "evaluation_trees", 1)
+    return trees if trees > 1 else None
 
 
 def two_player_game(run: StoredRun) -> str | None:

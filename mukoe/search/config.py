@@ -77,6 +77,9 @@ class SearchConfig(Validated):
     # Start of a search in evaluation from the subtree of the previous one that the moves since
     # then led to, in AlphaZero without chance. AlphaGo Zero (Silver et al. 2017, methods).
     evaluation_reuse_tree: bool = False
+    # Searches of a position in evaluation, with noise at their roots, whose policies are averaged;
+    # each has `num_simulations`. 1: one search without noise.
+    evaluation_trees: PositiveInt = 1
 
     # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
     max_num_considered_actions: PositiveInt = 16
@@ -89,6 +92,19 @@ class SearchConfig(Validated):
 
         ALGORITHMS[self.algorithm]  # Raises for an unknown name.
         self._check_temperatures()
+        self._check_trees()
+
+    def _check_trees(self) -> None:
+        if self.evaluation_trees > 1 and self.evaluation_reuse_tree:
+            raise UserError(
+                "search.evaluation_trees above 1 and search.evaluation_reuse_tree exclude each "
+                "other: the kept visits would be those of another noise; set one of them"
+            )
+        if self.evaluation_trees > 1 and self.num_candidates:
+            raise UserError(
+                "search.evaluation_trees above 1 needs a search over all actions: the candidates "
+                "of the trees differ; set it to 1, or search.num_candidates to 0"
+            )
 
     def _check_temperatures(self) -> None:
         steps = [step for step, _ in self.temperature_schedule]

@@ -18,6 +18,7 @@ from mukoe.search.prior import act_by_prior
 from mukoe.search.puct import puct_search
 from mukoe.search.reuse import KeptTree, kept_nodes, root_visits
 from mukoe.search.root import complete_mask, mask_logits
+from mukoe.search.root_trees import search_trees
 from mukoe.search.temperature import sample_action
 from mukoe.types import Array, Params, PerAction
 
@@ -44,14 +45,15 @@ def plan(
     While training the search explores: 'muzero' adds Dirichlet noise to the prior of the root
     and samples actions from the visit counts at the scheduled temperature, 'gumbel' adds Gumbel
     noise. In evaluation there is no noise, and the best action is taken, or at a positive
-    evaluation temperature one is drawn from the search policy. Without simulations the action
-    comes from the prior, see `mukoe.search.prior`.
+    evaluation temperature one is drawn from the search policy. Several trees of an evaluation
+    explore, and their policies are averaged, see `mukoe.search.root_trees`. Without simulations the
+    action comes from the prior, see `mukoe.search.prior`.
 
     Args:
       config: algorithm and settings.
       model: model to expand; its `root` is not called.
       params: network parameters, forwarded to `model.recurrent`.
-      key: random key; in evaluation of the drawn action alone.
+      key: random key; in evaluation of the drawn action and of several trees alone.
       root: output of `model.root`: prior logits `[B, A]`, value `[B]`, embedding `[B, ...]`; with
         candidates the outputs `[B, O]` of the policy head.
       legal_actions: `[B, A]` bool legal-action mask, or None if all actions are legal. Rows
@@ -140,10 +142,37 @@ def _plan_over_actions(
     evaluation: bool,
 ) -> tuple[SearchOutput, mctx.Tree | None]:
     """Searches without candidates; the tree has the embeddings of its nodes."""
-    key, action_key = _split_key(key, evaluation)
     legal = complete_mask(legal_actions, root.prior_logits)
+    if evaluation and config.num_simulations and config.evaluation_trees > 1:
+        return _plan_trees(config, model, params, key, root, legal, learner_steps)
+    key, action_key = _split_key(key, evaluation)
     output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)
     return _draw_in_evaluation(config, action_key, output, evaluation), tree
+
+
+def _plan_trees(
+    config: SearchConfig,
+    model: SearchModel,
+    params: Params,
+    key: chex.PRNGKey,
+    root: mctx.RootFnOutput,
+    legal: PerAction,
+    learner_steps: chex.Numeric,
+) -> tuple[SearchOutput, mctx.Tree]:
+    """Searches several times with exploration, and decides by the mean; returns the first tree."""
+    trees_key, action_key = jax.random.split(key)
+
+    def explore(key: chex.PRNGKey, inputs: tuple) -> tuple[SearchOutput, mctx.Tree]:
+        params, root, legal, learner_steps = inputs
+        output, tree = _search(
+            config, model, params, key, root, legal, learner_steps, evaluation=False
+        )
+        assert tree is not None, "trees are those of searches with simulations"
+        return output, tree
+
+    inputs = params, root, legal, learner_steps
+    output, tree = search_trees(explore, config.evaluation_trees, trees_key, inputs, legal)
+    return _draw_in_evaluation(config, action_key, output, evaluation=True), tree
 
 
 def _split_key(key: chex.PRNGKey, evaluation: bool) -> tuple[chex.PRNGKey, chex.PRNGKey]:

@@ -90,6 +90,11 @@ def test_a_search_of_the_rules_is_given_the_true_states(tmp_path):
     assert [summary(each)["reuse_tree"] for each in (evaluation, again)] == [False, True]
     assert csv_name(again) == csv_name(evaluation).replace("-random", "-reuse-random")
     assert ["reused" in evaluation_table(each) for each in (evaluation, again)] == [False, True]
+    several = run.with_overrides({"agent.search.evaluation_trees": 3})
+    found = dataclasses.replace(evaluation, run=several)
+    assert [summary(each)["trees"] for each in (evaluation, found)] == [None, 3]
+    assert csv_name(found) == csv_name(evaluation).replace("-random", "-trees3-random")
+    assert ["trees" in evaluation_table(each) for each in (evaluation, found)] == [False, True]
 
 
 def test_perfect_opponents_are_not_beaten(run):

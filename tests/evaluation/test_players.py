@@ -47,8 +47,9 @@ def test_references(tmp_path):
 def test_a_run_is_opened(games):
     latest = open_agent(Reference(games))
     first = open_agent(Reference(games, step=0), simulations=0, temperature=0.25)
-    best = open_agent(Reference(games, best=True), symmetries=True)
+    best = open_agent(Reference(games, best=True), symmetries=True, trees=2)
     assert best.config.agent.search.evaluation_symmetries
+    assert best.config.agent.search.evaluation_trees == 2
     assert not latest.config.agent.search.evaluation_symmetries
     assert (simulations_of(latest), simulations_of(first)) == (2, 0)
     assert (temperature_of(latest), temperature_of(first)) == (None, 0.25)

@@ -42,6 +42,7 @@ def open_game(
     symmetries: bool | None = None,
     resignation: Resignation | None = None,
     reuse_tree: bool | None = None,
+    trees: int | None = None,
 ) -> AgentGame:
     """Opens a checkpoint and starts a game; the agent's move is compiled.
 
@@ -54,12 +55,15 @@ def open_game(
       resignation: rule by which the agent resigns; None to play all games out.
       reuse_tree: start of a search from the tree of the previous one; None for the value of the
         run's config.
+      trees: searches of each position; None for those of the run's config.
 
     Raises:
       UserError: there is no such run or checkpoint, its agent does not search, or it has no
         symmetries or no tree to reuse.
     """
-    run = open_agent(reference, simulations, symmetries=symmetries, reuse_tree=reuse_tree)
+    run = open_agent(
+        reference, simulations, symmetries=symmetries, reuse_tree=reuse_tree, trees=trees
+    )
     if seconds_per_move is not None:
         run = with_seconds_per_move(run, seconds_per_move)
     if resignation is not None and simulations_of(run) is None:
