@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mukoe.commands import symmetries_flags, tree_flags
+from mukoe.commands import search_flags
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
@@ -30,8 +30,7 @@ SECONDS_PER_MOVE = flags.DEFINE_float(
     "Seconds per move instead of --simulations: as many simulations as this machine makes in them.",
     lower_bound=1e-3,
 )
-flags.adopt_module_key_flags(symmetries_flags)
-flags.adopt_module_key_flags(tree_flags)
+flags.adopt_module_key_flags(search_flags)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
 
 
@@ -81,8 +80,6 @@ def game_opener(
         SIMULATIONS.value,
         SEED.value,
         SECONDS_PER_MOVE.value,
-        symmetries_flags.SYMMETRIES.value,
+        search_flags.search_changes(),
         resignation,
-        tree_flags.REUSE_TREE.value,
-        tree_flags.TREES.value,
     )

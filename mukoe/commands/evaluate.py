@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands import symmetries_flags, tree_flags
+from mukoe.commands import search_flags
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
@@ -34,8 +34,7 @@ TEMPERATURE = flags.DEFINE_float(
     "Temperature of the actions, drawn from the search policy, instead of the run's value; 0 takes "
     "the best action.",
 )
-flags.adopt_module_key_flags(symmetries_flags)
-flags.adopt_module_key_flags(tree_flags)
+flags.adopt_module_key_flags(search_flags)
 OPPONENT = flags.DEFINE_string(
     "opponent",
     None,
@@ -87,14 +86,8 @@ def main() -> None:
         opening_moves=OPENING_MOVES.value,
     )
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(
-        reference,
-        SIMULATIONS.value,
-        TEMPERATURE.value,
-        symmetries_flags.SYMMETRIES.value,
-        tree_flags.REUSE_TREE.value,
-        tree_flags.TREES.value,
-    )
+    changes = search_flags.search_changes()
+    run = open_agent(reference, SIMULATIONS.value, TEMPERATURE.value, changes)
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())
     print(evaluation_table(evaluation))

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands import symmetries_flags, tree_flags
+from mukoe.commands import search_flags
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
@@ -27,8 +27,7 @@ GAMES = flags.DEFINE_integer("games", 200, "Games; equal ones count once.")
 SIMULATIONS = flags.DEFINE_integer(
     "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
 )
-flags.adopt_module_key_flags(symmetries_flags)
-flags.adopt_module_key_flags(tree_flags)
+flags.adopt_module_key_flags(search_flags)
 RESIGN_MOVES = flags.DEFINE_integer(
     "resign_moves", 3, "Successive own moves with a value below -t before a player resigns."
 )
@@ -57,13 +56,7 @@ def main() -> None:
         seed=SEED.value,
     )
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(
-        reference,
-        SIMULATIONS.value,
-        symmetries=symmetries_flags.SYMMETRIES.value,
-        reuse_tree=tree_flags.REUSE_TREE.value,
-        trees=tree_flags.TREES.value,
-    )
+    run = open_agent(reference, SIMULATIONS.value, changes=search_flags.search_changes())
     with CountedProgress("playing game", config.games) as progress:
         rows = measure_resignation(run, config, progress.add)
     print(resignation_table(rows))

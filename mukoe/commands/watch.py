@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
-from mukoe.commands import resign_flags, symmetries_flags, tree_flags
+from mukoe.commands import resign_flags, search_flags
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
@@ -83,8 +83,7 @@ SECONDS_PER_MOVE = flags.DEFINE_float(
     "instead of --simulations.",
     lower_bound=1e-3,
 )
-flags.adopt_module_key_flags(symmetries_flags)
-flags.adopt_module_key_flags(tree_flags)
+flags.adopt_module_key_flags(search_flags)
 OPENING_MOVES = flags.DEFINE_integer(
     "opening_moves",
     0,
@@ -124,13 +123,7 @@ def main() -> int:
     from mukoe.viewing.inspected_agent import InspectedAgent
 
     reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(
-        reference,
-        SIMULATIONS.value,
-        symmetries=symmetries_flags.SYMMETRIES.value,
-        reuse_tree=tree_flags.REUSE_TREE.value,
-        trees=tree_flags.TREES.value,
-    )
+    run = open_agent(reference, SIMULATIONS.value, changes=search_flags.search_changes())
     if SECONDS_PER_MOVE.value is not None:
         run = with_seconds_per_move(run, SECONDS_PER_MOVE.value)
     agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)

@@ -54,13 +54,26 @@ def parse_reference(text: str) -> Reference:
     return Reference(Path(workdir), step=int(name))
 
 
+@dataclasses.dataclass(frozen=True)
+class SearchChanges:
+    """Settings of the search in evaluation; None for the value of the run's config."""
+
+    # Mean over the symmetries of the board.
+    symmetries: bool | None = None
+    # Start of a search from the tree of the previous one.
+    reuse_tree: bool | None = None
+    # Searches of each position.
+    trees: int | None = None
+
+
+NO_CHANGES = SearchChanges()
+
+
 def open_agent(
     reference: Reference,
     simulations: int | None = None,
     temperature: float | None = None,
-    symmetries: bool | None = None,
-    reuse_tree: bool | None = None,
-    trees: int | None = None,
+    changes: SearchChanges = NO_CHANGES,
 ) -> StoredRun:
     """Opens a checkpoint.
 
@@ -68,25 +81,22 @@ def open_agent(
       reference: name of the checkpoint.
       simulations: simulations per move; None for those of the run's config.
       temperature: temperature of the actions; None for that of the run's config.
-      symmetries: mean over the symmetries of the board; None for the value of the run's config.
-      reuse_tree: start of a search from the tree of the previous one; None for the value of the
-        run's config.
-      trees: searches of each position; None for those of the run's config.
+      changes: further settings of the search.
 
     Raises:
       UserError: there is no such run or checkpoint, its agent does not search, or it has no
         symmetries or no tree to reuse.
     """
     workdir = zoo.resolve(reference.workdir)
-    changes = {
+    settings = {
         "num_simulations": simulations,
         "evaluation_temperature": temperature,
-        "evaluation_symmetries": symmetries,
-        "evaluation_reuse_tree": reuse_tree,
-        "evaluation_trees": trees,
+        "evaluation_symmetries": changes.symmetries,
+        "evaluation_reuse_tree": changes.reuse_tree,
+        "evaluation_trees": changes.trees,
     }
     overrides = {
-        f"agent.search.{name}": str(value) for name, value in changes.items() if value is not None
+        f"agent.search.{name}": str(value) for name, value in settings.items() if value is not None
     }
     if overrides:
         agent = getattr(load_config(workdir), "agent", None)
@@ -100,33 +110,33 @@ def open_agent(
 
 def simulations_of(run: StoredRun) -> int | None:
     """Returns the simulations per move of a run's agent, None without a search."""
-    search = getattr(run.config.agent, "search", None)
-    return getattr(search, "num_simulations", None)
+    return _search_setting(run, "num_simulations")
 
 
 def temperature_of(run: StoredRun) -> float | None:
     """Returns the temperature of a run's actions in evaluation, None for the best action."""
-    search = getattr(run.config.agent, "search", None)
-    return getattr(search, "evaluation_temperature", None) or None
+    return _search_setting(run, "evaluation_temperature") or None
 
 
 def averages_symmetries(run: StoredRun) -> bool:
     """Returns whether a run's agent averages over the symmetries of the board in evaluation."""
-    search = getattr(run.config.agent, "search", None)
-    return bool(getattr(search, "evaluation_symmetries", False))
+    return bool(_search_setting(run, "evaluation_symmetries"))
 
 
 def reuses_trees(run: StoredRun) -> bool:
     """Returns whether the searches of a run's agent start from previous trees in evaluation."""
-    search = getattr(run.config.agent, "search", None)
-    return bool(getattr(search, "evaluation_reuse_tree", False))
+    return bool(_search_setting(run, "evaluation_reuse_tree"))
 
 
 def trees_of(run: StoredRun) -> int | None:
     """Returns the searches of each position by a run's agent in evaluation, None for one."""
-    search = getattr(run.config.agent, "search", None)
-    trees = getattr(search, "evaluation_trees", 1)
-    return trees if trees > 1 else None
+    trees = _search_setting(run, "evaluation_trees")
+    return None if trees == 1 else trees
+
+
+def _search_setting(run: StoredRun, name: str) -> Any:
+    """Returns a setting of the search of a run's agent, None without a search."""
+    return getattr(getattr(run.config.agent, "search", None), name, None)
 
 
 def two_player_game(run: StoredRun) -> str | None:

@@ -17,7 +17,7 @@ from mukoe.search.q_normalization import (
     make_extra_data,
     scaled_completed_qvalues,
 )
-from mukoe.search.root import invalid_actions, mask_logits
+from mukoe.search.root import best_action, invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, tree_statistics
 from mukoe.search.threefry import unrolled
 from mukoe.types import Array, Params, PerAction
@@ -121,8 +121,7 @@ def _decide(
     visits = jnp.asarray(tree.children_visits)[:, tree.ROOT_INDEX]
     if carried_visits is not None:
         visits = visits - carried_visits
-    candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal_actions
-    action = jnp.argmax(jnp.where(candidates, gumbel + improved_logits, -jnp.inf), axis=-1)
+    action = best_action(visits, gumbel + improved_logits, legal_actions)
 
     # The value of the improved policy, in the units of the rewards.
     def value_of(tree: mctx.Tree) -> jax.Array:
@@ -131,7 +130,7 @@ def _decide(
 
     prior = jax.nn.softmax(logits)
     return SearchOutput(
-        action=action.astype(jnp.int32),
+        action=action,
         search_policy=search_policy,
         search_value=value_of_each_player(tree, value_of),
         statistics=policy_statistics(search_policy, prior) | tree_statistics(tree),

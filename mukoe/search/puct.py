@@ -12,11 +12,11 @@ from mukoe.search.base import SearchModel, SearchOutput
 from mukoe.search.config import SearchConfig
 from mukoe.search.players import value_of_each_player
 from mukoe.search.q_normalization import make_extra_data, normalized_qvalues
-from mukoe.search.root import add_dirichlet_noise, invalid_actions, mask_logits
+from mukoe.search.root import add_dirichlet_noise, best_action, invalid_actions, mask_logits
 from mukoe.search.statistics import policy_statistics, safe_log, tree_statistics
 from mukoe.search.temperature import sample_action, scheduled_temperature
 from mukoe.search.threefry import unrolled
-from mukoe.types import Array, Params, PerAction
+from mukoe.types import Params, PerAction
 
 
 def puct_search(
@@ -72,7 +72,7 @@ def puct_search(
     )
     summary = tree.summary()
     if evaluation:
-        action = _best_action(summary.visit_counts, summary.qvalues, legal_actions)
+        action = best_action(summary.visit_counts, summary.qvalues, legal_actions)
     else:
         temperature = scheduled_temperature(config.temperature_schedule, learner_steps)
         action = sample_action(unrolled(action_key), summary.visit_probs, temperature)
@@ -88,9 +88,3 @@ def puct_search(
 def _mean_value(tree: mctx.Tree) -> jax.Array:
     """Returns the mean values `[B]` of the roots."""
     return jnp.asarray(tree.node_values)[:, tree.ROOT_INDEX]
-
-
-def _best_action(visits: Array, qvalues: Array, legal_actions: PerAction) -> jax.Array:
-    """Returns the most visited actions `[B]`; of several, that of the highest Q-value."""
-    candidates = (visits == jnp.max(visits, axis=-1, keepdims=True)) & legal_actions
-    return jnp.argmax(jnp.where(candidates, qvalues, -jnp.inf), axis=-1)

@@ -1,4 +1,4 @@
-"""Prior of the root: legal-action mask and exploration noise."""
+"""Root of a search: legal-action mask, exploration noise, and the best action."""
 
 import chex
 import jax
@@ -57,3 +57,15 @@ def add_dirichlet_noise(
     log_gamma = jax.random.loggamma(key, alpha, probs.shape, probs.dtype)
     noise = jax.nn.softmax(mask_logits(log_gamma, legal_actions))
     return (1 - fraction) * probs + fraction * noise
+
+
+def best_action(scores: PerAction, tie_break: PerAction, legal_actions: PerAction) -> jax.Array:
+    """Returns the actions `[B]` int32 of the highest score; of several, that of the `tie_break`.
+
+    Args:
+      scores: `[B, A]`, such as visit counts.
+      tie_break: `[B, A]`, such as Q-values; the highest wins.
+      legal_actions: `[B, A]` bool.
+    """
+    best = (scores == jnp.max(scores, axis=-1, keepdims=True)) & legal_actions
+    return jnp.argmax(jnp.where(best, tie_break, -jnp.inf), axis=-1).astype(jnp.int32)

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from mukoe.nests import take
 from mukoe.search.base import SearchOutput
+from mukoe.search.root import best_action
 from mukoe.types import Array, Nest, PerAction
 
 _AXIS = "trees"
@@ -53,10 +54,8 @@ def search_trees(
     outputs, trees, visits, totals = searched(jax.random.split(key, num_trees), inputs)
     mean = jax.tree.map(lambda array: jnp.mean(array, axis=0), outputs._replace(action=()))
     qvalues = jnp.sum(totals, axis=0) / jnp.maximum(jnp.sum(visits, axis=0), 1.0)
-    policy = mean.search_policy
-    best = (policy == jnp.max(policy, axis=-1, keepdims=True)) & legal_actions
-    action = jnp.argmax(jnp.where(best, qvalues, -jnp.inf), axis=-1)
-    return mean._replace(action=action.astype(jnp.int32)), take(trees, 0)
+    action = best_action(mean.search_policy, qvalues, legal_actions)
+    return mean._replace(action=action), take(trees, 0)
 
 
 def _over_devices(function: Callable[..., Any], num_trees: int) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from mukoe.environments.pgx.rules import load_rules
 from mukoe.errors import UserError
 from mukoe.evaluation.players import (
     Reference,
+    SearchChanges,
     agent_opponent,
     open_agent,
     open_opponent,
@@ -47,7 +48,7 @@ def test_references(tmp_path):
 def test_a_run_is_opened(games):
     latest = open_agent(Reference(games))
     first = open_agent(Reference(games, step=0), simulations=0, temperature=0.25)
-    best = open_agent(Reference(games, best=True), symmetries=True, trees=2)
+    best = open_agent(Reference(games, best=True), changes=SearchChanges(symmetries=True, trees=2))
     assert best.config.agent.search.evaluation_symmetries
     assert best.config.agent.search.evaluation_trees == 2
     assert not latest.config.agent.search.evaluation_symmetries

@@ -178,10 +178,7 @@ def _split(
     def represent(
         params: PolicyParams, observation: Nest, state: Nest
     ) -> tuple[dict[str, Nest], Nest]:
-        inputs, next_state = observer.observe(params.network, observation, state)
-        root = model.evaluate_root(
-            params.network, inputs, _position(observation), turn_of(observation)
-        )
+        root, next_state = _evaluate_root(model, observer, params, observation, state)
         evaluated = {
             "prior_logits": root.prior_logits,
             "value": root.value,
@@ -213,6 +210,19 @@ def _split(
         search_params=lambda params: params._replace(network=search_params(params.network)),
         action_spec=observer.action_space.spec,
     )
+
+
+def _evaluate_root(
+    model: SearchModel,
+    observer: RootObserver,
+    params: PolicyParams,
+    observation: Nest,
+    state: Nest,
+) -> tuple[mctx.RootFnOutput, Nest]:
+    """Returns the evaluated roots of observations, and the next state of the observer."""
+    inputs, state = observer.observe(params.network, observation, state)
+    position, turn = _position(observation), turn_of(observation)
+    return model.evaluate_root(params.network, inputs, position, turn), state
 
 
 def _as_root(evaluated: Mapping[str, Nest]) -> mctx.RootFnOutput:
@@ -249,14 +259,7 @@ def make_inspector(
     """Makes the inspector of the policy's search in evaluation, which needs simulations."""
     observer = RootObserver(environment_spec, action_space, config.history, model.memory)
 
-    def evaluate(
-        params: PolicyParams, observation: Nest, observed: Nest
-    ) -> tuple[mctx.RootFnOutput, Nest]:
-        inputs, observed = observer.observe(params.network, observation, observed)
-        root = model.evaluate_root(
-            params.network, inputs, _position(observation), turn_of(observation)
-        )
-        return root, observed
+    evaluate = functools.partial(_evaluate_root, model, observer)
 
     def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
         _, legal_actions = split_legal_actions(observation)

@@ -12,7 +12,7 @@ Antonoglou et al., ICLR 2022, section 4:
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import chex
 import haiku as hk
@@ -195,7 +195,7 @@ def _model(
     afterstate_prediction = _AfterstateHeads(
         config, chance.codebook_size, name="afterstate_prediction"
     )
-    dynamics = _Dynamics(config, chance.reward_input, name="dynamics")
+    dynamics = _Dynamics(config, chance, name="dynamics")
     encoder = _Encoder(config, spec, chance.codebook_size, name=_ENCODER)
 
     def init(inputs: jax.Array) -> None:
@@ -247,12 +247,10 @@ class _AfterstateHeads(hk.Module):
 
 
 class _Dynamics(hk.Module):
-    def __init__(
-        self, config: NetworkConfig, reward_input: Literal["state", "afterstate"], name: str
-    ):
+    def __init__(self, config: NetworkConfig, chance: ChanceConfig, name: str):
         super().__init__(name=name)
         self._config = config
-        self._reward_input = reward_input
+        self._rewards_afterstates = chance.reward_input == "afterstate"
 
     def __call__(self, afterstate: jax.Array, code: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self._config
@@ -262,7 +260,7 @@ class _Dynamics(hk.Module):
             features = jnp.broadcast_to(code[:, None, None, :], planes)
         state = transition(afterstate, features, config, "code_input")
         reward_head = make_head(config.reward_support.num_bins, config, "reward_head")
-        return state, reward_head(afterstate if self._reward_input == "afterstate" else state)
+        return state, reward_head(afterstate if self._rewards_afterstates else state)
 
 
 class _Encoder(hk.Module):

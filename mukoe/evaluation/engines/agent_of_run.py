@@ -13,7 +13,9 @@ from mukoe.errors import UserError
 from mukoe.evaluation.decision_time import with_seconds_per_move
 from mukoe.evaluation.engines.agent_game import AgentGame
 from mukoe.evaluation.players import (
+    NO_CHANGES,
     Reference,
+    SearchChanges,
     agent_opponent,
     agent_player,
     open_agent,
@@ -39,10 +41,8 @@ def open_game(
     simulations: int | None,
     seed: int,
     seconds_per_move: float | None = None,
-    symmetries: bool | None = None,
+    changes: SearchChanges = NO_CHANGES,
     resignation: Resignation | None = None,
-    reuse_tree: bool | None = None,
-    trees: int | None = None,
 ) -> AgentGame:
     """Opens a checkpoint and starts a game; the agent's move is compiled.
 
@@ -51,19 +51,14 @@ def open_game(
       simulations: simulations per move; None for those of the run's config.
       seed: seed of the agent's random choices.
       seconds_per_move: seconds that the simulations of a move take; None for `simulations`.
-      symmetries: mean over the symmetries of the board; None for the value of the run's config.
+      changes: further settings of the search.
       resignation: rule by which the agent resigns; None to play all games out.
-      reuse_tree: start of a search from the tree of the previous one; None for the value of the
-        run's config.
-      trees: searches of each position; None for those of the run's config.
 
     Raises:
       UserError: there is no such run or checkpoint, its agent does not search, or it has no
         symmetries or no tree to reuse.
     """
-    run = open_agent(
-        reference, simulations, symmetries=symmetries, reuse_tree=reuse_tree, trees=trees
-    )
+    run = open_agent(reference, simulations, changes=changes)
     if seconds_per_move is not None:
         run = with_seconds_per_move(run, seconds_per_move)
     if resignation is not None and simulations_of(run) is None:
