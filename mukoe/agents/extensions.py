@@ -16,10 +16,12 @@ class MemoryUse(NamedTuple):
     """Lower bounds of an agent's memory, in bytes.
 
     acting: bytes per environment.
+    evaluation: bytes per environment in evaluation.
     learning: bytes per sequence of a batch.
     """
 
     acting: int = 0
+    evaluation: int = 0
     learning: int = 0
 
 

@@ -92,7 +92,7 @@ def simulations_within(seconds: float, seconds_of: Callable[[int], float], start
 def decision_seconds(run: StoredRun) -> float:
     """Returns the median seconds of a decision at the start of an episode, after compilation."""
     policy, spec = run.make_policy(), run.environment_spec
-    RequiredMemory(run.experiment, spec).check_acting(1, "lower the simulations")
+    RequiredMemory(run.experiment, spec).check_acting(1, "lower the simulations", evaluation=True)
     act = jax.jit(policy.apply)
     with contextlib.closing(run.experiment.environment_factory(0, 1, True)) as environment:
         observation = environment.reset().observation

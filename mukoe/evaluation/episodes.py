@@ -214,7 +214,7 @@ def _make_environment(
 ) -> VectorEnvironment:
     num_envs = min(config.num_envs, config.episodes)
     memory = RequiredMemory(run.experiment, run.environment_spec)
-    memory.check_acting(num_envs, "lower --num_envs or --simulations")
+    memory.check_acting(num_envs, "lower --num_envs, --simulations or --trees", evaluation=True)
     if opponent is None:
         return run.experiment.environment_factory(config.seed, num_envs, True)
     assert opponent.make is not None

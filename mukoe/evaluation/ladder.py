@@ -116,7 +116,7 @@ def open_players(workdir: Path, config: LadderConfig) -> tuple[str, list[Player]
     if game is None:
         raise UserError(f"a ladder needs a game of two players, unlike that of {workdir}")
     memory = RequiredMemory(runs[0].experiment, runs[0].environment_spec)
-    memory.check_acting(config.games, "lower --games or --simulations")
+    memory.check_acting(config.games, "lower --games or --simulations", evaluation=True)
     simulations = config.opponent_simulations
     if simulations is None:
         simulations = runs[0].config.environment.rollout_simulations

@@ -16,7 +16,7 @@ from mukoe.search.gumbel import gumbel_search
 from mukoe.search.nodes import nodes_of
 from mukoe.search.prior import act_by_prior
 from mukoe.search.puct import puct_search
-from mukoe.search.reuse import KeptTree, kept_nodes, root_visits
+from mukoe.search.reuse import KeptTree, kept_nodes, nodes_of_reused_tree, root_visits
 from mukoe.search.root import complete_mask, mask_logits
 from mukoe.search.root_trees import search_trees
 from mukoe.search.temperature import sample_action
@@ -129,6 +129,15 @@ def plan_from(
     )
     steps = jnp.broadcast_to(jnp.asarray(learner_steps, jnp.int32), root.value.shape[:1])
     return output, dataclasses.replace(tree, embeddings=()), KeptTree(nodes_of(tree), steps)
+
+
+def nodes_in_evaluation(config: SearchConfig) -> int:
+    """Returns the number of nodes of all trees of an evaluated position."""
+    if not config.num_simulations:
+        return 0
+    if config.evaluation_reuse_tree:
+        return nodes_of_reused_tree(config)
+    return config.evaluation_trees * (config.num_simulations + 1)
 
 
 def _plan_over_actions(

@@ -65,6 +65,11 @@ def reuses_tree(config: SearchConfig, model: SearchModel) -> bool:
     return config.num_simulations > 0
 
 
+def nodes_of_reused_tree(config: SearchConfig) -> int:
+    """Returns the number of nodes of a tree: those that are kept, and those of a search."""
+    return (_KEPT + 1) * config.num_simulations + 1
+
+
 def no_tree(
     config: SearchConfig, model: SearchModel, environment_spec: EnvironmentSpec, batch_size: int
 ) -> KeptTree:
@@ -72,7 +77,7 @@ def no_tree(
     assert model.position is not None
     num_actions = int(environment_spec.actions.num_values)
     players = num_reward_players(environment_spec)
-    size = (batch_size, (_KEPT + 1) * config.num_simulations + 1)
+    size = (batch_size, nodes_of_reused_tree(config))
     position = model.embed_position(zeros(model.position, 1))
     nodes = Nodes(
         numbers=jnp.zeros((*size, *((players,) if players else ()), 5)),

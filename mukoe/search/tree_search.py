@@ -175,17 +175,17 @@ def search(
     return _to_mctx(nodes, invalid_actions, extra_data)
 
 
-def tree_bytes(root: mctx.RootFnOutput, num_simulations: int) -> int:
-    """Returns the bytes of the tree of a search.
+def tree_bytes(root: mctx.RootFnOutput, num_nodes: int) -> int:
+    """Returns the bytes of search trees.
 
     Args:
       root: root of the search, as arrays or as shapes and types.
-      num_simulations: number of model calls.
+      num_nodes: number of nodes.
     """
     numbers, links = 5, 3
     batch_size = root.prior_logits.shape[0]
     num_floats = root.prior_logits.size * 2 + root.value.size * numbers + batch_size * links
-    return (num_simulations + 1) * (4 * num_floats + num_bytes(root.embedding))
+    return num_nodes * (4 * num_floats + num_bytes(root.embedding))
 
 
 def _with_checked_shapes(

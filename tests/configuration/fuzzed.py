@@ -45,6 +45,7 @@ MAY_BE_HUGE = {
     "PPONetworkConfig.width",
     "RunConfig.envs_per_actor",
     "RunConfig.evaluation_episodes",
+    "SearchConfig.evaluation_trees",
     "SebulbaConfig.actor_devices",
     "SebulbaConfig.learner_devices",
     "SebulbaConfig.round_steps",

@@ -133,7 +133,7 @@ def test_opponents_for_one_player(tmp_path_factory):
 
 def test_what_does_not_fit_into_memory_is_refused(tmp_path_factory):
     reference = Reference(train("cartpole", tmp_path_factory.getbasetemp()))
-    with pytest.raises(UserError, match="acting in .* lower --num_envs or --simulations"):
+    with pytest.raises(UserError, match="acting in .* lower --num_envs, --simulations or --trees"):
         evaluate(open_agent(reference), EvaluationConfig(episodes=HUGE, num_envs=HUGE))
     with pytest.raises(UserError, match="acting in 1 environments .* lower the simulations"):
         open_agent(reference, simulations=2**31 - 2)

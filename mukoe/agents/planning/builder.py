@@ -24,6 +24,7 @@ from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import make_sampler, planted_root, with_candidates
 from mukoe.search.inspection import Inspector
+from mukoe.search.plan import nodes_in_evaluation
 from mukoe.search.tree_search import tree_bytes
 from mukoe.types import (
     Array,
@@ -155,7 +156,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     def memory_use(
         self, networks: Networks, params: Params, environment_spec: EnvironmentSpec
     ) -> MemoryUse:
-        """Returns the bytes of a search tree, and of the states and targets of an unroll."""
+        """Returns the bytes of the search trees, and of the states and targets of an unroll."""
         config = self._config
         model = self._search_model(networks, environment_spec)
         spec = root_spec(model.memory, environment_spec, config.history)
@@ -165,7 +166,8 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         )
         simulations, players = config.search.num_simulations, networks.num_players
         return MemoryUse(
-            acting=tree_bytes(root, simulations) if simulations else 0,
+            acting=tree_bytes(root, simulations + 1) if simulations else 0,
+            evaluation=tree_bytes(root, nodes_in_evaluation(config.search)),
             learning=(config.targets.unroll_steps + 1)
             * (num_bytes(root.embedding) + 4 * config.num_target_bins * (players or 1)),
         )

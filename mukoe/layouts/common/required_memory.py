@@ -58,10 +58,18 @@ class RequiredMemory:
         what = f"replay of {self._experiment.builder.replay.capacity} items"
         check_fits(required, what, "lower the capacity, or the number of environments", available)
 
-    def check_acting(self, num_envs: int, remedy: str, available: int | None = None) -> None:
+    def check_acting(
+        self,
+        num_envs: int,
+        remedy: str,
+        available: int | None = None,
+        *,
+        evaluation: bool = False,
+    ) -> None:
         """Checks acting in `num_envs` environments at the same time."""
         memory = jax.eval_shape(lambda: self._policy.initial_state(1))
-        each = num_bytes((self._spec.observations, memory)) + self._use.acting
+        search = self._use.evaluation if evaluation else self._use.acting
+        each = num_bytes((self._spec.observations, memory)) + search
         required = num_envs * (each + _ENVIRONMENT_BYTES)
         check_fits(required, f"acting in {num_envs} environments", remedy, available)
 
@@ -69,8 +77,8 @@ class RequiredMemory:
         """Checks the episodes of an evaluation."""
         run = self._experiment.run
         if run.evaluation_period:
-            remedy = "lower run.evaluation_episodes or the simulations"
-            self.check_acting(run.evaluation_episodes, remedy, available)
+            remedy = "lower run.evaluation_episodes, the simulations or search.evaluation_trees"
+            self.check_acting(run.evaluation_episodes, remedy, available, evaluation=True)
 
     def check_parameters(self, available: int | None = None) -> None:
         """Checks the learner's copies of the parameters."""

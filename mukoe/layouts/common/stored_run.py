@@ -85,7 +85,8 @@ def open_run(
     experiment = config.make_experiment()
     spec = check_experiment(experiment)
     if overrides:
-        RequiredMemory(experiment, spec).check_acting(1, "lower the simulations")
+        remedy = "lower the simulations or the number of trees"
+        RequiredMemory(experiment, spec).check_acting(1, remedy, evaluation=True)
     show_phase("restoring the checkpoint")
     params, counts = _read_params(workdir, experiment, spec, best, step)
     return StoredRun(Path(workdir), config, experiment, spec, params, counts)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from mukoe import system as memory
@@ -66,6 +67,18 @@ def experiment_of(agent, **run):
     return TrainingConfig(environment, agent, RunConfig(**run))
 
 
+# A state of 8 numbers, 2 actions with a prior and a child each, 5 numbers and 3 links.
+_NODE = 4 * (8 + 4 + 5 + 3)
+
+
+def check_size(required, each, monkeypatch, **kind):
+    """Checks that acting takes `each` bytes per environment."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10 * each)
+    required.check_acting(10, "", **kind)
+    with pytest.raises(UserError, match="acting in 11 environments needs .*lower something"):
+        required.check_acting(11, "lower something", **kind)
+
+
 def huge_fields(name):
     """Integer fields without an upper bound in their config."""
     layout, agent = AGENTS[name]
@@ -111,12 +124,28 @@ def test_a_schedule_over_more_updates_than_are_counted_is_refused():
 
 def test_the_tree_is_as_large_as_the_arithmetic_says(monkeypatch):
     config = experiment_of(AGENTS["muzero"][1]).make_experiment()
-    spec = local.check(config)
-    required = RequiredMemory(config, spec)
-    # A state of 8 numbers, 2 actions with a prior and a child each, 5 numbers and 3 links: of
-    # the root and 2 simulations; 4 numbers are seen; 1 KiB for the environment.
-    each = 3 * 4 * (8 + 4 + 5 + 3) + 4 * 4 + 1024
-    monkeypatch.setattr(memory, "available_bytes", lambda: 10 * each)
-    required.check_acting(10, "")
-    with pytest.raises(UserError, match="acting in 11 environments needs .* lower something"):
-        required.check_acting(11, "lower something")
+    required = RequiredMemory(config, local.check(config))
+    check_size(required, 1024 + 4 * 4 + 3 * _NODE, monkeypatch)
+
+
+@pytest.mark.parametrize("trees", [1, 5])
+def test_an_evaluation_needs_every_tree(trees, monkeypatch):
+    search = SearchConfig(num_simulations=2, evaluation_trees=trees)
+    agent = dataclasses.replace(AGENTS["muzero"][1], search=search)
+    config = experiment_of(agent).make_experiment()
+    required = RequiredMemory(config, local.check(config))
+    check_size(required, 1024 + 4 * 4 + 3 * _NODE, monkeypatch)
+    check_size(required, 1024 + 4 * 4 + trees * 3 * _NODE, monkeypatch, evaluation=True)
+
+
+def test_a_reused_tree_has_room_for_the_kept_nodes():
+    sizes = []
+    for reused in (False, True):
+        search = SearchConfig(num_simulations=2, evaluation_reuse_tree=reused)
+        config = experiment_of(dataclasses.replace(_ALPHAZERO, search=search)).make_experiment()
+        spec = local.check(config)
+        networks = config.builder.make_networks(spec)
+        params = jax.eval_shape(networks.init, jax.random.PRNGKey(0))
+        sizes.append(config.builder.memory_use(networks, params, spec).evaluation)
+    # The root and 2 simulations, behind twice as many simulations of earlier searches.
+    assert sizes[1] / sizes[0] == pytest.approx((2 + 2 * 2 + 1) / 3)
