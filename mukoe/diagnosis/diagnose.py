@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mukoe.agents.extensions import Unrolls, rollout_of
+from mukoe.diagnosis.active_units import check_active_units
 from mukoe.diagnosis.alignment import (
     check_ends,
     check_policies,
@@ -14,7 +15,13 @@ from mukoe.diagnosis.alignment import (
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.freshness import check_freshness
 from mukoe.diagnosis.noise import check_noise
-from mukoe.diagnosis.overfit import check_changes, check_gradients, check_overfit, overfit
+from mukoe.diagnosis.overfit import (
+    batch_gradient,
+    check_changes,
+    check_gradients,
+    check_overfit,
+    overfit,
+)
 from mukoe.diagnosis.rows import check_rows
 from mukoe.diagnosis.search_policy import check_search_policy, search_by_keys
 from mukoe.diagnosis.searches import check_searches
@@ -50,7 +57,8 @@ def diagnose(
     if rollout_of(builder):
         findings.append(check_changes(subject.params, overfitted.params))
         return findings
-    findings.append(check_gradients(subject, overfitted.params))
+    gradient = batch_gradient(subject, subject.params if trained else overfitted.params)
+    findings += [check_gradients(gradient), check_active_units(gradient)]
     if isinstance(builder, Unrolls):
         predictions = predict(subject, overfitted.params)
         targets = agent.targets

@@ -118,8 +118,8 @@ def _by_part(squares: Mapping[str, float]) -> dict[str, float]:
     return parts
 
 
-def check_gradients(subject: Subject, params: Params) -> Finding:
-    """Computes the norm of the gradient by module of the network.
+def batch_gradient(subject: Subject, params: Params) -> Params:
+    """Returns the gradient of the loss of the batch, by module of the network.
 
     Args:
       subject: agent under diagnosis.
@@ -131,9 +131,13 @@ def check_gradients(subject: Subject, params: Params) -> Finding:
     state = builder.learner_settings(subject.networks).loss_state
     extra = (state,) if jax.tree.leaves(state) else ()
     sample = subject.sample._replace(learner_steps=np.int32(0))
-    gradient = jax.jit(jax.grad(lambda p, *rest: loss(p, *rest)[0]))(
+    return jax.jit(jax.grad(lambda p, *rest: loss(p, *rest)[0]))(
         params, subject.params, sample, jax.random.PRNGKey(1), *extra
     )
+
+
+def check_gradients(gradient: Params) -> Finding:
+    """Computes the norm of a gradient by part of the network."""
     norms = _by_part(
         {
             module: sum(float(np.sum(np.square(x))) for x in jax.tree.leaves(arrays))

@@ -92,7 +92,7 @@ def opposite(rows):
 def test_a_sound_agent_has_no_fault():
     findings = diagnose(subject(), config(), False, UPDATES)
     assert [finding for finding in findings if finding.verdict == "fault"] == []
-    assert len({finding.check for finding in findings}) == len(findings) == 15
+    assert len({finding.check for finding in findings}) == len(findings) == 16
 
 
 @pytest.mark.parametrize(
