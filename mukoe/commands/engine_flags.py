@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mukoe.commands import search_flags
+from mukoe.commands import checkpoint_flags, search_flags
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
@@ -14,16 +14,7 @@ if TYPE_CHECKING:
     from mukoe.environments.pgx.resignation import Resignation
     from mukoe.evaluation.engines.agent_game import AgentGame
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
-)
-STEP = flags.DEFINE_integer(
-    "step", None, "Use the checkpoint of this learner step instead of the latest."
-)
-SIMULATIONS = flags.DEFINE_integer(
-    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
-)
+flags.adopt_module_key_flags(checkpoint_flags)
 SECONDS_PER_MOVE = flags.DEFINE_float(
     "seconds_per_move",
     None,
@@ -43,10 +34,9 @@ def prepared_workdir(example: str) -> Path:
     Raises:
       UserError: --workdir is missing.
     """
-    if not WORKDIR.value:
-        raise UserError(f"--workdir is missing; give the workdir of a run, such as {example}")
+    workdir = checkpoint_flags.require_workdir(example)
     set_process_environment(process_environment())
-    return Path(WORKDIR.value)
+    return workdir
 
 
 def game_opener(
@@ -69,15 +59,14 @@ def game_opener(
       UserError: there is no such run, or the protocol does not have its game.
     """
     from mukoe.evaluation.engines.agent_of_run import check_protocol, open_game
-    from mukoe.evaluation.players import Reference
 
-    if SIMULATIONS.value is not None and SECONDS_PER_MOVE.value is not None:
+    if search_flags.SIMULATIONS.value is not None and SECONDS_PER_MOVE.value is not None:
         raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     check_protocol(workdir, fits, protocol)
-    reference = Reference(workdir, BEST.value, STEP.value)
+    reference = checkpoint_flags.reference(workdir)
     return lambda: open_game(
         reference,
-        SIMULATIONS.value,
+        search_flags.SIMULATIONS.value,
         SEED.value,
         SECONDS_PER_MOVE.value,
         search_flags.search_changes(),

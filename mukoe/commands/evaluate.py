@@ -12,22 +12,12 @@ from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands import search_flags
+from mukoe.commands import checkpoint_flags, search_flags
 from mukoe.configuration import run_main
-from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
-)
-STEP = flags.DEFINE_integer(
-    "step", None, "Use the checkpoint of this learner step instead of the latest."
-)
+flags.adopt_module_key_flags(checkpoint_flags)
 EPISODES = flags.DEFINE_integer("episodes", 100, "Number of episodes.")
-SIMULATIONS = flags.DEFINE_integer(
-    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
-)
 TEMPERATURE = flags.DEFINE_float(
     "temperature",
     None,
@@ -66,13 +56,12 @@ OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
     """Evaluates, prints and writes the results."""
-    if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
+    workdir = checkpoint_flags.require_workdir("runs/cartpole")
     set_process_environment(process_environment())
 
     from mukoe.evaluation.episodes import EvaluationConfig, evaluate, summary
     from mukoe.evaluation.evaluation_files import evaluation_table, write_evaluation
-    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.evaluation.players import open_agent
     from mukoe.terminal.counted_progress import CountedProgress
     from mukoe.zoo import is_entry
 
@@ -85,9 +74,13 @@ def main() -> None:
         opponent_simulations=OPPONENT_SIMULATIONS.value,
         opening_moves=OPENING_MOVES.value,
     )
-    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
     changes = search_flags.search_changes()
-    run = open_agent(reference, SIMULATIONS.value, TEMPERATURE.value, changes)
+    run = open_agent(
+        checkpoint_flags.reference(workdir),
+        search_flags.SIMULATIONS.value,
+        TEMPERATURE.value,
+        changes,
+    )
     with CountedProgress("evaluating", config.episodes) as progress:
         evaluation = evaluate(run, config, lambda _: progress.add())
     print(evaluation_table(evaluation))

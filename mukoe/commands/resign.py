@@ -6,27 +6,16 @@ Prints a table of thresholds, then one JSON object on the last line.
 """
 
 import json
-from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands import search_flags
+from mukoe.commands import checkpoint_flags, search_flags
 from mukoe.configuration import run_main
-from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
-)
-STEP = flags.DEFINE_integer(
-    "step", None, "Use the checkpoint of this learner step instead of the latest."
-)
+flags.adopt_module_key_flags(checkpoint_flags)
 GAMES = flags.DEFINE_integer("games", 200, "Games; equal ones count once.")
-SIMULATIONS = flags.DEFINE_integer(
-    "simulations", None, "Simulations per move instead of the run's value; 0 acts from the prior."
-)
 flags.adopt_module_key_flags(search_flags)
 RESIGN_MOVES = flags.DEFINE_integer(
     "resign_moves", 3, "Successive own moves with a value below -t before a player resigns."
@@ -37,11 +26,10 @@ SEED = flags.DEFINE_integer("seed", 0, "Seed of openings and agent.")
 
 def main() -> None:
     """Plays the games and prints the errors."""
-    if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the workdir of a run, such as runs/go")
+    workdir = checkpoint_flags.require_workdir("runs/go")
     set_process_environment(process_environment())
 
-    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.evaluation.players import open_agent
     from mukoe.evaluation.resignation_errors import (
         ResignationConfig,
         measure_resignation,
@@ -55,8 +43,11 @@ def main() -> None:
         resign_moves=RESIGN_MOVES.value,
         seed=SEED.value,
     )
-    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(reference, SIMULATIONS.value, changes=search_flags.search_changes())
+    run = open_agent(
+        checkpoint_flags.reference(workdir),
+        search_flags.SIMULATIONS.value,
+        changes=search_flags.search_changes(),
+    )
     with CountedProgress("playing game", config.games) as progress:
         rows = measure_resignation(run, config, progress.add)
     print(resignation_table(rows))

@@ -7,6 +7,11 @@ from absl import flags
 if TYPE_CHECKING:
     from mukoe.evaluation.players import SearchChanges
 
+SIMULATIONS = flags.DEFINE_integer(
+    "simulations",
+    None,
+    "Simulations per decision instead of the run's value; 0 acts from the prior.",
+)
 _SYMMETRIES = flags.DEFINE_bool(
     "symmetries",
     None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
-from mukoe.commands import resign_flags, search_flags
+from mukoe.commands import checkpoint_flags, resign_flags, search_flags
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
@@ -29,16 +29,7 @@ if TYPE_CHECKING:
     from mukoe.viewing.episodes import EpisodeStep
     from mukoe.viewing.inspected_agent import InspectedAgent
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
-)
-STEP = flags.DEFINE_integer(
-    "step", None, "Use the checkpoint of this learner step instead of the latest."
-)
-SIMULATIONS = flags.DEFINE_integer(
-    "simulations", None, "Simulations per decision instead of the run's value."
-)
+flags.adopt_module_key_flags(checkpoint_flags)
 SEED = flags.DEFINE_integer(
     "seed",
     None,
@@ -99,10 +90,7 @@ PORT = flags.DEFINE_integer(
 
 def main() -> int:
     """Shows the agent and returns the exit status."""
-    if not WORKDIR.value:
-        raise UserError(
-            "--workdir is missing; give the workdir of a run, such as --workdir=runs/cartpole"
-        )
+    workdir = checkpoint_flags.require_workdir("runs/cartpole")
     asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
@@ -112,18 +100,21 @@ def main() -> int:
         raise UserError("--seconds_per_move needs --play")
     if resign_flags.RESIGN_BELOW.value is not None and not PLAY.value:
         raise UserError("--resign_below needs --play")
-    if SECONDS_PER_MOVE.value is not None and SIMULATIONS.value is not None:
+    if SECONDS_PER_MOVE.value is not None and search_flags.SIMULATIONS.value is not None:
         raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
 
     from mukoe.evaluation.decision_time import with_seconds_per_move
-    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.evaluation.players import open_agent
     from mukoe.viewing.inspected_agent import InspectedAgent
 
-    reference = Reference(Path(WORKDIR.value), BEST.value, STEP.value)
-    run = open_agent(reference, SIMULATIONS.value, changes=search_flags.search_changes())
+    run = open_agent(
+        checkpoint_flags.reference(workdir),
+        search_flags.SIMULATIONS.value,
+        changes=search_flags.search_changes(),
+    )
     if SECONDS_PER_MOVE.value is not None:
         run = with_seconds_per_move(run, SECONDS_PER_MOVE.value)
     agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)

@@ -10,17 +10,12 @@ from typing import NoReturn
 
 from absl import flags
 
+from mukoe.commands import checkpoint_flags
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
-)
-STEP = flags.DEFINE_integer(
-    "step", None, "Use the checkpoint of this learner step instead of the latest."
-)
+flags.adopt_module_key_flags(checkpoint_flags)
 EPISODES = flags.DEFINE_integer("episodes", 16, "Episodes per measured return.")
 MAX_SIMULATIONS = flags.DEFINE_integer(
     "max_simulations", None, "Largest number of simulations; by default twice that of the run."
@@ -35,8 +30,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder of the two files instead of
 
 def main() -> int:
     """Prints the verdicts and writes page and numbers; the exit status is 1 if one is a fault."""
-    if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
+    workdir = checkpoint_flags.require_workdir("runs/cartpole")
     set_process_environment(process_environment())
 
     from mukoe.diagnosis.finding import to_text
@@ -44,7 +38,7 @@ def main() -> int:
     from mukoe.diagnosis.xray.measure import Xray, xray
     from mukoe.diagnosis.xray.page import make_page, to_json
     from mukoe.evaluation.episodes import environment_name
-    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.evaluation.players import open_agent
     from mukoe.system import write_atomically
     from mukoe.terminal.progress_line import process_line, show_phase
     from mukoe.zoo import is_entry
@@ -57,7 +51,7 @@ def main() -> int:
         seed=SEED.value,
     )
     with process_line():
-        run = open_agent(Reference(Path(WORKDIR.value), BEST.value, STEP.value))
+        run = open_agent(checkpoint_flags.reference(workdir))
         if not hasattr(run.config.agent, "search"):
             raise UserError("not applicable: the agent of this run acts without a search")
         folder = Path(OUTPUT.value or ("." if is_entry(run.workdir) else run.workdir))

@@ -1,0 +1,40 @@
+"""Flags of a run and of its checkpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from mukoe.errors import UserError
+
+if TYPE_CHECKING:
+    from mukoe.evaluation.players import Reference
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
+_BEST = flags.DEFINE_bool(
+    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
+)
+_STEP = flags.DEFINE_integer(
+    "step", None, "Use the checkpoint of this learner step instead of the latest."
+)
+
+
+def require_workdir(example: str) -> Path:
+    """Returns the workdir.
+
+    Args:
+      example: workdir that the error names.
+
+    Raises:
+      UserError: --workdir is missing.
+    """
+    if not _WORKDIR.value:
+        raise UserError(f"--workdir is missing; give the workdir of a run, such as {example}")
+    return Path(_WORKDIR.value)
+
+
+def reference(workdir: Path) -> "Reference":
+    """Returns the reference of the checkpoint in a workdir."""
+    from mukoe.evaluation.players import Reference
+
+    return Reference(workdir, _BEST.value, _STEP.value)
