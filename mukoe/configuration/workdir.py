@@ -237,3 +237,15 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested mappings of dotted names, the inverse of `flatten`."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *groups, leaf = name.split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[leaf] = value
+    return nested
