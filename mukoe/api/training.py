@@ -9,7 +9,7 @@ from mukoe.api.agent import TrainedAgent, load
 from mukoe.configuration import load_config_file, prepare_workdir, with_values
 from mukoe.configuration.cli import find_config_file
 from mukoe.configuration.plain import is_importable
-from mukoe.configuration.workdir import CONFIG_FILE
+from mukoe.configuration.workdir import CONFIG_FILE, nest
 from mukoe.environments.registry import named_environment
 from mukoe.errors import UserError
 from mukoe.layouts import local, sebulba
@@ -58,7 +58,7 @@ def train(
         )
     set_process_environment(process_environment())
     file = find_config_file(os.fspath(config)) if isinstance(config, str | os.PathLike) else None
-    found = with_values(_make_config(file or config, env), _nested(overrides or {}))
+    found = with_values(_make_config(file or config, env), nest(overrides or {}))
     if file is None:
         _require_importable(found)
     check_trackers(found.run.loggers)
@@ -96,15 +96,3 @@ def _require_importable(config: TrainingConfig) -> None:
                 f"{type(part).__name__} is defined in a notebook or a script, where the commands "
                 "cannot import it: move it to a module, or to a config file"
             )
-
-
-def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns nested dicts of values by dotted name."""
-    nested: dict[str, Any] = {}
-    for name, value in overrides.items():
-        *groups, field = name.split(".")
-        inner = nested
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[field] = value
-    return nested

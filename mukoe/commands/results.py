@@ -6,7 +6,6 @@ mukoe results --collect=runs/cartpole_0 --collect=runs/cartpole_1
 With --collect, the records of finished runs are made from their workdirs first.
 """
 
-import dataclasses
 import math
 import os
 from pathlib import Path
@@ -17,8 +16,8 @@ from absl import flags
 
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
-from mukoe.layouts.common.complete_config import complete_config
-from mukoe.observability.report.evidence import collect, read_all, write_evidence
+from mukoe.layouts.common.complete_config import read_completed
+from mukoe.observability.report.evidence import collect, write_evidence
 from mukoe.observability.report.results_page import make_results
 from mukoe.observability.report.runs import Run, find_workdirs, load_run
 from mukoe.system import write_atomically
@@ -80,10 +79,7 @@ def main() -> None:
     """Records runs, and writes the page and its figures."""
     collect_runs(given_thresholds())
     output, figures, evidence = Path(OUTPUT.value), Path(FIGURES.value), Path(EVIDENCE.value)
-    records = [
-        dataclasses.replace(record, config=complete_config(record.config))
-        for record in read_all(evidence)
-    ]
+    records = read_completed(evidence)
     try:
         old = output.read_text() if output.exists() else ""
         page, files = make_results(

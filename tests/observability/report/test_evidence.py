@@ -1,6 +1,5 @@
 """Published records of runs: from workdirs, on disk, and the committed ones."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from mukoe.configuration.workdir import flatten, stored_config
 from mukoe.errors import UserError
-from mukoe.layouts.common.complete_config import complete_config
+from mukoe.layouts.common.complete_config import read_completed
 from mukoe.observability.report.evidence import collect, read_all, read_evidence, write_evidence
 from mukoe.observability.report.results_page import make_results
 from mukoe.observability.report.runs import load_run
@@ -21,10 +20,7 @@ DOCS = ROOT / "docs"
 
 def test_page_and_figures_are_those_of_the_committed_records():
     page = (DOCS / "results.md").read_text()
-    records = [
-        dataclasses.replace(record, config=complete_config(record.config))
-        for record in read_all(DOCS / "evidence")
-    ]
+    records = read_completed(DOCS / "evidence")
     again, figures = make_results(records, page, "figures", "evidence")
     assert again == page, "the page is not up to date: run programs/results.py"
     for name, text in figures.items():
