@@ -14,11 +14,12 @@ from absl import flags
 from mukoe.commands import training
 from mukoe.commands.layout_flags import check_layout_flags
 from mukoe.configuration import DEFINE_config, load_config, stored_launch
+from mukoe.configuration.cli import add_earlier_flags
 from mukoe.errors import UserError
 from mukoe.layouts.common.config_choice import default_layout
 from mukoe.layouts.common.experiment import TrainingConfig
 from mukoe.layouts.common.reporting import typed_program
-from mukoe.sweeps.seed_runs import train_seeds
+from mukoe.sweeps.seed_runs import first_flags, train_seeds
 from mukoe.sweeps.seeds import parse_seeds
 from mukoe.sweeps.side_by_side import environment_of, runs_at_once
 from mukoe.system import available_cores
@@ -86,6 +87,7 @@ def _train_seeds(text: str) -> int:
         raise UserError("--seeds trains on this machine: leave it out for Ray and Vertex AI")
     seeds, resume = parse_seeds(text), training.RESUME.value
     workdir = Path(training.WORKDIR.value or "").expanduser().resolve()
+    given = _given_flags()
     config, layout = _seeds_config(workdir, seeds) if resume else (make_config(), None)
     layout = LAYOUT.value or layout or default_layout(config)
     if not resume:
@@ -96,7 +98,7 @@ def _train_seeds(text: str) -> int:
     return train_seeds(
         workdir,
         seeds,
-        _given_flags(),
+        given,
         CONFIG.overrides | ({} if steps is None else {"run.max_actor_steps": str(steps)}),
         steps or config.run.max_actor_steps,
         resume,
@@ -107,16 +109,18 @@ def _train_seeds(text: str) -> int:
 
 
 def _seeds_config(workdir: Path, seeds: tuple[int, ...]) -> tuple[TrainingConfig, str | None]:
-    """Returns configuration and layout of the first seed that has a run.
+    """Returns configuration and layout of the first seed that has a run, or of the first command.
 
     Raises:
-      UserError: no seed has one.
+      UserError: there is neither.
     """
     for seed in seeds:
         folder = workdir / f"seed_{seed}"
         if (folder / "config.json").exists():
             return load_config(folder), stored_launch(folder).get("layout")
-    raise UserError(f"no seed in {workdir} has a run to resume: start them without --resume")
+    add_earlier_flags(first_flags(workdir))
+    flags.FLAGS["resume"].value = False  # `make_config` would look for a run in the workdir.
+    return make_config(), None
 
 
 def _given_flags() -> list[str]:

@@ -289,6 +289,25 @@ def _parse_flags(
     return positional
 
 
+def add_earlier_flags(arguments: Sequence[str]) -> None:
+    """Parses the flags of an earlier command; those of this command keep their values.
+
+    Args:
+      arguments: flags, with `--NAME.FIELD=VALUE` of the config flags.
+
+    Raises:
+      UserError: a flag is none of this program, or its value is invalid.
+    """
+    earlier, overrides = split_overrides(arguments, list(_config_flags))
+    for name, fields in overrides.items():
+        _config_flags[name].overrides = {**fields, **_config_flags[name].overrides}
+    given = [flags.FLAGS[name].serialize() for name in flags.FLAGS if flags.FLAGS[name].present]
+    try:
+        flags.FLAGS([sys.argv[0], *earlier, *given])
+    except flags.Error as error:
+        raise UserError(str(error)) from error
+
+
 def _describe_unknown_flag(name: str, module: ModuleType) -> str:
     """Returns the error of a flag that is none; the hint is a flag of the program's `--help`."""
     group, dot, field = name.partition(".")

@@ -18,6 +18,7 @@ from mukoe.errors import UserError
 from mukoe.layouts.common.checkpointing import stored_counts
 from mukoe.layouts.common.shutdown import step_limit_reached, target_return_reached
 from mukoe.observability.loggers.csv_logger import read_rows
+from mukoe.terminal.interruption import STATUS_TERMINATED
 
 OUTPUT_FILE = "output.txt"
 """Output of the process, in its workdir."""
@@ -42,6 +43,7 @@ class ChildRun:
         self.workdir = workdir
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
+        self._is_stopping = False
 
     @property
     def exists(self) -> bool:
@@ -87,7 +89,14 @@ class ChildRun:
     def stop(self) -> None:
         """Requests the end of the run after a last checkpoint, by SIGTERM."""
         if self._process is not None and self._process.poll() is None:
+            self._is_stopping = True
             self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def was_terminated(self) -> bool:
+        """True if `stop` ended the process at once, as it does before the training."""
+        assert self._process is not None, "the run has not been started"
+        return self._is_stopping and self._process.poll() in (-signal.SIGTERM, STATUS_TERMINATED)
 
     def kill(self) -> None:
         """Kills the process and the processes that it has started."""

@@ -65,12 +65,12 @@ def train_seeds(
     Raises:
       UserError: the workdir holds other runs or cannot be written, or there is nothing to resume.
     """
-    first_flags = _prepare(workdir, flags, resume)
+    started_with = _prepare(workdir, flags, resume)
     children = [ChildRun(f"seed {seed}", workdir / f"seed_{seed}") for seed in seeds]
     flags_of = {
         child.name: ["--resume", *flags]
         if resume and child.exists
-        else [*first_flags, *(flags if resume else ()), f"--seed={seed}"]
+        else [*started_with, *(flags if resume else ()), f"--seed={seed}"]
         for child, seed in zip(children, seeds, strict=True)
     }
     group = SideBySide(at_once)
@@ -87,18 +87,28 @@ def train_seeds(
     return _summarise(children, outcomes, signals, workdir, resume_command)
 
 
+def first_flags(workdir: Path) -> list[str]:
+    """Returns the flags of the command that started the seeds of a workdir.
+
+    Raises:
+      UserError: there are none, or they cannot be read.
+    """
+    path = workdir / _SEEDS_FILE
+    try:
+        return list(json.loads(path.read_text())["flags"])
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there are no seeds to resume in {workdir}: start them without --resume"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
 def _prepare(workdir: Path, flags: Sequence[str], resume: bool) -> list[str]:
     """Writes the flags of the first command, or returns them if it is resumed."""
-    path = workdir / _SEEDS_FILE
     if resume:
-        try:
-            return list(json.loads(path.read_text())["flags"])
-        except FileNotFoundError as error:
-            raise UserError(
-                f"there are no seeds to resume in {workdir}: start them without --resume"
-            ) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"cannot read {path}: {error}") from error
+        return first_flags(workdir)
+    path = workdir / _SEEDS_FILE
     if path.exists() or (workdir / CONFIG_FILE).exists():
         raise UserError(
             f"workdir {workdir} already holds an experiment: resume it with --resume, or give "
@@ -141,7 +151,7 @@ def _train(
 
 def _note_ended(group: SideBySide, outcomes: _Outcomes, line: ProgressLine) -> None:
     for child, status in group.take_ended():
-        if status not in (0, STATUS_INTERRUPTED):
+        if status not in (0, STATUS_INTERRUPTED) and not child.was_terminated:
             outcomes.failed[child.name] = child.error_line()
             line.message(f"{child.name} failed: {outcomes.failed[child.name]}")
         elif child.has_finished():

@@ -17,11 +17,11 @@ from types import FrameType
 
 from mukoe.terminal.progress_line import active_line
 
-STATUS_INTERRUPTED = 130
+STATUS_INTERRUPTED, STATUS_TERMINATED = 130, 143
 
 _EXITS: dict[int, tuple[str, int]] = {
     signal.SIGINT: ("interrupted", STATUS_INTERRUPTED),
-    signal.SIGTERM: ("terminated", 143),
+    signal.SIGTERM: ("terminated", STATUS_TERMINATED),
 }
 """Line and exit status by signal."""
 

@@ -1,16 +1,21 @@
 """Executes the code of the pages of docs/ that have Python."""
 
 import ast
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from mukoe.configuration import load_config
+from mukoe.terminal.interruption import STATUS_INTERRUPTED
 from tests.programs.forked import run_program
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +144,56 @@ def test_the_scores_of_the_page_are_those_of_perfect_play(tmp_path):
     block = blocks_of("games.md")[0]
     scores = ast.literal_eval(run_block(block, tmp_path))
     assert len(scores) == 7 and [column for column in scores if scores[column] > 0] == [3]
+
+
+def commands_of(page, workdir):
+    """Arguments of the commands of a page that train, with another workdir and two seeds."""
+    text = (ROOT / "docs" / page).read_text().replace("=0..4", "=0..1")
+    text = re.sub(r"--workdir=\S+", f"--workdir={workdir}", text)
+    commands = re.findall(r"^\.venv/bin/python (programs/launch.py .*)$", text, re.MULTILINE)
+    return [command.split() for command in commands]
+
+
+def processes_with(text):
+    """Command lines of the processes that have a text among their arguments."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if text in line]
+
+
+def test_the_seeds_of_the_page_end_before_their_start_and_resume(tmp_path):
+    workdir = tmp_path / "seeds"
+    first, resume = commands_of("seeds.md", workdir)
+    flags = (*SMALL, "--max_actor_steps=40", "--config.run.evaluation_episodes=1")
+    process = subprocess.Popen(
+        [sys.executable, *first, *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not (workdir / "seed_0" / "output.txt").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == STATUS_INTERRUPTED, errors
+    command = " ".join(resume)
+    assert output == f"ended: Ctrl-C, 0 of 2 seeds finished\nresume with:   python {command}\n"
+    assert "error" not in errors and not processes_with(str(workdir))
+    assert not (workdir / "seed_0" / "config.json").exists()
+
+    result = run_program(*(argument.removeprefix("programs/") for argument in resume))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"ended: 2 of 2 seeds finished\nreport:        {workdir}/report.html\n"
+    config = load_config(workdir / "seed_1")
+    assert (config.run.seed, config.run.max_actor_steps) == (1, 40)
+    assert config.agent.network.width == 8
+    again = run_program("launch.py", *resume[1:])
+    assert again.stdout == result.stdout
 
 
 def test_the_values_of_the_page_are_those_of_three_players(tmp_path):

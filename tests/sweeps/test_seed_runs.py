@@ -90,9 +90,22 @@ def test_a_signal_stops_all_and_names_the_command(workdir, capsys, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
     assert train(workdir, flags=["--slow"]) == STATUS_INTERRUPTED
-    out, _ = capsys.readouterr()
-    assert "ended: Ctrl-C, 0 of 3 seeds finished" in out
-    assert "resume it" in out
+    out, err = capsys.readouterr()
+    assert out == "ended: Ctrl-C, 0 of 3 seeds finished\nresume with:   resume it\n"
+    assert "error" not in err and "failed" not in err
+
+
+def test_a_seed_that_another_process_terminates_has_failed(workdir, capsys, monkeypatch):
+    def terminate(condition, seconds):
+        for child in monitored.running:
+            child._process.terminate()
+            child._process.wait()
+
+    monitored = SideBySide(2)
+    monkeypatch.setattr(seed_runs, "SideBySide", lambda at_once: monitored)
+    monkeypatch.setattr(seed_runs, "wait_until", terminate)
+    assert train(workdir, seeds=(0,), flags=["--slow"]) == 1
+    assert "ended: 0 of 1 seeds finished, 1 failed" in capsys.readouterr().out
 
 
 def test_other_experiments_are_refused(workdir):
