@@ -25,7 +25,10 @@ from mukoe.zoo.entries import (
     write_certificate,
 )
 
-TABLE_HEADER = ("name", "agent", "environment", "score [95 % interval]", "opponent", "kB")
+TABLE_HEADER = (
+    *("name", "agent", "environment", "score [95 % interval]"),
+    *("opponent", "won / drawn / lost", "kB"),
+)
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -128,7 +131,8 @@ def table_rows(certificates: Sequence[Certificate]) -> list[list[str]]:
             certificate.agent,
             certificate.environment,
             _score(certificate.evaluation),
-            certificate.evaluation["opponent"] or "",
+            _opponent(certificate.evaluation),
+            _games(certificate.evaluation),
             f"{certificate.size / 1000:.0f}",
         ]
         for certificate in certificates
@@ -147,3 +151,17 @@ def _score(evaluation: Mapping[str, Any]) -> str:
         f"{x:.0f}" if abs(x) >= 1_000 else f"{x:.4g}" for x in (evaluation["mean"], low, high)
     ]
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+
+def _opponent(evaluation: Mapping[str, Any]) -> str:
+    """Returns the opponent with its simulations per move; empty without an opponent."""
+    simulations = evaluation.get("opponent_simulations")
+    text = evaluation["opponent"] or ""
+    return text if simulations is None else f"{text}, {simulations} simulations"
+
+
+def _games(evaluation: Mapping[str, Any]) -> str:
+    """Returns the numbers of games by their results; empty without an opponent."""
+    if evaluation["opponent"] is None:
+        return ""
+    return " / ".join(str(evaluation[name]) for name in ("wins", "draws", "losses"))

@@ -13,7 +13,7 @@ from mukoe.commands.zoo import TABLE_END, TABLE_START
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, evaluate
 from mukoe.evaluation.players import Reference, open_agent, open_opponent, parse_reference
-from mukoe.evaluation.zoo_export import export, markdown_table
+from mukoe.evaluation.zoo_export import export, markdown_table, table_rows
 from mukoe.layouts.common.stored_run import open_run
 from mukoe.zoo import certificates, entries, is_entry, read_parameters, resolve
 from tests.programs.forked import PROGRAMS, run_program
@@ -85,6 +85,16 @@ def test_the_page_has_the_table_of_the_certificates():
     page = (ROOT / "docs" / "zoo.md").read_text()
     table = page.partition(TABLE_START)[2].partition(TABLE_END)[0]
     assert table.strip() == markdown_table(certificates()).strip()
+
+
+def test_the_table_says_how_the_games_ended():
+    evaluation = ENTRIES["connect_four"].evaluation
+    (row,) = [row for row in table_rows(certificates()) if row[0] == "zoo:connect_four"]
+    assert row[4] == "rollout, 400 simulations"
+    won, drawn, lost = map(int, row[5].split(" / "))
+    assert won + drawn + lost == evaluation["episodes"]
+    assert (won - lost) / evaluation["episodes"] == pytest.approx(evaluation["mean"])
+    assert row[3].startswith(f"{evaluation['mean']:g} [")
 
 
 @pytest.mark.parametrize("position", [0, 2_000, -1])
