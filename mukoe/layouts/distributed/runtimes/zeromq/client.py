@@ -21,16 +21,17 @@ from mukoe.layouts.distributed.runtimes.zeromq.wake import Wake
 
 _RECONNECT_MS = 100
 _POLL_MS = 200
-_WRONG_SECRET = (
-    zmq.Event.HANDSHAKE_FAILED_AUTH
-    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-)
+_WRONG_SECRET = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+# The connection closed during the handshake: by a server with another secret, or by one that died.
+_CLOSED_EARLY = zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+# Handshakes in a row after which it was the secret.
+_MOST_CLOSED_EARLY = 3
 _EVENTS = (
     zmq.Event.HANDSHAKE_SUCCEEDED
     | zmq.Event.DISCONNECTED
     | zmq.Event.CONNECT_RETRIED
     | _WRONG_SECRET
+    | _CLOSED_EARLY
 )
 
 
@@ -116,6 +117,7 @@ class _Channel:
         self._sent: dict[bytes, _Call] = {}
         self._connected = False
         self._refused: str | None = None
+        self._closed_early = 0
         self._closed = threading.Event()
         self._wake = Wake()
         self._thread = threading.Thread(target=self._run, name="client", daemon=True)
@@ -203,8 +205,8 @@ class _Channel:
             event = message["event"]
             self._connected = event == zmq.Event.HANDSHAKE_SUCCEEDED
             if self._connected:
-                self._refused = None
-            elif event & _WRONG_SECRET:
+                self._refused, self._closed_early = None, 0
+            elif self._means_wrong_secret(event):
                 self._refused = (
                     f"{self._endpoint.address} refused the secret: give the same --secret_file "
                     "to all nodes"
@@ -213,6 +215,13 @@ class _Channel:
                 self._fail(self._sent, "the connection is broken")
             if not self._connected and not self._waits_for_server:
                 self._fail_all(PeerUnavailableError(f"{self._endpoint.address} is not there"))
+
+    def _means_wrong_secret(self, event: int) -> bool:
+        if event & _CLOSED_EARLY:
+            self._closed_early += 1
+            # Without a secret of its own, a client learns of that of the server by its protocol.
+            return self._endpoint.secret is not None and self._closed_early >= _MOST_CLOSED_EARLY
+        return bool(event & _WRONG_SECRET)
 
     def _expire(self) -> None:
         now = time.monotonic()

@@ -177,6 +177,23 @@ def test_lost_and_absent_servers(endpoint, open_all):
         brief.echo()
 
 
+def test_a_server_that_dies_during_the_handshake_is_waited_for(endpoint, open_all):
+    scheme, _, place = endpoint.address.partition("://")
+    with socket.socket(socket.AF_UNIX if scheme == "ipc" else socket.AF_INET) as dying:
+        dying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        dying.bind(place if scheme == "ipc" else ("127.0.0.1", int(place.rpartition(":")[2])))
+        dying.listen()
+        client = open_all(Client(endpoint, 10.0))
+        call = client.futures.echo(1)
+        connection, _ = dying.accept()
+        connection.recv(1)
+        connection.close()
+    time.sleep(0.3)
+    assert not call.done()
+    open_all(serve(endpoint))
+    assert call.result() == ((1,), {})
+
+
 def test_a_client_that_is_closed_fails_its_calls(endpoint, open_all):
     open_all(serve(endpoint, wait=time.sleep))
     client = Client(endpoint, 10.0)
