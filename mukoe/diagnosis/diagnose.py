@@ -23,7 +23,7 @@ from mukoe.diagnosis.overfit import (
     overfit,
 )
 from mukoe.diagnosis.rows import check_rows
-from mukoe.diagnosis.search_policy import check_search_policy, search_by_keys
+from mukoe.diagnosis.search_policy import check_search_policy, renewed_statistics, search_by_keys
 from mukoe.diagnosis.searches import check_searches
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import check_supports
@@ -74,8 +74,8 @@ def diagnose(
             check_policies(subject, predictions, best),
         ]
         findings += check_searches(subject, config, overfitted.params)
-        searches = search_by_keys(subject, subject.params)
-        newest = None if searches is None else searches[0]
+        searches = search_by_keys(subject, agent, subject.params)
+        newest = renewed_statistics(subject, subject.params)
         findings += [
             check_search_policy(subject, subject.params, trained, searches),
             check_noise(subject, subject.params, trained, targets.discount),

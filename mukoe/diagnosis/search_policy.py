@@ -1,15 +1,19 @@
 """Predictability of the search policy: noise of the values, or a signal for the prior."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import Reanalyses
 from mukoe.diagnosis.alignment import predict
 from mukoe.diagnosis.divergence import kl, uniform_policy
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
+from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.types import Params, PolicyParams, split_legal_actions
 
 _CHECK = "the search policy is predictable"
@@ -26,20 +30,44 @@ _LEAST = 0.1
 _NUM_KEYS = 8
 
 
-def search_by_keys(subject: Subject, params: Params) -> list[dict[str, np.ndarray]] | None:
+def search_by_keys(
+    subject: Subject, agent: Any, params: Params
+) -> list[dict[str, np.ndarray]] | None:
     """Searches the first state of each sequence under eight random keys; None without a search.
+
+    Args:
+      subject: agent under diagnosis.
+      agent: configuration of the agent; every search is full, even if reanalysis is of values only.
+      params: parameters of the search.
 
     Returns:
       Search statistics `[B, ...]` by name, under each key.
     """
-    builder = subject.experiment.builder
-    if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
+    if "search_policy" not in subject.sample.rows.extras:
+        return None
+    if isinstance(reanalyse := getattr(agent, "reanalyse", None), ReanalyseConfig):
+        reanalyse = dataclasses.replace(reanalyse, search="full")
+        agent = dataclasses.replace(agent, reanalyse=reanalyse)
+    return _renew(subject, agent.make_builder(), params, _NUM_KEYS)
+
+
+def renewed_statistics(subject: Subject, params: Params) -> dict[str, np.ndarray] | None:
+    """Returns what a reanalysis stores for the first state of each sequence; None without one."""
+    renewed = _renew(subject, subject.experiment.builder, params, num_keys=1)
+    return None if renewed is None else renewed[0]
+
+
+def _renew(
+    subject: Subject, builder: ActorLearnerBuilder, params: Params, num_keys: int
+) -> list[dict[str, np.ndarray]] | None:
+    """Reanalyses the first state of each sequence under several random keys."""
+    if not isinstance(builder, Reanalyses):
         return None
     history = builder.replay.history
     windows = jax.tree.map(lambda x: x[:, : history + 1], subject.sample.rows)
     reanalyse = jax.jit(builder.make_reanalyse(subject.networks, subject.environment_spec))
     policy_params = PolicyParams(params, np.int32(0))
-    keys = (jax.random.PRNGKey(seed) for seed in range(_NUM_KEYS))
+    keys = (jax.random.PRNGKey(seed) for seed in range(num_keys))
     return [jax.tree.map(np.asarray, reanalyse(policy_params, key, windows)) for key in keys]
 
 
@@ -62,8 +90,6 @@ def check_search_policy(
     """
     if searches is None:
         return Finding(_CHECK, "unknown", "the agent does not search")
-    if "search_policy" not in searches[0]:
-        return Finding(_CHECK, "unknown", "agent.reanalyse.search computes values only")
     if "search_candidates" in searches[0]:
         return Finding(_CHECK, "unknown", "every search draws its own candidates")
     policies = [search["search_policy"] for search in searches]

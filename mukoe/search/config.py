@@ -81,7 +81,8 @@ class SearchConfig(Validated):
     # each has `num_simulations`. 1: one search without noise.
     evaluation_trees: PositiveInt = 1
 
-    # 'gumbel': actions that sequential halving starts with. Gumbel MuZero: 16.
+    # 'gumbel': actions that sequential halving starts with; with as many of them as simulations,
+    # every path ends after one action. Gumbel MuZero: 16; EfficientZero V2: 4 of 16 simulations.
     max_num_considered_actions: PositiveInt = 16
     # 'gumbel': scale of the Gumbel noise while training. Gumbel MuZero: 1.
     gumbel_scale: NonNegativeFloat = 1.0

@@ -24,9 +24,11 @@ from mukoe.diagnosis.diagnose import diagnose
 from mukoe.diagnosis.finding import Finding, to_text
 from mukoe.diagnosis.overfit import overfit
 from mukoe.diagnosis.rows import check_rows
+from mukoe.diagnosis.search_policy import renewed_statistics, search_by_keys
 from mukoe.diagnosis.subject import collect
 from mukoe.diagnosis.targets import check_supports, episode_returns, n_step_return
 from mukoe.layouts import local
+from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import Row
 
@@ -229,3 +231,15 @@ def test_text_has_a_line_for_each_finding_and_its_table():
     assert lines[1:3] == ["  a  bb", "  1   2"]
     assert lines[-1] == "fault    second one  broken: mend it"
     assert len(to_text(findings, with_tables=False).splitlines()) == 2
+
+
+def test_every_search_is_full_where_reanalysis_renews_values_only():
+    reanalyse = ReanalyseConfig(mode="replay", search="values")
+    agent = dataclasses.replace(config().agent, reanalyse=reanalyse)
+    experiment = subject().experiment.with_builder(agent.make_builder())
+    values_only = dataclasses.replace(subject(), experiment=experiment)
+    searches = search_by_keys(values_only, agent, subject().params)
+    policies = np.stack([search["search_policy"] for search in searches])
+    np.testing.assert_allclose(policies.sum(axis=-1), 1, rtol=1e-5)
+    assert not np.allclose(policies[0], policies[1])
+    assert list(renewed_statistics(values_only, subject().params)) == ["search_value"]
