@@ -1,6 +1,5 @@
 """Trials of a sweep on a Ray cluster: Ray Tune schedules the Optuna study."""
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -60,9 +59,6 @@ class RaySweep(Sweep):
           resources: resources that each trial reserves.
           at_once: number of trials that train at a time; None for as many as the cluster holds.
         """
-        if Path(sweep.config).is_file():
-            # Ray's workers have another working directory.
-            sweep = dataclasses.replace(sweep, config=str(Path(sweep.config).resolve()))
         super().__init__(workdir, sweep, config)
         self._resources = resources
         self._at_once = at_once

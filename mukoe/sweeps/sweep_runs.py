@@ -52,6 +52,9 @@ class Sweep:
           sweep: settings of the sweep.
           config: configuration that the trials vary.
         """
+        if Path(sweep.config).is_file():
+            # Trials on a cluster and users of `best.py` have other working directories.
+            sweep = dataclasses.replace(sweep, config=str(Path(sweep.config).resolve()))
         self._workdir, self._sweep, self._config = workdir, sweep, config
         first = {name: _value(config, name) for name in sweep.space}
         self.study = Study(workdir / STUDY_FILE, sweep, first)
@@ -109,7 +112,9 @@ class Sweep:
     def _show(self, line: ProgressLine) -> None:
         """Shows the number of trials and their steps."""
         done = self.study.num_started - len(self._running)
-        text = f"{done}/{self._sweep.num_trials} trials, {len(self._running)} training"
+        # Ray Tune draws the values of a trial before there is room for it.
+        training = sum(running.child.workdir.exists() for running in self._running.values())
+        text = f"{done}/{self._sweep.num_trials} trials, {training} training"
         steps = sum(running.child.steps() for running in self._running.values())
         line.update(Progress(text, steps=steps, advances=True))
 

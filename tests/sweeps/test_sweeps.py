@@ -126,6 +126,20 @@ def make_trials(tmp_path, monkeypatch):
     return lambda **changes: (workdir, LocalSweep(workdir, make_sweep(**changes), config, 2, {}))
 
 
+def test_the_best_config_of_a_file_loads_from_any_folder(make_trials, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(
+        "from mukoe.configuration import load_config_file\n\n"
+        "def get_config():\n    return load_config_file('cartpole')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    workdir, sweep = make_trials(num_trials=1, config="own.py")
+    assert sweep.train("resume it") == 0
+    monkeypatch.chdir("/")
+    best = load_config_file(str(workdir / "best.py"))
+    assert best.agent.replay.batch_size == fake_runs.BATCH_SIZE
+    assert best.agent.network == load_config_file("cartpole").agent.network
+
+
 def test_trials_run_side_by_side_and_the_best_is_a_config(make_trials, capsys):
     workdir, sweep = make_trials(num_trials=3)
     assert sweep.train("resume it") == 0
