@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _WIDTH, _HEIGHT, _MARGIN = 900, 300, 40
+# Smallest width of an axis with its labels.
+_AXIS_EMS = 10
 
 
 def make_sweep_page(
@@ -86,7 +88,11 @@ def _parallel_coordinates(trials: Sequence["FrozenTrial"], space: Mapping[str, D
     objectives = [_objective(trial) for trial in trials]
     low, high = min(objectives), max(objectives)
     step = (_WIDTH - 2 * _MARGIN) / len(space)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="values by trial">']
+    # On a narrow screen it scrolls, so that the labels stay readable.
+    parts = [
+        f'<div class="scroll"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="values by trial" style="min-width:{_AXIS_EMS * (len(space) + 1)}em">'
+    ]
     for index, (name, domain) in enumerate(space.items()):
         ends = extremes(domain)
         parts += _axis(_MARGIN + index * step, name, _text(ends[0]), _text(ends[-1]))
@@ -99,10 +105,10 @@ def _parallel_coordinates(trials: Sequence["FrozenTrial"], space: Mapping[str, D
             for index, height in enumerate(heights)
         )
         parts.append(
-            f'<path class="c0" d="{points}" style="opacity:{0.15 + 0.85 * share:.2f}">'
+            f'<path class="c0" d="{points}" style="opacity:{0.35 + 0.65 * share:.2f}">'
             f"<title>trial {trial.number}: {number(value)}</title></path>"
         )
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, "</svg></div>"])
 
 
 def _axis(x: float, name: str, low: str, high: str) -> list[str]:

@@ -152,6 +152,8 @@ def test_trials_run_side_by_side_and_the_best_is_a_config(make_trials, capsys):
     assert f"best:          trial {best.number}, objective {best.value:.4g}" in out
     assert f"'{SIZE}': '{best.params[SIZE]}'" in (workdir / "best.py").read_text()
     page = (workdir / "sweep.html").read_text()
+    # Three axes of a readable width, which scroll on a narrow screen.
+    assert '<div class="scroll"><svg' in page and "min-width:30em" in page
     assert page.count("<path") == 3 and "3 trials, 3 finished" in page
     started = (workdir / "trial_0" / "started.txt").read_text()
     assert started == f"--config=cartpole --config.{SIZE}=32 --config.{SIMULATIONS}=16\n"
