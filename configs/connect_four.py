@@ -6,6 +6,7 @@ from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import BOARD_GAMES
 
 
 def get_config() -> TrainingConfig:
@@ -18,7 +19,9 @@ def get_config() -> TrainingConfig:
             game="connect_four",
             network=AlphaZeroNetworkConfig(width=32, blocks=4, head_channels=8, head_sizes=(64,)),
             discount=1.0,
-            search=SearchConfig(algorithm="gumbel", num_simulations=32),
+            search=SearchConfig(
+                algorithm="gumbel", num_simulations=32, q_normalization=BOARD_GAMES
+            ),
             replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=4_000,
