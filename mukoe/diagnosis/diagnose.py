@@ -23,7 +23,7 @@ from mukoe.diagnosis.overfit import (
     overfit,
 )
 from mukoe.diagnosis.rows import check_rows
-from mukoe.diagnosis.search_policy import check_search_policy, renewed_statistics, search_by_keys
+from mukoe.diagnosis.search_policy import check_search_policy, newest_statistics, search_by_keys
 from mukoe.diagnosis.searches import check_searches
 from mukoe.diagnosis.subject import Subject
 from mukoe.diagnosis.targets import check_supports
@@ -75,7 +75,7 @@ def diagnose(
         ]
         findings += check_searches(subject, config, overfitted.params)
         searches = search_by_keys(subject, agent, subject.params)
-        newest = renewed_statistics(subject, subject.params)
+        newest = newest_statistics(subject, agent, subject.params, searches)
         findings += [
             check_search_policy(subject, subject.params, trained, searches),
             check_noise(subject, subject.params, trained, targets.discount),

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from mukoe.agents.builder import ActorLearnerBuilder
 from mukoe.agents.extensions import Reanalyses
 from mukoe.diagnosis.alignment import predict
 from mukoe.diagnosis.divergence import kl, uniform_policy
@@ -43,27 +42,47 @@ def search_by_keys(
     Returns:
       Search statistics `[B, ...]` by name, under each key.
     """
-    if "search_policy" not in subject.sample.rows.extras:
+    builder = subject.experiment.builder
+    if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
         return None
-    if isinstance(reanalyse := getattr(agent, "reanalyse", None), ReanalyseConfig):
-        reanalyse = dataclasses.replace(reanalyse, search="full")
-        agent = dataclasses.replace(agent, reanalyse=reanalyse)
-    return _renew(subject, agent.make_builder(), params, _NUM_KEYS)
+    if _renews_values_only(agent):
+        full = dataclasses.replace(agent.reanalyse, search="full")
+        builder = dataclasses.replace(agent, reanalyse=full).make_builder()
+    return _renew(subject, builder, params, _NUM_KEYS)
 
 
-def renewed_statistics(subject: Subject, params: Params) -> dict[str, np.ndarray] | None:
-    """Returns what a reanalysis stores for the first state of each sequence; None without one."""
-    renewed = _renew(subject, subject.experiment.builder, params, num_keys=1)
-    return None if renewed is None else renewed[0]
+def newest_statistics(
+    subject: Subject,
+    agent: Any,
+    params: Params,
+    searches: Sequence[dict[str, np.ndarray]] | None,
+) -> dict[str, np.ndarray] | None:
+    """Returns what a reanalysis stores for the first state of each sequence; None without a search.
+
+    Args:
+      subject: agent under diagnosis.
+      agent: configuration of the agent.
+      params: parameters of the search.
+      searches: result of `search_by_keys`.
+    """
+    builder = subject.experiment.builder
+    if searches is None or not isinstance(builder, Reanalyses):
+        return None
+    if _renews_values_only(agent):
+        return _renew(subject, builder, params, num_keys=1)[0]
+    return searches[0]
+
+
+def _renews_values_only(agent: Any) -> bool:
+    reanalyse = getattr(agent, "reanalyse", None)
+    return isinstance(reanalyse, ReanalyseConfig) and reanalyse.search == "values"
 
 
 def _renew(
-    subject: Subject, builder: ActorLearnerBuilder, params: Params, num_keys: int
-) -> list[dict[str, np.ndarray]] | None:
+    subject: Subject, builder: Reanalyses, params: Params, num_keys: int
+) -> list[dict[str, np.ndarray]]:
     """Reanalyses the first state of each sequence under several random keys."""
-    if not isinstance(builder, Reanalyses):
-        return None
-    history = builder.replay.history
+    history = subject.experiment.builder.replay.history
     windows = jax.tree.map(lambda x: x[:, : history + 1], subject.sample.rows)
     reanalyse = jax.jit(builder.make_reanalyse(subject.networks, subject.environment_spec))
     policy_params = PolicyParams(params, np.int32(0))
@@ -90,6 +109,8 @@ def check_search_policy(
     """
     if searches is None:
         return Finding(_CHECK, "unknown", "the agent does not search")
+    if "search_policy" not in searches[0]:
+        return Finding(_CHECK, "unknown", "the agent's reanalysis computes values only")
     if "search_candidates" in searches[0]:
         return Finding(_CHECK, "unknown", "every search draws its own candidates")
     policies = [search["search_policy"] for search in searches]

@@ -24,7 +24,7 @@ from mukoe.diagnosis.diagnose import diagnose
 from mukoe.diagnosis.finding import Finding, to_text
 from mukoe.diagnosis.overfit import overfit
 from mukoe.diagnosis.rows import check_rows
-from mukoe.diagnosis.search_policy import renewed_statistics, search_by_keys
+from mukoe.diagnosis.search_policy import newest_statistics, search_by_keys
 from mukoe.diagnosis.subject import collect
 from mukoe.diagnosis.targets import check_supports, episode_returns, n_step_return
 from mukoe.layouts import local
@@ -242,4 +242,5 @@ def test_every_search_is_full_where_reanalysis_renews_values_only():
     policies = np.stack([search["search_policy"] for search in searches])
     np.testing.assert_allclose(policies.sum(axis=-1), 1, rtol=1e-5)
     assert not np.allclose(policies[0], policies[1])
-    assert list(renewed_statistics(values_only, subject().params)) == ["search_value"]
+    newest = newest_statistics(values_only, agent, subject().params, searches)
+    assert list(newest) == ["search_value"]
