@@ -213,7 +213,8 @@ def _command(
 
 
 def _check_same_experiment(workdir: Path, config: Any, may_differ: Sequence[str]) -> None:
-    stored = dict(flatten(stored_config(workdir)))
+    # Fields that are newer than the run have their defaults, which is what runs did before them.
+    stored = dict(flatten(to_dict(load_config(workdir))))
     current = dict(flatten(to_dict(config)))
     absent = "absent"
     differing = [

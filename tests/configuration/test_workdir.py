@@ -1,6 +1,8 @@
 """Workdirs: new and resumed runs, stored configurations."""
 
+import functools
 import json
+import operator
 import os
 import sys
 from pathlib import Path
@@ -122,6 +124,21 @@ def test_a_file_is_refused_for_a_run_whose_config_was_chosen_without_one(tmp_pat
     assert resumed_config(tmp_path, None) == stored
     with pytest.raises(UserError, match="no function get_config.*leave out --config, and change"):
         resumed_config(tmp_path, "cartpole")
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "run.num_actors", "options"])
+def test_fields_that_are_newer_than_the_run_have_their_defaults(tmp_path, field):
+    prepare_workdir(tmp_path, Config(), CONFIG_FILE, resume=False)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    *groups, name = field.split(".")
+    del functools.reduce(operator.getitem, groups, stored["config"])[name]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    other = Config(Run(num_actors=4), learning_rate=0.2, options={"a": 1})
+    with pytest.raises(UserError, match="learning_rate was 0.1, is 0.2") as caught:
+        prepare_workdir(tmp_path, other, CONFIG_FILE, resume=True)
+    assert "run.num_actors was 2, is 4" in str(caught.value)
+    prepare_workdir(tmp_path, resumed_config(tmp_path, None), CONFIG_FILE, resume=True)
+    assert load_config(tmp_path) == same(Config())
 
 
 def test_fields_that_came_or_went_are_differences(tmp_path):
