@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ class Evidence:
     environment: name of the environment.
     seed: seed of the run, None if unknown.
     config: dotted field to value; all fields, or those that are known.
-    command: `argv`, `python`, `versions` and `cpus`; None if unknown.
+    command: `argv`, `python`, `versions` and `cpus`; also `resumed`, the `argv` of commands that
+      resumed the run with other flags; None if unknown.
     threshold: return that counts as solved; None without one.
     agent_steps: agent steps of all actors.
     episodes: episodes of all actors.
@@ -164,11 +165,29 @@ def without_seed(name: str, seed: Any) -> str:
 
 
 def _portable(command: Mapping[str, Any], workdir: Path) -> dict[str, Any]:
-    """Returns the published part of command.json, with paths relative to this folder."""
-    argv = [str(part) for part in command.get("argv", [])]
+    """Returns the published part of command.json, with paths relative to this folder.
+
+    The commands are the one that started the run, and those that resumed it with other flags.
+    """
+    started, *resumed = [
+        _portable_argv(each.get("argv", []), workdir)
+        for each in (*command.get("previous", ()), command)
+    ]
+    same = {*started, "--resume"}
+    changing = [argv for argv in resumed if not same.issuperset(argv)]
+    return (
+        {"argv": started}
+        | ({"resumed": changing} if changing else {})
+        | {name: command.get(name) for name in _COMMAND_FIELDS}
+    )
+
+
+def _portable_argv(argv: Iterable[Any], workdir: Path) -> list[str]:
+    parts = [str(part) for part in argv]
     for folder in (f"{Path.cwd()}/", f"{workdir.resolve().parent}/"):
-        argv = [part.replace(folder, "") for part in argv]
-    return {"argv": argv} | {name: command.get(name) for name in _COMMAND_FIELDS}
+        parts = [part.replace(folder, "") for part in parts]
+    # A workdir that was moved since has its name alone.
+    return [re.sub(r"^--workdir=/.*/", "--workdir=", part) for part in parts]
 
 
 def _without_folder(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

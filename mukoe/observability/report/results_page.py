@@ -283,7 +283,7 @@ def _networks(rivals: Sequence[ResultGroup]) -> list[str]:
 
 def _section(group: ResultGroup, images: str) -> list[str]:
     lines = [f"Environment: {group.runs[0].environment}.", ""]
-    commands = dict.fromkeys(_command(run) for run in group.runs if run.command is not None)
+    commands = dict.fromkeys(command for run in group.runs for command in _commands(run))
     if commands:
         lines += ["```sh", *commands, "```", "", _machine([run.command for run in group.runs])]
     if any(run.command is None for run in group.runs):
@@ -303,9 +303,14 @@ def _section(group: ResultGroup, images: str) -> list[str]:
     return lines
 
 
-def _command(run: Evidence) -> str:
-    argv = (run.command or {}).get("argv", [])
-    return shlex.join(argv if argv[:1] == ["mukoe"] else ["python", *argv])
+def _commands(run: Evidence) -> list[str]:
+    """Returns the command that started a run, and those that resumed it with other flags."""
+    if run.command is None:
+        return []
+    return [
+        shlex.join(argv if argv[:1] == ["mukoe"] else ["python", *argv])
+        for argv in (run.command.get("argv", []), *run.command.get("resumed", ()))
+    ]
 
 
 def _machine(commands: Sequence[Mapping[str, Any] | None]) -> str:

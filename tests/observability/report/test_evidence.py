@@ -43,6 +43,30 @@ def test_committed_records_are_small_and_name_their_source():
         assert "/work" not in (folder / "run.json").read_text()
 
 
+def test_the_commands_are_the_first_and_those_that_changed_the_run(tmp_path):
+    workdir = make_run(tmp_path / "now" / "cartpole_3", seed=3, returns=(10.0,))
+    place = f"--workdir={tmp_path}/before/cartpole_3"
+    commands = [
+        ["programs/launch.py", "--env=CartPole-v1", place],
+        ["programs/launch.py", "--env=CartPole-v1", place, "--resume"],
+        ["programs/launch.py", place, "--resume", "--max_actor_steps=9000"],
+        ["programs/launch.py", "--resume", place],
+    ]
+    first, *resumed = ({"argv": argv, "cpus": cpus} for cpus, argv in enumerate(commands))
+    stored = {**resumed[-1], "previous": [first, *resumed[:-1]]}
+    (workdir / "command.json").write_text(json.dumps(stored))
+    record = collect(load_run(workdir), "cartpole_3", None)
+    assert record.command["argv"] == [*commands[0][:2], "--workdir=cartpole_3"]
+    changing = ["programs/launch.py", "--workdir=cartpole_3", "--resume", "--max_actor_steps=9000"]
+    assert record.command["resumed"] == [changing]
+    assert record.command["cpus"] == 3, "the machine is that of the newest command"
+    page, _ = make_results([record], "", "figures", "evidence")
+    assert (
+        "```sh\npython programs/launch.py --env=CartPole-v1 --workdir=cartpole_3\n"
+        "python programs/launch.py --workdir=cartpole_3 --resume --max_actor_steps=9000\n```"
+    ) in page
+
+
 def test_record_of_a_finished_run(tmp_path):
     workdir = make_run(tmp_path / "cartpole_3", seed=3, returns=(10.0, 50.0, 40.0))
     evaluation = {"workdir": str(workdir), "mean": 45.5, "ci95": [40.0, 50.0], "episodes": 100}
