@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mukoe.commands import checkpoint_flags, search_flags
-from mukoe.errors import UserError
+from mukoe.commands import checkpoint_flags, move_time_flags, search_flags
 from mukoe.system import process_environment, set_process_environment
 
 if TYPE_CHECKING:
@@ -15,12 +14,7 @@ if TYPE_CHECKING:
     from mukoe.evaluation.engines.agent_game import AgentGame
 
 flags.adopt_module_key_flags(checkpoint_flags)
-SECONDS_PER_MOVE = flags.DEFINE_float(
-    "seconds_per_move",
-    None,
-    "Seconds per move instead of --simulations: as many simulations as this machine makes in them.",
-    lower_bound=1e-3,
-)
+flags.adopt_module_key_flags(move_time_flags)
 flags.adopt_module_key_flags(search_flags)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the agent's random choices.")
 
@@ -60,15 +54,14 @@ def game_opener(
     """
     from mukoe.evaluation.engines.agent_of_run import check_protocol, open_game
 
-    if search_flags.SIMULATIONS.value is not None and SECONDS_PER_MOVE.value is not None:
-        raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
+    seconds = move_time_flags.seconds_per_move()
     check_protocol(workdir, fits, protocol)
     reference = checkpoint_flags.reference(workdir)
     return lambda: open_game(
         reference,
         search_flags.SIMULATIONS.value,
         SEED.value,
-        SECONDS_PER_MOVE.value,
+        seconds,
         search_flags.search_changes(),
         resignation,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
-from mukoe.commands import checkpoint_flags, resign_flags, search_flags
+from mukoe.commands import checkpoint_flags, move_time_flags, resign_flags, search_flags
 from mukoe.configuration import run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
 from mukoe.environments.pgx.games import MAX_OPENING_MOVES
@@ -67,13 +67,7 @@ SEAT = flags.DEFINE_integer(
     0,
     1,
 )
-SECONDS_PER_MOVE = flags.DEFINE_float(
-    "seconds_per_move",
-    None,
-    "Seconds of the agent's moves in --play, as many simulations as this machine makes in them, "
-    "instead of --simulations.",
-    lower_bound=1e-3,
-)
+flags.adopt_module_key_flags(move_time_flags)
 flags.adopt_module_key_flags(search_flags)
 OPENING_MOVES = flags.DEFINE_integer(
     "opening_moves",
@@ -96,12 +90,11 @@ def main() -> int:
         raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
     if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
         raise UserError("--opening_moves needs --self_play or --play")
-    if SECONDS_PER_MOVE.value is not None and not PLAY.value:
+    seconds = move_time_flags.seconds_per_move()
+    if seconds is not None and not PLAY.value:
         raise UserError("--seconds_per_move needs --play")
     if resign_flags.RESIGN_BELOW.value is not None and not PLAY.value:
         raise UserError("--resign_below needs --play")
-    if SECONDS_PER_MOVE.value is not None and search_flags.SIMULATIONS.value is not None:
-        raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
@@ -115,8 +108,8 @@ def main() -> int:
         search_flags.SIMULATIONS.value,
         changes=search_flags.search_changes(),
     )
-    if SECONDS_PER_MOVE.value is not None:
-        run = with_seconds_per_move(run, SECONDS_PER_MOVE.value)
+    if seconds is not None:
+        run = with_seconds_per_move(run, seconds)
     agent = InspectedAgent(run.experiment.builder, run.environment_spec, run.params)
     if (TREE.value or PLAY.value) and not agent.searches:
         flag = "tree" if TREE.value else "play"
