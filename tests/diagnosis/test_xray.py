@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
+from mukoe.agents.extensions import UnrollPredictions
 from mukoe.configuration import load_config_file
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.targets import support_finding
 from mukoe.diagnosis.xray.calibration import measure_calibration
 from mukoe.diagnosis.xray.config import XrayConfig
+from mukoe.diagnosis.xray.final_rewards import FinalRewards, final_rewards, foreseen, imagined
 from mukoe.diagnosis.xray.measure import xray
 from mukoe.diagnosis.xray.model_error import Unrolled, _starts, measure_model
 from mukoe.diagnosis.xray.optimal import measure_optimal_moves
@@ -117,7 +119,45 @@ def unrolled(shift):
         end_rewards=none,
         last_rewards=none,
         end_values=none,
+        final=FinalRewards(none.astype(int), none, np.zeros((0, 4))),
     )
+
+
+@pytest.mark.parametrize("history", [0, 1])
+def test_final_rewards_are_unrolled_from_every_step_before_them(history):
+    """Episodes of 3 and 2 actions with the rewards 2 and -1 at their ends, and one without any."""
+    steps = trajectories(
+        [0, 5, 2, 0, 0, -1, 0, 0, 0, 0],
+        [1, 1, 0, 1, 1, 0, 1, 1, 0, 1],
+        [0, 0, 0, 1, 0, 0, 1, 0, 0, 1],
+    )
+    windows = []
+
+    def model(params, rows):
+        """Knows the rewards of the next two actions; that of the second is too small by far."""
+        windows.append(rows)
+        rewards = rows.reward[:, history : history + 3] * np.array([0.6, 0.4, 0.0])
+        return UnrollPredictions(rewards, None, None, None)
+
+    found = final_rewards(model, None, steps, history, 3)
+    assert found.true.tolist() == [2, -1] and found.stream.tolist() == [0, 0]
+    expected = np.array([[1.2, 0.8, 0.0], [-0.6, -0.4, np.nan]])
+    if history:  # A root needs the row before it.
+        expected = np.array([[1.2, 0.8, np.nan], [-0.6, np.nan, np.nan]])
+    np.testing.assert_allclose(found.predicted, expected, atol=1e-6)
+    assert len({rows.reward.shape for rows in windows}) == 1, "compiled once"
+    numbers, shares = foreseen(found)
+    assert numbers == ([1, 2] if history else [1, 2, 3])
+    assert [share.mean for share in shares] == ([1, 0] if history else [1, 0, 0])
+    assert shares[0].size == 2
+
+
+def test_rewards_that_the_model_imagines_are_counted_where_there_is_none():
+    final = FinalRewards(np.zeros(2, int), np.array([-1.0, 2.0]), np.zeros((2, 2)))
+    true = np.array([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    predicted = np.array([[-0.5, 1.0], [0.4, 0.9], [0.0, 0.0]])
+    numbers, shares = imagined(final, predicted, true, np.arange(3))
+    assert (numbers, [share.mean for share in shares]) == ([1, 2], [pytest.approx(1 / 3), 0.5])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,13 @@ import jax
 import numpy as np
 
 from mukoe.agents.extensions import Unroll, UnrollPredictions, Unrolls
+from mukoe.diagnosis.xray.final_rewards import (
+    MOST_ENDS,
+    FinalRewards,
+    final_rewards,
+    foreseen,
+    imagined,
+)
 from mukoe.diagnosis.xray.results import (
     Estimate,
     Figure,
@@ -17,11 +24,12 @@ from mukoe.diagnosis.xray.results import (
 from mukoe.diagnosis.xray.trajectories import Trajectories
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.networks.memory import MEMORY
-from mukoe.types import Params, Row, split_legal_actions
+from mukoe.types import Params, split_legal_actions
 
 _HEADING = "Errors of the model by unroll depth"
+_DEPTH = "model steps after the root"
 _LONGEST = 10
-_WINDOWS = 1_024
+_WINDOWS = MOST_ENDS
 _TINY = 1e-8
 
 
@@ -40,6 +48,7 @@ class Unrolled(NamedTuple):
     end_rewards, last_rewards: `[M]` predicted reward behind a termination, and recorded reward of
       the action that led to it; `M` is 0 without terminations.
     end_values: `[M]` value of the state behind a termination.
+    final: rewards of the last actions of episodes, and their predictions.
     """
 
     stream: np.ndarray
@@ -57,6 +66,7 @@ class Unrolled(NamedTuple):
     end_rewards: np.ndarray
     last_rewards: np.ndarray
     end_values: np.ndarray
+    final: FinalRewards
 
 
 class Unroller:
@@ -119,7 +129,7 @@ def _unroll(
         return f"No episode of the trajectories has {history + depth} steps."
     times = starts[:, :1] + np.arange(history + depth + 1)
     streams = starts[:, 1:]
-    rows = _rows(trajectories, times, streams)
+    rows = trajectories.rows(times, streams)
     predictions = jax.tree.map(np.asarray, model(params, rows))
     other = np.random.default_rng(0).permutation(len(rows.action))
     actions = np.concatenate([rows.action[:, :history], rows.action[other, history:]], axis=1)
@@ -152,6 +162,7 @@ def _unroll(
         returns=trajectories.returns(run.config.agent.discount)[at, streams],
         divergence=_divergence(trajectories, at, streams, predictions.policy_logits),
         gains={name: other_errors[name] - error for name, error in own_errors.items()},
+        final=final_rewards(model, params, trajectories, history, depth),
     )
 
 
@@ -170,7 +181,7 @@ def _behind_ends(
         return none, none, none
     starts = starts[np.linspace(0, len(starts) - 1, _WINDOWS).astype(int)]
     times, streams = starts[:, :1] + np.arange(length + 1), starts[:, 1:]
-    predictions = jax.tree.map(np.asarray, model(params, _rows(trajectories, times, streams)))
+    predictions = jax.tree.map(np.asarray, model(params, trajectories.rows(times, streams)))
     last = trajectories.reward[times[:, length - 2], streams[:, 0]]
     rewards = predictions.rewards[:, -1] if predictions.rewards.size else none
     return rewards, last[: len(rewards)], predictions.values[:, -2]
@@ -218,18 +229,6 @@ def _starts(trajectories: Trajectories, history: int, depth: int) -> np.ndarray:
     return starts[np.linspace(0, len(starts) - 1, _WINDOWS).astype(int)]
 
 
-def _rows(trajectories: Trajectories, times: np.ndarray, streams: np.ndarray) -> Row:
-    features = jax.tree.map(lambda leaf: leaf[times, streams], trajectories.observation)
-    return Row(
-        observation=features,
-        action=trajectories.action[times, streams],
-        reward=trajectories.reward[times, streams].astype(np.float32),
-        discount=trajectories.discount[times, streams].astype(np.float32),
-        mask=trajectories.acted[times, streams].astype(np.float32),
-        extras={},
-    )
-
-
 def _divergence(
     trajectories: Trajectories, at: np.ndarray, streams: np.ndarray, logits: np.ndarray
 ) -> np.ndarray:
@@ -267,15 +266,35 @@ def measure_model(own: Unrolled | str, random: Unrolled | str) -> Section:
             if errors(unrolled).size and np.isfinite(errors(unrolled)).all()
         ]
         if series:
-            figures.append(Figure(name, title, "model steps after the root", series))
+            figures.append(Figure(name, title, _DEPTH, series))
+    figures += _final_figures(unrolls)
     text = (
         "The model is unrolled along the actions that were taken, by the agent and at random. "
         "Means of absolute differences; intervals over streams. The return of random actions is "
         "not the value of the agent: there, the difference from the value of the observation "
-        "counts."
+        "counts. A final reward is foreseen if its prediction has its sign and at least half its "
+        "size; half of the least one counts where there is no reward."
     )
     missing = [f"{name}: {value}" for name, value in found.items() if isinstance(value, str)]
     return Section("model", _HEADING, " ".join([text, *missing]), figures)
+
+
+def _final_figures(unrolls: Mapping[str, Unrolled]) -> list[Figure]:
+    """Returns the figures of final rewards; none where no recorded episode ends with one."""
+    found = {
+        name: each for name, each in unrolls.items() if np.isfinite(each.final.predicted).any()
+    }
+    seen = [Series(name, *foreseen(each.final)) for name, each in found.items()]
+    wrong = [
+        Series(name, *imagined(each.final, each.rewards, each.true_rewards, each.stream))
+        for name, each in found.items()
+    ]
+    if not found:
+        return []
+    return [
+        Figure("final_rewards", "Share of final rewards that are foreseen", _DEPTH, seen),
+        Figure("false_rewards", "Share of steps without reward that get one", _DEPTH, wrong),
+    ]
 
 
 def _curve(

@@ -19,7 +19,7 @@ from mukoe.evaluation.players import two_player_game
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.nests import tree_where
 from mukoe.search.inspection import Inspector
-from mukoe.types import Nest, PolicyParams, split_legal_actions
+from mukoe.types import Nest, PolicyParams, Row, split_legal_actions
 
 NUM_STREAMS = 8
 """Environments of a trajectory."""
@@ -58,6 +58,17 @@ class Trajectories:
     def streams(self) -> np.ndarray:
         """`[T, B]` index of the stream."""
         return np.broadcast_to(np.arange(self.last.shape[1]), self.last.shape)
+
+    def rows(self, times: np.ndarray, streams: np.ndarray) -> Row:
+        """Returns rows `[N, S, ...]` without extras; times and streams broadcast to `[N, S]`."""
+        return Row(
+            observation=jax.tree.map(lambda leaf: leaf[times, streams], self.observation),
+            action=self.action[times, streams],
+            reward=self.reward[times, streams].astype(np.float32),
+            discount=self.discount[times, streams].astype(np.float32),
+            mask=self.acted[times, streams].astype(np.float32),
+            extras={},
+        )
 
     def returns(self, discount: float, turns: bool = True) -> np.ndarray:
         """Returns the discounted returns `[T, B]` for the player to move.
