@@ -1,17 +1,23 @@
 """MuZero on Connect Four by self-play."""
 
 from mukoe.agents.muzero.config import MuZeroConfig
+from mukoe.agents.planning.augmentation import AugmentationConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
+from mukoe.agents.planning.consistency import ConsistencyConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
+from mukoe.search.q_normalization import QNormalizationConfig
 
 
 def get_config() -> TrainingConfig:
-    """Returns a config with a small convolutional network, outcome targets and random openings."""
+    """Returns a config with a small residual tower, outcome targets and random openings.
+
+    docs/results.md (muzero_connect_four_consistent) has what the parts are worth.
+    """
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
         environment=PgxConfig("connect_four", opponent="rollout", random_opening_moves=8),
@@ -19,10 +25,12 @@ def get_config() -> TrainingConfig:
             network=NetworkConfig(
                 torso="board",
                 width=32,
-                representation_blocks=1,
+                representation_blocks=3,
+                # The model drops the stone, looks for four in a row and exchanges the players.
+                dynamics_blocks=3,
                 # An action is a column: constant planes would give a convolution no position.
                 action_encoding="column",
-                head_channels=4,
+                head_channels=8,
                 head_sizes=(64,),
                 value_support=support,
                 reward_support=support,
@@ -31,9 +39,15 @@ def get_config() -> TrainingConfig:
             search=SearchConfig(
                 algorithm="gumbel",
                 num_simulations=16,
+                # The scale of board games, 1, is for values that are true; the model errs.
+                q_normalization=QNormalizationConfig(
+                    scope="known", known_range=(-1.0, 1.0), value_scale=0.25
+                ),
             ),
+            augmentation=AugmentationConfig(symmetries=True),
+            consistency=ConsistencyConfig(weight=2.0),
             # A game has at most 42 moves, so the return is the outcome.
-            loss=UnrollLossConfig(unroll_steps=5, td_steps=42, value_weight=1.0),
+            loss=UnrollLossConfig(unroll_steps=3, td_steps=42, value_weight=1.0),
             replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=4_000,
