@@ -45,9 +45,8 @@ def final_rewards(
     """
     acted, rewards = trajectories.acted[:-1], trajectories.reward[:-1]
     ends = np.argwhere(acted & trajectories.last[1:] & (rewards != 0))
-    ends = ends[
-        np.unique(np.linspace(0, max(len(ends) - 1, 0), MOST_ENDS).astype(int))[: len(ends)]
-    ]
+    if len(ends) > MOST_ENDS:
+        ends = ends[np.linspace(0, len(ends) - 1, MOST_ENDS).astype(int)]
     times, streams = ends[:, 0], ends[:, 1]
     rows = np.arange(len(trajectories.first))[:, None]
     begins = np.maximum.accumulate(np.where(trajectories.first, rows, 0), axis=0)[times, streams]
@@ -64,19 +63,6 @@ def final_rewards(
             found = np.asarray(each.rewards)[: len(ends), ahead - 1]
             predicted[:, ahead - 1] = np.where(starts >= begins, found, np.nan)
     return FinalRewards(streams, rewards[times, streams], predicted)
-
-
-def _predict(
-    model: Unroll,
-    params: Params,
-    trajectories: Trajectories,
-    times: np.ndarray,
-    streams: np.ndarray,
-) -> np.ndarray:
-    """Returns the predicted rewards `[N, K]`; the model is compiled for one number of windows."""
-    padding = np.arange(MOST_ENDS) % len(times)
-    rows = trajectories.rows(times[padding], streams[padding, None])
-    return np.asarray(model(params, rows).rewards)[: len(times)]
 
 
 def foreseen(rewards: FinalRewards) -> tuple[list[float], list[Estimate]]:

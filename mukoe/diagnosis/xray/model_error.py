@@ -281,16 +281,16 @@ def measure_model(own: Unrolled | str, random: Unrolled | str) -> Section:
 
 def _final_figures(unrolls: Mapping[str, Unrolled]) -> list[Figure]:
     """Returns the figures of final rewards; none where no recorded episode ends with one."""
-    found = {
-        name: each for name, each in unrolls.items() if np.isfinite(each.final.predicted).any()
-    }
-    seen = [Series(name, *foreseen(each.final)) for name, each in found.items()]
-    wrong = [
-        Series(name, *imagined(each.final, each.rewards, each.true_rewards, each.stream))
-        for name, each in found.items()
+    found = [
+        (name, each) for name, each in unrolls.items() if np.isfinite(each.final.predicted).any()
     ]
     if not found:
         return []
+    seen = [Series(name, *foreseen(each.final)) for name, each in found]
+    wrong = [
+        Series(name, *imagined(each.final, each.rewards, each.true_rewards, each.stream))
+        for name, each in found
+    ]
     return [
         Figure("final_rewards", "Share of final rewards that are foreseen", _DEPTH, seen),
         Figure("false_rewards", "Share of steps without reward that get one", _DEPTH, wrong),
