@@ -119,7 +119,6 @@ def unrolled(shift):
         end_rewards=none,
         last_rewards=none,
         end_values=none,
-        final=FinalRewards(none.astype(int), none, np.zeros((0, 4))),
     )
 
 

@@ -71,10 +71,7 @@ def foreseen(rewards: FinalRewards) -> tuple[list[float], list[Estimate]]:
     A reward is foreseen if its prediction has its sign and at least half its size.
     """
     seen = rewards.predicted * np.sign(rewards.true)[:, None] >= np.abs(rewards.true)[:, None] / 2
-    known = np.isfinite(rewards.predicted)
-    depths = [k for k in range(known.shape[1]) if known[:, k].any()]
-    shares = [estimate_of_groups(seen[known[:, k], k], rewards.stream[known[:, k]]) for k in depths]
-    return [float(k + 1) for k in depths], shares
+    return _shares(seen, np.isfinite(rewards.predicted), rewards.stream)
 
 
 def imagined(
@@ -90,7 +87,14 @@ def imagined(
       true: `[N, K]` recorded rewards.
       streams: `[N]` stream of each window.
     """
-    wrong, none = np.abs(predicted) >= np.abs(rewards.true).min() / 2, true == 0
-    depths = [k for k in range(none.shape[1]) if none[:, k].any()]
-    shares = [estimate_of_groups(wrong[none[:, k], k], streams[none[:, k]]) for k in depths]
+    wrong = np.abs(predicted) >= np.abs(rewards.true).min() / 2
+    return _shares(wrong, true == 0, streams)
+
+
+def _shares(
+    hits: np.ndarray, counted: np.ndarray, streams: np.ndarray
+) -> tuple[list[float], list[Estimate]]:
+    """Returns the numbers of actions `k` with any counted step, and the shares of hits there."""
+    depths = [k for k in range(counted.shape[1]) if counted[:, k].any()]
+    shares = [estimate_of_groups(hits[counted[:, k], k], streams[counted[:, k]]) for k in depths]
     return [float(k + 1) for k in depths], shares

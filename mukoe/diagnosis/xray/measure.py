@@ -69,10 +69,14 @@ def xray(
     own, random = record(recorder, config, stop)
     unroller = Unroller(searching, unroll_depth([own, random]))
     unrolls = [unroller(run.params.network, each) for each in (own, random)]
+    finals = [unroller.final_rewards(run.params.network, each) for each in (own, random)]
     is_game = two_player_game(run) is not None
     found = [u for u in unrolls if isinstance(u, Unrolled)]
     findings = judge_xray(own, random, found, run.config.agent, is_game)
-    sections = [measure_model(*unrolls), measure_calibration(own, run.config.agent.discount)]
+    sections = [
+        measure_model(unrolls[0], unrolls[1], finals),
+        measure_calibration(own, run.config.agent.discount),
+    ]
     if two_player_game(run) == SOLVED_GAME:
         sections.append(measure_optimal_moves(random))
     on_result(Xray(sections, findings))

@@ -48,7 +48,6 @@ class Unrolled(NamedTuple):
     end_rewards, last_rewards: `[M]` predicted reward behind a termination, and recorded reward of
       the action that led to it; `M` is 0 without terminations.
     end_values: `[M]` value of the state behind a termination.
-    final: rewards of the last actions of episodes, and their predictions.
     """
 
     stream: np.ndarray
@@ -66,7 +65,6 @@ class Unrolled(NamedTuple):
     end_rewards: np.ndarray
     last_rewards: np.ndarray
     end_values: np.ndarray
-    final: FinalRewards
 
 
 class Unroller:
@@ -107,6 +105,13 @@ class Unroller:
         if self.reason:
             return self.reason
         return _unroll(self._run, params, self._model, trajectories)
+
+    def final_rewards(self, params: Params, trajectories: Trajectories) -> FinalRewards | None:
+        """Returns the predicted rewards of the last actions of episodes; None without unrolls."""
+        if self.reason:
+            return None
+        agent, history = self._run.config.agent, self._run.experiment.builder.replay.history
+        return final_rewards(self._model, params, trajectories, history, agent.targets.unroll_steps)
 
 
 def unroll_depth(recorded: Sequence[Trajectories]) -> int:
@@ -162,7 +167,6 @@ def _unroll(
         returns=trajectories.returns(run.config.agent.discount)[at, streams],
         divergence=_divergence(trajectories, at, streams, predictions.policy_logits),
         gains={name: other_errors[name] - error for name, error in own_errors.items()},
-        final=final_rewards(model, params, trajectories, history, depth),
     )
 
 
@@ -246,8 +250,18 @@ def _divergence(
     return np.sum(direct * ratio, axis=-1)
 
 
-def measure_model(own: Unrolled | str, random: Unrolled | str) -> Section:
-    """Compares the model along the agent's own trajectories and along random actions."""
+def measure_model(
+    own: Unrolled | str,
+    random: Unrolled | str,
+    finals: Sequence[FinalRewards | None] = (None, None),
+) -> Section:
+    """Compares the model along the agent's own trajectories and along random actions.
+
+    Args:
+      own: unrolls along the agent's actions, or the reason for their absence.
+      random: those along random actions.
+      finals: final rewards of both, each None if unknown.
+    """
     found = {"own actions": own, "random actions": random}
     unrolls = {name: value for name, value in found.items() if isinstance(value, Unrolled)}
     if not unrolls:
@@ -267,7 +281,7 @@ def measure_model(own: Unrolled | str, random: Unrolled | str) -> Section:
         ]
         if series:
             figures.append(Figure(name, title, _DEPTH, series))
-    figures += _final_figures(unrolls)
+    figures += _final_figures(unrolls, dict(zip(found, finals, strict=True)))
     text = (
         "The model is unrolled along the actions that were taken, by the agent and at random. "
         "Means of absolute differences; intervals over streams. The return of random actions is "
@@ -279,17 +293,21 @@ def measure_model(own: Unrolled | str, random: Unrolled | str) -> Section:
     return Section("model", _HEADING, " ".join([text, *missing]), figures)
 
 
-def _final_figures(unrolls: Mapping[str, Unrolled]) -> list[Figure]:
+def _final_figures(
+    unrolls: Mapping[str, Unrolled], finals: Mapping[str, FinalRewards | None]
+) -> list[Figure]:
     """Returns the figures of final rewards; none where no recorded episode ends with one."""
     found = [
-        (name, each) for name, each in unrolls.items() if np.isfinite(each.final.predicted).any()
+        (name, final, unrolls[name])
+        for name, final in finals.items()
+        if final is not None and name in unrolls and np.isfinite(final.predicted).any()
     ]
     if not found:
         return []
-    seen = [Series(name, *foreseen(each.final)) for name, each in found]
+    seen = [Series(name, *foreseen(final)) for name, final, _ in found]
     wrong = [
-        Series(name, *imagined(each.final, each.rewards, each.true_rewards, each.stream))
-        for name, each in found
+        Series(name, *imagined(final, each.rewards, each.true_rewards, each.stream))
+        for name, final, each in found
     ]
     return [
         Figure("final_rewards", "Share of final rewards that are foreseen", _DEPTH, seen),
