@@ -12,11 +12,17 @@ from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.targets import support_finding
 from mukoe.diagnosis.xray.calibration import measure_calibration
 from mukoe.diagnosis.xray.config import XrayConfig
-from mukoe.diagnosis.xray.final_rewards import FinalRewards, final_rewards, foreseen, imagined
 from mukoe.diagnosis.xray.measure import xray
 from mukoe.diagnosis.xray.model_error import Unrolled, _starts, measure_model
 from mukoe.diagnosis.xray.optimal import measure_optimal_moves
 from mukoe.diagnosis.xray.page import make_page, to_json
+from mukoe.diagnosis.xray.rare_rewards import (
+    RareRewards,
+    foreseen,
+    imagined,
+    judge_rare_rewards,
+    rare_rewards,
+)
 from mukoe.diagnosis.xray.results import (
     Estimate,
     Figure,
@@ -123,12 +129,12 @@ def unrolled(shift):
 
 
 @pytest.mark.parametrize("history", [0, 1])
-def test_final_rewards_are_unrolled_from_every_step_before_them(history):
-    """Episodes of 3 and 2 actions with the rewards 2 and -1 at their ends, and one without any."""
+def test_rare_rewards_are_unrolled_from_every_step_before_them(history):
+    """Episodes with rewards 2 at the end and -1 in the middle, and 14 actions without any."""
     steps = trajectories(
-        [0, 5, 2, 0, 0, -1, 0, 0, 0, 0],
-        [1, 1, 0, 1, 1, 0, 1, 1, 0, 1],
-        [0, 0, 0, 1, 0, 0, 1, 0, 0, 1],
+        [0, 0, 2, 0, 0, -1, 0, 0, *([0] * 15)],
+        [1, 1, 0, 1, 1, 1, 0, 1, *([1] * 13), 0, 1],
+        [0, 0, 0, 1, 0, 0, 0, 1, *([0] * 14), 1],
     )
     windows = []
 
@@ -138,7 +144,7 @@ def test_final_rewards_are_unrolled_from_every_step_before_them(history):
         rewards = rows.reward[:, history : history + 3] * np.array([0.6, 0.4, 0.0])
         return UnrollPredictions(rewards, None, None, None)
 
-    found = final_rewards(model, None, steps, history, 3)
+    found = rare_rewards(model, None, steps, history, 3)
     assert found.true.tolist() == [2, -1] and found.stream.tolist() == [0, 0]
     expected = np.array([[1.2, 0.8, 0.0], [-0.6, -0.4, np.nan]])
     if history:  # A root needs the row before it.
@@ -151,11 +157,27 @@ def test_final_rewards_are_unrolled_from_every_step_before_them(history):
     assert shares[0].size == 2
 
 
+def test_rewards_of_most_steps_are_not_rare():
+    steps = trajectories([1, 1, 1, 0], [1, 1, 0, 1], [0, 0, 0, 1])
+    found = rare_rewards(lambda params, rows: pytest.fail("unrolled"), None, steps, 0, 2)
+    assert not found.true.size and not foreseen(found)[0]
+
+
+@pytest.mark.parametrize(
+    "predicted, verdict, text",
+    [(0.4, "fault", "0% of 40"), (0.5, "ok", "100% of 40"), (np.nan, "unknown", "0 rare rewards")],
+)
+def test_a_model_that_foresees_no_rare_reward_is_named(predicted, verdict, text):
+    rare = RareRewards(np.zeros(20, int), np.full(20, -1.0), np.full((20, 2), -predicted))
+    finding = judge_rare_rewards([rare, None, rare])
+    assert finding.verdict == verdict and text in finding.text
+
+
 def test_rewards_that_the_model_imagines_are_counted_where_there_is_none():
-    final = FinalRewards(np.zeros(2, int), np.array([-1.0, 2.0]), np.zeros((2, 2)))
+    rare = RareRewards(np.zeros(2, int), np.array([-1.0, 2.0]), np.zeros((2, 2)))
     true = np.array([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
     predicted = np.array([[-0.5, 1.0], [0.4, 0.9], [0.0, 0.0]])
-    numbers, shares = imagined(final, predicted, true, np.arange(3))
+    numbers, shares = imagined(rare, predicted, true, np.arange(3))
     assert (numbers, [share.mean for share in shares]) == ([1, 2], [pytest.approx(1 / 3), 0.5])
 
 

@@ -16,6 +16,7 @@ from mukoe.diagnosis.xray.model_error import (
     unroll_depth,
 )
 from mukoe.diagnosis.xray.optimal import SOLVED_GAME, measure_optimal_moves
+from mukoe.diagnosis.xray.rare_rewards import judge_rare_rewards
 from mukoe.diagnosis.xray.results import Section
 from mukoe.diagnosis.xray.returns import PairedEpisodes
 from mukoe.diagnosis.xray.search_budget import (
@@ -69,12 +70,13 @@ def xray(
     own, random = record(recorder, config, stop)
     unroller = Unroller(searching, unroll_depth([own, random]))
     unrolls = [unroller(run.params.network, each) for each in (own, random)]
-    finals = [unroller.final_rewards(run.params.network, each) for each in (own, random)]
+    rare = [unroller.rare_rewards(run.params.network, each) for each in (own, random)]
     is_game = two_player_game(run) is not None
     found = [u for u in unrolls if isinstance(u, Unrolled)]
     findings = judge_xray(own, random, found, run.config.agent, is_game)
+    findings.append(judge_rare_rewards(rare))
     sections = [
-        measure_model(unrolls[0], unrolls[1], finals),
+        measure_model(unrolls[0], unrolls[1], rare),
         measure_calibration(own, run.config.agent.discount),
     ]
     if two_player_game(run) == SOLVED_GAME:

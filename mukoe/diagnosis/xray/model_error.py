@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from mukoe.agents.extensions import Unroll, UnrollPredictions, Unrolls
-from mukoe.diagnosis.xray.final_rewards import (
-    MOST_ENDS,
-    FinalRewards,
-    final_rewards,
+from mukoe.diagnosis.xray.rare_rewards import (
+    MOST_REWARDS,
+    RareRewards,
     foreseen,
     imagined,
+    rare_rewards,
 )
 from mukoe.diagnosis.xray.results import (
     Estimate,
@@ -29,7 +29,7 @@ from mukoe.types import Params, split_legal_actions
 _HEADING = "Errors of the model by unroll depth"
 _DEPTH = "model steps after the root"
 _LONGEST = 10
-_WINDOWS = MOST_ENDS
+_WINDOWS = MOST_REWARDS
 _TINY = 1e-8
 
 
@@ -106,12 +106,12 @@ class Unroller:
             return self.reason
         return _unroll(self._run, params, self._model, trajectories)
 
-    def final_rewards(self, params: Params, trajectories: Trajectories) -> FinalRewards | None:
-        """Returns the predicted rewards of the last actions of episodes; None without unrolls."""
+    def rare_rewards(self, params: Params, trajectories: Trajectories) -> RareRewards | None:
+        """Returns the predictions of rare rewards; None without unrolls."""
         if self.reason:
             return None
         agent, history = self._run.config.agent, self._run.experiment.builder.replay.history
-        return final_rewards(self._model, params, trajectories, history, agent.targets.unroll_steps)
+        return rare_rewards(self._model, params, trajectories, history, agent.targets.unroll_steps)
 
 
 def unroll_depth(recorded: Sequence[Trajectories]) -> int:
@@ -253,14 +253,14 @@ def _divergence(
 def measure_model(
     own: Unrolled | str,
     random: Unrolled | str,
-    finals: Sequence[FinalRewards | None] = (None, None),
+    rare: Sequence[RareRewards | None] = (None, None),
 ) -> Section:
     """Compares the model along the agent's own trajectories and along random actions.
 
     Args:
       own: unrolls along the agent's actions, or the reason for their absence.
       random: those along random actions.
-      finals: final rewards of both, each None if unknown.
+      rare: rare rewards of both, each None if unknown.
     """
     found = {"own actions": own, "random actions": random}
     unrolls = {name: value for name, value in found.items() if isinstance(value, Unrolled)}
@@ -281,36 +281,36 @@ def measure_model(
         ]
         if series:
             figures.append(Figure(name, title, _DEPTH, series))
-    figures += _final_figures(unrolls, dict(zip(found, finals, strict=True)))
+    figures += _rare_figures(unrolls, dict(zip(found, rare, strict=True)))
     text = (
         "The model is unrolled along the actions that were taken, by the agent and at random. "
         "Means of absolute differences; intervals over streams. The return of random actions is "
         "not the value of the agent: there, the difference from the value of the observation "
-        "counts. A final reward is foreseen if its prediction has its sign and at least half its "
+        "counts. A rare reward is foreseen if its prediction has its sign and at least half its "
         "size; half of the least one counts where there is no reward."
     )
     missing = [f"{name}: {value}" for name, value in found.items() if isinstance(value, str)]
     return Section("model", _HEADING, " ".join([text, *missing]), figures)
 
 
-def _final_figures(
-    unrolls: Mapping[str, Unrolled], finals: Mapping[str, FinalRewards | None]
+def _rare_figures(
+    unrolls: Mapping[str, Unrolled], rewards: Mapping[str, RareRewards | None]
 ) -> list[Figure]:
-    """Returns the figures of final rewards; none where no recorded episode ends with one."""
+    """Returns the figures of rare rewards; none where none was recorded."""
     found = [
-        (name, final, unrolls[name])
-        for name, final in finals.items()
-        if final is not None and name in unrolls and np.isfinite(final.predicted).any()
+        (name, rare, unrolls[name])
+        for name, rare in rewards.items()
+        if rare is not None and name in unrolls and np.isfinite(rare.predicted).any()
     ]
     if not found:
         return []
-    seen = [Series(name, *foreseen(final)) for name, final, _ in found]
+    seen = [Series(name, *foreseen(rare)) for name, rare, _ in found]
     wrong = [
-        Series(name, *imagined(final, each.rewards, each.true_rewards, each.stream))
-        for name, final, each in found
+        Series(name, *imagined(rare, each.rewards, each.true_rewards, each.stream))
+        for name, rare, each in found
     ]
     return [
-        Figure("final_rewards", "Share of final rewards that are foreseen", _DEPTH, seen),
+        Figure("rare_rewards", "Share of rare rewards that are foreseen", _DEPTH, seen),
         Figure("false_rewards", "Share of steps without reward that get one", _DEPTH, wrong),
     ]
 
