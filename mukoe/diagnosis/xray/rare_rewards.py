@@ -21,7 +21,7 @@ MOST_REWARDS = 1_024
 _RARE = 0.2
 """Share of steps with a reward up to which rewards are rare."""
 
-_LEAST_REWARDS, _LEAST_SEEN = 32, 0.1
+_LEAST_REWARDS, _LEAST_SEEN = 20, 0.1
 """Number of rare rewards for a verdict, and share of them below which it is `fault`."""
 
 
