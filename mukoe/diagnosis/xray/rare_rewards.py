@@ -94,7 +94,8 @@ def judge_rare_rewards(recorded: Sequence[RareRewards | None]) -> Finding:
     seen = [_seen(each)[np.isfinite(each.predicted[:, 0]), 0] for each in recorded if each]
     flat = np.concatenate(seen) if seen else np.zeros(0)
     if len(flat) < _LEAST_REWARDS:
-        return Finding(check, "unknown", f"{len(flat)} rare rewards were recorded")
+        text = f"{len(flat)} rare rewards have a prediction; a verdict needs {_LEAST_REWARDS}"
+        return Finding(check, "unknown", text)
     text = f"one action ahead the model foresees {flat.mean():.0%} of {len(flat)} rare rewards"
     if flat.mean() >= _LEAST_SEEN:
         return Finding(check, "ok", text)
