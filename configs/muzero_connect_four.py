@@ -16,7 +16,7 @@ from mukoe.search.q_normalization import QNormalizationConfig
 def get_config() -> TrainingConfig:
     """Returns a config with a small residual tower, outcome targets and random openings.
 
-    docs/results.md (muzero_connect_four_consistent) has what the parts are worth.
+    docs/results.md (muzero_connect_four_rewards) has what the parts are worth.
     """
     support = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
     return TrainingConfig(
@@ -46,8 +46,11 @@ def get_config() -> TrainingConfig:
             ),
             augmentation=AugmentationConfig(symmetries=True),
             consistency=ConsistencyConfig(weight=2.0),
-            # A game has at most 42 moves, so the return is the outcome.
-            loss=UnrollLossConfig(unroll_steps=3, td_steps=42, value_weight=1.0),
+            # A game has at most 42 moves, so the return is the outcome. One move of a game has a
+            # reward, whose loss is lost among the others with a weight of 1.
+            loss=UnrollLossConfig(
+                unroll_steps=3, td_steps=42, value_weight=1.0, reward_weight=10.0
+            ),
             replay=PlanningReplayConfig(
                 capacity=100_000,
                 min_size=4_000,
