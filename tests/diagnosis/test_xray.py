@@ -20,7 +20,6 @@ from mukoe.diagnosis.xray.rare_rewards import (
     RareRewards,
     foreseen,
     imagined,
-    judge_rare_rewards,
     rare_rewards,
 )
 from mukoe.diagnosis.xray.results import (
@@ -39,6 +38,7 @@ from mukoe.diagnosis.xray.verdicts import (
     judge_ends,
     judge_gain,
     judge_prior,
+    judge_rare_rewards,
     judge_rewards,
     judge_values,
 )

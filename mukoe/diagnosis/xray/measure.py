@@ -16,7 +16,6 @@ from mukoe.diagnosis.xray.model_error import (
     unroll_depth,
 )
 from mukoe.diagnosis.xray.optimal import SOLVED_GAME, measure_optimal_moves
-from mukoe.diagnosis.xray.rare_rewards import judge_rare_rewards
 from mukoe.diagnosis.xray.results import Section
 from mukoe.diagnosis.xray.returns import PairedEpisodes
 from mukoe.diagnosis.xray.search_budget import (
@@ -73,8 +72,7 @@ def xray(
     rare = [unroller.rare_rewards(run.params.network, each) for each in (own, random)]
     is_game = two_player_game(run) is not None
     found = [u for u in unrolls if isinstance(u, Unrolled)]
-    findings = judge_xray(own, random, found, run.config.agent, is_game)
-    findings.append(judge_rare_rewards(rare))
+    findings = judge_xray(own, random, found, rare, run.config.agent, is_game)
     sections = [
         measure_model(unrolls[0], unrolls[1], rare),
         measure_calibration(own, run.config.agent.discount),

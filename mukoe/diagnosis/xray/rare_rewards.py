@@ -4,13 +4,11 @@ The errors by unroll depth do not show them: a model that predicts 0 everywhere 
 Here each of them is the reward of the 1st to `K`-th action after the root.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mukoe.agents.extensions import Unroll
-from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.xray.results import Estimate, estimate_of_groups
 from mukoe.diagnosis.xray.trajectories import Trajectories
 from mukoe.types import Params
@@ -20,9 +18,6 @@ MOST_REWARDS = 1_024
 
 _RARE = 0.2
 """Share of steps with a reward up to which rewards are rare."""
-
-_LEAST_REWARDS, _LEAST_SEEN = 20, 0.1
-"""Number of rare rewards for a verdict, and share of them below which it is `fault`."""
 
 
 class RareRewards(NamedTuple):
@@ -53,60 +48,36 @@ def rare_rewards(
     """
     acted, rewards = trajectories.acted[:-1], trajectories.reward[:-1]
     rewarded = acted & (rewards != 0)
-    if rewarded.sum() > _RARE * acted.sum():
-        rewarded[:] = False
-    found = np.argwhere(rewarded)
+    found = np.argwhere(rewarded & (rewarded.sum() <= _RARE * acted.sum()))
     if len(found) > MOST_REWARDS:
         found = found[np.linspace(0, len(found) - 1, MOST_REWARDS).astype(int)]
     times, streams = found[:, 0], found[:, 1]
     rows = np.arange(len(trajectories.first))[:, None]
     begins = np.maximum.accumulate(np.where(trajectories.first, rows, 0), axis=0)[times, streams]
-    predicted = np.full((len(found), depth), np.nan)
-    # Windows are repeated, so that the model is compiled for one number of them.
-    repeated = np.arange(MOST_REWARDS) % max(len(found), 1)
-    for ahead in range(1, depth + 1) if len(found) else ():
-        starts = times + 1 - ahead - history
-        window = np.maximum(starts, 0)[:, None] + np.arange(history + depth + 1)
-        # Rows behind the action, perhaps of other episodes, do not change its prediction.
-        window = np.minimum(window, len(rows) - 1)
-        each = model(params, trajectories.rows(window[repeated], streams[repeated, None]))
+    starts = times[:, None] - np.arange(depth) - history
+    windows = np.maximum(starts, 0)[..., None] + np.arange(history + depth + 1)
+    # Rows behind the action, perhaps of other episodes, do not change its prediction.
+    windows = np.minimum(windows, len(rows) - 1).reshape(-1, history + depth + 1)
+    predicted = np.full(len(windows), np.nan)
+    for begin in range(0, len(windows), MOST_REWARDS):
+        # The last part is filled up with windows from the start, for one compilation.
+        part = np.arange(begin, begin + MOST_REWARDS) % len(windows)
+        each = model(params, trajectories.rows(windows[part], streams[part // depth, None]))
         if each.rewards.size:
-            column = np.asarray(each.rewards)[: len(found), ahead - 1]
-            predicted[:, ahead - 1] = np.where(starts >= begins, column, np.nan)
+            predicted[part] = np.asarray(each.rewards)[np.arange(len(part)), part % depth]
+    predicted = np.where(starts >= begins[:, None], predicted.reshape(starts.shape), np.nan)
     return RareRewards(streams, rewards[times, streams], predicted)
 
 
-def foreseen(rewards: RareRewards) -> tuple[list[float], list[Estimate]]:
-    """Returns numbers of actions, and the share of rewards that the model foresees by them.
-
-    A reward is foreseen if its prediction has its sign and at least half its size.
-    """
-    return _shares(_seen(rewards), np.isfinite(rewards.predicted), rewards.stream)
-
-
-def judge_rare_rewards(recorded: Sequence[RareRewards | None]) -> Finding:
-    """Judges whether the model foresees rare rewards one action ahead.
-
-    Args:
-      recorded: rare rewards of several recordings, each None without unrolls.
-    """
-    check = "rare rewards are foreseen"
-    seen = [_seen(each)[np.isfinite(each.predicted[:, 0]), 0] for each in recorded if each]
-    flat = np.concatenate(seen) if seen else np.zeros(0)
-    if len(flat) < _LEAST_REWARDS:
-        text = f"{len(flat)} rare rewards have a prediction; a verdict needs {_LEAST_REWARDS}"
-        return Finding(check, "unknown", text)
-    text = f"one action ahead the model foresees {flat.mean():.0%} of {len(flat)} rare rewards"
-    if flat.mean() >= _LEAST_SEEN:
-        return Finding(check, "ok", text)
-    remedy = "more updates, a torso with convolutions, or a larger agent.loss.reward_weight"
-    return Finding(check, "fault", f"{text}, so that the search has none to find: try {remedy}")
-
-
-def _seen(rewards: RareRewards) -> np.ndarray:
-    """Returns `[N, K]`, True where a reward is foreseen."""
+def is_foreseen(rewards: RareRewards) -> np.ndarray:
+    """Returns `[N, K]`, True where a prediction has the sign and at least half the size."""
     sign, size = np.sign(rewards.true)[:, None], np.abs(rewards.true)[:, None]
     return rewards.predicted * sign >= size / 2
+
+
+def foreseen(rewards: RareRewards) -> tuple[list[float], list[Estimate]]:
+    """Returns numbers of actions, and the share of rewards that the model foresees by them."""
+    return _shares(is_foreseen(rewards), np.isfinite(rewards.predicted), rewards.stream)
 
 
 def imagined(

@@ -16,6 +16,7 @@ from mukoe.diagnosis.search_consistency import (
 )
 from mukoe.diagnosis.targets import support_finding
 from mukoe.diagnosis.xray.model_error import Unrolled
+from mukoe.diagnosis.xray.rare_rewards import RareRewards, is_foreseen
 from mukoe.diagnosis.xray.results import estimate, estimate_of_groups
 from mukoe.diagnosis.xray.trajectories import Trajectories
 from mukoe.types import split_legal_actions
@@ -29,12 +30,15 @@ _GAIN = "the search does not lose return"
 _SAME = 0.01
 # Divergence of the search policy from a uniform one, in nats, from which on it can be learned.
 _SHARP = 0.05
+# Rare rewards for a verdict, and share of them that the model has to foresee.
+_LEAST_REWARDS, _LEAST_SEEN = 20, 0.1
 
 
 def judge_xray(
     own: Trajectories,
     random: Trajectories,
     unrolls: list[Unrolled],
+    rare: Sequence[RareRewards | None],
     agent: object,
     two_players: bool,
 ) -> list[Finding]:
@@ -44,6 +48,7 @@ def judge_xray(
       own: steps of the agent's own actions.
       random: steps of random actions.
       unrolls: unrolls of the model along them.
+      rare: rare rewards of both, each None without unrolls.
       agent: configuration of the agent.
       two_players: True if the players take turns.
     """
@@ -63,6 +68,7 @@ def judge_xray(
         judge_prior(own),
         judge_noise(nats, spread, scale, True),
         *judge_searches(both, unrolls, discount),
+        judge_rare_rewards(rare),
     ]
 
 
@@ -183,6 +189,25 @@ def judge_rewards(unrolls: list[Unrolled]) -> Finding:
     return _compare(
         check, "rewards of", "those of the action", predicted, true, others, varied=True
     )
+
+
+def judge_rare_rewards(recorded: Sequence[RareRewards | None]) -> Finding:
+    """Judges whether the model foresees rare rewards one action ahead.
+
+    Args:
+      recorded: rare rewards of several recordings, each None without unrolls.
+    """
+    check = "rare rewards are foreseen"
+    seen = [is_foreseen(each)[np.isfinite(each.predicted[:, 0]), 0] for each in recorded if each]
+    flat = np.concatenate(seen) if seen else np.zeros(0)
+    if len(flat) < _LEAST_REWARDS:
+        text = f"{len(flat)} rare rewards have a prediction; a verdict needs {_LEAST_REWARDS}"
+        return Finding(check, "unknown", text)
+    text = f"one action ahead the model foresees {flat.mean():.0%} of {len(flat)} rare rewards"
+    if flat.mean() >= _LEAST_SEEN:
+        return Finding(check, "ok", text)
+    remedy = "more updates, a torso with convolutions, or a larger agent.loss.reward_weight"
+    return Finding(check, "fault", f"{text}, so that the search has none to find: try {remedy}")
 
 
 def judge_values(own: Trajectories, discount: float, two_players: bool) -> Finding:
