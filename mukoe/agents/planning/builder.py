@@ -12,6 +12,7 @@ from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import DemonstrationSettings, MemoryUse, NetworkCalls, Unroll
 from mukoe.agents.planning.config import PlanningConfig, leading_rows
 from mukoe.agents.planning.memory import root_spec
+from mukoe.agents.planning.persistence import with_persistence
 from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
@@ -78,7 +79,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
     ) -> Policy:
         # Made while training as well, so that its errors are raised at the start.
         model = self._evaluation_model(networks, environment_spec)
-        return make_search_policy(
+        policy = make_search_policy(
             model if evaluation else self._search_model(networks, environment_spec),
             networks.action_space,
             environment_spec,
@@ -86,6 +87,8 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
             evaluation,
             self._search_params,
         )
+        persistence = self._config.search.action_persistence
+        return policy if evaluation or not persistence else with_persistence(policy, persistence)
 
     def make_inspector(
         self, networks: Networks, environment_spec: EnvironmentSpec
