@@ -42,6 +42,7 @@ from mukoe.diagnosis.xray.verdicts import (
     judge_rewards,
     judge_values,
 )
+from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts import local
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.networks.value_encoding import SupportConfig
@@ -278,21 +279,35 @@ def test_page_and_json_hold_the_same_numbers():
     assert content["verdicts"][0]["verdict"] == "fault"
 
 
-@pytest.mark.slow
-def test_every_section_of_an_untrained_agent(tmp_path):
-    """All measurements of tic-tac-toe with two simulations."""
+def untrained(config, workdir, **network):
+    """Returns a run of two simulations with the first parameters."""
     import jax
 
-    config = load_config_file("configs/tictactoe.py")
     search = dataclasses.replace(config.agent.search, num_simulations=2)
-    network = dataclasses.replace(config.agent.network, hidden_sizes=(16,), width=16)
+    network = dataclasses.replace(config.agent.network, hidden_sizes=(16,), width=16, **network)
     agent = dataclasses.replace(config.agent, search=search, network=network)
     config = dataclasses.replace(config, agent=agent)
     experiment = config.make_experiment()
     spec = local.check(experiment)
     params = experiment.builder.make_networks(spec).init(jax.random.PRNGKey(0))
-    (tmp_path / "checkpoints").mkdir()
-    run = StoredRun(tmp_path, config, experiment, spec, PolicyParams(params, np.int32(0)), {})
+    (workdir / "checkpoints").mkdir()
+    return StoredRun(workdir, config, experiment, spec, PolicyParams(params, np.int32(0)), {})
+
+
+def test_an_agent_that_knows_the_rules_has_no_rewards_to_foresee(tmp_path):
+    config = load_config_file("configs/connect_four.py")
+    agent = dataclasses.replace(config.agent, game="tic_tac_toe")
+    game = PgxConfig("tic_tac_toe", opponent="random")
+    run = untrained(dataclasses.replace(config, agent=agent, environment=game), tmp_path, blocks=1)
+    result = xray(run, XrayConfig(episodes=2, max_simulations=2, seconds=1.0, max_steps=64))
+    verdicts = {finding.check: finding.verdict for finding in result.findings}
+    assert verdicts["rare rewards are foreseen"] == "unknown"
+
+
+@pytest.mark.slow
+def test_every_section_of_an_untrained_agent(tmp_path):
+    """All measurements of tic-tac-toe with two simulations."""
+    run = untrained(load_config_file("configs/tictactoe.py"), tmp_path)
     result = xray(run, XrayConfig(episodes=4, max_simulations=2, seconds=600.0, max_steps=64))
     sections = {section.name: section for section in result.sections}
     assert list(sections) == [

@@ -107,11 +107,11 @@ class Unroller:
         return _unroll(self._run, params, self._model, trajectories)
 
     def rare_rewards(self, params: Params, trajectories: Trajectories) -> RareRewards | None:
-        """Returns the predictions of rare rewards; None without unrolls."""
-        if self.reason:
+        """Returns the predictions of rare rewards; None without a model that predicts them."""
+        if self.reason or not (depth := self._run.config.agent.targets.unroll_steps):
             return None
-        agent, history = self._run.config.agent, self._run.experiment.builder.replay.history
-        return rare_rewards(self._model, params, trajectories, history, agent.targets.unroll_steps)
+        history = self._run.experiment.builder.replay.history
+        return rare_rewards(self._model, params, trajectories, history, depth)
 
 
 def unroll_depth(recorded: Sequence[Trajectories]) -> int:
