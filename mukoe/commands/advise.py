@@ -8,13 +8,12 @@ given. The last line is a JSON object.
 """
 
 import json
-from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
 
+from mukoe.commands.required_workdir import required_workdir
 from mukoe.configuration import load_config, run_main
-from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
@@ -23,15 +22,13 @@ MEASURE = flags.DEFINE_bool("measure", True, "Measure policy and update with oth
 
 def main() -> None:
     """Prints costs, bound and changes."""
-    if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
+    workdir = required_workdir(WORKDIR, "runs/cartpole")
     set_process_environment(process_environment())
 
     from mukoe.observability.advice.advice import advice_text, advise
     from mukoe.observability.report.runs import load_run
     from mukoe.terminal.progress_line import process_line, show_phase
 
-    workdir = Path(WORKDIR.value).expanduser()
     run = load_run(workdir)
     advice = advise(run)
     if MEASURE.value:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mukoe.errors import UserError
+from mukoe.commands.required_workdir import required_workdir
 
 if TYPE_CHECKING:
     from mukoe.evaluation.players import Reference
@@ -20,17 +20,8 @@ _STEP = flags.DEFINE_integer(
 
 
 def require_workdir(example: str) -> Path:
-    """Returns the workdir.
-
-    Args:
-      example: workdir that the error names.
-
-    Raises:
-      UserError: --workdir is missing.
-    """
-    if not _WORKDIR.value:
-        raise UserError(f"--workdir is missing; give the workdir of a run, such as {example}")
-    return Path(_WORKDIR.value)
+    """Returns the workdir; see `required_workdir`."""
+    return required_workdir(_WORKDIR, example)
 
 
 def reference(workdir: Path) -> "Reference":

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from absl import flags
 
+from mukoe.commands.required_workdir import required_workdir
 from mukoe.configuration import run_main
-from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
@@ -35,10 +35,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder of the files instead of WOR
 
 def main() -> None:
     """Plays and judges the games, prints and writes the shares."""
-    if not WORKDIR.value:
-        raise UserError(
-            "--workdir is missing; give the workdir of a run, such as runs/connect_four"
-        )
+    workdir = required_workdir(WORKDIR, "runs/connect_four")
     set_process_environment(process_environment())
 
     from mukoe.evaluation.connect_four_judge import JudgeConfig, judge_players, open_judged
@@ -53,7 +50,6 @@ def main() -> None:
         opening_moves=OPENING_MOVES.value,
         seed=SEED.value,
     )
-    workdir = Path(WORKDIR.value)
     players, opponent = open_judged(workdir, config)
     with CountedProgress("judging checkpoint", len(players)) as progress:
         judgements = judge_players(players, opponent, config, progress.add)

@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from absl import flags
 
+from mukoe.commands.required_workdir import required_workdir
 from mukoe.configuration import run_main
-from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
@@ -55,10 +55,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder of the files instead of WOR
 
 def main() -> None:
     """Plays the games, prints and writes the ratings."""
-    if not WORKDIR.value:
-        raise UserError(
-            "--workdir is missing; give the workdir of a run, such as runs/connect_four"
-        )
+    workdir = required_workdir(WORKDIR, "runs/connect_four")
     set_process_environment(process_environment())
 
     from mukoe.evaluation.ladder import (
@@ -89,7 +86,6 @@ def main() -> None:
         opening_moves=OPENING_MOVES.value,
         seed=SEED.value,
     )
-    workdir = Path(WORKDIR.value)
     game, players = open_players(workdir, config)
     with CountedProgress("playing pair", len(schedule(players, config))) as progress:
         ladder = play_ladder(game, players, config, progress.add)

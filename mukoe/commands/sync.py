@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from absl import flags
 
+from mukoe.commands.required_workdir import required_workdir
 from mukoe.configuration import run_main
 from mukoe.configuration.workdir import stored_config
 from mukoe.errors import UserError
@@ -33,9 +34,7 @@ def main() -> None:
     Raises:
       UserError: there is no run or no tracker, or a tracker failed.
     """
-    if not WORKDIR.value:
-        raise UserError("--workdir is missing; give the workdir of a run, such as runs/cartpole")
-    workdir = Path(WORKDIR.value).expanduser().resolve()
+    workdir = required_workdir(WORKDIR, "runs/cartpole").resolve()
     loggers = stored_config(workdir).get("run", {}).get("loggers", ())
     names = LOG.value or [name for name in loggers if name in TRACKERS]
     if not names:
