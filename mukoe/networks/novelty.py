@@ -43,22 +43,23 @@ class Novelty(NamedTuple):
     """Novelty and its value, as pure functions of the parameters of an agent.
 
     init: `key -> params`, beside those of the agent.
-    error: `(params, network input [N, ...]) -> b(o) [N]`, whose gradient teaches the predictor.
+    error: `(params, network input [N, ...]) -> b(o) [N]`, whose gradient teaches the predictor;
+      None without a predictor.
     value: `(params, network input [N, ...]) -> value [N]` of the novelty that will be met.
     """
 
     init: Callable[[chex.PRNGKey], Params]
-    error: Callable[[Params, Nest], jax.Array]
+    error: Callable[[Params, Nest], jax.Array] | None
     value: Callable[[Params, Nest], jax.Array]
 
 
-def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int) -> Novelty:
+def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int | None) -> Novelty:
     """Makes the networks of novelty, with the torsos of the agent.
 
     Args:
       config: network configuration of the agent.
       spec: spec of one network input.
-      size: number of outputs `d` of predictor and random network.
+      size: number of outputs `d` of predictor and random network; None for the values alone.
     """
 
     def normalize(inputs: Nest) -> Nest:
@@ -75,6 +76,16 @@ def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int) -> Novelty:
             jax.nn.relu(TORSOS[config.torso](config)(to_precision(x, config.precision)))
         )
 
+    def value_of(inputs: Nest) -> jax.Array:
+        with hk.name_scope("novelty_value"):
+            x = features(normalize(inputs))
+            return orthogonal_linear(1, 0.1, "head")(x)[:, 0]
+
+    value: Any = hk.without_apply_rng(hk.transform(value_of))
+    value_in_precision = in_precision(value.apply, config.precision, observes=True)
+    if size is None:
+        return Novelty(lambda key: value.init(key, zeros(spec, 1)), None, value_in_precision)
+
     def predict(inputs: Nest) -> tuple[jax.Array, Nest]:
         with hk.name_scope("novelty_predictor"):
             inputs = normalize(inputs)
@@ -84,14 +95,8 @@ def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int) -> Novelty:
     def random_features(inputs: Nest) -> jax.Array:
         return hk.Linear(size)(features(inputs))
 
-    def value_of(inputs: Nest) -> jax.Array:
-        with hk.name_scope("novelty_value"):
-            x = features(normalize(inputs))
-            return orthogonal_linear(1, 0.1, "head")(x)[:, 0]
-
     predictor: Any = hk.without_apply_rng(hk.transform(predict))
     target: Any = hk.without_apply_rng(hk.transform(random_features))
-    value: Any = hk.without_apply_rng(hk.transform(value_of))
 
     def init(key: chex.PRNGKey) -> Params:
         first, second = jax.random.split(key)
@@ -109,4 +114,4 @@ def make_novelty(config: NoveltyTorsoConfig, spec: Nest, size: int) -> Novelty:
         expected = jax.lax.stop_gradient(embed_in_precision(fixed, normalized))
         return jnp.mean((predicted - expected) ** 2, axis=-1)
 
-    return Novelty(init, error, in_precision(value.apply, config.precision, observes=True))
+    return Novelty(init, error, value_in_precision)

@@ -12,7 +12,7 @@ from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.losses import make_loss, make_prepare
 from mukoe.agents.ppo.networks import PPONetworks, make_ppo_networks
 from mukoe.agents.ppo.novelty import (
-    NoveltyScale,
+    NoveltyState,
     make_novelty_update,
     with_novelty,
     with_novelty_loss,
@@ -108,7 +108,7 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         loss, config = make_loss(networks, self._config.loss), self._config
         if networks.novelty is None:
             return loss
-        return with_novelty_loss(loss, networks.novelty, config.rnd, config.loss.value_weight)
+        return with_novelty_loss(loss, networks.novelty, config.novelty, config.loss.value_weight)
 
     def learner_settings(self, networks: PPONetworks) -> LearnerSettings:
         config = self._config
@@ -129,7 +129,7 @@ class PPOBuilder(ActorLearnerBuilder[PPONetworks]):
         return LearnerSettings(
             optimizer,
             TargetUpdateConfig(period=1, rate=1.0),
-            loss_state=NoveltyScale.zero() if networks.novelty else (),
+            loss_state=NoveltyState.zero(config.novelty) if networks.novelty else (),
             update=with_statistics(update, networks, config),
         )
 

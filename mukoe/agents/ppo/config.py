@@ -86,17 +86,29 @@ class PPOLossConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class RNDConfig(Validated):
-    """Novelty as a second reward: random network distillation (arXiv:1810.12894), [4] here."""
+class NoveltyConfig(Validated):
+    """Novelty as a second reward, for sparse rewards.
+
+    Sources: random network distillation (arXiv:1810.12894), [4] here, whose settings are the
+    defaults; NovelD (https://openreview.net/forum?id=CYUzpnOkFJp), [5] here.
+    """
 
     # Weight of the advantages of novelty, beside 1 of the environment's; 0 is without novelty.
     # [4]: 1 beside 2.
     weight: NonNegativeFloat = 0.0
+    # Novelty of an observation: the error of the 'prediction' of a random network, or `1 / sqrt(N)`
+    # with 'counts' of equal observations, which costs a third of it and is for few observations.
+    measure: Literal["prediction", "counts"] = "prediction"
+    # Part of the novelty of the previous observation that is taken off, down to 0. [5]: 0.5.
+    previous_weight: UnitInterval = 0.0
+    # Novelty of the first visit of an observation only, within an episode and a rollout. [5]: yes.
+    first_visits: bool = False
     # Discount of novelty per step. [4]: 0.99.
     discount: UnitInterval = 0.99
-    # Outputs of the random network, width of the predictor's hidden layers. [4]: 512.
+    # 'prediction': outputs of the random network, width of the predictor's hidden layers. [4]: 512.
     size: Annotated[int, Meta(ge=1, le=WIDEST_LAYER)] = 128
-    # Fraction of the observations from which the predictor learns. [4]: 32 of the environments.
+    # 'prediction': fraction of the observations from which the predictor learns. [4]: 32 of the
+    # environments.
     learned_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.25
 
 
@@ -114,7 +126,7 @@ class PPOConfig(Validated):
     discount: UnitInterval = 0.99
     loss: PPOLossConfig = PPOLossConfig()
     # Exploration of tasks with sparse rewards.
-    rnd: RNDConfig = RNDConfig()
+    novelty: NoveltyConfig = NoveltyConfig()
     # Probability to keep the noise of the last action, in the first environment of an actor; it
     # falls evenly to 0 in the last one. Paper: 0. Correlated noise reaches rewards that are many
     # equal actions away (Hollenstein et al. 2023, arXiv:2312.11091).

@@ -10,12 +10,13 @@ import optax
 import pytest
 from dm_env import specs
 
-from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig, RNDConfig
+from mukoe.agents.ppo.config import NoveltyConfig, PPOConfig, PPOLossConfig, PPONetworkConfig
 from mukoe.agents.ppo.losses import PPOBatch
 from mukoe.agents.ppo.novelty import (
-    NoveltyScale,
+    NoveltyState,
     NoveltyTargets,
     discounted_sums,
+    novelty_rewards,
     novelty_targets,
     with_novelty_loss,
 )
@@ -40,7 +41,7 @@ def test_sums_and_their_variance():
             total = rewards[batch, step] + 0.9 * total
             sums[batch, step] = total
     np.testing.assert_allclose(discounted_sums(rewards, 0.9), sums, rtol=1e-5)
-    first = NoveltyScale.zero().add(jnp.asarray(rewards), 0.9)
+    first = NoveltyState.zero(NoveltyConfig()).add(jnp.asarray(rewards), 0.9)
     np.testing.assert_allclose(first.variance, sums.var(), rtol=1e-5)
     second = first.add(2 * jnp.asarray(rewards), 0.9)
     np.testing.assert_allclose(second.variance, (1 + 4) / 2 * sums.var(), rtol=1e-5)
@@ -52,7 +53,7 @@ def test_advantages_pass_the_ends_of_episodes():
     novelty = Novelty(None, None, lambda params, x: params * x[:, 0])
     values = np.random.default_rng(1).normal(size=(1, 5)).astype(np.float32)
     rewards = np.random.default_rng(2).normal(size=(1, 4)).astype(np.float32)
-    config = RNDConfig(weight=0.5, discount=0.9)
+    config = NoveltyConfig(weight=0.5, discount=0.9)
     targets = novelty_targets(novelty, 2.0, values[..., None], rewards, 0.8, config)
     expected, following = np.zeros(4), 0.0
     for step in reversed(range(4)):
@@ -60,6 +61,20 @@ def test_advantages_pass_the_ends_of_episodes():
         following = expected[step] = delta + 0.9 * 0.8 * following
     np.testing.assert_allclose(targets.advantage[0], 0.5 * expected, rtol=1e-5)
     np.testing.assert_allclose(targets.value[0], 2 * values[0, :-1] + expected, rtol=1e-5)
+
+
+def test_what_a_step_leads_to_is_novel_once():
+    # The episodes are 7 8 7 9 and 7 7; the rows behind the fourth and the last have no action.
+    hashes = np.uint32([[7, 8, 7, 9, 7, 7]])
+    mask = np.float32([[1, 1, 1, 0, 1, 0]])
+    novelty = np.float32([[1, 4, 1, 3, 1, 2]])
+
+    def rewards(**fields):
+        return novelty_rewards(novelty, hashes, mask, NoveltyConfig(weight=1.0, **fields))[0]
+
+    np.testing.assert_allclose(rewards(), [4, 1, 3, 1, 2])
+    np.testing.assert_allclose(rewards(previous_weight=0.5), [3.5, 0, 2.5, 0, 1.5])
+    np.testing.assert_allclose(rewards(first_visits=True), [4, 0, 3, 1, 0])
 
 
 def test_the_predictor_learns_what_it_sees_and_the_random_network_stays():
@@ -89,7 +104,7 @@ def test_the_predictor_learns_what_it_sees_and_the_random_network_stays():
 
 def test_the_loss_adds_values_and_prediction():
     novelty = Novelty(None, lambda params, x: params * x[:, 0] ** 2, lambda params, x: x[:, 0])
-    config = RNDConfig(weight=1.0, learned_fraction=1.0)
+    config = NoveltyConfig(weight=1.0, learned_fraction=1.0)
     loss = with_novelty_loss(
         lambda params, target, batch, key: (3.0 * params, LossExtra({"loss": 0.0}, None)),
         novelty,
@@ -106,8 +121,11 @@ def test_the_loss_adds_values_and_prediction():
     assert extra.metrics["loss"] == total and extra.loss_state == "scale"
 
 
-def test_a_run_learns_novelty(tmp_path):
-    agent = dataclasses.replace(PPO, rnd=RNDConfig(weight=0.5, size=8))
+@pytest.mark.parametrize("measure", ["prediction", "counts"])
+def test_a_run_learns_novelty(tmp_path, measure):
+    agent = dataclasses.replace(
+        PPO, novelty=NoveltyConfig(weight=0.5, measure=measure, first_visits=True, size=8)
+    )
     made = experiment(agent, max_actor_steps=200)
     assert sebulba.train(made, sebulba.check(made), tmp_path, False) == 0
     rows = rows_of(tmp_path, "learner")
@@ -155,12 +173,14 @@ class LongCorridor(dm_env.Environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_a_reward_at_the_end_of_a_long_corridor_is_found_by_novelty(tmp_path, weight):
+@pytest.mark.parametrize(
+    ("weight", "measure"), [(0.0, "prediction"), (0.5, "prediction"), (0.5, "counts")]
+)
+def test_a_reward_at_the_end_of_a_long_corridor_is_found_by_novelty(tmp_path, weight, measure):
     agent = PPOConfig(
         network=PPONetworkConfig(hidden_sizes=(32,)),
         loss=PPOLossConfig(entropy_weight=0.001, clip_values=False),
-        rnd=RNDConfig(weight=weight, size=32),
+        novelty=NoveltyConfig(weight=weight, measure=measure, size=32),
         rollout_steps=64,
         minibatches=4,
         optimizer=OptimizerConfig(learning_rate=2e-3, weight_decay=0.0, max_gradient_norm=0.5),

@@ -1,0 +1,47 @@
+"""Visits of observations, against sets and counters of Python."""
+
+import collections
+
+import numpy as np
+
+from mukoe.agents.ppo.visits import count_visits, first_visits, hashes_of, no_counts
+
+
+def observations():
+    """Returns observations of two parts, many of them equal, and a mask of 4 episodes each."""
+    random = np.random.default_rng(3)
+    inputs = {
+        "image": random.integers(0, 2, (3, 40, 2, 1), dtype=np.uint8),
+        "speed": random.choice(np.float32([-0.5, 0.0, 1e-6]), (3, 40, 1)),
+    }
+    mask = np.ones((3, 40), np.float32)
+    mask[:, [7, 20, 33]] = 0
+    return inputs, mask
+
+
+def keys(inputs, row, step):
+    return inputs["image"][row, step].tobytes(), float(inputs["speed"][row, step, 0])
+
+
+def test_first_visits_are_those_of_a_set_per_episode():
+    inputs, mask = observations()
+    expected = np.zeros((3, 40), bool)
+    for row in range(3):
+        visited = set()
+        for step in range(40):
+            expected[row, step] = keys(inputs, row, step) not in visited
+            visited.add(keys(inputs, row, step))
+            if not mask[row, step]:
+                visited = set()
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(first_visits(hashes_of(inputs), mask), expected)
+
+
+def test_visits_are_counted_over_all_batches():
+    inputs, _ = observations()
+    counter, counts = collections.Counter(), no_counts()
+    for _ in range(2):
+        counter.update(keys(inputs, row, step) for row in range(3) for step in range(40))
+        counts, found = count_visits(counts, hashes_of(inputs))
+        expected = [[counter[keys(inputs, row, step)] for step in range(40)] for row in range(3)]
+        np.testing.assert_array_equal(found, expected)
