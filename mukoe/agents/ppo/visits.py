@@ -30,10 +30,11 @@ def count_visits(counts: Array, hashes: Array) -> tuple[jax.Array, jax.Array]:
 def hashes_of(inputs: Nest) -> jax.Array:
     """Returns hashes `[B, T]` uint32 of inputs `[B, T, ...]`.
 
-    A hash is the sum of the bits of an input times odd numbers, modulo `2^32`.
+    A hash is the sum of the mixed bits of an input times odd numbers, modulo `2^32`. Without the
+    mixing, floats of few significant bits, such as 0 and 1, would differ in their high bits alone.
     """
     batch, steps = jax.tree.leaves(inputs)[0].shape[:2]
-    leaves = [_bits(leaf).reshape(batch, steps, -1) for leaf in jax.tree.leaves(inputs)]
+    leaves = [_mixed(_bits(leaf)).reshape(batch, steps, -1) for leaf in jax.tree.leaves(inputs)]
     bits = jnp.concatenate(leaves, axis=-1)
     factors = np.random.default_rng(0).integers(2**32, size=bits.shape[-1], dtype=np.uint32) | 1
     return jnp.sum(bits * factors, axis=-1, dtype=jnp.uint32)
@@ -58,3 +59,10 @@ def _bits(array: Array) -> jax.Array:
     if jnp.issubdtype(array.dtype, jnp.floating):
         return jax.lax.bitcast_convert_type(array.astype(jnp.float32), jnp.uint32)
     return array.astype(jnp.uint32)
+
+
+def _mixed(bits: Array) -> jax.Array:
+    """Returns uint32 whose every bit depends on all bits: the finaliser of MurmurHash3."""
+    bits = (bits ^ (bits >> 16)) * np.uint32(0x85EBCA6B)
+    bits = (bits ^ (bits >> 13)) * np.uint32(0xC2B2AE35)
+    return bits ^ (bits >> 16)

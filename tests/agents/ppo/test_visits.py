@@ -45,3 +45,9 @@ def test_visits_are_counted_over_all_batches():
         counts, found = count_visits(counts, hashes_of(inputs))
         expected = [[counter[keys(inputs, row, step)] for step in range(40)] for row in range(3)]
         np.testing.assert_array_equal(found, expected)
+
+
+def test_one_hot_observations_have_counts_of_their_own():
+    inputs = np.eye(512, dtype=np.float32)[None]
+    _, counts = count_visits(no_counts(), hashes_of(inputs))
+    np.testing.assert_array_equal(counts, 1)
