@@ -9,7 +9,7 @@ from mukoe.learning.optimizers import OptimizerConfig
 def get_config() -> TrainingConfig:
     """Returns the settings of `minigrid_four_rooms.py`, with novelty as a second reward.
 
-    docs/results.md (minigrid_key_corridor) has what counts are worth beside a prediction.
+    docs/results.md (minigrid_key_corridor_counts) has how they were found.
     """
     return TrainingConfig(
         environment=GymnasiumConfig("MiniGrid-KeyCorridorS3R3-v0", sequence_length=16),

@@ -15,7 +15,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mukoe.types import Array, Nest, Policy, PolicyParams, SplitPolicy, split_legal_actions
+from mukoe.agents.planning.policy import policy_of_parts
+from mukoe.types import Array, Nest, Policy, PolicyParams, SplitPolicy
 
 _LAST_ACTION = "last_action"
 _PERSISTENCE = "persistence"
@@ -88,14 +89,4 @@ def with_persistence(policy: Policy, persistence: float) -> Policy:
         action_spec=inner.action_spec,
     )
 
-    def apply(
-        params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: PersistentState
-    ) -> tuple[Array, Mapping[str, Array], PersistentState]:
-        _, legal_actions = split_legal_actions(observation)
-        root, state = represent(params, observation, state)
-        action, extras = search(params, key, root, legal_actions)
-        return action, extras, update_state(observation, action, state)
-
-    return Policy(
-        apply=apply, initial_state=initial_state, extras_spec=policy.extras_spec, split=split
-    )
+    return policy_of_parts(split, initial_state, policy.extras_spec)

@@ -75,6 +75,22 @@ def make_search_policy(
             extras_spec=extras_spec,
         )
 
+    return policy_of_parts(split, observer.initial_state, extras_spec)
+
+
+def policy_of_parts(
+    split: SplitPolicy,
+    initial_state: Callable[[int], Nest],
+    extras_spec: Mapping[str, specs.Array],
+) -> Policy:
+    """Returns the policy that applies its parts one after the other.
+
+    Args:
+      split: parts of the policy.
+      initial_state: function from `B` to the memory at the start of episodes.
+      extras_spec: specs of the stored extras of one environment.
+    """
+
     def apply(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest
     ) -> tuple[Array, Mapping[str, Array], Nest]:
@@ -83,12 +99,7 @@ def make_search_policy(
         action, extras = split.search(params, key, root, legal_actions)
         return action, extras, split.update_state(observation, action, state)
 
-    return Policy(
-        apply=apply,
-        initial_state=observer.initial_state,
-        extras_spec=extras_spec,
-        split=split,
-    )
+    return Policy(apply=apply, initial_state=initial_state, extras_spec=extras_spec, split=split)
 
 
 def _apply_with_trees(
