@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mukoe.observability.loggers.base import WriteGuard
+from mukoe.observability.trackers.follow import later
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class TrackerProcess:
             self._guard.run(self._start)
 
     def close(self) -> None:
-        """Waits until the rest is sent, for at most 35 s."""
+        """Waits until the rest is sent, for at most 35 s, and warns where that is too short."""
         process, self._process = self._process, None
         if process is None or process.stdin is None or self._reader is None:
             return
@@ -56,6 +57,12 @@ class TrackerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            _LOGGER.warning(
+                "the logger '%s' did not end within %.0f s: %s",
+                self._name,
+                _CLOSE_SECONDS,
+                later(self._workdir),
+            )
         self._reader.join(1.0)
 
     def _start(self) -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from mukoe.errors import UserError
+from mukoe.observability.trackers import tracker_process
 from mukoe.observability.trackers.follow import exclusive_sender, follow
 from mukoe.observability.trackers.tracker_process import TrackerProcess
 from tests.observability.trackers.fake_tracker import FakeService, add_rows, make_workdir
@@ -54,6 +55,8 @@ def test_training_does_not_wait_for_a_server_that_is_unreachable(tmp_path, monke
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     workdir = make_workdir(tmp_path / "run")
+    # On busy cores the client alone takes longer than a run waits for it.
+    monkeypatch.setattr(tracker_process, "_CLOSE_SECONDS", 200.0)
     logger = TrackerProcess(workdir, "mlflow")
     start = time.monotonic()
     with caplog.at_level(logging.WARNING, "mukoe"):
@@ -64,3 +67,15 @@ def test_training_does_not_wait_for_a_server_that_is_unreachable(tmp_path, monke
     (record,) = caplog.records
     assert "the logger 'mlflow' failed" in record.message and "mukoe sync" in record.message
     logger.close()
+
+
+def test_a_process_that_does_not_end_is_killed_with_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tracker_process, "_CLOSE_SECONDS", 0.0)
+    workdir = make_workdir(tmp_path / "run")
+    logger = TrackerProcess(workdir, "mlflow")
+    logger.write({"actor_steps": 1})
+    with caplog.at_level(logging.WARNING, "mukoe"):
+        logger.close()
+    (record,) = caplog.records
+    assert "'mlflow' did not end within 0 s" in record.message
+    assert f"mukoe sync --workdir={workdir}" in record.message
