@@ -10,7 +10,7 @@ from mukoe.commands.required_workdir import required_workdir
 if TYPE_CHECKING:
     from mukoe.evaluation.players import Reference
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
 _BEST = flags.DEFINE_bool(
     "best", False, "Use the checkpoint with the best evaluation instead of the latest."
 )
@@ -21,7 +21,7 @@ _STEP = flags.DEFINE_integer(
 
 def require_workdir(example: str) -> Path:
     """Returns the workdir; see `required_workdir`."""
-    return required_workdir(_WORKDIR, example)
+    return required_workdir(WORKDIR, example)
 
 
 def reference(workdir: Path) -> "Reference":

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
+from mukoe.commands import checkpoint_flags
+from mukoe.commands.checkpoint_flags import WORKDIR
 from mukoe.commands.environment_flags import EnvironmentFields, environment_config
 from mukoe.configuration import DEFINE_config, run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
@@ -34,9 +36,7 @@ ENV = flags.DEFINE_string(
     None,
     "Name of an environment instead of the config's; mukoe environments lists all names.",
 )
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Workdir of the run whose agent acts, in the environment of the run."
-)
+flags.adopt_module_key_flags(checkpoint_flags)
 DATASET = flags.DEFINE_string("dataset", None, "Name of the data set, such as cartpole/random-v0.")
 POLICY = flags.DEFINE_enum(
     "policy",
@@ -61,12 +61,6 @@ NUM_ENVS = flags.DEFINE_integer(
 SEED = flags.DEFINE_integer("seed", 0, "Seed of environments and actions.", 0, LARGEST_SEED)
 EXPLORE = flags.DEFINE_bool(
     "explore", False, "The run's policy acts with the exploration of its actors."
-)
-BEST = flags.DEFINE_bool(
-    "best", False, "Use the checkpoint with the best evaluation instead of the latest."
-)
-STEP = flags.DEFINE_integer(
-    "step", None, "Use the checkpoint of this learner step instead of the latest."
 )
 SIMULATIONS = flags.DEFINE_integer(
     "simulations", None, "Simulations per step of the agent instead of the run's value."
@@ -104,7 +98,7 @@ def main() -> int:
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
 
-    from mukoe.evaluation.players import Reference, open_agent
+    from mukoe.evaluation.players import open_agent
     from mukoe.replay.datasets.storage import require_minari
     from mukoe.replay.datasets.writer import check_name
 
@@ -112,8 +106,8 @@ def main() -> int:
     check_name(DATASET.value)
     run = None
     if WORKDIR.value:
-        reference = Reference(Path(WORKDIR.value).expanduser(), BEST.value, STEP.value)
-        run = open_agent(reference, SIMULATIONS.value)
+        workdir = Path(WORKDIR.value).expanduser()
+        run = open_agent(checkpoint_flags.reference(workdir), SIMULATIONS.value)
     config = make_config() if run is None else run.config.environment
     if policy == "human":
         return _record_user(config, run)
