@@ -40,15 +40,14 @@ class GymnasiumConfig(Validated):
         """Returns `factory(seed, num_envs, evaluation)`; see `make_gymnasium`."""
         from mukoe.environments.gymnasium.factory import make_gymnasium
         from mukoe.environments.gymnasium.general import amplify
-        from mukoe.environments.gymnasium.minigrid import WORDS, encode_minigrid, is_minigrid
+        from mukoe.environments.gymnasium.minigrid import encode_minigrid
         from mukoe.environments.gymnasium.sequences import SequenceLimits
 
         def wrap(environment: "gymnasium.Env") -> "gymnasium.Env":
             environment = encode_minigrid(environment)
             return amplify(environment) if self.amplify_observations else environment
 
-        words = self.vocabulary or (WORDS if is_minigrid(self.env) else ())
-        limits = SequenceLimits(self.sequence_length, words)
+        limits = SequenceLimits(self.sequence_length, self.vocabulary)
         return make_gymnasium(self.env, wrap, self.action_mask, limits, **self.arguments)
 
     def with_rendering(self) -> "GymnasiumConfig":

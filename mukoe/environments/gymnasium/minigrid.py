@@ -6,10 +6,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from mukoe.environments.gymnasium.sequences import WordText
+
 _CHOICES = (11, 6, 4)
 """Objects, colours, and states of doors or directions of the agent."""
 _PARTS = ("direction", "image", "mission")
 _LONGEST_MISSION = 1_000
+_BASE_MODULE = "minigrid.minigrid_env"
 
 WORDS = (
     *("red", "green", "blue", "yellow", "purple", "grey"),
@@ -22,9 +25,10 @@ WORDS = (
 """Words of the missions; another word is the unknown one."""
 
 
-def is_minigrid(env: str) -> bool:
-    """Returns whether a name is that of an environment of MiniGrid or BabyAI."""
-    return env.rpartition(":")[2].startswith(("MiniGrid-", "BabyAI-"))
+def is_minigrid(environment: gymnasium.Env) -> bool:
+    """Returns whether an environment is one of MiniGrid or BabyAI, or derived from them."""
+    bases = type(environment.unwrapped).__mro__
+    return any(base.__module__ == _BASE_MODULE for base in bases)
 
 
 class MiniGridObservation(gymnasium.ObservationWrapper):
@@ -41,7 +45,7 @@ class MiniGridObservation(gymnasium.ObservationWrapper):
             {
                 "direction": space["direction"],
                 "image": spaces.MultiDiscrete(np.broadcast_to(_CHOICES, shape)),
-                "mission": spaces.Text(_LONGEST_MISSION),
+                "mission": WordText(_LONGEST_MISSION, WORDS),
             }
         )
 
@@ -51,6 +55,10 @@ class MiniGridObservation(gymnasium.ObservationWrapper):
 
 
 def encode_minigrid(environment: gymnasium.Env) -> gymnasium.Env:
-    """Wraps an environment of MiniGrid or BabyAI in a `MiniGridObservation`, no other one."""
-    spec = environment.spec
-    return MiniGridObservation(environment) if spec and is_minigrid(spec.id) else environment
+    """Wraps an environment of MiniGrid or BabyAI in a `MiniGridObservation`, no other one.
+
+    An environment whose wrappers have replaced the observations is left alone.
+    """
+    space = environment.observation_space
+    native = isinstance(space, spaces.Dict) and set(space) == set(_PARTS)
+    return MiniGridObservation(environment) if native and is_minigrid(environment) else environment

@@ -25,6 +25,15 @@ class SequenceLimits(NamedTuple):
     vocabulary: tuple[str, ...] = ()
 
 
+class WordText(spaces.Text):
+    """Space of texts whose tokens are words, if no other vocabulary is given."""
+
+    def __init__(self, max_length: int, words: tuple[str, ...]):
+        """Makes the space of texts of at most `max_length` characters."""
+        super().__init__(max_length)
+        self.words = words
+
+
 DEFAULT_LIMITS = SequenceLimits()
 """Sequences of 32 entries, texts of characters."""
 
@@ -37,7 +46,8 @@ def text_encoder(
     Tokens are characters of the space, or words of the vocabulary in lower case, of which token 1
     stands for all others.
     """
-    words = {word.lower(): token for token, word in enumerate(limits.vocabulary, _UNKNOWN + 1)}
+    vocabulary = limits.vocabulary or getattr(space, "words", ())
+    words = {word.lower(): token for token, word in enumerate(vocabulary, _UNKNOWN + 1)}
     characters = {character: token for token, character in enumerate(space.character_list, 1)}
     length = limits.length if words else int(space.max_length)
     spec = TokenArray(length, len(words) + 2 if words else len(characters) + 1)

@@ -63,10 +63,25 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
         make_gymnasium("Corridors-v1")
 
 
-def test_words_and_names():
+def test_words():
     assert len(set(WORDS)) == len(WORDS)
-    assert is_minigrid("minigrid:MiniGrid-Empty-8x8-v0") and is_minigrid("BabyAI-GoToObj-v0")
-    assert not is_minigrid("CartPole-v1")
+    assert not is_minigrid(gymnasium.make("CartPole-v1"))
+
+
+@needs_minigrid
+def test_an_own_environment_on_minigrid_needs_no_name_of_it(tmp_path, monkeypatch):
+    (tmp_path / "registers_a_maze.py").write_text(
+        "import gymnasium\n"
+        "from minigrid.envs import EmptyEnv\n"
+        "class Maze(EmptyEnv):\n"
+        "    pass\n"
+        "gymnasium.register('Maze-v0', Maze)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    vector = named_environment("registers_a_maze:Maze-v0").make_factory()(0, 1, False)
+    assert isinstance(vector.spec.observations["image"], ChoiceImage)
+    assert vector.spec.observations["mission"].num_values == len(WORDS) + 2
+    vector.close()
 
 
 @needs_minigrid
