@@ -108,7 +108,8 @@ def measure_costs(run: Run) -> Costs:
     """Returns the costs of a run.
 
     Raises:
-      UserError: the logs hold fewer than two rows after the start of learning.
+      UserError: the logs hold fewer than two rows after the start of learning, or no time between
+        them.
     """
     layout, offline = _layout(run.workdir), not run.kind("actor")
     unit = "learner_steps" if offline else "actor_steps"
@@ -183,7 +184,7 @@ def _windows(logs: Sequence[Log], seconds: str, unit: str) -> list[_Window]:
         names = [name for name in log.columns if name.startswith("time_")]
         parts = {name.removeprefix("time_"): float(log.columns[name][last]) for name in names}
         sound = {name: share for name, share in parts.items() if np.isfinite(share)}
-        if wall > 0 and steps > 0:
+        if wall > 0 and steps > 0 and busy > 0:
             windows.append(_Window(wall, steps, busy, shares(sound)))
     return windows
 

@@ -151,6 +151,11 @@ def test_logs_that_are_too_short_are_refused(tmp_path):
     assert summary_lines(workdir, "mukoe advise") == []
 
 
+def test_rows_without_measured_time_have_no_bound(tmp_path):
+    workdir = workdir_with(tmp_path, layout="sebulba", seconds=(0.0, 0.0))
+    assert summary_lines(workdir, "mukoe advise") == []
+
+
 def test_the_summary_names_the_two_best_changes_and_the_text_all(tmp_path):
     workdir = workdir_with(tmp_path, seconds=(0.001, 0.008))
     first, second, third = summary_lines(workdir, "mukoe advise --workdir=x")
