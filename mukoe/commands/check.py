@@ -2,8 +2,8 @@
 
 mukoe check --config=configs/cartpole.py
 
-Acts until replay gives one batch, learns that batch by heart, and compares what the model then
-predicts with targets computed from the rows. Each check ends with a verdict. With --workdir, the
+Acts until replay gives one batch, overfits it, and compares what the model then predicts with
+targets computed from the rows. Each check ends with a verdict. With --workdir, the
 parameters and the replay are those of a run, or of the worst seed of a run with --seeds. An agent
 that learns from rollouts, such as PPO, is checked on one rollout.
 """
@@ -49,7 +49,7 @@ def main() -> int:
         spec = check_experiment(experiment) if by_rollouts else local.check(experiment)
         show_phase("acting until there is a batch")
         subject = (collect_rollout if by_rollouts else collect)(experiment, spec, workdir)
-        with CountedProgress("learning one batch by heart", UPDATES.value) as progress:
+        with CountedProgress("overfitting one batch", UPDATES.value) as progress:
             findings = logged + diagnose(
                 subject,
                 config,

@@ -1,6 +1,6 @@
 """Predictions of an overfitted model beside targets, shifted and with other signs.
 
-A model that has learned a batch by heart predicts what its loss taught it. If its predictions
+A model that has overfitted a batch predicts what its loss taught it. If its predictions
 agree with another row, or another sign, than the right one, the loss has that fault. Where equal
 inputs (observation and actions since then) have different targets, such as those of states whose
 return depends on the next action, only the mean of these targets can be learned.

@@ -68,7 +68,7 @@ def check_overfit(overfitted: Overfitted, clips_values: bool = False) -> Finding
     Args:
       overfitted: result of `overfit`.
       clips_values: True if values are clipped around those of the rollout, so that they cannot
-        learn it by heart.
+        fit it.
     """
     losses = overfitted.losses
     tail = max(len(losses) // 10, 1)

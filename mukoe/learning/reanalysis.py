@@ -29,8 +29,8 @@ class ReanalyseConfig(Validated):
     # parameters, which it does not store; 'replay': after each update the statistics of the next
     # rows in replay, oldest first, are rewritten with the newest parameters (ReZero,
     # arXiv:2404.16364); 'nodes': `distributed.num_reanalysers` nodes of a program graph search
-    # sampled sequences with the newest parameters for a part of each batch. 'replay' is not for a
-    # program graph, since Reverb's items are immutable.
+    # sampled sequences with the newest parameters for a part of each batch. In a program graph
+    # 'replay' needs the runtime zeromq, since Reverb's items are immutable.
     mode: Literal["none", "learner", "replay", "nodes"] = "none"
     # Modes 'learner' and 'nodes': fraction of each batch. MuZero Reanalyse: 0.8.
     fraction: UnitInterval = 0.8

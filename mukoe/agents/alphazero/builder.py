@@ -64,6 +64,7 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
             head_sizes=network.head_sizes,
             value_support=network.value_support,
             scale_hidden_state=False,
+            precision=network.precision,
         )
         check_observations(config, features)
         num_players = num_reward_players(environment_spec)

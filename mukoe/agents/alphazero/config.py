@@ -29,6 +29,7 @@ from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.precision import Precision
 from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
@@ -57,6 +58,9 @@ class AlphaZeroNetworkConfig(Validated):
     head_sizes: tuple[PositiveInt, ...] = (64,)
     # Bins of the value: loss, draw and win. Paper: one number, by its squared error.
     value_support: SupportConfig = SupportConfig(-1.0, 1.0, 3, hyperbolic=False)
+    # Type in which layers compute: 'float32', or 'bfloat16' on accelerators, while parameters,
+    # optimiser, targets and losses are float32.
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()

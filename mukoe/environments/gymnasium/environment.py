@@ -39,6 +39,8 @@ class GymnasiumEnvironment(dm_env.Environment):
         (`np.unravel_index`); with `nvec = [2, 3]` action 4 is `[1, 1]`.
       - `Box` of floats with finite bounds: float32 `[D]`, the entries in C order, with [-1, 1]
         mapped to [low, high] and clipped.
+      - `MultiBinary`, `Dict` and `Tuple`, and a `MultiDiscrete` of more than 10,000 combinations: a
+        vector of choices and numbers, a `ProductArray`.
 
     Observation spaces:
       - `Box` of uint8: unchanged, uint8 in 0..255. Other `Box`, and `MultiBinary`: float32 of the
