@@ -120,7 +120,8 @@ def normalized_qvalues(
 ) -> jax.Array:
     """Returns the Q-values `[A]` of a node in [0, 1].
 
-    An unvisited action has 0 or the value of its parent, see `config.unvisited`.
+    An unvisited action has 0 or the value of its parent, see `config.unvisited`; an illegal one,
+    whose logit is that of `mask_logits`, has 0.
 
     Args:
       tree: unbatched tree.
@@ -135,7 +136,10 @@ def normalized_qvalues(
         low, high = _given_range(tree, config)
     # A tree without visited actions has the range (inf, -inf), in which every value counts as 0.
     normalized = _rescale(jnp.where(visited, qvalues, node_value), (low, high), config.floor)
-    return normalized if config.unvisited == "parent" else jnp.where(visited, normalized, 0.0)
+    if config.unvisited == "parent":
+        logits = jnp.asarray(tree.children_prior_logits)[node]
+        visited |= logits > jnp.finfo(logits.dtype).min
+    return jnp.where(visited, normalized, 0.0)
 
 
 def scaled_completed_qvalues(

@@ -10,11 +10,15 @@ import pytest
 
 from mukoe.errors import UserError
 from mukoe.search import tree_search
+from mukoe.search.base import SearchModel
+from mukoe.search.config import SearchConfig
+from mukoe.search.plan import plan
 from mukoe.search.q_normalization import (
     QNormalizationConfig,
     normalized_qvalues,
     scaled_completed_qvalues,
 )
+from mukoe.search.root import mask_logits
 from mukoe.search.stochastic import stochastic_search_model
 from tests.search.problems import KEY, bandit_model, jitted, jitted_tree
 from tests.search.stochastic_problems import NUM_STATES, Process
@@ -293,3 +297,33 @@ def test_a_floor_keeps_noise_small():
 def test_a_known_range_that_descends_is_refused():
     with pytest.raises(UserError, match="known_range must ascend, unlike \\(1, -1\\)"):
         QNormalizationConfig(scope="known", known_range=(1.0, -1.0))
+
+
+@pytest.mark.parametrize("scope", ["node", "tree", "known"])
+@pytest.mark.parametrize("unvisited", ["lowest", "parent"])
+def test_illegal_actions_are_never_searched(unvisited, scope):
+    """Legal steps are worth less than the network says: the parent has the highest value."""
+    legal = jnp.array([[True, False, False, False]])
+
+    def recurrent(params, key, action, embedding):
+        del params, key
+        return (
+            mctx.RecurrentFnOutput(
+                reward=jnp.where(action == 0, -1.0, -5.0),
+                discount=jnp.where(action == 0, 1.0, 0.0),
+                prior_logits=mask_logits(jnp.zeros((1, 4)), legal),
+                value=jnp.zeros(1),
+            ),
+            embedding,
+        )
+
+    normalization = QNormalizationConfig(
+        scope=scope, unvisited=unvisited, known_range=(-16.0, 1.0), floor=0.05
+    )
+    config = SearchConfig(algorithm="muzero", num_simulations=16, q_normalization=normalization)
+    logits, zero = jnp.zeros((1, 4)), jnp.zeros(1)
+    root = mctx.RootFnOutput(prior_logits=logits, value=zero, embedding=zero)
+    model, key = SearchModel(lambda params, observation: None, recurrent), jax.random.PRNGKey(0)
+    _, tree = plan(config, model, {}, key, root, legal, 0, evaluation=True)
+    taken = np.asarray(tree.action_from_parent)[0]
+    assert (taken == 0).sum() == 16 and (taken > 0).sum() == 0
