@@ -10,8 +10,8 @@ import numpy as np
 from mukoe.agents.extensions import Inspectable
 from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding
-from mukoe.diagnosis.subject import Subject
-from mukoe.diagnosis.targets import as_numpy, episode_returns
+from mukoe.diagnosis.subject import NO_POSITIONS, Subject, root_observations
+from mukoe.diagnosis.targets import episode_returns
 from mukoe.types import Params, PolicyParams
 
 _CHECK = "values, not noise, decide the search"
@@ -26,6 +26,8 @@ _MOST_STATES = 0.2
 def check_noise(subject: Subject, params: Params, trained: bool, discount: float) -> Finding:
     """Compares the KL of search policies to their priors with the spread of the action values.
 
+    The searches are those of an episode's first step, without past frames.
+
     Args:
       subject: agent under diagnosis.
       params: parameters of the search.
@@ -38,9 +40,10 @@ def check_noise(subject: Subject, params: Params, trained: bool, discount: float
         inspector = builder.make_inspector(subject.networks, subject.environment_spec)
     if inspector is None:
         return Finding(_CHECK, "unknown", "the agent does not search")
-    rows = as_numpy(subject)
-    observation = jax.tree.map(lambda leaf: leaf[:, 0], rows.observation)
-    state = inspector.initial_state(len(rows.mask))
+    observation = root_observations(subject)
+    if observation is None:
+        return Finding(_CHECK, "unknown", NO_POSITIONS)
+    state = inspector.initial_state(len(subject.sample.rows.mask))
     key = jax.random.PRNGKey(0)
     policy_params = PolicyParams(params, np.int32(0))
     output, tree, _ = jax.jit(inspector.inspect)(policy_params, key, observation, state)

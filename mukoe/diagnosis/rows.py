@@ -5,7 +5,8 @@ import numpy as np
 
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
-from mukoe.types import Row, split_legal_actions
+from mukoe.nests import take
+from mukoe.types import Nest, Row, split_legal_actions
 
 _CHECK = "rows are the environment's"
 _TABLE_ROWS = 12
@@ -17,15 +18,16 @@ def check_rows(subject: Subject) -> Finding:
     A row belongs to the transitions of equal observation and action.
     """
     rows = jax.tree.map(np.asarray, subject.sample.rows)
-    features = np.asarray(split_legal_actions(rows.observation)[0])
+    features = split_legal_actions(rows.observation)[0]
+    num_rows = jax.tree.leaves(features)[0].shape[1]
     outcomes: dict[bytes, set[tuple[float, float]]] = {}
     for transition in (t for stream in subject.transitions for t in stream):
         key = _key(transition.observation, transition.action)
         outcomes.setdefault(key, set()).add(_outcome(transition.reward, transition.discount))
     compared = wrong = 0
     # A sample has the observations that the loss reads, and all other columns of more rows.
-    for b, t in zip(*np.nonzero(rows.mask[:, : features.shape[1]] > 0), strict=True):
-        possible = outcomes.get(_key(features[b, t], rows.action[b, t]))
+    for b, t in zip(*np.nonzero(rows.mask[:, :num_rows] > 0), strict=True):
+        possible = outcomes.get(_key(take(features, b, t), rows.action[b, t]))
         if possible is not None:
             compared += 1
             wrong += _outcome(rows.reward[b, t], rows.discount[b, t]) not in possible
@@ -65,8 +67,9 @@ def episode_table(rows: Row) -> list[list[str]]:
     return table
 
 
-def _key(observation: np.ndarray, action: np.ndarray) -> bytes:
-    return np.ascontiguousarray(observation).tobytes() + np.asarray(action, np.float32).tobytes()
+def _key(observation: Nest, action: np.ndarray) -> bytes:
+    parts = [np.ascontiguousarray(leaf).tobytes() for leaf in jax.tree.leaves(observation)]
+    return b"".join([*parts, np.asarray(action, np.float32).tobytes()])
 
 
 def _outcome(reward: float, discount: float) -> tuple[float, float]:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mukoe.agents.extensions import rollout_of
+from mukoe.configuration import load_config
 from mukoe.diagnosis.finding import Finding
 from mukoe.observability.report.logs import Log
 from mukoe.observability.report.runs import Run, load_run
+from mukoe.replay.declaration import ReplayDeclaration
 
 _SAMPLES, _SEEDS = "samples per insert are those wanted", "seeds agree"
 _TOLERANCE = 0.25
@@ -16,26 +19,25 @@ _STALE = 1.0
 _LEAST_SEEDS = 3
 
 
-def check_samples(run: Run) -> Finding:
-    """Compares the samples per agent step of a run with `agent.replay.samples_per_insert`.
+def check_samples(run: Run, replay: ReplayDeclaration | None) -> Finding:
+    """Compares the samples per item of the actors with `agent.replay.samples_per_insert`.
 
     Args:
       run: contents of the workdir.
+      replay: replay of the agent; None for one that learns from rollouts.
     """
-    batch, wanted = (
-        run.config.get(f"agent.replay.{name}") for name in ("batch_size", "samples_per_insert")
-    )
-    if not isinstance(batch, int):
+    if replay is None:
         return Finding(_SAMPLES, "unknown", "the agent has no replay")
-    curve = _samples_per_step(run.kind("learner"), batch)
+    batch, wanted = replay.batch_size - replay.demonstrated_items, replay.samples_per_insert
+    curve = replay.period * _samples_per_step(run.kind("learner"), batch)
     if not curve.size:
         return Finding(_SAMPLES, "unknown", "the logs hold no two rows after the first update")
     ratio, age = float(curve[-1]), run.highest("parameter_age")
-    text = f"{ratio:.3g} samples per agent step"
-    table = [["quantity", "value"], ["samples per agent step", f"{ratio:.4g}"]]
+    text = f"{ratio:.3g} samples per insert"
+    table = [["quantity", "value"], ["samples per insert", f"{ratio:.4g}"]]
     if age is not None:
         table.append(["oldest parameters of an actor, in updates", f"{age:.4g}"])
-    if not isinstance(wanted, int | float):
+    if wanted is None:
         text += ", without agent.replay.samples_per_insert"
         return Finding(_SAMPLES, "unknown", text, table, curve.tolist())
     table.append(["agent.replay.samples_per_insert", f"{wanted:.4g}"])
@@ -44,7 +46,7 @@ def check_samples(run: Run) -> Finding:
         side = "learner" if ratio < wanted else "actors"
         text += f": the {side} cannot keep up; see mukoe advise"
         return Finding(_SAMPLES, "fault", text, table, curve.tolist())
-    turnover = run.config.get("agent.replay.capacity", 0) * ratio / batch
+    turnover = replay.capacity * ratio / batch
     if age is not None and turnover and age > _STALE * turnover:
         text += (
             f": actors use parameters of up to {age:.0f} updates before, longer than replay lasts "
@@ -120,4 +122,6 @@ def check_logs(workdir: Path) -> tuple[list[Finding], Path]:
     if seeds:
         finding, workdir = check_seeds(seeds)
         findings.append(finding)
-    return [*findings, check_samples(load_run(workdir))], workdir
+    builder = load_config(workdir).agent.make_builder()
+    replay = None if rollout_of(builder) else builder.replay
+    return [*findings, check_samples(load_run(workdir), replay)], workdir

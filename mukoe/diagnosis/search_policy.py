@@ -11,7 +11,7 @@ from mukoe.agents.extensions import Reanalyses
 from mukoe.diagnosis.alignment import predict
 from mukoe.diagnosis.divergence import kl, uniform_policy
 from mukoe.diagnosis.finding import Finding
-from mukoe.diagnosis.subject import Subject
+from mukoe.diagnosis.subject import NO_POSITIONS, Subject, root_observations
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.types import Params, PolicyParams, split_legal_actions
 
@@ -32,7 +32,9 @@ _NUM_KEYS = 8
 def search_by_keys(
     subject: Subject, agent: Any, params: Params
 ) -> list[dict[str, np.ndarray]] | None:
-    """Searches the first state of each sequence under eight random keys; None without a search.
+    """Searches the first state of each sequence under eight random keys.
+
+    None if the agent does not search, or searches the rules and its rows hold no true states.
 
     Args:
       subject: agent under diagnosis.
@@ -44,6 +46,8 @@ def search_by_keys(
     """
     builder = subject.experiment.builder
     if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
+        return None
+    if root_observations(subject) is None:
         return None
     if _renews_values_only(agent):
         full = dataclasses.replace(agent.reanalyse, search="full")
@@ -108,7 +112,9 @@ def check_search_policy(
       searches: result of `search_by_keys`.
     """
     if searches is None:
-        return Finding(_CHECK, "unknown", "the agent does not search")
+        no_search = root_observations(subject) is not None
+        text = "the agent does not search" if no_search else NO_POSITIONS
+        return Finding(_CHECK, "unknown", text)
     if "search_policy" not in searches[0]:
         return Finding(_CHECK, "unknown", "the agent's reanalysis computes values only")
     if "search_candidates" in searches[0]:

@@ -8,8 +8,10 @@ from typing import Any
 import dm_env
 import jax
 import numpy as np
+from dm_env import specs
 
 from mukoe.acting.variables import DeviceVariableSource, VariableClient
+from mukoe.agents.planning.root import POSITION
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.environments.vector_wrapper import VectorWrapper
 from mukoe.errors import UserError
@@ -19,13 +21,18 @@ from mukoe.layouts.common.experiment import ExperimentConfig
 from mukoe.layouts.common.learner import make_learner
 from mukoe.layouts.common.replay import make_replay
 from mukoe.layouts.local.resume import make_acting_parts
+from mukoe.nests import take
 from mukoe.types import (
     EnvironmentSpec,
+    Nest,
     Params,
     Sample,
     num_reward_players,
     split_legal_actions,
 )
+
+NO_POSITIONS = "rows hold no true states; agent.reanalyse.mode=learner stores them"
+"""Text of findings on a search of the rules."""
 
 _MOST_STEPS = 200_000
 
@@ -37,12 +44,14 @@ class Transition:
     observation: features of the observation before the action.
     action: action.
     reward, discount: outcome of the action.
+    is_last: end of the episode behind the action, by termination or truncation.
     """
 
-    observation: np.ndarray
+    observation: Nest
     action: np.ndarray
     reward: float
     discount: float
+    is_last: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +72,22 @@ class Subject:
     params: Params
     sample: Sample
     transitions: list[list[Transition]]
+
+
+def root_observations(subject: Subject) -> Nest | None:
+    """Returns the observations `[B, ...]` at the root of each sequence, of row `replay.history`.
+
+    None where a search of the rules needs their true states, and the rows of the agent, which
+    stores them for reanalysis alone, have none.
+    """
+    rows, root = subject.sample.rows, subject.experiment.builder.replay.history
+    observation = jax.tree.map(lambda leaf: np.asarray(leaf)[:, root], rows.observation)
+    spec = subject.environment_spec.observations
+    if not isinstance(getattr(spec, "position", ()), specs.Array):
+        return observation
+    if POSITION not in rows.extras:
+        return None
+    return observation._replace(position=np.asarray(rows.extras[POSITION])[:, root])
 
 
 def check_rewards_are_scalars(environment_spec: EnvironmentSpec) -> None:
@@ -151,16 +176,17 @@ class TransitionRecorder(VectorWrapper):
             if not timestep.first()[i]:
                 transitions.append(
                     Transition(
-                        self._observation[i],
+                        take(self._observation, i),
                         np.array(actions[i]),
                         float(timestep.reward[i]),
                         float(timestep.discount[i]),
+                        bool(timestep.last()[i]),
                     )
                 )
         self._observation = _features(timestep)
         return timestep
 
 
-def _features(timestep: dm_env.TimeStep) -> np.ndarray:
+def _features(timestep: dm_env.TimeStep) -> Nest:
     features, _ = split_legal_actions(timestep.observation)
-    return np.array(features)
+    return jax.tree.map(np.array, features)

@@ -38,7 +38,7 @@ def n_step_return(
 
 
 def episode_returns(subject: Subject, discount: float) -> np.ndarray:
-    """Returns the discounted return of every step of the recorded episodes that ended."""
+    """Returns the discounted return of every step of the recorded episodes that terminated."""
     found: list[float] = []
     for stream in subject.transitions:
         pending: list[tuple[float, float]] = []
@@ -49,6 +49,7 @@ def episode_returns(subject: Subject, discount: float) -> np.ndarray:
                 for reward, weight in reversed(pending):
                     value = reward + weight * value
                     found.append(value)
+            if transition.is_last:
                 pending = []
     return np.asarray(found)
 

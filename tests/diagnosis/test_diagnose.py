@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 
 import jax
 import numpy as np
@@ -23,11 +24,13 @@ from mukoe.diagnosis.alignment import (
 from mukoe.diagnosis.diagnose import diagnose
 from mukoe.diagnosis.finding import Finding, to_text
 from mukoe.diagnosis.overfit import overfit
+from mukoe.diagnosis.rollouts import collect_rollout
 from mukoe.diagnosis.rows import check_rows
 from mukoe.diagnosis.search_policy import newest_statistics, search_by_keys
-from mukoe.diagnosis.subject import collect
+from mukoe.diagnosis.subject import NO_POSITIONS, Transition, collect
 from mukoe.diagnosis.targets import check_supports, episode_returns, n_step_return
 from mukoe.layouts import local
+from mukoe.layouts.common.experiment import check_experiment
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import Row
@@ -201,6 +204,43 @@ def test_returns_of_recorded_episodes_alternate_in_sign():
     returns = episode_returns(subject(), 1.0)
     assert set(np.unique(returns)) <= {-1.0, 0.0, 1.0}
     assert abs(returns.sum()) < len(returns) / 2 and {-1.0, 1.0} <= set(returns)
+
+
+def test_returns_of_a_truncated_episode_do_not_go_on_in_the_next_one():
+    steps = [(1.0, 1.0, False), (1.0, 1.0, True), (1.0, 1.0, False), (1.0, 0.0, True)]
+    stream = [Transition(np.zeros(1), np.zeros(1), *step) for step in steps]
+    recorded = dataclasses.replace(subject(), transitions=[stream])
+    assert episode_returns(recorded, 1.0).tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("mode", ["none", "learner"])
+def test_a_search_of_the_rules_is_judged_where_rows_hold_the_true_states(mode):
+    config = load_config_file("configs/connect_four.py")
+    agent = dataclasses.replace(
+        config.agent,
+        network=dataclasses.replace(config.agent.network, width=4, blocks=1, head_sizes=(8,)),
+        search=dataclasses.replace(config.agent.search, num_simulations=2),
+        replay=dataclasses.replace(config.agent.replay, min_size=60, batch_size=8),
+        reanalyse=ReanalyseConfig(mode=mode),
+    )
+    run = dataclasses.replace(config.run, envs_per_actor=4)
+    config = dataclasses.replace(config, agent=agent, run=run)
+    experiment = config.make_experiment()
+    findings = diagnose(collect(experiment, local.check(experiment)), config, False, num_updates=2)
+    found = {finding.check: finding.text for finding in findings}
+    for check in ("the search policy is predictable", "values, not noise, decide the search"):
+        assert (found[check] == NO_POSITIONS) == (mode == "none"), found[check]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("minigrid") is None, reason="needs minigrid")
+def test_observations_of_several_parts_are_compared_with_their_rows():
+    config = load_config_file("configs/minigrid_empty.py")
+    run = dataclasses.replace(config.run, envs_per_actor=2)
+    agent = dataclasses.replace(config.agent, rollout_steps=16, minibatches=4)
+    experiment = dataclasses.replace(config, agent=agent, run=run).make_experiment()
+    recorded = collect_rollout(experiment, check_experiment(experiment))
+    finding = check_rows(recorded)
+    assert finding.verdict == "ok" and finding.text.startswith("reward and discount of 3")
 
 
 def test_n_step_returns_of_a_hand_made_episode():

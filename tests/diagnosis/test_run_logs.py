@@ -1,5 +1,7 @@
 """Verdicts on the logs of runs."""
 
+import dataclasses
+
 import pytest
 
 from mukoe.configuration.workdir import prepare_workdir
@@ -31,16 +33,33 @@ def workdir_with(path, updates=0.25, parameter_age=0, returns=()):
 @pytest.mark.parametrize(
     ("settings", "verdict", "text"),
     [
-        ({}, "ok", "2 samples per agent step"),
+        ({}, "ok", "2 samples per insert"),
         ({"updates": 0.1}, "fault", "the learner cannot keep up"),
         ({"updates": 0.5}, "fault", "the actors cannot keep up"),
         ({"parameter_age": 30_000}, "fault", "lower distributed.variable_seconds"),
     ],
 )
 def test_samples_per_insert_and_age_of_the_parameters(settings, verdict, text, tmp_path):
-    finding = check_samples(load_run(workdir_with(tmp_path / "run", **settings)))
+    run = load_run(workdir_with(tmp_path / "run", **settings))
+    finding = check_samples(run, tiny().agent.make_builder().replay)
     assert finding.verdict == verdict and text in finding.text
     assert len(finding.curve) == 2
+
+
+@pytest.mark.parametrize(
+    ("declared", "updates"),
+    [
+        # An item in 4 steps, sampled twice: 2 * (steps / 4) / 8 updates.
+        ({"period": 4, "sequence_length": 6}, 2 / 4 / 8),
+        # Half of a batch are demonstrations: 2 * steps / 4 updates.
+        ({"demonstrated_fraction": 0.5}, 2 / 4),
+    ],
+)
+def test_items_of_actors_are_counted_not_steps_or_demonstrations(declared, updates, tmp_path):
+    replay = dataclasses.replace(tiny().agent.make_builder().replay, **declared)
+    run = load_run(workdir_with(tmp_path / "run", updates=updates))
+    finding = check_samples(run, replay)
+    assert finding.verdict == "ok" and finding.curve[-1] == pytest.approx(2.0, rel=0.05)
 
 
 def test_a_run_without_rows_is_not_judged(tmp_path):
