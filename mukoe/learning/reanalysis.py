@@ -72,6 +72,7 @@ def change_metrics(windows: Row, statistics: Mapping[str, Array]) -> dict[str, A
         {name: windows.extras[name][:, -1] for name in statistics}
     )
     change = jnp.abs(new.search_value - stored.search_value)
+    change = jnp.mean(jnp.reshape(change, (*acted.shape, -1)), axis=-1)  # Of all players.
     metrics = {"reanalyse_value_change": masked_mean(change, acted)}
     if new.search_policy is not None and new.search_candidates is None:
         ratio = jnp.log(jnp.maximum(new.search_policy, _SMALLEST_PROBABILITY)) - jnp.log(

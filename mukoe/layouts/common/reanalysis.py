@@ -93,7 +93,8 @@ class ReplayReanalyser:
           reanalyse: function of the new statistics.
           replay: replay to rewrite.
           learner: source of the parameters, on whose devices the statistics are computed.
-          random_key: key of the searches; update `i` uses `fold_in(key, i)`.
+          random_key: key of the searches, into which those of a step fold the number of updates and
+            the position in the pass.
           rows_per_update: number of rows of a step.
         """
         self._replay = replay
@@ -121,8 +122,9 @@ class ReplayReanalyser:
         """
         with self._learner.measure("reanalysis"):
             stretch = self._replay.stretch(self._next_key, self._rows)
+            key = jax.random.fold_in(self._key, self._next_key)
             statistics, metrics = self._compute(
-                self._learner.device_variables(), self._key, self._place(stretch.rows)
+                self._learner.device_variables(), key, self._place(stretch.rows)
             )
             extras = jax.tree.map(lambda x: np.asarray(x)[: self._rows], statistics)
             self._replay.rewrite(stretch, extras)

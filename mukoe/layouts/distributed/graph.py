@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from mukoe.agents.extensions import reanalyse_mode
 from mukoe.errors import UserError
 from mukoe.layouts.common.demonstrations import check_demonstrations, select_demonstrations
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
@@ -86,8 +87,33 @@ def make_graph(
     replay_bytes = _check_memory(experiment, spec, inference, memory_of, not in_process_replay)
     _check_inference(experiment, spec, inference)
     if demonstrations is not None:
+        if in_process_replay:
+            _check_demonstrated_table(experiment)
         replay_bytes += _check_demonstrations(experiment, spec, demonstrations)
     return ProgramGraph(experiment, spec, inference, replay_bytes, demonstrations)
+
+
+def _check_demonstrated_table(experiment: ExperimentConfig) -> None:
+    """Checks that one replay node with all items of a batch has the table of demonstrations.
+
+    Raises:
+      UserError: batches are divided, or a part of them comes from reanalysers.
+    """
+    distributed = experiment.distributed
+    several = [
+        flag
+        for flag, is_given in (
+            ("--num_replays", distributed.num_replays > 1),
+            ("--num_learners", distributed.num_learners > 1),
+            ("agent.reanalyse.mode=nodes", reanalyse_mode(experiment.builder) == "nodes"),
+        )
+        if is_given
+    ]
+    if several:
+        raise UserError(
+            "--demonstrations with --runtime=zeromq are for one replay node, one learner and no "
+            f"reanalysers: leave {' and '.join(several)} out, or train with --runtime=launchpad"
+        )
 
 
 def _check_demonstrations(experiment: ExperimentConfig, spec: EnvironmentSpec, text: str) -> int:

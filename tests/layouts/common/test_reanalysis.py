@@ -224,3 +224,28 @@ def test_changes_are_means_over_actions_in_nats():
     expected = (np.log(2) + 0.5 * np.log(0.5) + 0.5 * np.log(500)) / 2
     np.testing.assert_allclose(metrics["reanalyse_policy_kl"], expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["reanalyse_value_change"], 0.75, rtol=1e-6)
+
+
+def test_the_change_of_values_of_three_players_is_their_mean():
+    extras = {"search_value": np.float32([[[9, 9, 9], [1, 2, 3]], [[9, 9, 9], [0, 0, 0]]])}
+    mask = np.float32([[1, 1], [1, 0]])
+    windows = Row(np.zeros((2, 2)), mask, mask, mask, mask, extras)
+    metrics = change_metrics(windows, {"search_value": np.float32([[1, 4, 2], [50, 50, 50]])})
+    np.testing.assert_allclose(metrics["reanalyse_value_change"], (0 + 2 + 1) / 3, rtol=1e-6)
+
+
+def test_rows_of_one_learner_step_are_searched_under_different_keys():
+    """Before the first update a whole pass is searched with the same parameters."""
+    replay, learner = collect(config(), random_params()), Parameters(random_params())
+
+    def draw(params, key, windows):
+        return {"search_value": jax.random.normal(key, windows.mask.shape[:1])}
+
+    reanalyser = ReplayReanalyser(draw, replay, learner, jax.random.PRNGKey(1), rows_per_update=8)
+    changes = [float(reanalyser.step()["reanalyse_value_change"]) for _ in range(3)]
+    found = []
+    for first in (0, 8, 16):
+        stretch = replay.stretch(first, 8)
+        found.append(stretch.rows.extras["search_value"][:, -1])
+    assert not np.array_equal(found[0], found[1]) and not np.array_equal(found[1], found[2])
+    assert np.isfinite(changes).all()

@@ -155,3 +155,26 @@ def test_unknown_memory_is_not_checked(monkeypatch):
             lambda _: DeterministicModelBuilder(HUGE_REPLAY),
             memory_of=lambda group: MachineMemory.THIS_MACHINE,
         )
+
+
+@pytest.mark.parametrize(
+    ("mode", "distributed", "flag"),
+    [
+        ("none", {"num_replays": 2}, "--num_replays"),
+        ("none", {"num_learners": 2}, "--num_learners"),
+        ("nodes", {"num_reanalysers": 1}, "agent.reanalyse.mode=nodes"),
+    ],
+)
+def test_a_divided_batch_has_no_demonstrations_in_the_in_process_replay(mode, distributed, flag):
+    agent = MuZeroConfig(
+        replay=PlanningReplayConfig(demonstration_fraction=0.25),
+        reanalyse=ReanalyseConfig(mode=mode),
+    )
+    experiment = TrainingConfig(
+        environment=GymnasiumConfig("CartPole-v1"),
+        agent=agent,
+        run=RunConfig(envs_per_actor=8),
+        distributed=DistributedConfig(num_actors=2, **distributed),
+    ).make_experiment()
+    with pytest.raises(UserError, match=f"one replay node, .*: leave {flag} out"):
+        make_graph(experiment, demonstrations="runs/other", in_process_replay=True)
