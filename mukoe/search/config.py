@@ -66,9 +66,10 @@ class SearchConfig(Validated):
         (500_000, 0.5),
         (750_000, 0.25),
     )
-    # Probability to repeat the last action while training, in the first environment of an actor; it
-    # falls evenly to 0 in the last one. MuZero: 0, which finds no reward that is many equal actions
-    # away, see `mukoe.agents.planning.persistence`.
+    # Probability to repeat the last action while training, in the first environment of a batch of
+    # inference, that of an actor or of several on an inference server; it falls evenly to 0 in the
+    # last one. MuZero: 0, which finds no reward that is many equal actions away, see
+    # `mukoe.agents.planning.persistence`.
     action_persistence: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     # Temperature of the actions in evaluation, drawn from the search policy; 0 for the best
     # action, as in MuZero. A greedy policy may wait for ever where waiting costs little, such as

@@ -12,6 +12,7 @@ from mukoe.agents.planning.augmentation import AugmentationConfig
 from mukoe.environments.board_symmetries import Symmetry, board_symmetries
 from mukoe.errors import UserError
 from mukoe.networks.history import HistoryConfig
+from mukoe.networks.memory import NO_MEMORY, MemoryConfig
 from mukoe.search.config import SearchConfig
 from mukoe.types import (
     Array,
@@ -94,12 +95,16 @@ def average_over(
 
 
 def training_symmetries(
-    environment_spec: EnvironmentSpec, augmentation: AugmentationConfig, search: SearchConfig
+    environment_spec: EnvironmentSpec,
+    augmentation: AugmentationConfig,
+    search: SearchConfig,
+    memory: MemoryConfig = NO_MEMORY,
 ) -> tuple[Symmetry, ...]:
     """Returns the symmetries that augment samples; `()` without that augmentation.
 
     Raises:
-      UserError: the game has no symmetries, or its search has candidates.
+      UserError: the game has no symmetries, its search has candidates, or the agent has a memory,
+        whose stored state is that of the board itself.
     """
     if not augmentation.symmetries:
         return ()
@@ -108,6 +113,11 @@ def training_symmetries(
         raise UserError(
             f"augmentation.symmetries needs {_GAMES}, and a search over all actions: set it to "
             "false, or search.num_candidates=0"
+        )
+    if memory.core != "none":
+        raise UserError(
+            "augmentation.symmetries is for agents without a memory: set it to false, or "
+            "memory.core=none"
         )
     return symmetries
 

@@ -78,7 +78,9 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         loss = with_statistics_loss(
             make_loss(networks, config), networks, config.history, config.network
         )
-        symmetries = training_symmetries(environment_spec, config.augmentation, config.search)
+        symmetries = training_symmetries(
+            environment_spec, config.augmentation, config.search, config.memory
+        )
         loss = with_random_symmetries(loss, symmetries)
         return self.with_reanalysis(loss, networks, environment_spec)
 
