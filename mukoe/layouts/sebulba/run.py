@@ -134,7 +134,8 @@ def make_run(
         devices=learner_devices(config),
     )
     learner, counter, counts = learning.learner, learning.counter, learning.restored.counts
-    updates = _make_updates(learning, exchange, threads, rollouts, num_envs)
+    limit = experiment.run.max_learner_steps
+    updates = _make_updates(learning, exchange, threads, rollouts, num_envs, limit)
 
     # Actors.
     environments, collectors = make_collectors(experiment, learning.policy, devices, counts)
@@ -191,6 +192,7 @@ def _make_updates(
     threads: ThreadGroup,
     rollouts: RolloutDataset | None,
     num_envs: int,
+    max_steps: int | None,
 ) -> Updates:
     """Builds the learner's updates of a round, from rollouts or from replay."""
     if rollouts is not None:
@@ -201,7 +203,7 @@ def _make_updates(
     for adder in adders:
         adder.reset()
     return ReplayUpdates(
-        learning.learner, exchange, replay, adders, threads.stopped, learning.reanalyser
+        learning.learner, exchange, replay, adders, threads.stopped, max_steps, learning.reanalyser
     )
 
 

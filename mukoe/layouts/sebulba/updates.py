@@ -97,6 +97,7 @@ class ReplayUpdates:
         replay: InProcessReplay,
         adders: Sequence[Adder],
         stopped: threading.Event,
+        max_steps: int | None,
         reanalyser: ReplayReanalyser | None = None,
     ):
         """Builds the updates.
@@ -107,6 +108,7 @@ class ReplayUpdates:
           replay: replay.
           adders: adders of the replay, one per environment of all threads.
           stopped: event that ends the updates of a round early.
+          max_steps: learner steps after which no more are made; None for no limit.
           reanalyser: reanalyser of `replay`, which rewrites rows after each update; None for none.
         """
         self._learner = learner
@@ -114,6 +116,7 @@ class ReplayUpdates:
         self._replay = replay
         self._adders = adders
         self._stopped = stopped
+        self._max_steps = max_steps
         self._reanalyser = reanalyser
 
     def learn(self, round_index: int) -> Round:
@@ -124,11 +127,16 @@ class ReplayUpdates:
         for buffer, adder in zip(buffers, self._adders, strict=True):
             buffer.replay(adder)
         metrics: Mapping[str, Any] = {}
-        while self._replay.can_sample() and not self._stopped.is_set():
+        while self._replay.can_sample() and not self._ends:
             metrics = self._learner.step()
             if self._reanalyser is not None:
                 metrics = {**metrics, **self._reanalyser.step()}
         return Round(rollouts, metrics)
+
+    @property
+    def _ends(self) -> bool:
+        has_learned = self._max_steps is not None and self._learner.steps >= self._max_steps
+        return has_learned or self._stopped.is_set()
 
 
 def _join_rollouts(rollouts: Sequence[tuple[Row, Nest]], num_devices: int) -> tuple[Row, Nest]:

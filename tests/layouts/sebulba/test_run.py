@@ -139,6 +139,12 @@ def test_agents_with_a_replay_learn_here_and_resume(tmp_path, agent):
     assert after["learner_steps"] > counts["learner_steps"]
 
 
+def test_updates_end_at_their_limit_within_a_round(tmp_path):
+    """A round of 4 environments and 5 steps gives many updates; the limit is none of their sums."""
+    assert train(tmp_path, agent=MUZERO, max_learner_steps=7) == 0
+    assert stored_counts(tmp_path)["learner_steps"] == 7
+
+
 def test_environments_and_keys_of_all_threads_differ(tmp_path):
     seeds = []
     made = experiment(factory=corridors(seeds), threads=8)
