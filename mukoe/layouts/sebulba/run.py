@@ -19,7 +19,7 @@ from mukoe.layouts.common.cadence import period_reached
 from mukoe.layouts.common.checkpointing import RunCheckpointer
 from mukoe.layouts.common.counting import Counter
 from mukoe.layouts.common.evaluator import Evaluator
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
 from mukoe.layouts.common.learning_parts import (
     LearningParts,
     make_learning_parts,
@@ -31,6 +31,7 @@ from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.layouts.common.shutdown import (
     end_reason,
     exit_status,
+    learner_limit_reached,
     print_summary,
     step_limit_reached,
 )
@@ -134,8 +135,7 @@ def make_run(
         devices=learner_devices(config),
     )
     learner, counter, counts = learning.learner, learning.counter, learning.restored.counts
-    limit = experiment.run.max_learner_steps
-    updates = _make_updates(learning, exchange, threads, rollouts, num_envs, limit)
+    updates = _make_updates(learning, exchange, threads, rollouts, num_envs, experiment.run)
 
     # Actors.
     environments, collectors = make_collectors(experiment, learning.policy, devices, counts)
@@ -192,7 +192,7 @@ def _make_updates(
     threads: ThreadGroup,
     rollouts: RolloutDataset | None,
     num_envs: int,
-    max_steps: int | None,
+    run: RunConfig,
 ) -> Updates:
     """Builds the learner's updates of a round, from rollouts or from replay."""
     if rollouts is not None:
@@ -202,9 +202,12 @@ def _make_updates(
     adders = [replay.make_adder() for _ in range(num_envs)]
     for adder in adders:
         adder.reset()
-    return ReplayUpdates(
-        learning.learner, exchange, replay, adders, threads.stopped, max_steps, learning.reanalyser
-    )
+
+    def ends() -> bool:
+        counts = learning.counter.get_counts()
+        return threads.stopped.is_set() or learner_limit_reached(run, counts)
+
+    return ReplayUpdates(learning.learner, exchange, replay, adders, ends, learning.reanalyser)
 
 
 @dataclasses.dataclass

@@ -1,8 +1,7 @@
 """The learner's updates of a round: one from its rollouts, or those that replay allows."""
 
 import itertools
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -96,8 +95,7 @@ class ReplayUpdates:
         exchange: RolloutExchange,
         replay: InProcessReplay,
         adders: Sequence[Adder],
-        stopped: threading.Event,
-        max_steps: int | None,
+        ends: Callable[[], bool],
         reanalyser: ReplayReanalyser | None = None,
     ):
         """Builds the updates.
@@ -107,16 +105,14 @@ class ReplayUpdates:
           exchange: source of the rollouts.
           replay: replay.
           adders: adders of the replay, one per environment of all threads.
-          stopped: event that ends the updates of a round early.
-          max_steps: learner steps after which no more are made; None for no limit.
+          ends: function that returns whether a round makes no further update.
           reanalyser: reanalyser of `replay`, which rewrites rows after each update; None for none.
         """
         self._learner = learner
         self._exchange = exchange
         self._replay = replay
         self._adders = adders
-        self._stopped = stopped
-        self._max_steps = max_steps
+        self._ends = ends
         self._reanalyser = reanalyser
 
     def learn(self, round_index: int) -> Round:
@@ -127,16 +123,11 @@ class ReplayUpdates:
         for buffer, adder in zip(buffers, self._adders, strict=True):
             buffer.replay(adder)
         metrics: Mapping[str, Any] = {}
-        while self._replay.can_sample() and not self._ends:
+        while self._replay.can_sample() and not self._ends():
             metrics = self._learner.step()
             if self._reanalyser is not None:
                 metrics = {**metrics, **self._reanalyser.step()}
         return Round(rollouts, metrics)
-
-    @property
-    def _ends(self) -> bool:
-        has_learned = self._max_steps is not None and self._learner.steps >= self._max_steps
-        return has_learned or self._stopped.is_set()
 
 
 def _join_rollouts(rollouts: Sequence[tuple[Row, Nest]], num_devices: int) -> tuple[Row, Nest]:
