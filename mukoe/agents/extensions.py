@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from mukoe.acting.rollouts import RolloutDeclaration
 from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
+from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams, Row
 
@@ -152,3 +153,8 @@ def reanalyse_mode(builder: Any) -> str:
 def rollout_of(builder: Any) -> RolloutDeclaration | None:
     """Returns the declaration of an agent's rollouts; None for an agent with replay."""
     return builder.rollout if isinstance(builder, LearnsFromRollouts) else None
+
+
+def replay_of(builder: Any) -> ReplayDeclaration | None:
+    """Returns the declaration of an agent's replay; None for an agent that learns from rollouts."""
+    return None if isinstance(builder, LearnsFromRollouts) else builder.replay

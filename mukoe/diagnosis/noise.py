@@ -10,7 +10,7 @@ import numpy as np
 from mukoe.agents.extensions import Inspectable
 from mukoe.diagnosis.divergence import kl
 from mukoe.diagnosis.finding import Finding
-from mukoe.diagnosis.subject import NO_POSITIONS, Subject, root_observations
+from mukoe.diagnosis.subject import NO_POSITIONS, Subject, lacks_positions, root_observations
 from mukoe.diagnosis.targets import episode_returns
 from mukoe.types import Params, PolicyParams
 
@@ -40,9 +40,9 @@ def check_noise(subject: Subject, params: Params, trained: bool, discount: float
         inspector = builder.make_inspector(subject.networks, subject.environment_spec)
     if inspector is None:
         return Finding(_CHECK, "unknown", "the agent does not search")
-    observation = root_observations(subject)
-    if observation is None:
+    if lacks_positions(subject):
         return Finding(_CHECK, "unknown", NO_POSITIONS)
+    observation = root_observations(subject)
     state = inspector.initial_state(len(subject.sample.rows.mask))
     key = jax.random.PRNGKey(0)
     policy_params = PolicyParams(params, np.int32(0))

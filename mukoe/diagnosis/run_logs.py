@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mukoe.agents.extensions import rollout_of
+from mukoe.agents.extensions import replay_of
 from mukoe.configuration import load_config
 from mukoe.diagnosis.finding import Finding
 from mukoe.observability.report.logs import Log
@@ -123,5 +123,4 @@ def check_logs(workdir: Path) -> tuple[list[Finding], Path]:
         finding, workdir = check_seeds(seeds)
         findings.append(finding)
     builder = load_config(workdir).agent.make_builder()
-    replay = None if rollout_of(builder) else builder.replay
-    return [*findings, check_samples(load_run(workdir), replay)], workdir
+    return [*findings, check_samples(load_run(workdir), replay_of(builder))], workdir

@@ -11,7 +11,7 @@ from mukoe.agents.extensions import Reanalyses
 from mukoe.diagnosis.alignment import predict
 from mukoe.diagnosis.divergence import kl, uniform_policy
 from mukoe.diagnosis.finding import Finding
-from mukoe.diagnosis.subject import NO_POSITIONS, Subject, root_observations
+from mukoe.diagnosis.subject import NO_POSITIONS, Subject, lacks_positions
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.types import Params, PolicyParams, split_legal_actions
 
@@ -47,7 +47,7 @@ def search_by_keys(
     builder = subject.experiment.builder
     if not isinstance(builder, Reanalyses) or "search_policy" not in subject.sample.rows.extras:
         return None
-    if root_observations(subject) is None:
+    if lacks_positions(subject):
         return None
     if _renews_values_only(agent):
         full = dataclasses.replace(agent.reanalyse, search="full")
@@ -112,8 +112,7 @@ def check_search_policy(
       searches: result of `search_by_keys`.
     """
     if searches is None:
-        no_search = root_observations(subject) is not None
-        text = "the agent does not search" if no_search else NO_POSITIONS
+        text = NO_POSITIONS if lacks_positions(subject) else "the agent does not search"
         return Finding(_CHECK, "unknown", text)
     if "search_policy" not in searches[0]:
         return Finding(_CHECK, "unknown", "the agent's reanalysis computes values only")

@@ -8,7 +8,6 @@ from typing import Any
 import dm_env
 import jax
 import numpy as np
-from dm_env import specs
 
 from mukoe.acting.variables import DeviceVariableSource, VariableClient
 from mukoe.agents.planning.root import POSITION
@@ -74,20 +73,23 @@ class Subject:
     transitions: list[list[Transition]]
 
 
-def root_observations(subject: Subject) -> Nest | None:
+def lacks_positions(subject: Subject) -> bool:
+    """Returns whether the agent searches the rules, and its rows hold no true states for it."""
+    observations = subject.environment_spec.observations
+    has_positions = jax.tree.leaves(getattr(observations, "position", ()))
+    return bool(has_positions) and POSITION not in subject.sample.rows.extras
+
+
+def root_observations(subject: Subject) -> Nest:
     """Returns the observations `[B, ...]` at the root of each sequence, of row `replay.history`.
 
-    None where a search of the rules needs their true states, and the rows of the agent, which
-    stores them for reanalysis alone, have none.
+    They have the true states that the extras of the rows hold.
     """
     rows, root = subject.sample.rows, subject.experiment.builder.replay.history
-    observation = jax.tree.map(lambda leaf: np.asarray(leaf)[:, root], rows.observation)
-    spec = subject.environment_spec.observations
-    if not isinstance(getattr(spec, "position", ()), specs.Array):
-        return observation
-    if POSITION not in rows.extras:
-        return None
-    return observation._replace(position=np.asarray(rows.extras[POSITION])[:, root])
+    observation = take(rows.observation, slice(None), root)
+    if POSITION in rows.extras:
+        observation = observation._replace(position=rows.extras[POSITION][:, root])
+    return observation
 
 
 def check_rewards_are_scalars(environment_spec: EnvironmentSpec) -> None:

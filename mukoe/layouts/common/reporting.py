@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mukoe.agents.extensions import rollout_of
+from mukoe.agents.extensions import replay_of, rollout_of
 from mukoe.configuration.cli import COMMAND
 from mukoe.layouts.common.checkpointing import open_checkpointer
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
@@ -97,7 +97,7 @@ def make_progress(
         run waits.
       first_phase: phase before the first agent step.
     """
-    declaration = None if rollout_of(experiment.builder) else experiment.builder.replay
+    declaration = replay_of(experiment.builder)
     size = reports.get("replay_size")
     phase, done, total = _phase(experiment, counts, reports) or (first_phase, None, None)
     return Progress(
@@ -126,7 +126,7 @@ def _phase(
     """Returns the phase of a run; None before the first agent step."""
     start = reports.get("start_counts", {})
     size = reports.get("replay_size")
-    declaration = None if rollout_of(experiment.builder) else experiment.builder.replay
+    declaration = replay_of(experiment.builder)
     if stage := reports.get("stage"):
         return stage
     if evaluation := reports.get("evaluation"):
