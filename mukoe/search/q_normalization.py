@@ -21,6 +21,7 @@ import mctx
 from mukoe.configuration.bounds import NonNegativeFloat, PositiveFloat
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
+from mukoe.search.root import unmasked
 from mukoe.types import Array, PerAction
 
 
@@ -137,8 +138,7 @@ def normalized_qvalues(
     # A tree without visited actions has the range (inf, -inf), in which every value counts as 0.
     normalized = _rescale(jnp.where(visited, qvalues, node_value), (low, high), config.floor)
     if config.unvisited == "parent":
-        logits = jnp.asarray(tree.children_prior_logits)[node]
-        visited |= logits > jnp.finfo(logits.dtype).min
+        visited |= unmasked(jnp.asarray(tree.children_prior_logits)[node])
     return jnp.where(visited, normalized, 0.0)
 
 

@@ -13,6 +13,11 @@ def mask_logits(logits: PerAction, legal_actions: PerAction) -> PerAction:
     return jnp.where(legal_actions, logits, jnp.finfo(logits.dtype).min)
 
 
+def unmasked(logits: PerAction) -> PerAction:
+    """Returns which logits `[..., A]` are not those of illegal actions after `mask_logits`."""
+    return logits > jnp.finfo(logits.dtype).min
+
+
 def complete_mask(legal_actions: PerAction | None, logits: PerAction) -> PerAction:
     """Returns legal actions `[..., A]` bool with at least one legal action per row.
 

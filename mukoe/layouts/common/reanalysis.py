@@ -9,7 +9,7 @@ import numpy as np
 
 from mukoe.agents.extensions import Reanalyses, reanalyse_mode
 from mukoe.errors import UserError
-from mukoe.layouts.common.experiment import ExperimentConfig
+from mukoe.layouts.common.experiment import DistributedConfig, ExperimentConfig
 from mukoe.layouts.common.run_state import NamedArrays
 from mukoe.layouts.common.seeds import SeededPart, random_seed
 from mukoe.learning.learner import Learner
@@ -105,9 +105,9 @@ class ReplayReanalyser:
         self._rewritten = 0
 
         def compute(
-            params: PolicyParams, key: chex.PRNGKey, windows: Row
+            params: PolicyParams, key: chex.PRNGKey, position: Array, windows: Row
         ) -> tuple[Mapping[str, Array], dict[str, Array]]:
-            key = jax.random.fold_in(key, params.learner_steps)
+            key = jax.random.fold_in(jax.random.fold_in(key, position), params.learner_steps)
             statistics = reanalyse(params, key, windows)
             return statistics, change_metrics(windows, statistics)
 
@@ -122,9 +122,11 @@ class ReplayReanalyser:
         """
         with self._learner.measure("reanalysis"):
             stretch = self._replay.stretch(self._next_key, self._rows)
-            key = jax.random.fold_in(self._key, self._next_key)
             statistics, metrics = self._compute(
-                self._learner.device_variables(), key, self._place(stretch.rows)
+                self._learner.device_variables(),
+                self._key,
+                np.uint32(self._next_key),
+                self._place(stretch.rows),
             )
             extras = jax.tree.map(lambda x: np.asarray(x)[: self._rows], statistics)
             self._replay.rewrite(stretch, extras)
@@ -184,6 +186,12 @@ def _check_rows(experiment: ExperimentConfig) -> None:
             )
 
 
+def dividing_flags(distributed: DistributedConfig) -> list[str]:
+    """Returns the flags that divide the rows and the batches of a program's replay."""
+    counts = {"--num_replays": distributed.num_replays, "--num_learners": distributed.num_learners}
+    return [flag for flag, count in counts.items() if count > 1]
+
+
 def check_reanalysis_in_program(
     experiment: ExperimentConfig, rewrites: bool, demonstrations: bool
 ) -> None:
@@ -215,16 +223,8 @@ def check_reanalysis_in_program(
             "server cannot be changed: train with --runtime=zeromq, --layout=local or "
             "--layout=sebulba"
         )
-    distributed = experiment.distributed
-    several = [
-        flag
-        for flag, is_given in (
-            ("--demonstrations", demonstrations),
-            ("--num_replays", distributed.num_replays > 1),
-            ("--num_learners", distributed.num_learners > 1),
-        )
-        if is_given
-    ]
+    several = ["--demonstrations"] if demonstrations else []
+    several += dividing_flags(experiment.distributed)
     if mode == "replay" and several:
         given = " and ".join(several)
         raise UserError(

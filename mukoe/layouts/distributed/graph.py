@@ -13,7 +13,7 @@ from mukoe.layouts.common.demonstrations import check_demonstrations, select_dem
 from mukoe.layouts.common.experiment import ExperimentConfig, check_experiment
 from mukoe.layouts.common.offline_data import read_sources
 from mukoe.layouts.common.offline_sources import parse_sources
-from mukoe.layouts.common.reanalysis import check_reanalysis_in_program
+from mukoe.layouts.common.reanalysis import check_reanalysis_in_program, dividing_flags
 from mukoe.layouts.common.required_memory import RequiredMemory
 from mukoe.layouts.distributed.placement import InferencePlacement, inference_placement
 from mukoe.replay.served import divide_batches, shard_declaration
@@ -99,20 +99,13 @@ def _check_demonstrated_table(experiment: ExperimentConfig) -> None:
     Raises:
       UserError: batches are divided, or a part of them comes from reanalysers.
     """
-    distributed = experiment.distributed
-    several = [
-        flag
-        for flag, is_given in (
-            ("--num_replays", distributed.num_replays > 1),
-            ("--num_learners", distributed.num_learners > 1),
-            ("agent.reanalyse.mode=nodes", reanalyse_mode(experiment.builder) == "nodes"),
-        )
-        if is_given
-    ]
+    several = dividing_flags(experiment.distributed)
+    if reanalyse_mode(experiment.builder) == "nodes":
+        several.append("agent.reanalyse.mode=nodes")
     if several:
         raise UserError(
             "--demonstrations with --runtime=zeromq are for one replay node, one learner and no "
-            f"reanalysers: leave {' and '.join(several)} out, or train with --runtime=launchpad"
+            f"reanalysers: leave {' and '.join(several)} out"
         )
 
 
