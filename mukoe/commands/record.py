@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from absl import flags
 
 from mukoe.commands import checkpoint_flags
-from mukoe.commands.checkpoint_flags import WORKDIR
 from mukoe.commands.environment_flags import EnvironmentFields, environment_config
 from mukoe.configuration import DEFINE_config, run_main
 from mukoe.configuration.bounds import LARGEST_COUNT, LARGEST_SEED
@@ -93,7 +92,7 @@ def main() -> int:
     """Records and returns the exit status."""
     if not DATASET.value:
         raise UserError("--dataset is missing; give a name, such as cartpole/random-v0")
-    policy = POLICY.value or ("run" if WORKDIR.value else "random")
+    policy = POLICY.value or ("run" if checkpoint_flags.WORKDIR.value else "random")
     _check_flags(policy)
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
@@ -105,8 +104,8 @@ def main() -> int:
     require_minari()
     check_name(DATASET.value)
     run = None
-    if WORKDIR.value:
-        workdir = Path(WORKDIR.value).expanduser()
+    if checkpoint_flags.WORKDIR.value:
+        workdir = Path(checkpoint_flags.WORKDIR.value).expanduser()
         run = open_agent(checkpoint_flags.reference(workdir), SIMULATIONS.value)
     config = make_config() if run is None else run.config.environment
     if policy == "human":
@@ -123,9 +122,9 @@ def make_config() -> Any:
 
 
 def _check_flags(policy: str) -> None:
-    if policy == "run" and not WORKDIR.value:
+    if policy == "run" and not checkpoint_flags.WORKDIR.value:
         raise UserError("--policy=run needs --workdir, the workdir of a run")
-    if WORKDIR.value and (ENV.value or flags.FLAGS.config or CONFIG.overrides):
+    if checkpoint_flags.WORKDIR.value and (ENV.value or flags.FLAGS.config or CONFIG.overrides):
         raise UserError("--workdir gives the environment: leave out --env and --config")
     if STEPS.value is not None and not flags.FLAGS["episodes"].using_default_value:
         raise UserError("--episodes and --steps exclude each other: give one of them")

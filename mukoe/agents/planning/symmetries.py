@@ -12,7 +12,6 @@ from mukoe.agents.planning.augmentation import AugmentationConfig
 from mukoe.environments.board_symmetries import Symmetry, board_symmetries
 from mukoe.errors import UserError
 from mukoe.networks.history import HistoryConfig
-from mukoe.networks.memory import NO_MEMORY, MemoryConfig
 from mukoe.search.config import SearchConfig
 from mukoe.types import (
     Array,
@@ -98,9 +97,15 @@ def training_symmetries(
     environment_spec: EnvironmentSpec,
     augmentation: AugmentationConfig,
     search: SearchConfig,
-    memory: MemoryConfig = NO_MEMORY,
+    has_memory: bool = False,
 ) -> tuple[Symmetry, ...]:
     """Returns the symmetries that augment samples; `()` without that augmentation.
+
+    Args:
+      environment_spec: spec of one environment.
+      augmentation: switch of the symmetries.
+      search: settings of the search.
+      has_memory: True for an agent with a memory in front of the root.
 
     Raises:
       UserError: the game has no symmetries, its search has candidates, or the agent has a memory,
@@ -114,7 +119,7 @@ def training_symmetries(
             f"augmentation.symmetries needs {_GAMES}, and a search over all actions: set it to "
             "false, or search.num_candidates=0"
         )
-    if memory.core != "none":
+    if has_memory:
         raise UserError(
             "augmentation.symmetries is for agents without a memory: set it to false, or "
             "memory.core=none"

@@ -79,7 +79,7 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
             make_loss(networks, config), networks, config.history, config.network
         )
         symmetries = training_symmetries(
-            environment_spec, config.augmentation, config.search, config.memory
+            environment_spec, config.augmentation, config.search, networks.memory is not None
         )
         loss = with_random_symmetries(loss, symmetries)
         return self.with_reanalysis(loss, networks, environment_spec)

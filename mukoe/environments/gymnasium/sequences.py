@@ -25,6 +25,10 @@ class SequenceLimits(NamedTuple):
     vocabulary: tuple[str, ...] = ()
 
 
+DEFAULT_LIMITS = SequenceLimits()
+"""Sequences of 32 entries, texts of characters."""
+
+
 class WordText(spaces.Text):
     """Space of texts whose tokens are words, if no other vocabulary is given."""
 
@@ -32,10 +36,6 @@ class WordText(spaces.Text):
         """Makes the space of texts of at most `max_length` characters."""
         super().__init__(max_length)
         self.words = words
-
-
-DEFAULT_LIMITS = SequenceLimits()
-"""Sequences of 32 entries, texts of characters."""
 
 
 def text_encoder(
@@ -46,7 +46,7 @@ def text_encoder(
     Tokens are characters of the space, or words of the vocabulary in lower case, of which token 1
     stands for all others.
     """
-    vocabulary = limits.vocabulary or getattr(space, "words", ())
+    vocabulary = limits.vocabulary or (space.words if isinstance(space, WordText) else ())
     words = {word.lower(): token for token, word in enumerate(vocabulary, _UNKNOWN + 1)}
     characters = {character: token for token, character in enumerate(space.character_list, 1)}
     length = limits.length if words else int(space.max_length)

@@ -14,7 +14,6 @@ from mukoe.agents.planning.symmetries import (
 )
 from mukoe.environments.board_symmetries import board_symmetries
 from mukoe.errors import UserError
-from mukoe.networks.memory import MemoryConfig
 from mukoe.search.config import SearchConfig
 from mukoe.types import (
     BoardArray,
@@ -112,4 +111,4 @@ def test_environments_without_symmetries_are_refused():
     with pytest.raises(UserError, match="num_candidates=0"):
         training_symmetries(spec, config, SearchConfig(num_candidates=4))
     with pytest.raises(UserError, match="memory.core=none"):
-        training_symmetries(spec, config, SearchConfig(), MemoryConfig(core="lstm"))
+        training_symmetries(spec, config, SearchConfig(), has_memory=True)
