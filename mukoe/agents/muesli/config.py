@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from mukoe.agents.planning.augmentation import ImageAugmentationConfig
 from mukoe.agents.planning.memory import ReplayedMemoryConfig
 from mukoe.configuration.bounds import (
     LARGEST_COUNT,
@@ -114,6 +115,8 @@ class MuesliConfig(Validated):
     # Discount per step, γ. [2] table 5, discount: 0.995.
     discount: UnitInterval = 0.995
     loss: MuesliLossConfig = MuesliLossConfig()
+    # Not of [1].
+    augmentation: ImageAugmentationConfig = ImageAugmentationConfig()
     replay: MuesliReplayConfig = MuesliReplayConfig()
     # Learning rate: second hand, 3e-4; the code of [2] takes 2.5e-4. [2] tables 5 and 6, weight
     # decay: 0.

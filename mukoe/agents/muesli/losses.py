@@ -29,6 +29,7 @@ from mukoe.agents.muesli.actions import make_actions
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig
 from mukoe.agents.muesli.look_ahead import LookAhead, MuesliActions, PolicyTarget
+from mukoe.agents.planning.augmentation import augment
 from mukoe.agents.planning.losses import share_outside_bins
 from mukoe.agents.planning.masks import UnrollMasks, unroll_masks
 from mukoe.agents.planning.memory import encode_rows
@@ -174,14 +175,15 @@ def _loss(
         features, sample.rows.action, sample.rows.mask, config.history, networks.num_actions
     )
 
-    def encoded(params: Params) -> Nest:
+    def encoded(params: Params, inputs: Nest) -> Nest:
         history, burn_in = config.history, config.memory.burn_in_rows
         return encode_rows(networks.memory, params, inputs, sample.rows, history, burn_in)
 
     look_key, key = jax.random.split(key)
-    look = actions.look_ahead(target_params, rows, encoded(target_params), look_key)
+    look = actions.look_ahead(target_params, rows, encoded(target_params, inputs), look_key)
     targets, moment, metrics = make_targets(config, actions, rows, look, moment, key)
-    roots = encoded(params)
+    augmentation_key = jax.random.fold_in(key, 1)
+    roots = encoded(params, augment(inputs, augmentation_key, config.augmentation))
     parts, entropy = _unroll_losses(networks, config, actions, params, rows, roots, targets)
     loss = config.loss
     total = (

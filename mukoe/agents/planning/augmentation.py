@@ -18,20 +18,26 @@ _LARGEST_DEVIATION = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
-class AugmentationConfig(Validated):
+class ImageAugmentationConfig(Validated):
     """Random changes of the images that the loss reads; targets are made from unchanged ones."""
 
     # Largest shift in pixels, along each axis; edges are repeated. EfficientZero: 4 of 96.
     shift: Annotated[int, Meta(ge=0, le=LONGEST_SIDE)] = 0
     # Scale of the factor 1 + intensity · clip(N(0, 1), -2, 2). EfficientZero: 0.05.
     intensity: UnitInterval = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig(ImageAugmentationConfig):
+    """Random changes of images, and of the boards of games."""
+
     # Random symmetry of the board, for games that have some; observations, actions and policies of
     # a sequence are changed alike.
     symmetries: bool = False
 
 
 def augment(
-    inputs: Nest, key: chex.PRNGKey, config: AugmentationConfig, alike: bool = False
+    inputs: Nest, key: chex.PRNGKey, config: ImageAugmentationConfig, alike: bool = False
 ) -> Nest:
     """Returns the network inputs of unrolls with a random shift and intensity.
 
@@ -48,7 +54,7 @@ def augment(
 
 
 def _augment(
-    inputs: jax.Array, key: chex.PRNGKey, config: AugmentationConfig, alike: bool
+    inputs: jax.Array, key: chex.PRNGKey, config: ImageAugmentationConfig, alike: bool
 ) -> jax.Array:
     if inputs.ndim != _UNROLLED_IMAGES or inputs.dtype == jnp.int8:
         return inputs

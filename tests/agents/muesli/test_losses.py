@@ -15,6 +15,7 @@ from mukoe.agents.muesli.builder import MuesliBuilder
 from mukoe.agents.muesli.cmpo import MovingSecondMoment
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig
 from mukoe.agents.muesli.losses import make_loss, make_targets
+from mukoe.agents.planning.augmentation import ImageAugmentationConfig
 from mukoe.errors import UserError
 from mukoe.learning.learner import Learner, TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
@@ -370,6 +371,35 @@ def test_an_update_lowers_the_loss_on_its_own_batch():
         online = jax.tree.map(lambda p, g: p - 0.05 * g, online, gradient)
         values.append(float(value))
     assert values[-1] < values[0] - 0.1
+
+
+def test_augmentation_changes_what_the_loss_reads_and_not_its_targets():
+    config = make_config()
+    config = dataclasses.replace(
+        config, network=dataclasses.replace(config.network, torso="nature", width=8)
+    )
+    spec = SPEC._replace(observations=specs.BoundedArray((36, 36, 1), np.uint8, 0, 255))
+    networks, params = build(config, spec)
+    sample = make_sample()
+    shape = (*sample.rows.action.shape, 36, 36, 1)
+    textured = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    plain = np.broadcast_to(textured[..., :1, :1, :], shape)
+
+    def metrics_of(pictures, shift):
+        changed = dataclasses.replace(config, augmentation=ImageAugmentationConfig(shift=shift))
+        pictures = sample._replace(rows=sample.rows._replace(observation=pictures))
+        loss = jax.jit(make_loss(networks, changed))
+        moment = MovingSecondMoment.zero()
+        return loss(params, params, pictures, jax.random.PRNGKey(0), moment)[1].metrics
+
+    seen, shifted = metrics_of(textured, 0), metrics_of(textured, 4)
+    targets = ("value_target", "value_error", "advantage_scale")
+    assert all(seen[name] == shifted[name] for name in targets)
+    assert abs(seen["value_loss"] - shifted["value_loss"]) > 1e-4
+    # A shift of a plain picture is the picture.
+    np.testing.assert_allclose(
+        metrics_of(plain, 0)["loss"], metrics_of(plain, 4)["loss"], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
