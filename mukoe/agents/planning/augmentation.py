@@ -77,8 +77,13 @@ def shift_images(images: Array, shifts: Array) -> jax.Array:
       images: `[..., H, W, C]`.
       shifts: `[..., 2]` int32, rows and columns.
     """
-    height, width = images.shape[-3:-1]
+    height, width, channels = images.shape[-3:]
     rows = jnp.clip(jnp.arange(height) + shifts[..., :1], 0, height - 1)
     columns = jnp.clip(jnp.arange(width) + shifts[..., 1:], 0, width - 1)
-    shifted = jnp.take_along_axis(images, rows[..., :, None, None], axis=-3)
-    return jnp.take_along_axis(shifted, columns[..., None, :, None], axis=-2)
+    # With one batch axis, XLA's gather is several times as fast on CPUs as with two.
+    shifted = jax.vmap(lambda image, rows, columns: image[rows][:, columns])(
+        jnp.reshape(images, (-1, height, width, channels)),
+        rows.reshape(-1, height),
+        columns.reshape(-1, width),
+    )
+    return shifted.reshape(images.shape)
