@@ -50,6 +50,8 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     "DistributedConfig.prefetch_size",
     "DistributedConfig.variable_seconds",
     "DmControlConfig.camera",
+    "ImageAugmentationConfig.intensity",
+    "ImageAugmentationConfig.shift",
     "InferenceConfig.deadline_ms",
     "InferenceConfig.devices",
     "UnrollLossConfig.entropy_weight",
