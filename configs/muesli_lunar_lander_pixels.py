@@ -40,7 +40,7 @@ def get_config() -> TrainingConfig:
                 samples_per_insert=8.0,
                 online_fraction=1 / 8,
             ),
-            # Reaches 0 at the end of the run: 340,000 steps are 10,000 updates.
+            # Reaches 0 at the end of the run: 340,000 steps are about 10,000 updates.
             optimizer=OptimizerConfig(
                 learning_rate=1e-3, schedule="linear", decay_steps=10_000, weight_decay=0.0
             ),

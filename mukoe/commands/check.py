@@ -4,9 +4,8 @@ mukoe check --config=configs/cartpole.py
 
 Acts until replay gives one batch, overfits it, and compares what the model then predicts with
 targets computed from the rows. Each check ends with a verdict. With --workdir, the
-parameters and the replay are those of a run, or of the worst seed of a run with --seeds, and the
-agent acts anew for rows that no update has seen. An agent that learns from rollouts, such as PPO,
-is checked on one rollout.
+parameters and the replay are those of a run, or of the worst seed of a run with --seeds. An agent
+that learns from rollouts, such as PPO, is checked on one rollout.
 """
 
 from pathlib import Path
@@ -30,7 +29,6 @@ def main() -> int:
     from mukoe.agents.extensions import rollout_of
     from mukoe.diagnosis.diagnose import diagnose
     from mukoe.diagnosis.finding import Finding, to_text
-    from mukoe.diagnosis.memorisation import NUM_BATCHES
     from mukoe.diagnosis.rollouts import collect_rollout
     from mukoe.diagnosis.run_logs import check_logs
     from mukoe.diagnosis.subject import collect
@@ -50,15 +48,7 @@ def main() -> int:
         show_phase("building agent and environments")
         spec = check_experiment(experiment) if by_rollouts else local.check(experiment)
         show_phase("acting until there is a batch")
-        new = None
-        if by_rollouts:
-            subject = collect_rollout(experiment, spec, workdir)
-        elif workdir is None:
-            subject = collect(experiment, spec)
-        else:
-            subject = collect(experiment, spec, workdir, num_batches=NUM_BATCHES)
-            show_phase("acting until there are new batches")
-            new = collect(experiment, spec, workdir, with_replay=False, num_batches=NUM_BATCHES)
+        subject = (collect_rollout if by_rollouts else collect)(experiment, spec, workdir)
         with CountedProgress("overfitting one batch", UPDATES.value) as progress:
             findings = logged + diagnose(
                 subject,
@@ -66,7 +56,6 @@ def main() -> int:
                 workdir is not None,
                 UPDATES.value,
                 lambda _: progress.add(),
-                new,
             )
     print(to_text(findings, TABLES.value))
     faults = [finding.check for finding in findings if finding.verdict == "fault"]

@@ -14,7 +14,6 @@ from mukoe.diagnosis.alignment import (
 )
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.freshness import check_freshness
-from mukoe.diagnosis.memorisation import check_memorisation
 from mukoe.diagnosis.noise import check_noise
 from mukoe.diagnosis.overfit import (
     batch_gradient,
@@ -40,7 +39,6 @@ def diagnose(
     trained: bool,
     num_updates: int = NUM_UPDATES,
     on_update: Callable[[int], None] = lambda _: None,
-    new: Subject | None = None,
 ) -> list[Finding]:
     """Returns the findings of an agent.
 
@@ -50,7 +48,6 @@ def diagnose(
       trained: True if the parameters are those of a run.
       num_updates: updates on one batch.
       on_update: called with the number of updates so far.
-      new: agent of the run with rows that no update has seen; None for none.
     """
     builder, agent = subject.experiment.builder, config.agent
     findings = [check_rows(subject), check_supports(subject, agent)]
@@ -62,8 +59,6 @@ def diagnose(
         return findings
     gradient = batch_gradient(subject, subject.params if trained else overfitted.params)
     findings += [check_gradients(gradient), check_active_units(gradient)]
-    if new is not None:
-        findings.append(check_memorisation(subject, new))
     if isinstance(builder, Unrolls):
         predictions = predict(subject, overfitted.params)
         targets = agent.targets

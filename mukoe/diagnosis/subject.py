@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,6 @@ class Subject:
     params: parameters that acted.
     sample: batch from replay.
     transitions: transitions of every environment, in order.
-    more_samples: further batches from replay.
     """
 
     experiment: ExperimentConfig
@@ -73,7 +71,6 @@ class Subject:
     params: Params
     sample: Sample
     transitions: list[list[Transition]]
-    more_samples: Sequence[Sample] = ()
 
 
 def lacks_positions(subject: Subject) -> bool:
@@ -106,18 +103,13 @@ def collect(
     experiment: ExperimentConfig,
     environment_spec: EnvironmentSpec,
     workdir: Path | None = None,
-    *,
-    with_replay: bool = True,
-    num_batches: int = 1,
 ) -> Subject:
-    """Acts until replay gives batches, with the initial parameters or those of a run.
+    """Acts until replay gives a batch, with the initial parameters or those of a run.
 
     Args:
       experiment: agent, environment and settings of a local run.
       environment_spec: spec of one environment, from `layouts.local.check`.
       workdir: workdir of a run whose newest parameters and replay are taken; None for none.
-      with_replay: False to take the parameters of the run alone, so that all rows are new.
-      num_batches: number of batches, at least 1.
 
     Raises:
       UserError: replay gives no batch within 200,000 agent steps, or the game has three players
@@ -142,31 +134,28 @@ def collect(
         experiment, environment_spec, networks, dataset, replay=replay, counter=Counter()
     )
     if workdir is not None:
-        restore_run(open_checkpointer(workdir), learner, replay if with_replay else None)
+        restore_run(open_checkpointer(workdir), learner, replay)
     variables = VariableClient(DeviceVariableSource(learner, jax.local_devices()[0]))
     adders = [replay.make_adder() for _ in range(num_envs)]
     for adder in adders:
         adder.reset()  # Of a run, episodes are stored that cannot be continued.
     acting = make_acting_parts(recorded, policy, variables, adders, {})
-    samples = []
     with contextlib.closing(acting.environment):
-        for _ in range(num_batches):
-            while not replay.can_sample():
-                acting.loop.step()
-                if acting.loop.progress.steps > _MOST_STEPS:
-                    raise UserError(
-                        f"replay gives no batch within {_MOST_STEPS:,} agent steps; lower "
-                        "agent.replay.min_size"
-                    )
-            samples.append(next(dataset))
+        while not replay.can_sample():
+            acting.loop.step()
+            if acting.loop.progress.steps > _MOST_STEPS:
+                raise UserError(
+                    f"replay gives no batch within {_MOST_STEPS:,} agent steps; lower "
+                    "agent.replay.min_size"
+                )
+    sample = next(dataset)
     return Subject(
         experiment=experiment,
         environment_spec=environment_spec,
         networks=networks,
         params=variables.params.network,
-        sample=samples[0],
+        sample=sample,
         transitions=recorder[-1].transitions,
-        more_samples=samples[1:],
     )
 
 

@@ -182,7 +182,7 @@ def _loss(
     look_key, key = jax.random.split(key)
     look = actions.look_ahead(target_params, rows, encoded(target_params, inputs), look_key)
     targets, moment, metrics = make_targets(config, actions, rows, look, moment, key)
-    augmentation_key = jax.random.fold_in(key, 1)
+    augmentation_key = jax.random.fold_in(key, 2)
     roots = encoded(params, augment(inputs, augmentation_key, config.augmentation))
     parts, entropy = _unroll_losses(networks, config, actions, params, rows, roots, targets)
     loss = config.loss
