@@ -179,10 +179,9 @@ def _loss(
         history, burn_in = config.history, config.memory.burn_in_rows
         return encode_rows(networks.memory, params, inputs, sample.rows, history, burn_in)
 
-    look_key, key = jax.random.split(key)
+    look_key, key, augmentation_key = jax.random.split(key, 3)
     look = actions.look_ahead(target_params, rows, encoded(target_params, inputs), look_key)
     targets, moment, metrics = make_targets(config, actions, rows, look, moment, key)
-    augmentation_key = jax.random.fold_in(key, 2)
     roots = encoded(params, augment(inputs, augmentation_key, config.augmentation))
     parts, entropy = _unroll_losses(networks, config, actions, params, rows, roots, targets)
     loss = config.loss

@@ -110,8 +110,7 @@ def _loss(
     sample: Sample,
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
-    targets_key, codes_key = jax.random.split(key)
-    augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
+    targets_key, codes_key, augmentation_key, consistency_key = jax.random.split(key, 4)
     targets = sample_targets(networks, config, target_params, sample, targets_key, networks.memory)
     steps, burn_in = config.loss.unroll_steps, config.burn_in
     inputs = network_inputs(networks, config.history, sample.rows, burn_in + steps + 1)
