@@ -15,8 +15,8 @@ def get_config() -> TrainingConfig:
 
     Frames cost much more than vectors, in rendering and in learning. An action is repeated for four
     steps, the discount is the one of four steps, and each sequence is sampled eight times on
-    average. The frames are shifted at random: without that, the network memorises those of the
-    replay and does not read the angle of the lander from new ones.
+    average. The frames are shifted at random: a network that saw them unshifted memorised those of
+    the replay, and did not read the angle of the lander from new ones.
     """
     return TrainingConfig(
         environment=GymnasiumPixelsConfig("LunarLander-v3", action_repeat=4),

@@ -387,10 +387,10 @@ def test_augmentation_changes_what_the_loss_reads_and_not_its_targets():
 
     def metrics_of(pictures, shift):
         changed = dataclasses.replace(config, augmentation=ImageAugmentationConfig(shift=shift))
-        pictures = sample._replace(rows=sample.rows._replace(observation=pictures))
+        batch = sample._replace(rows=sample.rows._replace(observation=pictures))
         loss = jax.jit(make_loss(networks, changed))
         moment = MovingSecondMoment.zero()
-        return loss(params, params, pictures, jax.random.PRNGKey(0), moment)[1].metrics
+        return loss(params, params, batch, jax.random.PRNGKey(0), moment)[1].metrics
 
     seen, shifted = metrics_of(textured, 0), metrics_of(textured, 4)
     targets = ("value_target", "value_error", "advantage_scale")
