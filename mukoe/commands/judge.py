@@ -6,16 +6,15 @@ Prints tables, then one JSON object on the last line.
 """
 
 import json
-from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands.required_workdir import required_workdir
+from mukoe.commands.required_workdir import output_folder, required_workdir
 from mukoe.configuration import run_main
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
 GAMES = flags.DEFINE_integer("games", 40, "Games of each checkpoint, half of them from each seat.")
 OPPONENT = flags.DEFINE_string(
     "opponent",
@@ -53,7 +52,7 @@ def main() -> None:
     players, opponent = open_judged(workdir, config)
     with CountedProgress("judging checkpoint", len(players)) as progress:
         judgements = judge_players(players, opponent, config, progress.add)
-    paths = write_judgements(judgements, config, Path(OUTPUT.value or workdir / "judge"))
+    paths = write_judgements(judgements, config, output_folder(OUTPUT.value, workdir, "judge"))
     print(judge_table(judgements))
     print("\nwritten:", *paths)
     print(json.dumps(judge_summary(judgements, config)))

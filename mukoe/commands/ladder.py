@@ -11,16 +11,15 @@ the last line.
 """
 
 import json
-from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
 
-from mukoe.commands.required_workdir import required_workdir
+from mukoe.commands.required_workdir import output_folder, required_workdir
 from mukoe.configuration import run_main
 from mukoe.system import process_environment, set_process_environment
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of the run, or zoo:NAME.")
 GAMES = flags.DEFINE_integer("games", 40, "Games of each pair, half of them from each seat.")
 OPPONENTS = flags.DEFINE_list(
     "opponents",
@@ -93,7 +92,7 @@ def main() -> None:
     with CountedProgress("playing self-play of checkpoint", agents) as progress:
         games = play_self(game, workdir, config, progress.add)
     diagnosis = diagnose_self_play(ladder, games, training_hours(workdir, ladder))
-    paths = write_ladder(ladder, Path(OUTPUT.value or workdir / "ladder"), diagnosis)
+    paths = write_ladder(ladder, output_folder(OUTPUT.value, workdir, "ladder"), diagnosis)
     print(ladder_table(ladder))
     print(f"\n{self_play_text(diagnosis, ladder)}")
     print(f"\nElo is relative to {anchor_text(ladder)}")

@@ -1,4 +1,4 @@
-"""Required workdirs of commands on runs."""
+"""Workdirs of commands on runs, and folders of what these write."""
 
 from pathlib import Path
 
@@ -20,3 +20,22 @@ def required_workdir(workdir: "flags.FlagHolder[str | None]", example: str) -> P
     if not workdir.value:
         raise UserError(f"--workdir is missing; give the workdir of a run, such as {example}")
     return Path(workdir.value).expanduser()
+
+
+def output_folder(given: str | None, workdir: Path, name: str = "") -> Path:
+    """Returns the folder of a command's files.
+
+    Args:
+      given: flag --output; None for a folder in the workdir of a run, or in the current folder for
+        an agent of the zoo, which is part of the installation.
+      workdir: directory of the run, or `zoo:NAME`.
+      name: name of that folder; "" for the workdir or the current folder itself.
+
+    Raises:
+      UserError: there is no such agent in the zoo.
+    """
+    from mukoe.zoo import is_entry, resolve
+
+    if given is not None:
+        return Path(given)
+    return (Path() if is_entry(resolve(workdir)) else workdir) / name

@@ -5,12 +5,12 @@ mukoe xray --workdir=runs/cartpole
 Writes `xray.html`, a page without external files, and `xray.json`, its numbers, into the workdir.
 """
 
-from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
 
 from mukoe.commands import checkpoint_flags
+from mukoe.commands.required_workdir import output_folder
 from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
@@ -41,7 +41,6 @@ def main() -> int:
     from mukoe.evaluation.players import open_agent
     from mukoe.system import write_atomically
     from mukoe.terminal.progress_line import process_line, show_phase
-    from mukoe.zoo import is_entry
 
     config = XrayConfig(
         episodes=EPISODES.value,
@@ -54,7 +53,7 @@ def main() -> int:
         run = open_agent(checkpoint_flags.reference(workdir))
         if not hasattr(run.config.agent, "search"):
             raise UserError("not applicable: the agent of this run acts without a search")
-        folder = Path(OUTPUT.value or ("." if is_entry(run.workdir) else run.workdir))
+        folder = output_folder(OUTPUT.value, workdir)
         if not folder.is_dir():
             raise UserError(f"the folder of --output does not exist: '{folder}'")
         step, name = int(run.params.learner_steps), environment_name(run)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import chex
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import mukoe
+from mukoe.commands.required_workdir import output_folder
 from mukoe.commands.zoo import TABLE_END, TABLE_START
 from mukoe.errors import UserError
 from mukoe.evaluation.episodes import EvaluationConfig, evaluate
@@ -179,6 +181,15 @@ def test_large_parameters_are_refused():
     noise = np.random.default_rng(0).random(1_000_000, np.float32)
     with pytest.raises(UserError, match=r"the parameters take 3\.\d MB, .* at most 3 MB"):
         entries.pack_parameters({"w": noise})
+
+
+def test_commands_write_beside_the_caller_and_not_into_the_zoo(tmp_path):
+    assert output_folder(None, Path("zoo:connect_four"), "judge") == Path("judge")
+    assert output_folder(None, Path("zoo:taxi")) == Path()
+    assert output_folder(None, tmp_path, "judge") == tmp_path / "judge"
+    assert output_folder("here", Path("zoo:connect_four"), "judge") == Path("here")
+    with pytest.raises(UserError, match="no agent 'connect' in the zoo"):
+        output_folder(None, Path("zoo:connect"), "judge")
 
 
 def test_the_command_lists_the_zoo_and_shows_an_agent(tmp_path):
