@@ -21,7 +21,7 @@ from mukoe.networks.novelty import make_novelty
 from mukoe.types import SequenceArray
 from tests.agents.planning.deterministic_model import test_losses as muzero
 from tests.agents.ppo import test_losses as ppo
-from tests.networks.tiny import TINY, noisy, spec_of
+from tests.networks.tiny import TINY, random_params, spec_of
 
 IMAGE = specs.Array((40, 40, 1), np.uint8)
 
@@ -46,7 +46,7 @@ def ppo_loss(precision, torso="tanh_mlp", observations=None):
         batch = batch._replace(inputs=inputs.round() if torso == "entity_transformer" else inputs)
     network = PPONetworkConfig(torso=torso, hidden_sizes=(32,), width=32, precision=precision)
     networks = make_ppo_networks(spec, HistoryConfig(), network)
-    params = noisy(networks.init(jax.random.PRNGKey(1)))
+    params = random_params(networks.init)
     loss = make_ppo_loss(networks, PPOLossConfig())
     return lambda params: loss(params, None, batch, None)[0], params
 
@@ -141,7 +141,7 @@ def test_statistics_of_observations_stay_in_float32():
     for precision in ("float32", "bfloat16"):
         config = dataclasses.replace(TINY, normalize_observations=True, precision=precision)
         networks = make_muzero_networks(spec, HistoryConfig(), config)
-        params = noisy(networks.init(jax.random.PRNGKey(0)))
+        params = random_params(networks.init)
         (name,) = [name for name in params if name.endswith("observation_statistics")]
         params[name] = {"mean": jnp.full(3, 1_001.0), "variance": jnp.ones(3)}
         states[precision] = jax.jit(networks.representation)(params, x)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from dm_env import specs
 from mukoe.errors import UserError
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import make_muzero_networks
-from tests.networks.tiny import TINY, compiled, noisy, observation_for, spec_of
+from tests.networks.tiny import TINY, compiled, observation_for, random_params, spec_of
 
 
 def on_board(encoding, shape, actions, torso="board"):
@@ -28,7 +27,7 @@ def on_board(encoding, shape, actions, torso="board"):
 def touched_cells(encoding, shape, actions, one, other):
     """Cells `[H, W]` of the next state that differ between actions `one` and `other`."""
     networks = on_board(encoding, shape, actions)
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     state = networks.representation(params, observation_for(shape, np.float32))
     after = [networks.dynamics(params, state, jnp.full(2, action))[0] for action in (one, other)]
     return np.abs(after[0] - after[1]).max(axis=(0, -1)) > 1e-5

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mukoe.errors import UserError
-from tests.networks.tiny import ACTIONS, noisy, observation_for, tiny
+from tests.networks.tiny import ACTIONS, observation_for, random_params, tiny
 
 
 @pytest.mark.parametrize(("torso", "shape"), [("mlp", (4,)), ("board", (3, 3, 2))])
 def test_lstm_dynamics_equal_the_equations(torso, shape):
     networks = tiny(torso, shape, dynamics="lstm")
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     state = np.asarray(networks.representation(params, observation_for(shape, np.float32)))
     assert state.shape == (2, 16)
     assert np.abs(state[:, :8]).max() <= 1
@@ -43,7 +43,7 @@ def test_lstm_dynamics_equal_the_equations(torso, shape):
 
 def test_gru_dynamics_equal_the_equations():
     networks = tiny("mlp", (4,), dynamics="gru")
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     state = np.asarray(networks.representation(params, observation_for((4,), np.float32)))
     assert state.shape == (2, 8) and 0 < np.abs(state).max() <= 1
     action = np.array([0, 2])
@@ -62,7 +62,7 @@ def test_gru_dynamics_equal_the_equations():
 @pytest.mark.parametrize(("torso", "shape"), [("mlp", (4,)), ("board", (3, 3, 2))])
 def test_transformer_dynamics_mix_all_places_of_the_state(torso, shape):
     networks = tiny(torso, shape, dynamics="transformer", scale_hidden_state=False)
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     state = networks.representation(params, observation_for(shape, np.float32) / 255)
     action = np.array([0, 2])
     following, _ = networks.dynamics(params, state, action)
@@ -101,7 +101,7 @@ def test_vectors_that_cannot_be_divided_are_refused():
 )
 def test_gradients_of_an_unroll_reach_all_parameters_and_the_first_state(dynamics, torso, shape):
     networks = tiny(torso, shape, dynamics=dynamics, dynamics_gradient_scale=1.0)
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     observation = observation_for(shape, np.float32) / 255
 
     @jax.jit

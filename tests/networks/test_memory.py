@@ -22,7 +22,7 @@ from mukoe.networks.memory import (
     with_memory_params,
 )
 from mukoe.types import ChoiceImage, TokenArray
-from tests.networks.tiny import TINY, noisy
+from tests.networks.tiny import TINY, random_params
 
 # The two cells differ in one line.
 CORES = (pytest.param("gru", marks=pytest.mark.slow), "lstm", "transformer")
@@ -37,7 +37,7 @@ def make(core, precision="float32", parts=False):
     network = dataclasses.replace(TINY, precision=precision)
     memory = make_memory(config, network, PARTS if parts else VECTOR)
     memory = dataclasses.replace(memory, encode=jax.jit(memory.encode))
-    return memory, noisy(memory.init(jax.random.PRNGKey(0)))
+    return memory, random_params(memory.init)
 
 
 def inputs_and_starts(parts=False, probability=0.2):

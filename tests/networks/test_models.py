@@ -13,7 +13,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.models import make_muzero_networks
 from mukoe.types import MaskedObservation
-from tests.networks.tiny import ACTIONS, TINY, noisy, observation_for, spec_of, tiny
+from tests.networks.tiny import ACTIONS, TINY, observation_for, random_params, spec_of, tiny
 
 
 def test_one_tree_without_state_names_the_three_functions():
@@ -33,7 +33,7 @@ def test_new_networks_predict_nothing():
 
 def test_pixels_are_scaled_once():
     networks = tiny("board", (4, 4, 1), np.uint8)
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     pixels = observation_for((4, 4, 1), np.uint8)
     np.testing.assert_allclose(
         networks.representation(params, pixels),
@@ -45,7 +45,7 @@ def test_pixels_are_scaled_once():
 @pytest.mark.parametrize("torso, shape", [("mlp", (4,)), ("flat", (4, 4, 2)), ("board", (4, 4, 2))])
 def test_the_action_matters_and_examples_do_not_mix(torso, shape):
     networks = tiny(torso, shape)
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     observation = observation_for(shape, np.float32, batch=1)
     state = networks.representation(params, jnp.concatenate([observation] * 3))
     states, rewards = networks.dynamics(params, state, jnp.arange(3))
@@ -61,7 +61,7 @@ def test_the_action_matters_and_examples_do_not_mix(torso, shape):
 def test_states_fill_zero_to_one_where_asked(torso, shape):
     for scaled in (True, False):
         networks = tiny(torso, shape, scale_hidden_state=scaled)
-        params = noisy(networks.init(jax.random.PRNGKey(0)))
+        params = random_params(networks.init)
         state = networks.representation(params, observation_for(shape, np.float32))
         after, _ = networks.dynamics(params, state, jnp.array([0, 1]))
         for s in (state, after):
@@ -73,7 +73,7 @@ def test_states_fill_zero_to_one_where_asked(torso, shape):
 def test_gradient_scale_leaves_values_alone_and_halves_gradients_per_step():
     whole = tiny("mlp", (4,), dynamics_gradient_scale=1.0)
     half = tiny("mlp", (4,), dynamics_gradient_scale=0.5)
-    params = noisy(whole.init(jax.random.PRNGKey(0)))
+    params = random_params(whole.init)
     state = whole.representation(params, observation_for((4,), np.float32))
     actions = jnp.array([0, 1])
 
@@ -99,7 +99,7 @@ def test_gradient_scale_does_not_touch_the_dynamics_parameters():
     gradients = []
     for scale in (1.0, 0.5):
         networks = tiny("mlp", (4,), dynamics_gradient_scale=scale)
-        params = noisy(networks.init(jax.random.PRNGKey(0)))
+        params = random_params(networks.init)
 
         def loss(params, networks=networks):
             state = networks.representation(params, observation)

@@ -17,7 +17,7 @@ from mukoe.networks.inputs import encode_input, named_parts, part_torso
 from mukoe.networks.models import make_muzero_networks
 from mukoe.networks.parts import PartsConfig
 from mukoe.types import ChoiceImage, SequenceArray, TokenArray
-from tests.networks.tiny import TINY, noisy, spec_of
+from tests.networks.tiny import TINY, random_params, spec_of
 
 SPEC = {
     "picture": specs.BoundedArray((40, 40, 3), np.uint8, 0, 255),
@@ -79,7 +79,7 @@ def networks_of(agent, spec=SPEC, **parts):
 )
 def test_every_part_has_a_gradient(agent, combination, torsos):
     init, apply = networks_of(agent, combination=combination, torsos=torsos)
-    params, inputs = noisy(init(jax.random.PRNGKey(0))), observations()
+    params, inputs = random_params(init), observations()
     gradients = jax.jit(jax.grad(lambda params: jnp.sum(jnp.sin(7 * apply(params, inputs)))))(
         params
     )
@@ -100,7 +100,7 @@ def test_padding_changes_nothing(torso):
         (TokenArray(6, 5), observations()["mission"]),
     ):
         init, apply = networks_of("muzero", {"part": spec}, torsos=torsos)
-        params = noisy(init(jax.random.PRNGKey(0)))
+        params = random_params(init)
         expected = apply(params, {"part": x})
         # Other entries do change the state.
         assert jnp.abs(expected - apply(params, {"part": x[::-1]})).max() > 1e-3
@@ -119,7 +119,7 @@ def test_padding_changes_nothing(torso):
 def test_the_order_of_entries_counts_and_a_sequence_may_be_empty(torso):
     spec = {"part": SequenceArray(4, 2)}
     init, apply = networks_of("muzero", spec, torsos={"part": torso})
-    params, x = noisy(init(jax.random.PRNGKey(0))), observations()["objects"]
+    params, x = random_params(init), observations()["objects"]
     swapped = x[:, [1, 0, 2, 3]]
     assert jnp.abs(apply(params, {"part": x}) - apply(params, {"part": swapped})).max() > 1e-3
     assert jnp.isfinite(apply(params, {"part": 0 * x})).all()

@@ -11,7 +11,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.torso import IMAGE
 from mukoe.networks.torsos import TORSOS, MLPTorso
-from tests.networks.tiny import ACTIONS, noisy, observation_for, parameter_shapes, tiny
+from tests.networks.tiny import ACTIONS, observation_for, parameter_shapes, random_params, tiny
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_all_places_of_a_torso_with_attention_see_the_whole_image(torso):
     config = NetworkConfig(torso=torso, hidden_sizes=(8,), width=8)
     model = hk.without_apply_rng(hk.transform(lambda x: TORSOS[torso](config)(x)))
     images = jax.random.uniform(jax.random.PRNGKey(0), (1, 5, 4, 2))
-    params = noisy(jax.jit(model.init)(jax.random.PRNGKey(1), images))
+    params = random_params(model.init, images)
 
     def corner(params, images):
         return jnp.sum(jnp.sin(7 * model.apply(params, images)[:, -1, -1]))

@@ -1,7 +1,6 @@
 """Tiny networks of every kind, and their parameters and inputs."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -49,15 +48,23 @@ def compiled(networks):
     )
 
 
-@functools.partial(jax.jit, static_argnames="key")
-def noisy(params, key=0):
-    """Parameters with nothing left at zero, so that every path carries signal."""
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.PRNGKey(key), len(leaves))
-    return jax.tree.unflatten(
-        tree,
-        [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)],
-    )
+def random_params(init, *inputs, noise=0.1, seed=0):
+    """Parameters that NumPy draws, none of them zero, so that every path carries signal.
+
+    Drawing them in a compiled function takes seconds of compilation for each network.
+    """
+    random = np.random.default_rng(seed)
+    shapes = jax.eval_shape(init, jax.random.PRNGKey(0), *inputs)
+
+    def draw(path, leaf):
+        name, drawn = path[-1].key, noise * random.normal(size=leaf.shape)
+        if name == "w":
+            drawn += random.normal(size=leaf.shape) / np.sqrt(np.prod(leaf.shape[:-1]))
+        elif name in ("scale", "variance"):
+            drawn += 1
+        return jnp.asarray(drawn.astype(leaf.dtype))
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def observation_for(shape, dtype, batch=2):

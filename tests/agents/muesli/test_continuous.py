@@ -22,6 +22,7 @@ from mukoe.networks.distributions import Gaussian
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, PolicyParams, Row, Sample
+from tests.networks.tiny import random_params
 
 B, D, F, K, L, N = 5, 2, 2, 2, 4, 6
 S = L + 1
@@ -33,6 +34,7 @@ SPEC = EnvironmentSpec(
     rewards=specs.Array((), np.float32),
     discounts=specs.BoundedArray((), np.float32, 0.0, 1.0),
 )
+
 CONFIG = MuesliConfig(
     network=NetworkConfig(
         hidden_sizes=(8,),
@@ -63,11 +65,7 @@ CONFIG = MuesliConfig(
 
 def build(seed=0, config=CONFIG):
     networks = MuesliBuilder(config).make_networks(SPEC)
-    params = networks.init(jax.random.PRNGKey(seed))
-    leaves, structure = jax.tree.flatten(params)
-    rng = np.random.default_rng(seed)
-    noisy = [x + 0.3 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return networks, jax.tree.unflatten(structure, noisy)
+    return networks, random_params(networks.init, noise=0.3, seed=seed)
 
 
 def make_sample():

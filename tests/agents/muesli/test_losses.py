@@ -23,6 +23,7 @@ from mukoe.networks.distributions import Categorical
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, MaskedObservation, PolicyParams, Row, Sample
+from tests.networks.tiny import random_params
 
 A, B, K, L, F = 3, 6, 2, 4, 2
 S = L + 1
@@ -68,11 +69,7 @@ def make_config(scale=1.0, dynamics="lstm", **loss):
 
 def build(config, spec=SPEC, seed=0):
     networks = MuesliBuilder(config).make_networks(spec)
-    params = networks.init(jax.random.PRNGKey(seed))
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.PRNGKey(seed + 1), len(leaves))
-    noisy = [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return networks, jax.tree.unflatten(structure, noisy)
+    return networks, random_params(networks.init, noise=0.3, seed=seed)
 
 
 def make_sample(reward_scale=1.0):

@@ -25,6 +25,7 @@ from mukoe.networks.value_prefix import ValuePrefixConfig
 from mukoe.replay.declaration import row_spec
 from mukoe.search.config import SearchConfig
 from mukoe.types import EnvironmentSpec, PolicyParams, ProductArray, Sample
+from tests.networks.tiny import random_params
 
 B, COUNT, CHOICES = 3, 4, (3, 0, 0)
 KEY = jax.random.PRNGKey(0)
@@ -34,6 +35,7 @@ SPEC = EnvironmentSpec(
     rewards=specs.Array((), np.float32),
     discounts=specs.BoundedArray((), np.float32, 0.0, 1.0),
 )
+
 SUPPORT = SupportConfig(-2.0, 2.0, 5)
 SETTINGS = {
     "network": NetworkConfig(
@@ -59,11 +61,7 @@ def build(agent):
     builder = AGENTS[agent].make_builder()
     networks = builder.make_networks(SPEC)
     # Not the zeros of fresh heads, whose losses do not depend on their targets.
-    random = np.random.default_rng(1)
-    noisy = jax.tree.map(
-        lambda x: x + random.normal(0.0, 0.3, x.shape).astype(np.float32), networks.init(KEY)
-    )
-    return builder, networks, noisy
+    return builder, networks, random_params(networks.init, noise=0.3)
 
 
 @pytest.fixture(params=AGENTS)

@@ -30,7 +30,7 @@ from mukoe.replay.declaration import row_spec
 from mukoe.replay.in_process import InProcessReplay
 from mukoe.search.config import SearchConfig
 from mukoe.types import PolicyParams
-from tests.networks.tiny import TINY, noisy
+from tests.networks.tiny import TINY, random_params
 
 UNROLL, TD_STEPS = 2, 2
 WINDOW, BLOCKS = 3, 2
@@ -60,11 +60,6 @@ def config_of(core, burn_in, frames=1, agent=MuZeroConfig, **changes):
     return agent(**parts | changes)
 
 
-def strong(params):
-    """Parameters with which values differ between observations."""
-    return jax.tree.map(lambda x, noise: x + 4.0 * (noise - x), params, noisy(params))
-
-
 @functools.cache
 def acted(config, steps=30):
     """Returns builder, spec, networks, parameters and a sample of the agent's own rows."""
@@ -74,7 +69,7 @@ def acted(config, steps=30):
     builder, spec = config.make_builder(), environment.spec
     networks = builder.make_networks(spec)
     policy = builder.make_policy(networks, spec)
-    params = strong(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init, noise=0.4)
     replay = InProcessReplay(builder.replay, row_spec(spec, policy.extras_spec), seed=0)
     source = ConstantVariableSource(PolicyParams(params, jnp.int32(0)))
     runner = LocalRunner(policy, VariableClient(source), jax.random.PRNGKey(1), 3)

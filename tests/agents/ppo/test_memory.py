@@ -23,7 +23,7 @@ from mukoe.layouts.common.experiment import SebulbaConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.memory import MemoryConfig
 from mukoe.types import PolicyParams, Sample
-from tests.networks.tiny import noisy
+from tests.networks.tiny import random_params
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 STEPS = 7
@@ -46,7 +46,7 @@ def collected(config, environment, rollouts=3):
     networks = builder.make_networks(spec)
     networks = dataclasses.replace(networks, apply=jax.jit(networks.apply))
     policy = builder.make_policy(networks, spec)
-    params = noisy(networks.init(jax.random.PRNGKey(0)))
+    params = random_params(networks.init)
     game, key = getattr(environment, "functions", None), jax.random.PRNGKey(1)
     collector = (
         RolloutCollector(environment, policy, key, builder.rollout)

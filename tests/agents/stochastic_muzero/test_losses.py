@@ -18,6 +18,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
+from tests.networks.tiny import random_params
 
 A, B, K, N, F, M = 3, 6, 2, 3, 2, 5
 DISCOUNT, LAMBDA, BETA, EPSILON = 0.9, 0.5, 0.6, 0.01
@@ -57,11 +58,7 @@ CONFIG = StochasticMuZeroConfig(
 @functools.cache
 def build(config=CONFIG, seed=0):
     networks = StochasticMuZeroBuilder(config).make_networks(SPEC)
-    params = networks.init(jax.random.PRNGKey(seed))
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.PRNGKey(seed + 1), len(leaves))
-    noisy = [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return networks, jax.tree.unflatten(structure, noisy)
+    return networks, random_params(networks.init, noise=0.3, seed=seed)
 
 
 def make_sample(seed=0):

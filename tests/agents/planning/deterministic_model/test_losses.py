@@ -16,6 +16,7 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
+from tests.networks.tiny import random_params
 
 A, B, K, N, F = 3, 8, 2, 2, 4
 S = K + N + 1
@@ -48,11 +49,7 @@ CONFIG = MuZeroConfig(
 @functools.cache
 def build(config=CONFIG):
     networks = DeterministicModelBuilder(config).make_networks(SPEC)
-    params = networks.init(jax.random.PRNGKey(0))
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.PRNGKey(1), len(leaves))
-    noisy = [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return networks, jax.tree.unflatten(structure, noisy)
+    return networks, random_params(networks.init, noise=0.3)
 
 
 def make_sample(seed=0):
