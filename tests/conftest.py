@@ -132,7 +132,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Selects the tests of the part, groups them for the workers, and puts the longest first.
 
     Programs of several processes run one at a time, in one worker, with the tests that import
-    XManager, which takes long. Tests that share a trained run share a worker, too.
+    XManager, which takes long. Tests that share a trained run share a worker, too. So do those of
+    a file, which share fixtures and compiled functions.
     """
     part = config.option.part
     if part != "all":
@@ -145,6 +146,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(_PROGRAMS))
         elif any(part in path for part in _TRAINED):
             item.add_marker(pytest.mark.xdist_group("trained_runs"))
+        elif _group(item) is None:
+            item.add_marker(pytest.mark.xdist_group(path))
     items.sort(key=lambda item: _group(item) != _PROGRAMS)
 
 

@@ -60,7 +60,9 @@ def loss_of(torso, observations):
     [
         muzero_loss,
         ppo_loss,
-        loss_of("patch_transformer", specs.Array((9, 7, 2), np.float32)),
+        pytest.param(
+            loss_of("patch_transformer", specs.Array((9, 7, 2), np.float32)), marks=pytest.mark.slow
+        ),
         pytest.param(
             loss_of("residual_attention", specs.Array((5, 4, 2), np.float32)),
             marks=pytest.mark.slow,

@@ -213,7 +213,7 @@ def test_returns_of_a_truncated_episode_do_not_go_on_in_the_next_one():
     assert episode_returns(recorded, 1.0).tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("mode", ["none", "learner"])
+@pytest.mark.parametrize("mode", [pytest.param("none", marks=pytest.mark.slow), "learner"])
 def test_a_search_of_the_rules_is_judged_where_rows_hold_the_true_states(mode):
     config = load_config_file("configs/connect_four.py")
     agent = dataclasses.replace(

@@ -294,6 +294,7 @@ def untrained(config, workdir, **network):
     return StoredRun(workdir, config, experiment, spec, PolicyParams(params, np.int32(0)), {})
 
 
+@pytest.mark.slow
 def test_an_agent_that_knows_the_rules_has_no_rewards_to_foresee(tmp_path):
     config = load_config_file("configs/connect_four.py")
     agent = dataclasses.replace(config.agent, game="tic_tac_toe")

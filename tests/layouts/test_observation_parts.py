@@ -15,7 +15,7 @@ from tests.layouts.sebulba.corridor import MUESLI, PPO, experiment
 from tests.layouts.tiny import tiny, train
 
 
-@pytest.mark.parametrize("agent", ["muzero", "muesli"])
+@pytest.mark.parametrize("agent", ["muzero", pytest.param("muesli", marks=pytest.mark.slow)])
 def test_one_process_learns_from_parts(tmp_path, agent):
     config = tiny(LANDMARKS, max_actor_steps=60, evaluation_period=0)
     muzero = dataclasses.replace(
@@ -32,6 +32,7 @@ def test_one_process_learns_from_parts(tmp_path, agent):
 ONE_STEP = dataclasses.replace(PPO, minibatches=1, epochs=1)
 
 
+@pytest.mark.slow
 def test_threads_learn_from_parts(tmp_path):
     made = experiment(ONE_STEP, LANDMARKS.make_factory(), threads=1, max_actor_steps=20)
     assert sebulba.train(made, sebulba.check(made), tmp_path, False) == 0

@@ -73,7 +73,7 @@ def flat(action):
     return jnp.zeros(action.shape[0])
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["gumbel", pytest.param("muzero", marks=pytest.mark.slow)])
 def test_enough_candidates_are_the_full_search(algorithm):
     settings = {"algorithm": algorithm, "num_simulations": 14, "num_candidates": 9}
     sampler = CandidateSampler(DiscreteSpace(3), SearchConfig(**settings))

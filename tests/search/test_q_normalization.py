@@ -249,7 +249,7 @@ def test_own_tree_and_mctx_agree_on_the_range(monkeypatch, algorithm, batch):
     np.testing.assert_array_equal(output.action, expected_output.action)
 
 
-@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+@pytest.mark.parametrize("algorithm", ["muzero", pytest.param("gumbel", marks=pytest.mark.slow)])
 def test_chance_nodes_are_outside_of_the_range(monkeypatch, algorithm):
     """The range holds Q-values of actions; both tree searches agree, entry by entry."""
     process = Process(seed=3, horizon=4)

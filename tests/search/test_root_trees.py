@@ -41,7 +41,7 @@ def planned(config, evaluation=True):
     return jax.jit(lambda key: run(key, MODEL.root(None, observation), legal, 0))
 
 
-@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+@pytest.mark.parametrize("algorithm", ["gumbel", pytest.param("muzero", marks=pytest.mark.slow)])
 def test_the_policy_is_the_mean_of_single_searches(algorithm):
     output, first = planned(config_of(algorithm, TREES))(KEY)
     single = planned(config_of(algorithm, 1), evaluation=False)

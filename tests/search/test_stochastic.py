@@ -149,7 +149,7 @@ def test_the_search_is_expectimax(algorithm, horizon, knows_values, simulations,
     np.testing.assert_allclose(output.search_value, process.values[horizon], atol=2 * tolerance)
 
 
-@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+@pytest.mark.parametrize("algorithm", ["muzero", pytest.param("gumbel", marks=pytest.mark.slow)])
 def test_enough_candidates_are_the_full_search(algorithm):
     process = Process(seed=3, horizon=3)
     model, observation = process.model(knows_values=True), process.observations()

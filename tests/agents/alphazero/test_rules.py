@@ -109,7 +109,7 @@ def rebuilt_model(networks, rules):
     return SearchModel(evaluate, recurrent)
 
 
-@pytest.mark.parametrize("algorithm", ["gumbel", "muzero"])
+@pytest.mark.parametrize("algorithm", ["gumbel", pytest.param("muzero", marks=pytest.mark.slow)])
 def test_a_carried_state_gives_the_search_of_a_rebuilt_one(algorithm):
     rules = load_rules("connect_four", None).with_positions()
     init = jax.jit(with_random_opening(rules, 40).init)

@@ -93,7 +93,7 @@ SEEN = BLOCKS * (WINDOW - 1)
     ("core", "burn_in", "frames", "agent"),
     [
         pytest.param("lstm", 0, 1, MuZeroConfig, marks=pytest.mark.slow),
-        ("lstm", 3, 2, MuZeroConfig),
+        pytest.param("lstm", 3, 2, MuZeroConfig, marks=pytest.mark.slow),
         pytest.param("gru", 2, 1, MuZeroConfig, marks=pytest.mark.slow),
         ("transformer", SEEN, 1, MuZeroConfig),
         ("lstm", 2, 1, StochasticMuZeroConfig),
@@ -157,7 +157,7 @@ def test_reanalysis_sees_what_the_actor_saw():
     [
         ("lstm", {}),
         ("lstm", {"agent": StochasticMuZeroConfig, "loss": UnrollLossConfig(1, 1)}),
-        ("lstm", {"agent": MuesliConfig}),
+        pytest.param("lstm", {"agent": MuesliConfig}, marks=pytest.mark.slow),
         pytest.param(
             "transformer",
             {

@@ -118,10 +118,10 @@ def test_with_a_learning_rate_of_0_a_fork_keeps_the_weights_of_its_origin(
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("run.evaluation_episodes", "3"),
-        ("run.envs_per_actor", "2"),
+        pytest.param("run.evaluation_episodes", "3", marks=pytest.mark.slow),
+        pytest.param("run.envs_per_actor", "2", marks=pytest.mark.slow),
         # The rows of the origin lack the learner steps.
-        ("agent.loss.max_age", "50"),
+        pytest.param("agent.loss.max_age", "50", marks=pytest.mark.slow),
         ("agent.replay.capacity", "40"),
         ("agent.reanalyse.mode", "replay"),
     ],

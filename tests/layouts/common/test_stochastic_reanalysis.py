@@ -110,7 +110,7 @@ def collect(config, params):
     return replay
 
 
-@pytest.mark.parametrize("algorithm", ["muzero", "gumbel"])
+@pytest.mark.parametrize("algorithm", ["gumbel", pytest.param("muzero", marks=pytest.mark.slow)])
 def test_with_the_parameters_that_acted_the_statistics_are_the_stored_ones(algorithm):
     params, config = {**random_params(), "slip": SLIP}, settings(algorithm)
     replay = collect(config, params)
