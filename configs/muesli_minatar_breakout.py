@@ -1,4 +1,4 @@
-"""Muesli on MinAtar's Breakout."""
+"""Muesli on MinAtar's Breakout, and with --env on the other games."""
 
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.pgx.config import PgxConfig
@@ -14,7 +14,7 @@ def get_config() -> TrainingConfig:
         environment=PgxConfig("minatar-breakout", max_steps=2_500),
         agent=MuesliConfig(
             network=NetworkConfig(
-                torso="flat",
+                torso="minatar",
                 hidden_sizes=(256,),
                 width=128,
                 dynamics="lstm",
