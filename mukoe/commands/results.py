@@ -18,6 +18,7 @@ from mukoe.configuration import run_main
 from mukoe.errors import UserError
 from mukoe.layouts.common.complete_config import read_completed
 from mukoe.observability.report.evidence import collect, write_evidence
+from mukoe.observability.report.published import read_published
 from mukoe.observability.report.results_page import make_results
 from mukoe.observability.report.runs import Run, find_workdirs, load_run
 from mukoe.system import write_atomically
@@ -28,6 +29,11 @@ COLLECT = flags.DEFINE_multi_string(
 )
 EVIDENCE = flags.DEFINE_string("evidence", "docs/evidence", "Folder of the records.")
 OUTPUT = flags.DEFINE_string("output", "docs/results.md", "Page; its hand-written notes are kept.")
+PUBLISHED = flags.DEFINE_string(
+    "published",
+    "docs/published.json",
+    "Scores of other systems, shown beside the results; without the file there is no such table.",
+)
 FIGURES = flags.DEFINE_string("figures", "docs/figures", "Folder of the figures.")
 THRESHOLDS = flags.DEFINE_multi_string(
     "threshold",
@@ -79,6 +85,7 @@ def main() -> None:
     """Records runs, and writes the page and its figures."""
     collect_runs(given_thresholds())
     output, figures, evidence = Path(OUTPUT.value), Path(FIGURES.value), Path(EVIDENCE.value)
+    published = Path(PUBLISHED.value)
     records = read_completed(evidence)
     try:
         old = output.read_text() if output.exists() else ""
@@ -87,6 +94,7 @@ def main() -> None:
             old,
             Path(os.path.relpath(figures, output.parent)).as_posix(),
             Path(os.path.relpath(evidence, output.parent)).as_posix(),
+            published=read_published(published) if published.exists() else (),
         )
         figures.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)

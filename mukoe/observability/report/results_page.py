@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mukoe.errors import UserError
 from mukoe.observability.report import svg
 from mukoe.observability.report.curves import (
     ACTOR_STEPS,
@@ -22,6 +23,7 @@ from mukoe.observability.report.evidence import Evidence, seedless_config
 from mukoe.observability.report.groups import config_key, free_name, seed_order
 from mukoe.observability.report.hand_written import hand_written, take_notes
 from mukoe.observability.report.plots import seed_label, seed_lines
+from mukoe.observability.report.published import Score, Task
 from mukoe.observability.report.results_table import markdown_row, runs_table
 from mukoe.observability.report.text import number
 
@@ -65,7 +67,12 @@ class ResultGroup:
 
 
 def make_results(
-    records: Sequence[Evidence], old: str, figures: str, evidence: str, hover: bool = False
+    records: Sequence[Evidence],
+    old: str,
+    figures: str,
+    evidence: str,
+    hover: bool = False,
+    published: Sequence[Task] = (),
 ) -> tuple[str, dict[str, str]]:
     """Generates the page and its figures.
 
@@ -75,12 +82,14 @@ def make_results(
       figures: path of the figures, relative to the page.
       evidence: path of the records, relative to the page.
       hover: True for figures whose points show their values under the mouse.
+      published: scores of other systems, for a table beside those of the runs.
 
     Returns:
       The Markdown, and a mapping of file names to SVG.
 
     Raises:
-      UserError: marks of hand-written text in `old` do not match.
+      UserError: marks of hand-written text in `old` do not match, or a task of `published` names
+        runs without records.
     """
     groups = group_records(records)
     notes = hand_written(old)
@@ -88,6 +97,7 @@ def make_results(
         _HEADER.format(evidence=evidence),
         take_notes("introduction", notes),
         "",
+        *(_beside(groups, published, notes) if published else ()),
         "## All",
         "",
         *_summary(groups),
@@ -148,6 +158,38 @@ def _summary(groups: Sequence[ResultGroup]) -> list[str]:
         ]
         lines.append(markdown_row(cells))
     return lines
+
+
+def _beside(
+    groups: Sequence[ResultGroup], tasks: Sequence[Task], notes: dict[str, str]
+) -> list[str]:
+    """Returns the section of final evaluations beside the scores of other systems."""
+    named = {group.name: group for group in groups}
+    titles = ["task", "runs", "agent steps", "minutes", "final evaluation", "published"]
+    lines = ["## Beside published scores", "", take_notes("published", notes), ""]
+    lines += [markdown_row(titles), "|" + "---|" * len(titles)]
+    for task in tasks:
+        about = [task.task, "<br>".join(map(_score, task.published))]
+        for name in task.runs:
+            if name not in named:
+                raise UserError(f"published scores of {task.task}: there are no runs {name!r}")
+            runs = named[name].runs
+            cells = [
+                about[0],
+                f"[{name}](#{_anchor(name)})",
+                _span([run.agent_steps for run in runs]),
+                _span([run.minutes for run in runs], digits=1),
+                _over_seeds(named[name]) or "–",
+                about[1],
+            ]
+            lines.append(markdown_row(cells))
+            about = ["", ""]  # The task of several groups is named once.
+    return [*lines, ""]
+
+
+def _score(score: Score) -> str:
+    steps = "" if score.steps is None else f" at {number(score.steps)}"
+    return f"{score.system}: {number(score.score)}{steps}"
 
 
 def _anchor(name: str) -> str:

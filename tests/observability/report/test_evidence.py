@@ -10,6 +10,7 @@ from mukoe.configuration.workdir import flatten, stored_config
 from mukoe.errors import UserError
 from mukoe.layouts.common.complete_config import read_completed
 from mukoe.observability.report.evidence import collect, read_all, read_evidence, write_evidence
+from mukoe.observability.report.published import read_published
 from mukoe.observability.report.results_page import make_results
 from mukoe.observability.report.runs import load_run
 from tests.observability.fake_runs import make_run
@@ -21,7 +22,8 @@ DOCS = ROOT / "docs"
 def test_page_and_figures_are_those_of_the_committed_records():
     page = (DOCS / "results.md").read_text()
     records = read_completed(DOCS / "evidence")
-    again, figures = make_results(records, page, "figures", "evidence")
+    published = read_published(DOCS / "published.json")
+    again, figures = make_results(records, page, "figures", "evidence", published=published)
     assert again == page, "the page is not up to date: run programs/results.py"
     for name, text in figures.items():
         assert (DOCS / "figures" / name).read_text() == text + "\n", (

@@ -10,6 +10,7 @@ import pytest
 from mukoe.errors import UserError
 from mukoe.observability.report.evidence import collect, read_all, write_evidence
 from mukoe.observability.report.hand_written import hand_written
+from mukoe.observability.report.published import read_published
 from mukoe.observability.report.results_page import make_results
 from mukoe.observability.report.runs import find_workdirs, load_run
 from tests.observability.fake_runs import make_run
@@ -17,13 +18,13 @@ from tests.observability.fake_runs import make_run
 MEANS = (480.0, 490.0, 500.0)
 
 
-def publish(root, old="", threshold=None):
+def publish(root, old="", threshold=None, published=()):
     """Records the runs of a folder, and makes the page and its figures from the records."""
     evidence = root.parent / "evidence"
     for workdir in find_workdirs(root):
         name = "-".join(workdir.relative_to(root).parts)
         write_evidence(collect(load_run(workdir), name, threshold), evidence / name)
-    return make_results(read_all(evidence), old, "figures", "evidence")
+    return make_results(read_all(evidence), old, "figures", "evidence", published=published)
 
 
 def table(page, heading, title):
@@ -191,3 +192,25 @@ def test_numbers_at_the_end_of_a_folder_go_if_they_are_the_seed(tmp_path):
         "[n-16](#n-16)",
         "[x](#x)",
     ]
+
+
+def test_published_scores_stand_beside_the_runs(root, tmp_path):
+    scores = [{"system": "A", "score": 1_410, "steps": 100_000}, {"system": "B", "score": 0.68}]
+    tasks = [{"task": "Cart", "runs": ["cartpole", "tictactoe"], "published": scores}]
+    file = tmp_path / "published.json"
+    file.write_text(json.dumps(tasks))
+    page, _ = publish(root, published=read_published(file))
+    first, second = table(page, "Beside published scores", "task")
+    assert first["task"] == "Cart" and first["runs"] == "[cartpole](#cartpole)"
+    assert first["published"] == "A: 1,410 at 100,000<br>B: 0.68"
+    assert first["final evaluation"].startswith("490 [480, 500]")
+    assert second["runs"] == "[tictactoe](#tictactoe)" and second["final evaluation"] == "–"
+    assert (second["task"], second["published"]) == ("", "")
+    assert "Beside published scores" not in publish(root)[0]
+
+    file.write_text(json.dumps([tasks[0] | {"runs": ["pong"]}]))
+    with pytest.raises(UserError, match="published scores of Cart: there are no runs 'pong'"):
+        publish(root, published=read_published(file))
+    file.write_text(json.dumps([tasks[0] | {"score": 1}]))
+    with pytest.raises(UserError, match="published.json cannot be read as published scores"):
+        read_published(file)
