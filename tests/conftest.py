@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,8 +133,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Selects the tests of the part, groups them for the workers, and puts the longest first.
 
     Programs of several processes run one at a time, in one worker, with the tests that import
-    XManager, which takes long. Tests that share a trained run share a worker, too. So do those of
-    a file, which share fixtures and compiled functions.
+    XManager, which takes long. Tests that share a trained run share a worker, too.
     """
     part = config.option.part
     if part != "all":
@@ -146,9 +146,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(_PROGRAMS))
         elif any(part in path for part in _TRAINED):
             item.add_marker(pytest.mark.xdist_group("trained_runs"))
-        elif _group(item) is None:
-            item.add_marker(pytest.mark.xdist_group(path))
     items.sort(key=lambda item: _group(item) != _PROGRAMS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives tests without a group the worker of their file, with its fixtures and compilations."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    class GroupOrFileScheduling(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return super()._split_scope(nodeid).partition("::")[0]
+
+    return GroupOrFileScheduling(config, log)
 
 
 _ALONE = ("tests/integration", "tests/layouts/distributed/vertex")

@@ -26,8 +26,8 @@ def output_folder(given: str | None, workdir: Path, name: str = "") -> Path:
     """Returns the folder of a command's files.
 
     Args:
-      given: flag --output; None for a folder in the workdir of a run, or in the current folder for
-        an agent of the zoo, which is part of the installation.
+      given: flag --output; without a value it is a folder in the workdir of a run, or in the
+        current folder for an agent of the zoo, which is part of the installation.
       workdir: directory of the run, or `zoo:NAME`.
       name: name of that folder; "" for the workdir or the current folder itself.
 
@@ -36,6 +36,6 @@ def output_folder(given: str | None, workdir: Path, name: str = "") -> Path:
     """
     from mukoe.zoo import is_entry, resolve
 
-    if given is not None:
+    if given:
         return Path(given)
     return (Path() if is_entry(resolve(workdir)) else workdir) / name

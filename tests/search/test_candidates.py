@@ -19,7 +19,6 @@ from tests.search.problems import ALL_STATES, KEY, jitted_tree, mdp_model
 
 GAUSSIAN = GaussianConfig(initial_std=0.4, minimum_std=0.02)
 BATCH = 128
-ALGORITHMS = ["muzero", "gumbel"]
 
 
 def bandit(reward, num_outputs) -> SearchModel:

@@ -22,15 +22,11 @@ from mukoe.networks.config import NetworkConfig
 from mukoe.search.config import SearchConfig
 from mukoe.search.reuse import KeptTree, PlayState
 from mukoe.types import PolicyParams
+from tests.networks.tiny import random_params
 
 GAMES, MOVES = 4, 3
 SEARCH = SearchConfig(algorithm="muzero", num_simulations=40, evaluation_reuse_tree=True)
 NETWORK = AlphaZeroNetworkConfig(width=8, blocks=0, head_channels=2, head_sizes=(8,))
-
-
-def drawn(leaf):
-    """Returns random parameters, since the last layers of a new network are 0."""
-    return jax.random.normal(jax.random.PRNGKey(leaf.size), leaf.shape) / np.sqrt(leaf.shape[0])
 
 
 def agent(game):
@@ -38,7 +34,7 @@ def agent(game):
     rules = load_rules(game, None).with_positions()
     builder = AlphaZeroConfig(game=game, network=NETWORK, search=SEARCH).make_builder()
     networks = builder.make_networks(rules.spec)
-    params = PolicyParams(jax.tree.map(drawn, networks.init(jax.random.PRNGKey(0))), jnp.int32(0))
+    params = PolicyParams(random_params(networks.init), jnp.int32(0))
     inspector = builder.make_inspector(networks, rules.spec)
     return builder.make_policy(networks, rules.spec, evaluation=True), inspector, params
 
