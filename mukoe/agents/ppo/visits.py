@@ -16,15 +16,17 @@ def no_counts() -> jax.Array:
 
 
 def count_visits(counts: Array, hashes: Array) -> tuple[jax.Array, jax.Array]:
-    """Returns counts `[N]` with those of a batch, and the counts `[B, T]` of its observations.
+    """Returns counts `[N]` with those of rollouts, and the counts `[B, T + 1]` of observations.
+
+    The last observation of a rollout is the first one of the next, which adds it to the counts.
 
     Args:
       counts: `[N]` numbers of visits so far.
-      hashes: `[B, T]` hashes of observations.
+      hashes: `[B, T + 1]` hashes of observations.
     """
     index = hashes % counts.shape[0]
-    counts = jnp.asarray(counts).at[index].add(1.0)
-    return counts, counts[index]
+    counts = jnp.asarray(counts).at[index[:, :-1]].add(1.0)
+    return counts, counts.at[index[:, -1]].add(1.0)[index]
 
 
 def hashes_of(inputs: Nest) -> jax.Array:

@@ -37,14 +37,16 @@ def test_first_visits_are_those_of_a_set_per_episode():
     np.testing.assert_array_equal(first_visits(hashes_of(inputs), mask), expected)
 
 
-def test_visits_are_counted_over_all_batches():
+def test_visits_are_counted_once_over_rollouts_that_share_a_row():
     inputs, _ = observations()
-    counter, counts = collections.Counter(), no_counts()
-    for _ in range(2):
-        counter.update(keys(inputs, row, step) for row in range(3) for step in range(40))
-        counts, found = count_visits(counts, hashes_of(inputs))
-        expected = [[counter[keys(inputs, row, step)] for step in range(40)] for row in range(3)]
+    counter, counts, hashes = collections.Counter(), no_counts(), hashes_of(inputs)
+    for steps in (range(14), range(13, 27), range(26, 40)):
+        counter.update(keys(inputs, row, step) for row in range(3) for step in steps[:-1])
+        with_last = counter + collections.Counter(keys(inputs, row, steps[-1]) for row in range(3))
+        counts, found = count_visits(counts, hashes[:, steps.start : steps.stop])
+        expected = [[with_last[keys(inputs, row, step)] for step in steps] for row in range(3)]
         np.testing.assert_array_equal(found, expected)
+    assert counts.sum() == 3 * 39
 
 
 def test_one_hot_observations_have_counts_of_their_own():

@@ -43,8 +43,8 @@ def _loss(
     sample: Sample,
     key: chex.PRNGKey,
 ) -> tuple[Array, LossExtra]:
-    targets = sample_targets(networks, config, target_params, sample, key, networks.memory)
-    augmentation_key, consistency_key = jax.random.split(jax.random.fold_in(key, 1))
+    targets_key, augmentation_key, consistency_key = jax.random.split(key, 3)
+    targets = sample_targets(networks, config, target_params, sample, targets_key, networks.memory)
     steps = config.burn_in + config.observed_states
     inputs = network_inputs(networks, config.history, sample.rows, steps)
     inputs = augment(inputs, augmentation_key, config.augmentation)
