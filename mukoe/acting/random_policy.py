@@ -1,4 +1,4 @@
-"""Policy that chooses every legal action with equal probability."""
+"""Uniformly random legal actions, as a policy and as a function."""
 
 from collections.abc import Mapping
 
@@ -45,3 +45,28 @@ def make_random_policy(spec: EnvironmentSpec) -> Policy:
         return jax.random.categorical(key, logits).astype(jnp.int32), {}, state
 
     return Policy(apply=apply, initial_state=lambda batch_size: (), extras_spec={})
+
+
+def random_actions(
+    spec: EnvironmentSpec, observation: Nest, random: np.random.Generator
+) -> np.ndarray:
+    """Returns the actions `[B, ...]` of the policy above, without a compilation.
+
+    Args:
+      spec: spec of the environment.
+      observation: observations `[B, ...]`.
+      random: source of the random numbers.
+    """
+    batch_size = jax.tree.leaves(observation)[0].shape[0]
+    if isinstance(spec.actions, ProductArray):
+        key = jax.random.PRNGKey(random.integers(2**31))
+        space = ProductSpace(spec.actions.choices, GaussianConfig())
+        return np.asarray(space.uniform(key, (batch_size,)))
+    if is_continuous(spec):
+        low, high = spec.actions.minimum, spec.actions.maximum
+        return random.uniform(low, high, (batch_size, *spec.actions.shape)).astype(np.float32)
+    _, legal = split_legal_actions(observation)
+    noise = random.random((batch_size, int(spec.actions.num_values)))
+    if legal is not None:
+        noise = np.where(np.asarray(legal), noise, -1.0)
+    return noise.argmax(axis=-1).astype(np.int32)

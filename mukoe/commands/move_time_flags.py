@@ -5,7 +5,7 @@ from absl import flags
 from mukoe.commands import search_flags
 from mukoe.errors import UserError
 
-_SECONDS_PER_MOVE = flags.DEFINE_float(
+SECONDS_PER_MOVE = flags.DEFINE_float(
     "seconds_per_move",
     None,
     "Seconds per move of a game instead of --simulations: as many simulations as this machine "
@@ -20,7 +20,7 @@ def seconds_per_move() -> float | None:
     Raises:
       UserError: --simulations is given as well.
     """
-    seconds = _SECONDS_PER_MOVE.value
+    seconds = SECONDS_PER_MOVE.value
     if seconds is not None and search_flags.SIMULATIONS.value is not None:
         raise UserError("--simulations and --seconds_per_move exclude each other: give one of them")
     return seconds

@@ -304,7 +304,7 @@ def train(
         # Kept in the workdir for --resume.
         flags.FLAGS["layout"].value = layout
     if _is_chosen():
-        print(default_config.describe(config), flush=True)
+        print(default_config.describe(config, layout), flush=True)
     check_layout_flags(flags.FLAGS, layout, config_file.overrides)
     check_trackers(config.run.loggers)
     set_process_environment(process_environment())

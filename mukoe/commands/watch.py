@@ -88,13 +88,8 @@ def main() -> int:
     asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
-    if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
-        raise UserError("--opening_moves needs --self_play or --play")
+    _check_needs()
     seconds = move_time_flags.seconds_per_move()
-    if seconds is not None and not PLAY.value:
-        raise UserError("--seconds_per_move needs --play")
-    if resign_flags.RESIGN_BELOW.value is not None and not PLAY.value:
-        raise UserError("--resign_below needs --play")
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
     _check_outputs()
@@ -118,6 +113,26 @@ def main() -> int:
         )
     show = _play if PLAY.value else _write_tree if TREE.value else _write_video
     return (show if VIDEO.value or TREE.value or PLAY.value else _print)(run, agent)
+
+
+def _check_needs() -> None:
+    """Raises a `UserError` for a flag whose flag of the output is missing."""
+    if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
+        raise UserError("--opening_moves needs --self_play or --play")
+    if SELF_PLAY.value and PLAY.value:
+        raise UserError("--self_play and --play exclude each other: give one of them")
+    if PORT.present and PLAY.value != "browser":
+        raise UserError("--port needs --play=browser")
+    for flag, needed in (
+        (move_time_flags.SECONDS_PER_MOVE, PLAY),
+        (resign_flags.RESIGN_BELOW, PLAY),
+        (SEAT, PLAY),
+        (FPS, VIDEO),
+        (TREE_STEP, TREE),
+        (TREE_NODES, TREE),
+    ):
+        if flag.present and not needed.value:
+            raise UserError(f"--{flag.name} needs --{needed.name}")
 
 
 def _check_outputs() -> None:

@@ -51,11 +51,13 @@ class CallCosts:
     def _once(self, kind: str, config: TrainingConfig, measure: Callable[[], float]) -> float:
         """Returns a measurement, made once for all configurations in which it is the same."""
         agent: Any = config.agent
-        size = config.run.envs_per_actor if kind == "policy" else agent.replay.batch_size
-        key = (kind, str(agent.network), str(size))
+        is_policy = kind == "policy"
+        size = config.run.envs_per_actor if is_policy else agent.make_builder().replay.batch_size
+        # A batch changes no policy, and a number of environments no update.
+        key = (kind, str(getattr(agent, "network", agent)), str(size))
         if key not in self._costs:
             per_call = measure()
-            self._costs[key] = per_call / size if kind == "policy" else per_call
+            self._costs[key] = per_call / size if is_policy else per_call
         return self._costs[key]
 
 

@@ -230,8 +230,8 @@ def _openings_line(diagnosis: SelfPlay) -> str:
     text += f" in {last.games} games of {last.player}"
     if last.effective[-1] < _NARROW:
         text += (
-            ": narrow; raise agent.search.dirichlet_fraction, the temperature, or "
-            "environment.opening_moves"
+            ": narrow; raise environment.random_opening_moves, or with search.algorithm=muzero "
+            "agent.search.dirichlet_fraction or the temperature"
         )
     return text
 

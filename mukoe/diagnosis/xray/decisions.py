@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from mukoe.acting.random_policy import random_actions
 from mukoe.diagnosis.xray.config import XrayConfig
 from mukoe.diagnosis.xray.results import Estimate, Row, Section, Table, estimate_of_groups
 from mukoe.diagnosis.xray.trajectories import (
     NUM_STREAMS,
     Recorder,
     Trajectories,
-    random_actions,
     steps_environment,
 )
 from mukoe.diagnosis.xray.variants import with_search
@@ -123,9 +123,8 @@ def gains(
                 groups.append(np.flatnonzero(changed))
                 branches += 1
             is_random = generator.random(NUM_STREAMS) < 0.1
-            action = np.asarray(
-                tree_where(is_random, random_actions(run, observation, generator), actions[0])
-            )
+            random = random_actions(run.environment_spec, observation, generator)
+            action = np.asarray(tree_where(is_random, random, actions[0]))
             state = recorder.update_state(observation, action, state)
             timestep = environment.step(action)
             step += 1

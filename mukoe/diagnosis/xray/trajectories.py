@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 
+from mukoe.acting.random_policy import random_actions
 from mukoe.agents.extensions import Inspectable
 from mukoe.diagnosis.subject import check_rewards_are_scalars
 from mukoe.diagnosis.xray.config import XrayConfig
@@ -19,7 +20,7 @@ from mukoe.evaluation.players import two_player_game
 from mukoe.layouts.common.stored_run import StoredRun
 from mukoe.nests import tree_where
 from mukoe.search.inspection import Inspector
-from mukoe.types import Nest, PolicyParams, Row, split_legal_actions
+from mukoe.types import Nest, PolicyParams, Row
 
 NUM_STREAMS = 8
 """Environments of a trajectory."""
@@ -96,8 +97,8 @@ class Trajectories:
 
 def steps_environment(run: StoredRun, seed: int) -> VectorEnvironment:
     """Makes the environments of trajectories: of games self-play, of others those of evaluation."""
-    is_match = two_player_game(run) is None
-    return run.experiment.environment_factory(seed, NUM_STREAMS, is_match)
+    evaluation = two_player_game(run) is None
+    return run.experiment.environment_factory(seed, NUM_STREAMS, evaluation)
 
 
 class Recorder:
@@ -182,7 +183,7 @@ class Recorder:
                 numbers = jax.device_get(numbers)
                 action = numbers["search_action"]
                 if random:
-                    action = random_actions(self.run, observation, generator)
+                    action = random_actions(self.run.environment_spec, observation, generator)
                 state = self.update_state(observation, action, state)
                 timestep = environment.step(np.asarray(action))
                 outcome = (timestep.reward, timestep.discount)
@@ -208,17 +209,3 @@ def tree_numbers(tree: mctx.Tree) -> dict[str, jax.Array]:
         "backup": total / (1 + jnp.sum(visits, axis=-1)),
         "action_spread": jnp.where(jnp.sum(visited, axis=-1) >= 2, high - low, jnp.nan),
     }
-
-
-def random_actions(run: StoredRun, observation: Nest, generator: np.random.Generator) -> np.ndarray:
-    """Returns uniformly random legal actions `[B, ...]`."""
-    _, legal = split_legal_actions(observation)
-    spec, batch = run.environment_spec.actions, jax.tree.leaves(observation)[0].shape[0]
-    if not hasattr(spec, "num_values"):
-        low = np.broadcast_to(np.maximum(spec.minimum, -1e3), spec.shape)
-        high = np.broadcast_to(np.minimum(spec.maximum, 1e3), spec.shape)
-        return generator.uniform(low, high, (batch, *spec.shape)).astype(spec.dtype)
-    scores = generator.random((batch, spec.num_values))
-    if legal is not None:
-        scores = np.where(np.asarray(legal), scores, -1.0)
-    return scores.argmax(axis=-1).astype(np.int32)

@@ -1,13 +1,13 @@
 """Adapter of a dm_env_rpc server, on any machine and in any language, to dm_env."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import dm_env
 import numpy as np
-from absl import logging
 from dm_env import specs
 from dm_env_rpc.v1 import dm_env_rpc_pb2, error, tensor_utils
 
@@ -21,6 +21,8 @@ from mukoe.environments.dm_env_rpc.connection import (
 from mukoe.environments.dm_env_rpc.decoder import Decoder, Step
 from mukoe.errors import UserError
 from mukoe.types import EpisodeResult, Nest
+
+_LOGGER = logging.getLogger(__name__)
 
 _MAX_BACKOFF = 5.0
 _LEAVE_TIMEOUT = 2.0
@@ -203,7 +205,7 @@ class DmEnvRpcEnvironment(dm_env.Environment):
                 f"{where}: lost {self._losses} times without a finished episode in between "
                 f"({loss}); fix the server, or raise environment.max_losses"
             )
-        logging.warning("%s: lost (%s); a new episode starts after the reconnection", where, loss)
+        _LOGGER.warning("%s: lost (%s); a new episode starts after the reconnection", where, loss)
         self._connect_until(until)
         self.begin_reset()
 

@@ -15,6 +15,9 @@ DEFAULT_SECONDS = 0.1
 START_TIMEOUT = 30.0
 """Seconds for the start, and for an answer beyond the time of a move."""
 
+MOVE_TIMEOUT = 300.0
+"""Seconds of a move without a limit of time."""
+
 _LIMITS = {"nodes": int, "depth": int, "seconds": float}
 """Settings of a move, and their types; other settings are options of the engine."""
 
@@ -26,12 +29,15 @@ class UciEngine:
     are options of the engine, such as `stockfish;Skill Level=3;nodes=1000`.
     """
 
-    def __init__(self, text: str, timeout: float = START_TIMEOUT):
+    def __init__(
+        self, text: str, timeout: float = START_TIMEOUT, move_timeout: float = MOVE_TIMEOUT
+    ):
         """Finds the program, which starts with the context.
 
         Args:
           text: command line and settings.
           timeout: seconds for the start, and for an answer beyond the time of a move.
+          move_timeout: seconds of a move that is limited by nodes or depth.
 
         Raises:
           UserError: the program or the package `chess` is not installed, or a setting is no number.
@@ -41,19 +47,19 @@ class UciEngine:
         command, *settings = text.split(";")
         self._arguments = find_executable(self._name, command)
         self._limits, self._options = _parse(self._name, settings)
-        self._timeout = timeout
+        self._timeout, self._move_timeout = timeout, move_timeout
         self._engine: Any = None
 
     def __enter__(self) -> "UciEngine":
         """Starts the program and sets its options."""
         import chess.engine
 
-        with self._named_errors("start"):
+        with self._named_errors("start", self._timeout):
             self._engine = chess.engine.SimpleEngine.popen_uci(
                 self._arguments, timeout=self._timeout
             )
         try:
-            with self._named_errors("options"):
+            with self._named_errors("options", self._timeout):
                 self._engine.configure(self._options)
         except UserError:
             self.__exit__()
@@ -71,15 +77,20 @@ class UciEngine:
         import chess.engine
 
         board = replay(moves)
-        with self._named_errors(f"move {len(moves) + 1}"):
-            played = self._engine.play(board, chess.engine.Limit(**self._limits))
+        seconds = self._timeout + self._limits.get("time", self._move_timeout)
+        with self._named_errors(f"move {len(moves) + 1}", seconds):
+            # `SimpleEngine.play` waits without end for moves that time does not limit.
+            protocol = self._engine.protocol
+            playing = protocol.play(board, chess.engine.Limit(**self._limits))
+            answer = asyncio.wait_for(playing, seconds)
+            played = asyncio.run_coroutine_threadsafe(answer, protocol.loop).result()
         if played.move is None or played.resigned:
             return None
         return action_of(board, played.move)
 
     @contextlib.contextmanager
-    def _named_errors(self, stage: str) -> Iterator[None]:
-        """Turns errors of the engine into user errors that name it."""
+    def _named_errors(self, stage: str, seconds: float) -> Iterator[None]:
+        """Turns errors of the engine, which has `seconds` to answer, into user errors."""
         import chess.engine
 
         try:
@@ -90,14 +101,11 @@ class UciEngine:
             raise UserError(f"{self._name} fails at its {stage}: {error}") from error
         # asyncio's class is another one before Python 3.11.
         except (TimeoutError, asyncio.TimeoutError) as error:
-            raise self._late(stage) from error
+            raise UserError(
+                f"{self._name} has not answered at its {stage} within {seconds:g} seconds"
+            ) from error
         except OSError as error:
             raise UserError(f"{self._name} cannot be started: {error.strerror}") from error
-
-    def _late(self, stage: str) -> UserError:
-        return UserError(
-            f"{self._name} has not answered at its {stage} within {self._timeout:g} seconds"
-        )
 
 
 def _require_chess() -> None:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from dm_env import specs
 
+from mukoe.acting.random_policy import random_actions
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig
@@ -20,9 +21,7 @@ from mukoe.environments.pgx.config import PgxConfig
 from mukoe.environments.vector import VectorEnvironment
 from mukoe.layouts.common.experiment import RunConfig, SebulbaConfig, TrainingConfig
 from mukoe.learning.optimizers import OptimizerConfig
-from mukoe.networks.action_space import ProductSpace
 from mukoe.networks.config import NetworkConfig
-from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.inputs import has_convolutions
 from mukoe.networks.torsos import IMAGE, TORSOS
@@ -105,7 +104,7 @@ def random_rewards(environment: VectorEnvironment, seed: int) -> RewardStatistic
     timestep = environment.reset()
     rewards = []
     for _ in range(_RANDOM_STEPS):
-        timestep = environment.step(_random_actions(environment, timestep.observation, random))
+        timestep = environment.step(random_actions(environment.spec, timestep.observation, random))
         rewards.append(np.abs(timestep.reward))
     largest = float(np.max(rewards))
     if isinstance(spec := environment.spec.rewards, specs.BoundedArray):
@@ -113,8 +112,8 @@ def random_rewards(environment: VectorEnvironment, seed: int) -> RewardStatistic
     return RewardStatistics(float(np.mean(rewards)), largest)
 
 
-def describe(config: TrainingConfig) -> str:
-    """Returns one line with the choices of a default configuration."""
+def describe(config: TrainingConfig, layout: str) -> str:
+    """Returns one line with the choices of a default configuration, and the layout of its run."""
     agent, run = config.agent, config.run
     network = agent.network
     parts = [
@@ -123,35 +122,16 @@ def describe(config: TrainingConfig) -> str:
         f"{run.max_actor_steps:,} steps",
     ]
     if isinstance(agent, PPOConfig):
-        name, layout = "PPO", "sebulba"
+        name = "PPO"
         steps = agent.rollout_steps * run.envs_per_actor * config.sebulba.threads_per_device
         parts.append(f"batches of {steps:,} steps")
         parts.append(f"rewards times {agent.loss.reward_scale:g}")
     else:
-        name, layout = "MuZero", "local"
+        name = "MuZero"
         parts.append(f"batches of {agent.replay.batch_size} sequences")
         support = network.value_support
         parts.append(f"values in [{support.minimum:g}, {support.maximum:g}]")
     return f"default config: {name}, layout {layout}, {', '.join(parts)}"
-
-
-def _random_actions(
-    environment: VectorEnvironment, observation: Any, random: np.random.Generator
-) -> np.ndarray:
-    spec = environment.spec
-    if isinstance(spec.actions, ProductArray):
-        key = jax.random.PRNGKey(random.integers(2**31))
-        space = ProductSpace(spec.actions.choices, GaussianConfig())
-        return np.asarray(space.uniform(key, (environment.num_envs,)))
-    if is_continuous(spec):
-        shape = (environment.num_envs, *spec.actions.shape)
-        low, high = spec.actions.minimum, spec.actions.maximum
-        return random.uniform(low, high, shape).astype(np.float32)
-    _, legal = split_legal_actions(observation)
-    noise = random.random((environment.num_envs, int(spec.actions.num_values)))
-    if legal is not None:
-        noise = np.where(np.asarray(legal), noise, -1.0)
-    return noise.argmax(axis=-1).astype(np.int32)
 
 
 def _single_player(

@@ -75,7 +75,7 @@ def find_changes(
         *_fewer_simulations(costs, config),
         *_fewer_updates(costs, config),
         *_fewer_evaluations(costs, config),
-        *_more_actors(costs, cores),
+        *_more_actors(costs, config, cores),
     ]
     if measure is not None:
         changes += _other_sizes(costs, config, measure)
@@ -127,27 +127,30 @@ def _fewer_evaluations(costs: Costs, config: Mapping[str, Any]) -> list[Change]:
     ]
 
 
-def _more_actors(costs: Costs, cores: int) -> list[Change]:
+def _more_actors(costs: Costs, config: Mapping[str, Any], cores: int) -> list[Change]:
     if not costs.acting:
         return []
     if costs.layout == "distributed":
         return [_more_nodes(costs, cores)]
-    changes = [_more_threads(costs)]
+    changes = [_more_threads(costs, config)]
     if costs.layout == "local" and cores > 1:
         changes.append(_a_program(costs, cores))
     return changes
 
 
-def _more_threads(costs: Costs) -> Change:
+def _more_threads(costs: Costs, config: Mapping[str, Any]) -> Change:
     """Lets threads of `sebulba` wait for environments at the same time.
 
     Computation shares the cores, so that only waits are saved.
     """
     waits, acting = costs.environment_wait, sum(costs.acting.values())
     model = f"{THREADS} threads wait at the same time, and computation takes as long"
-    count = THREADS * costs.actors
+    # Threads of all devices are the actors of `sebulba`.
+    is_sebulba = costs.layout == "sebulba"
+    before = config.get("sebulba.threads_per_device", 1) if is_sebulba else costs.actors
+    count = THREADS * before
     threads = f"--config.sebulba.threads_per_device={count}"
-    if costs.layout == "sebulba":
+    if is_sebulba:
         share = waits / max(costs.acting.get("environment", 0.0), 1e-12)
         factor = 1.0 - share + share / THREADS
         return Change(threads, costs.predict({("acting", "environment"): factor}), model)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mukoe.errors import UserError
 from mukoe.observability.trackers.service import PROJECT, RunDescription, log_model
 
-_STEPS = "environment_steps"
+_STEPS = "steps"
 _LOCAL_MODES = ("offline", "dryrun", "disabled")
 
 # Seconds for which the end of a run waits for its upload.
@@ -35,7 +35,7 @@ class WandbRun:
     """Run of Weights & Biases."""
 
     def __init__(self, description: RunDescription):
-        """Opens the run, with the environment steps as the axis of all metrics."""
+        """Opens the run, with the steps of the run as the axis of all metrics."""
         import wandb
 
         self._client = wandb

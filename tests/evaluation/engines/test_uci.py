@@ -134,6 +134,26 @@ def test_stockfish_is_an_opponent():
         assert legal_moves(board)[engine.choose(moves)].uci() == "d8h4"
 
 
+HANGING = """#!/usr/bin/env python3
+import sys
+
+for line in sys.stdin:
+    for command, answer in (("uci", "uciok"), ("isready", "readyok")):
+        if line.strip() == command:
+            print(answer, flush=True)
+"""
+
+
+@pytest.mark.parametrize("limit", ["nodes=100", "depth=3", "seconds=0.5"])
+def test_a_move_that_never_comes_ends_the_wait(tmp_path, limit):
+    program = tmp_path / "hanging"
+    program.write_text(HANGING)
+    program.chmod(0o755)
+    late = pytest.raises(UserError, match="has not answered at its move 1 within 5.5 seconds")
+    with UciEngine(f"{program};{limit}", timeout=5, move_timeout=0.5) as engine, late:
+        engine.choose([])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -35,7 +35,7 @@ def test_agent_fits_the_environment(environment, torso):
     config = default_config(environment)
     assert isinstance(config.agent, PPOConfig)
     assert config.agent.network.torso == torso
-    assert torso in describe(config)
+    assert torso in describe(config, "local") and "layout local" in describe(config, "local")
     check_experiment(config.make_experiment())
 
 

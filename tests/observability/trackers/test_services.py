@@ -114,7 +114,7 @@ def test_wandb_offline(workdir, monkeypatch):
         if record.HasField("history")
     ]
     losses = [
-        (int(row["environment_steps"]), float(row["loss/value_loss"]))
+        (int(row["steps"]), float(row["loss/value_loss"]))
         for row in rows
         if "loss/value_loss" in row
     ]

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ class ProcessRun(Run):
         workdir: Path,
         line: ProgressLine,
         supervise: Callable[[Callable[[Restart], None]], Supervisor],
+        loggers: Sequence[str],
     ):
         """Starts the processes.
 
@@ -117,10 +118,11 @@ class ProcessRun(Run):
           workdir: directory of the run.
           line: progress line, which shows restarts.
           supervise: `on_restart -> supervisor`; starts the processes.
+          loggers: names of the loggers of restarts, see `make_logger`.
         """
         super().__init__(workdir)
         self._line = line
-        self._log = make_logger(workdir, "supervisor", "actor_steps")
+        self._log = make_logger(workdir, "supervisor", "actor_steps", loggers=loggers)
         self._actor_steps = 0
         self._supervisor = supervise(self._report)
 

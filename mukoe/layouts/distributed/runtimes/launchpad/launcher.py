@@ -49,7 +49,7 @@ def launch(
         supervise = functools.partial(
             supervise_locally, program, experiment, workdir, starter, line
         )
-        return ProcessRun(workdir, line, supervise)
+        return ProcessRun(workdir, line, supervise, experiment.run.loggers)
 
     # Negative: Launchpad never kills nodes by itself.
     flags.FLAGS["lp_termination_notice_secs"].value = -1

@@ -80,7 +80,7 @@ def launch(
             if launch_type.endswith("_mt"):
                 return ThreadRun(program)
             supervise = functools.partial(_supervise, program, folder, starter)
-            return ProcessRun(workdir, line, supervise)
+            return ProcessRun(workdir, line, supervise, graph.experiment.run.loggers)
 
         counter = program.connect_counter()
         with contextlib.closing(counter):
