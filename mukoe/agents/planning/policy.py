@@ -64,7 +64,7 @@ def make_search_policy(
       search_params: function that selects the parameters below the root.
     """
     observer = RootObserver(environment_spec, action_space, config.history, model.memory)
-    stored = functools.partial(_stored, model, config)
+    stored = functools.partial(_stored, config)
     split = _split(model, observer, config, evaluation, search_params, stored)
     extras_spec = _extras_spec(model, action_space, environment_spec, config)
     # Checked while training as well, so that the error is raised at the start.
@@ -197,6 +197,9 @@ def _split(
         }
         if isinstance(root, PlayersRoot):
             evaluated[PLAYER] = root.player
+        if stored_position(model, config) is not None:
+            # The embedding of a game with chance holds more than the position.
+            evaluated[POSITION] = _position(observation)
         return {**evaluated, **observer.stored(state)}, next_state
 
     def search(
@@ -238,13 +241,12 @@ def _evaluate_root(
 
 def _as_root(evaluated: Mapping[str, Nest]) -> mctx.RootFnOutput:
     """Returns the root of a search from an output of `represent`."""
-    # Of a policy with a memory that also has the state that is stored with the row.
-    fields = {name: value for name, value in evaluated.items() if name != MEMORY}
+    # The memory and the position are for the stored row alone.
+    fields = {name: each for name, each in evaluated.items() if name not in (MEMORY, POSITION)}
     return PlayersRoot(**fields) if PLAYER in fields else mctx.RootFnOutput(**fields)
 
 
 def _stored(
-    model: SearchModel,
     config: PlanningConfig,
     params: PolicyParams,
     evaluated: Mapping[str, Nest],
@@ -255,9 +257,7 @@ def _stored(
     if stores_learner_steps(config):
         batch = output.search_value.shape[:1]
         stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
-    if stored_position(model, config) is not None:
-        stored[POSITION] = evaluated["embedding"]
-    stored |= {name: evaluated[name] for name in (PLAYER, MEMORY) if name in evaluated}
+    stored |= {name: evaluated[name] for name in (PLAYER, MEMORY, POSITION) if name in evaluated}
     return {**stored, **output.statistics}
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from mukoe.agents.alphazero.config import AlphaZeroConfig
+from mukoe.agents.alphazero.config import AlphaZeroConfig, AlphaZeroLossConfig
 from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
@@ -196,17 +196,24 @@ def test_with_the_parameters_that_acted_the_targets_are_the_stored_ones():
 
 @pytest.mark.parametrize(
     "config",
-    [MuZeroConfig(), StochasticMuZeroConfig(), AlphaZeroConfig("tic_tac_toe")],
-    ids=lambda config: type(config).__name__,
+    [
+        MuZeroConfig(),
+        StochasticMuZeroConfig(),
+        AlphaZeroConfig("tic_tac_toe"),
+        AlphaZeroConfig("2048", loss=AlphaZeroLossConfig(td_steps=3)),
+    ],
+    ids=lambda config: f"{type(config).__name__} {getattr(config, 'game', '')}",
 )
 def test_every_planning_agent_reanalyses_in_its_loss(config):
     reanalyse = ReanalyseConfig(mode="learner", fraction=0.5)
     search = dataclasses.replace(config.search, num_simulations=2)
     builder = dataclasses.replace(config, reanalyse=reanalyse, search=search).make_builder()
-    spec = rules_spec() if isinstance(config, AlphaZeroConfig) else SPEC
+    spec = rules_spec(config.game) if isinstance(config, AlphaZeroConfig) else SPEC
     declaration, networks = builder.replay, builder.make_networks(spec)
     assert declaration.observed_rows is None
-    rows = row_spec(spec, builder.make_policy(networks, spec).extras_spec)
+    acting = builder.make_policy(networks, spec)
+    check_stored_extras(acting, networks, spec)
+    rows = row_spec(spec, acting.extras_spec)
     batch = jax.tree.map(
         lambda one: jax.ShapeDtypeStruct((4, declaration.item_length, *one.shape), one.dtype), rows
     )
@@ -218,8 +225,17 @@ def test_every_planning_agent_reanalyses_in_its_loss(config):
     assert extra.metrics["reanalyse_policy_kl"].shape == extra.metrics["sample_age"].shape == ()
 
 
-def rules_spec():
-    return load_rules("tic_tac_toe", max_steps=None).with_positions().spec
+def check_stored_extras(policy, networks, spec):
+    """Asserts that what the policy returns has the specs that replay is given."""
+    params = PolicyParams(jax.eval_shape(networks.init, KEY), np.int32(0))
+    observation = jax.tree.map(lambda one: np.zeros((2, *one.shape), one.dtype), spec.observations)
+    _, extras, _ = jax.eval_shape(policy.apply, params, KEY, observation, policy.initial_state(2))
+    for name, expected in policy.extras_spec.items():
+        assert (extras[name].shape, extras[name].dtype) == ((2, *expected.shape), expected.dtype)
+
+
+def rules_spec(game):
+    return load_rules(game, max_steps=None).with_positions().spec
 
 
 def test_searches_per_step_follow_from_the_updates_of_a_step():
