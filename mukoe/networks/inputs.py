@@ -18,7 +18,7 @@ from mukoe.errors import UserError
 from mukoe.networks.attention_torsos import PatchTransformerTorso
 from mukoe.networks.history import scale_pixels
 from mukoe.networks.torso import IMAGE, SEQUENCE, VECTOR
-from mukoe.networks.torsos import TORSOS, GridTorso, check_input, small_image_torso
+from mukoe.networks.torsos import TORSOS, FlatTorso, GridTorso, check_input, small_image_torso
 from mukoe.types import Array, ChoiceImage, Nest, SequenceArray, TokenArray
 
 
@@ -90,7 +90,7 @@ def has_convolutions(torso: str, torsos: Mapping[str, str], spec: Nest) -> bool:
     is_array = isinstance(spec, specs.Array)
     names = [torso] if is_array else torso_names(torso, torsos, spec).values()
     images = {TORSOS[name] for name in names if TORSOS[name].input_rank == IMAGE}
-    return bool(images - {GridTorso, PatchTransformerTorso})
+    return bool(images - {FlatTorso, GridTorso, PatchTransformerTorso})
 
 
 def check_inputs(torso: str, torsos: Mapping[str, str], spec: Nest) -> None:

@@ -6,8 +6,8 @@ to the statistics of a batch,
 
     g_mean = m - mean(x)        g_var = v - mean((x - m)²)
 
-and their optimiser is plain descent with step size `max(1 / t, 1e-3)` at update `t`: the mean of
-all batches so far, then a moving one. Loss and optimiser of the other parameters stay the same.
+and their optimiser takes steps of size `max(1 / t, 1e-3)` at update `t`: the mean of all batches
+so far, then a moving one. Loss and optimiser of the other parameters stay the same.
 An update of many gradient steps on one batch adds that batch once, by `add_batch`.
 """
 
@@ -85,7 +85,29 @@ def keep_statistics(optimizer: optax.GradientTransformation) -> optax.GradientTr
     def labels(params: Params) -> Params:
         return {name: dict.fromkeys(module, is_statistics(name)) for name, module in params.items()}
 
-    return optax.multi_transform({False: optimizer, True: optax.sgd(step_size)}, labels)
+    return optax.multi_transform({False: optimizer, True: _statistics_steps()}, labels)
+
+
+def _statistics_steps() -> optax.GradientTransformation:
+    """Returns the optimiser of statistics, with the steps of `add_batch`.
+
+    Of the gradients at a step size `η`, the variance of a batch is `v - g_var - η g_mean²`.
+    """
+
+    def update(gradients: Params, count: Array, params: Params | None = None) -> tuple:
+        del params
+        step = step_size(count)
+
+        def change(mean: Array, variance: Array) -> dict[str, Array]:
+            return {"mean": -step * mean, "variance": -step * variance - (step * mean) ** 2}
+
+        changes = {
+            name: change(**module) if is_statistics(name) else module
+            for name, module in gradients.items()
+        }
+        return changes, count + 1
+
+    return optax.GradientTransformation(lambda params: jnp.int32(0), update)
 
 
 def add_batch(params: Params, inputs: Array, mask: Array, count: Array) -> Params:

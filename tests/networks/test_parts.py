@@ -13,9 +13,11 @@ from mukoe.agents.ppo.networks import make_ppo_networks
 from mukoe.errors import UserError
 from mukoe.nests import take, zeros
 from mukoe.networks.history import HistoryConfig, initial_history, push, stack, stack_rows
-from mukoe.networks.inputs import encode_input, named_parts, part_torso
+from mukoe.networks.inputs import encode_input, has_convolutions, named_parts, part_torso
 from mukoe.networks.models import make_muzero_networks
 from mukoe.networks.parts import PartsConfig
+from mukoe.networks.torso import IMAGE
+from mukoe.networks.torsos import TORSOS
 from mukoe.types import ChoiceImage, SequenceArray, TokenArray
 from tests.networks.tiny import TINY, random_params, spec_of
 
@@ -133,6 +135,20 @@ def test_choices_become_one_hot_vectors():
     assert encoded[0, 0, 0].tolist() == [0, 0, 0, 1, 1, 0, 0]
     encoded = encode_input(np.array([[2, 0]], np.int32), TokenArray(2, 4))
     assert encoded[0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "torso", [name for name in TORSOS.names if TORSOS[name].input_rank == IMAGE]
+)
+def test_torsos_with_convolutions_are_known(torso):
+    spec = specs.BoundedArray((40, 40, 3), np.uint8, 0, 255)
+    networks = make_muzero_networks(
+        spec_of(spec), HistoryConfig(), dataclasses.replace(TINY, torso=torso)
+    )
+    params = jax.eval_shape(networks.init, jax.random.PRNGKey(0))
+    kernels = [leaf for name, module in params.items() if "representation" in name
+               for leaf in module.values() if len(leaf.shape) == 4]  # fmt: skip
+    assert has_convolutions(torso, {}, spec) == bool(kernels)
 
 
 def test_torsos_of_parts():

@@ -26,9 +26,6 @@ from mukoe.types import (
     split_legal_actions,
 )
 
-# Number that is folded into the key of the loss to get the key of the search.
-_REANALYSIS = 2
-
 
 def make_reanalyse(networks: RootNetworks, model: SearchModel, config: PlanningConfig) -> Reanalyse:
     """Makes the function that computes the search statistics of stored rows.
@@ -80,7 +77,7 @@ def with_reanalysis(
         params: Params, target_params: Params, sample: Sample, key: chex.PRNGKey, *state: Nest
     ) -> tuple[Array, LossExtra]:
         policy_params = PolicyParams(target_params, jnp.int32(0))
-        search_key = jax.random.fold_in(key, _REANALYSIS)
+        key, search_key = jax.random.split(key)
         fraction = config.reanalyse.fraction
         sample, metrics = renew(reanalyse, config, fraction, policy_params, sample, search_key)
         total, extra = loss(params, target_params, sample, key, *state)

@@ -144,7 +144,8 @@ def with_random_symmetries(loss: LossFunction, symmetries: Sequence[Symmetry]) -
         params: Params, target_params: Params, sample: Sample, key: chex.PRNGKey
     ) -> tuple[Array, LossExtra]:
         batch = sample.rows.action.shape[:1]
-        drawn = jax.random.randint(jax.random.fold_in(key, 2), batch, 0, len(symmetries))
+        key, symmetry_key = jax.random.split(key)
+        drawn = jax.random.randint(symmetry_key, batch, 0, len(symmetries))
         return loss(params, target_params, image_of_sample(sample, symmetries, drawn), key)
 
     return of_images

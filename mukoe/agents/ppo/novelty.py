@@ -14,6 +14,7 @@ added to those of the environment's rewards.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -177,9 +178,19 @@ def make_novelty_update(
             )
             return prepare(params, sample)._replace(novelty=targets)
 
-        state = state._replace(loss_state=memory)
         made, metrics, priorities, finite = update_in_epochs(
-            with_targets, epochs, loss, optimizer, target_update, state, sample
+            with_targets,
+            epochs,
+            loss,
+            optimizer,
+            target_update,
+            state._replace(loss_state=memory),
+            sample,
+        )
+        made = made._replace(
+            loss_state=jax.tree.map(
+                functools.partial(jnp.where, finite), made.loss_state, state.loss_state
+            )
         )
         metrics = {**metrics, "novelty": jnp.mean(rewards), "novelty_reward": jnp.mean(scaled)}
         return made, metrics, priorities, finite
@@ -209,7 +220,8 @@ def with_novelty_loss(
         batch = batch.merged()
         assert batch.novelty is not None
         values = novelty.value(params, batch.inputs)
-        value_loss = 0.5 * masked_mean((values - batch.novelty.value) ** 2, batch.mask)
+        # Sums of novelty pass final observations, whose values are targets as well.
+        value_loss = 0.5 * jnp.mean((values - batch.novelty.value) ** 2)
         metrics = {**extra.metrics, "novelty_value_loss": value_loss}
         total = total + value_weight * value_loss
         if novelty.error is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from mukoe.agents.ppo.config import PPOConfig, PPONetworkConfig
+from mukoe.agents.ppo.config import NoveltyConfig, PPOConfig, PPONetworkConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.types import EnvironmentSpec, Row, Sample
@@ -96,6 +96,23 @@ def test_learning_rate_reaches_0_with_the_last_agent_step(make):
     ]
     assert changes[0] > changes[1] > 1e-4
     assert changes[2:] == [0, 0]
+
+
+def test_a_skipped_update_counts_no_visits():
+    def make(seed):
+        sample = make_sample(seed)
+        if seed == 1:
+            sample.rows.reward[0, 2] = np.nan
+        return sample
+
+    novelty = NoveltyConfig(weight=0.5, measure="counts")
+    learner = make_learner(config=dataclasses.replace(CONFIG, novelty=novelty), make=make)
+    visits = [int(learner.save().loss_state.visits.sum())]
+    for _ in range(3):
+        skipped = learner.step()["skipped_updates"]
+        visits.append(int(learner.save().loss_state.visits.sum()))
+    # 6 steps in 16 environments.
+    assert visits == [0, 96, 96, 192] and skipped == 1
 
 
 def test_without_annealing_the_learning_rate_stays():

@@ -116,8 +116,8 @@ def test_the_loss_adds_values_and_prediction():
     mask = jnp.array([[1.0, 1.0, 0.0]])
     batch = PPOBatch(x[..., None], None, x, x, x, x, mask, targets)
     total, extra = loss(5.0, None, batch, jax.random.PRNGKey(0), "scale")
-    # Values: half the mean of 1 and 0; the masked step does not count. Errors: 5, 20 and 45.
-    assert total == pytest.approx(15 + 2 * 0.25 + 70 / 3)
+    # Values: half the mean of 1, 0 and 49, the last at a final observation. Errors: 5, 20 and 45.
+    assert total == pytest.approx(15 + 50 / 3 + 70 / 3)
     assert extra.metrics["loss"] == total and extra.loss_state == "scale"
 
 

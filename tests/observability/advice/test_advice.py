@@ -144,6 +144,13 @@ def test_a_program_takes_more_actors_until_the_cores_are_busy():
     assert find_changes(waits, config, 2)[0].seconds == pytest.approx(0.005)
 
 
+def test_threads_are_counted_per_device():
+    costs = Costs("sebulba", True, 4, 0.01, {"environment": 0.01}, {"update": 0.001})
+    costs = dataclasses.replace(costs, environment_cpu=0.0)
+    (change,) = find_changes(costs, {"sebulba.threads_per_device": 2}, 8)
+    assert change.flags == "--config.sebulba.threads_per_device=8"
+
+
 def test_logs_that_are_too_short_are_refused(tmp_path):
     workdir = prepare_workdir(tmp_path / "run", bottlenecks.config(), None, resume=False)
     with pytest.raises(UserError, match="fewer than two rows"):

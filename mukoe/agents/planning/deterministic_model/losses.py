@@ -122,7 +122,8 @@ def _unroll_losses(
     policy = functools.partial(policy_losses, networks.action_space, config.loss)
     value_probs = networks.value_encoding.to_probs(targets.values)
     rewards = RewardPredictions(networks, params, batch_size)
-    reward_probs = networks.reward_encoding.to_probs(rewards.targets(targets.rewards))
+    reward_targets = rewards.targets(targets.rewards)
+    reward_probs = networks.reward_encoding.to_probs(reward_targets)
     acted, known = targets.masks.acted, targets.masks.known
 
     state = networks.representation(params, root)
@@ -144,7 +145,7 @@ def _unroll_losses(
         "root_value_loss": jnp.mean(value_loss),
         "values_outside_bins": share_outside_bins(networks.value_encoding, targets.values, known),
         "rewards_outside_bins": share_outside_bins(
-            networks.reward_encoding, targets.rewards[:, :steps], known[:, :steps]
+            networks.reward_encoding, reward_targets[:, :steps], known[:, :steps]
         ),
         **cloning_metrics(networks.action_space, prediction.policy_logits, targets),
     }

@@ -77,13 +77,18 @@ def test_an_agent_learns_the_prefix_and_no_reward():
     networks = builder.make_networks(SPEC)
     params = jax.jit(networks.init)(KEY)
     loss = builder.make_loss(networks, SPEC)
-    (total, extra), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        params, params, make_sample(), KEY
-    )
+    gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (total, extra), gradients = gradient(params, params, make_sample(), KEY)
     assert np.isfinite(total) and extra.metrics["reward_loss"] > 0
     own = [name for name in params if name.split("/")[0] == VALUE_PREFIX]
     assert own and all(name in builder._search_params(params) for name in own)
     assert any(np.any(leaf) for leaf in jax.tree.leaves([gradients[name] for name in own]))
+    # Half a bin above the highest is 11.2: every second sum is greater, and no reward.
+    rows = make_sample().rows
+    rewarded = rows._replace(reward=np.full_like(rows.reward, 7.0), mask=np.ones_like(rows.mask))
+    (_, extra), _ = gradient(params, params, make_sample()._replace(rows=rewarded), KEY)
+    outside = np.arange(config.loss.unroll_steps) % 2
+    assert extra.metrics["rewards_outside_bins"] == pytest.approx(outside.mean())
     unused = [name for name in params if "reward_head" in name]
     assert not any(np.any(leaf) for leaf in jax.tree.leaves([gradients[n] for n in unused]))
     model = builder.make_model(networks, SPEC)
