@@ -16,8 +16,8 @@ def get_config() -> TrainingConfig:
         agent=PPOConfig(
             network=PPONetworkConfig(width=32),
             discount=0.99,
-            # The key has to be dropped before the ball can be picked up, and novelty has taught to
-            # do neither for no reason: with an entropy weight of 0.01 no agent does both.
+            # The agent must drop the key before it can pick up the ball. After training on novelty
+            # it rarely does either, and with an entropy weight of 0.01 no agent does both.
             loss=PPOLossConfig(gae_lambda=0.95, entropy_weight=0.03, clip_values=False),
             # The reward is behind a locked door.
             novelty=NoveltyConfig(

@@ -1,8 +1,8 @@
 """PPO on Atari with the settings of Cleanba, for an accelerator: --layout=sebulba.
 
 Sources: [2] The 37 Implementation Details of PPO (Huang et al. 2022); [3] Cleanba,
-arXiv:2310.00036. Both end an episode at a lost life and start games with no-ops instead of
-sticky actions, which ALE's vector environment does not support.
+arXiv:2310.00036. Both end an episode at a lost life and start games with no-ops. ALE's vector
+environment supports neither, so this configuration has sticky actions instead.
 """
 
 from mukoe.agents.ppo.config import PPOConfig, PPOLossConfig, PPONetworkConfig

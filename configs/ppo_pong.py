@@ -8,7 +8,7 @@ from mukoe.networks.history import HistoryConfig
 
 
 def get_config() -> TrainingConfig:
-    """Returns a config with DQN's network and the paper's 8 environments for Atari."""
+    """Returns a config with DQN's network and the 8 environments of arXiv:1707.06347."""
     return TrainingConfig(
         environment=AtariConfig(
             game="Pong", grayscale=True, height=84, width=84, reward_clip=True, sticky_actions=0.0

@@ -82,13 +82,14 @@ def get_config() -> TrainingConfig:
             optimizer=OptimizerConfig(name="adamw", learning_rate=3e-4, weight_decay=1e-4),
         ),
         run=RunConfig(
-            # Paper: 20M learner steps; a limit by agent steps that it does not give.
+            max_learner_steps=20_000_000,  # paper
+            # Silent. More than these updates need.
             max_actor_steps=20_000_000_000,
             envs_per_actor=64,
             evaluation_episodes=100,
             evaluation_period=10_000_000,
             checkpoint_seconds=1_800.0,
         ),
-        # Paper: 1,000 actors; one for each two cores of the machine that is there.
+        # Paper: 1,000 actors. 16 are for a machine of 32 cores.
         distributed=DistributedConfig(num_actors=16),
     )

@@ -10,7 +10,8 @@ from mukoe.search.inspection import Inspector
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, PolicyParams, Row
 
 NetworkCalls = Callable[[PolicyParams, Nest], Array]
-"""`(params, observation [B, ...]) -> [B]`: the network calls of one policy call."""
+"""`(params, observation [B, ...]) -> [B]`, `[B, P]` of three and more players: the network calls of
+one policy call."""
 
 
 class MemoryUse(NamedTuple):

@@ -14,6 +14,7 @@ from typing import NoReturn
 from absl import flags
 
 from mukoe.configuration import DEFINE_config, load_config, run_main
+from mukoe.errors import UserError
 from mukoe.system import process_environment, set_process_environment
 
 CONFIG = DEFINE_config("configs/cartpole.py")
@@ -38,6 +39,8 @@ def main() -> int:
     from mukoe.terminal.progress_line import process_line, show_phase
 
     workdir = None if WORKDIR.value is None else Path(WORKDIR.value).expanduser()
+    if workdir is not None and (CONFIG.overrides or not flags.FLAGS["config"].using_default_value):
+        raise UserError("--workdir gives the configuration: leave out --config and its fields")
     logged: list[Finding] = []
     if workdir is not None:
         logged, workdir = check_logs(workdir)
@@ -46,7 +49,9 @@ def main() -> int:
     by_rollouts = rollout_of(experiment.builder) is not None
     with process_line():
         show_phase("building agent and environments")
-        spec = check_experiment(experiment) if by_rollouts else local.check(experiment)
+        # A config is checked for the local layout; a run may have had another one.
+        is_run = by_rollouts or workdir is not None
+        spec = check_experiment(experiment) if is_run else local.check(experiment)
         show_phase("acting until there is a batch")
         subject = (collect_rollout if by_rollouts else collect)(experiment, spec, workdir)
         with CountedProgress("overfitting one batch", UPDATES.value) as progress:

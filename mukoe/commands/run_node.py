@@ -24,6 +24,7 @@ from mukoe.system import process_environment, set_process_environment
 from mukoe.terminal.progress_line import erase_line
 from mukoe.viewing.tensorboard_episodes import drawn_experiment
 
+flags.adopt_module_key_flags(training)
 CONFIG = DEFINE_config("configs/cartpole.py")
 SECRET_FILE = flags.DEFINE_string(
     "secret_file",
@@ -32,6 +33,17 @@ SECRET_FILE = flags.DEFINE_string(
 )
 NODE = flags.DEFINE_string("node", None, "GROUP/INDEX, such as learner/0 or actor/1.")
 
+# Flags without an effect on a node.
+_OF_PROGRAMS = (
+    training.FORK,
+    training.LAUNCHER,
+    training.RAY_ADDRESS,
+    training.DRY_RUN,
+    training.GCP_PROJECT,
+    training.GCP_SERVICE_ACCOUNT,
+    training.GCP_LOCATION,
+)
+
 
 def main() -> int:
     """Replaces this process by the node."""
@@ -39,6 +51,9 @@ def main() -> int:
     group, _, index = (NODE.value or "").partition("/")
     if not group or not index.isdecimal():
         raise UserError(f"--node is GROUP/INDEX, such as --node=actor/0, not {NODE.value!r}")
+    for flag in _OF_PROGRAMS:
+        if flag.present:
+            raise UserError(f"--{flag.name} is for the start of a whole program, not of a node")
     training.require_workdir("/shared/run")
     config = training.load_config(CONFIG)
     if config.distributed.inference == "auto":

@@ -145,8 +145,7 @@ def _check_space(sweep: SweepConfig) -> TrainingConfig:
     """Returns the configuration that is varied.
 
     Raises:
-      UserError: it is no training config, an extreme of the space is no value of its field, or
-        there is no budget to compare trials by.
+      UserError: it is no training config, or an extreme of the space is no value of its field.
     """
     config = load_config_file(sweep.config)
     if not isinstance(config, TrainingConfig):
@@ -154,8 +153,6 @@ def _check_space(sweep: SweepConfig) -> TrainingConfig:
     config = apply_overrides(config, sweep.overrides)
     for values in sweep.corners():
         apply_overrides(config, {name: str(value) for name, value in values.items()})
-    if config.run.max_actor_steps is None:
-        raise UserError("a sweep compares equal budgets: set run.max_actor_steps in its overrides")
     return config
 
 

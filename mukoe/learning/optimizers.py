@@ -24,8 +24,8 @@ class OptimizerConfig(Validated):
     learning_rate: NonNegativeFloat = 1e-3
     # Updates over which the learning rate rises linearly from 0.
     warmup_steps: Annotated[int, Meta(ge=0, le=LARGEST_COUNT)] = 0
-    # What happens after the warm-up: 'constant'; 'cosine' or 'linear' to 0 at `decay_steps`;
-    # 'staircase' times `decay_rate` at every `decay_steps`.
+    # Schedule after the warm-up, from whose end `decay_steps` count: 'constant'; 'cosine' or
+    # 'linear' to 0 at `decay_steps`; 'staircase' times `decay_rate` at every `decay_steps`.
     schedule: Literal["constant", "cosine", "linear", "staircase"] = "constant"
     # Updates until the end ('cosine', 'linear') or between two steps ('staircase') of the decay.
     decay_steps: Annotated[int, Meta(ge=1, le=LARGEST_COUNT)] = 1_000_000

@@ -75,7 +75,7 @@ class GRUDynamics(_Dynamics):
 
 
 class TransformerDynamics(_Dynamics):
-    """The action is added to each place of the state; the places attend to each other.
+    """Transformer dynamics: adds the action to each place of the state; the places attend to all.
 
     The tokens are the places of a spatial state, or the quarters of a vector.
     """

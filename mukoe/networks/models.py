@@ -162,9 +162,14 @@ def encoded_action_space(
     return action_space
 
 
-def without_representation(params: Params) -> Params:
-    """Returns the parameters that prediction and dynamics need."""
-    left_out = (REPRESENTATION, MEMORY, *PROJECTION)
+def below_the_root(params: Params, *others: str) -> Params:
+    """Returns the parameters that a search reads below the root.
+
+    Args:
+      params: parameters of an agent.
+      *others: names of further modules that it does not read.
+    """
+    left_out = (REPRESENTATION, MEMORY, *PROJECTION, *others)
     return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
 
 

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mukoe.networks.attention import token_norm
 from mukoe.types import Array, Nest
 
 _SLOWEST_TURN = 10_000.0
@@ -108,7 +109,7 @@ class Transformer(hk.Module):
             "valid": band.valid.astype(x.dtype),
             "place": places[:, -1] + 1,
         }
-        return _norm(x, "output_norm"), state
+        return token_norm(x, "output_norm"), state
 
 
 class _Block(hk.Module):
@@ -123,7 +124,7 @@ class _Block(hk.Module):
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Maps tokens `[B, T, size]` to tokens, and a cache to the one after them."""
         size, heads = self._config.size, self._config.heads
-        y = _norm(x, "attention_norm")
+        y = token_norm(x, "attention_norm")
         queries, keys, values = (
             jnp.swapaxes(jnp.reshape(array, (*array.shape[:2], heads, -1)), 1, 2)
             for array in (
@@ -136,7 +137,7 @@ class _Block(hk.Module):
         means = _attend(_rotate(queries, band.angles), sources, band.visible)
         means = jnp.reshape(jnp.swapaxes(means, 1, 2), x.shape)
         x = x + hk.Linear(size, name="attention")(means)
-        y = jax.nn.gelu(hk.Linear(4 * size, name="hidden")(_norm(x, "hidden_norm")))
+        y = jax.nn.gelu(hk.Linear(4 * size, name="hidden")(token_norm(x, "hidden_norm")))
         return x + hk.Linear(size, name="output")(y), written
 
 
@@ -215,9 +216,3 @@ def _rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
     cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
     left, right = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], axis=-1)
-
-
-def _norm(x: jax.Array, name: str) -> jax.Array:
-    """Normalises every token `[B, T, size]`; moments are computed in float32."""
-    norm = hk.LayerNorm(-1, create_scale=True, create_offset=True, name=name)
-    return norm(x.astype(jnp.float32)).astype(x.dtype)

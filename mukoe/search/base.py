@@ -80,7 +80,7 @@ class SearchOutput(NamedTuple):
     action: `[B]` int32, selected action; with candidates `[B, ...]`.
     search_policy: `[B, A]` improved policy, the target of the policy head, with candidates
         `[B, K]`; exactly 0 on illegal actions. 'muzero': visit counts; 'gumbel': softmax of
-        completed Q-values.
+        `logits + σ(completed Q)` (arXiv:2202.00633, equation 11).
     search_value: `[B]` root value, `[B, P]` of three and more players. 'muzero': mean over all
         visits; 'gumbel': expected Q-value of the search policy. Sequential halving spreads visits
         over all considered actions, good or bad, so that their mean would be biased.

@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from mukoe.nests import tree_where
 from mukoe.search import tree_search
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import CandidateSampler, at_index
@@ -212,11 +213,7 @@ def _recurrent(
         discount=chance.discount,
     )
 
-    def choose(if_decision: Array, if_chance: Array) -> Array:
-        condition = is_decision.reshape((-1,) + (1,) * (if_decision.ndim - 1))
-        return jnp.where(condition, if_decision, if_chance)
-
-    output, reached = jax.tree.map(choose, (at_afterstate, afterstate), (at_state, next_state))
+    output, reached = tree_where(is_decision, (at_afterstate, afterstate), (at_state, next_state))
     return output, {"state": reached, "is_decision": ~is_decision}
 
 

@@ -46,7 +46,7 @@ def test_flags_are_listed(program):
         ),
         ("launch.py", ["--env=2048"], ["environment (PgxConfig)", ".game=2048 "]),
         ("launch_atari.py", ["--agent=ppo", "--game=Pong"], ["game=Pong ", "(PPOConfig)"]),
-        ("run_node.py", [], ["agent.search (SearchConfig)"]),
+        ("run_node.py", [], ["agent.search (SearchConfig)", "--workdir: ", "--inference: "]),
         ("serve_environment.py", ["--env=2048"], ["environment (PgxConfig)", ".game=2048 "]),
         ("serve_environment.py", [], ["No fields of --config: give --env"]),
         ("launch.py", ["--config=none.py"], ["No fields of --config: config file 'none.py' does"]),

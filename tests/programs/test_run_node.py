@@ -9,6 +9,13 @@ from tests.programs.forked import run_program  # noqa: E402
 SECRET = "0123456789abcdef"
 
 
+def test_flags_of_whole_programs_are_refused(tmp_path):
+    flags = ["--node=actor/0", f"--workdir={tmp_path}/run", f"--fork={tmp_path}/origin"]
+    result = run_program("run_node.py", *flags)
+    assert result.returncode == 2
+    assert "error: --fork is for the start of a whole program, not of a node" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("secret", "error"),
     [

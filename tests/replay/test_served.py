@@ -71,7 +71,7 @@ def connect(monkeypatch):
         server = ReplayServer(declaration, ROW_SPEC, 0, num_streams, state, demonstrations)
         servers.append(server)
         connection = Connection(server)
-        return connection, ServedReplay(connection, declaration, ROW_SPEC)
+        return connection, ServedReplay(connection, ROW_SPEC)
 
     yield make
     for server in servers:

@@ -32,9 +32,6 @@ class AlphaZeroBuilder(PlanningBuilder[AlphaZeroNetworks]):
 
     _config: AlphaZeroConfig
 
-    def __init__(self, config: AlphaZeroConfig):
-        super().__init__(config)
-
     @functools.cached_property
     def _rules(self) -> Rules:
         return load_rules(self._config.game, max_steps=None).with_positions()

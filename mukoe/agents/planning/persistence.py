@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from mukoe.agents.planning.policy import policy_of_parts
+from mukoe.nests import tree_where
 from mukoe.types import Array, Nest, Policy, PolicyParams, SplitPolicy
 
 _LAST_ACTION = "last_action"
@@ -25,7 +26,7 @@ _PERSISTENCE = "persistence"
 class PersistentState(NamedTuple):
     """Memory of a policy that repeats actions, for `B` environments.
 
-    policy: memory of the policy that is asked otherwise.
+    policy: state of the wrapped policy, whose action is taken when none is repeated.
     action: `[B, ...]` actions of the last step.
     persistence: `[B]` probabilities to repeat them, 0 at the first step of an episode.
     next_persistence: `[B]` probabilities of all later steps.
@@ -74,8 +75,7 @@ def with_persistence(policy: Policy, persistence: float) -> Policy:
         is_repeated = jax.random.uniform(repeat_key, probability.shape) < probability
         if legal_actions is not None:
             is_repeated &= jnp.take_along_axis(legal_actions, last[:, None], axis=1)[:, 0]
-        repeated = jnp.reshape(is_repeated, (-1,) + (1,) * (action.ndim - 1))
-        return jnp.where(repeated, last, action), extras
+        return tree_where(is_repeated, last, action), extras
 
     def update_state(observation: Nest, action: Array, state: PersistentState) -> PersistentState:
         memory = inner.update_state(observation, action, state.policy)

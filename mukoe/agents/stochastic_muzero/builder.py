@@ -1,31 +1,26 @@
 """The builder of Stochastic MuZero."""
 
-from mukoe.agents.builder import LearnerSettings
 from mukoe.agents.extensions import Unroll
-from mukoe.agents.planning.builder import PlanningBuilder
 from mukoe.agents.planning.consistency import add_projection
+from mukoe.agents.planning.learned_model import LearnedModelBuilder
 from mukoe.agents.planning.memory import root_spec
-from mukoe.agents.planning.observations import (
-    with_statistics_loss,
-    with_statistics_optimizer,
-)
-from mukoe.agents.planning.symmetries import training_symmetries, with_random_symmetries
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
 from mukoe.agents.stochastic_muzero.losses import make_loss
 from mukoe.agents.stochastic_muzero.model import decisions_and_chance, stochastic_muzero_model
 from mukoe.agents.stochastic_muzero.networks import (
+    ENCODER,
     StochasticMuZeroNetworks,
     make_stochastic_muzero_networks,
-    search_params,
 )
 from mukoe.agents.stochastic_muzero.unroll import make_unroll
 from mukoe.environments.spec_checks import check_scalar_rewards
+from mukoe.networks.models import below_the_root
 from mukoe.search.base import SearchModel
 from mukoe.search.candidates import make_sampler
 from mukoe.types import EnvironmentSpec, LossFunction, Params
 
 
-class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
+class StochasticMuZeroBuilder(LearnedModelBuilder[StochasticMuZeroNetworks]):
     """Stochastic MuZero (Antonoglou et al., ICLR 2022), with PUCT or Gumbel search."""
 
     _config: StochasticMuZeroConfig
@@ -71,21 +66,8 @@ class StochasticMuZeroBuilder(PlanningBuilder[StochasticMuZeroNetworks]):
         # The candidates are below the chance nodes, so that the model itself has them.
         return self.make_model(networks, environment_spec)
 
-    def make_loss(
-        self, networks: StochasticMuZeroNetworks, environment_spec: EnvironmentSpec
-    ) -> LossFunction:
-        config = self._config
-        loss = with_statistics_loss(
-            make_loss(networks, config), networks, config.history, config.network
-        )
-        symmetries = training_symmetries(
-            environment_spec, config.augmentation, config.search, networks.memory is not None
-        )
-        loss = with_random_symmetries(loss, symmetries)
-        return self.with_reanalysis(loss, networks, environment_spec)
-
-    def learner_settings(self, networks: StochasticMuZeroNetworks) -> LearnerSettings:
-        return with_statistics_optimizer(super().learner_settings(networks), self._config.network)
+    def _make_unroll_loss(self, networks: StochasticMuZeroNetworks) -> LossFunction:
+        return make_loss(networks, self._config)
 
     def _search_params(self, params: Params) -> Params:
-        return search_params(params)
+        return below_the_root(params, ENCODER)

@@ -31,7 +31,6 @@ from mukoe.networks.heads import make_head
 from mukoe.networks.history import HistoryConfig, network_input_spec
 from mukoe.networks.inputs import encode_input
 from mukoe.networks.memory import (
-    MEMORY,
     NO_MEMORY,
     InputMemory,
     MemoryConfig,
@@ -42,14 +41,14 @@ from mukoe.networks.memory import (
 from mukoe.networks.models import REPRESENTATION, check_observations, encoded_action_space
 from mukoe.networks.precision import in_precision, to_precision
 from mukoe.networks.prediction import Prediction, PredictionHeads
-from mukoe.networks.projection import PROJECTION, Projection
+from mukoe.networks.projection import Projection
 from mukoe.networks.representation import Representation
 from mukoe.networks.residual import layer_norm, residual_blocks
 from mukoe.networks.torsos import TORSOS
 from mukoe.networks.value_encoding import ValueEncoding
 from mukoe.types import Array, EnvironmentSpec, Params
 
-_ENCODER = "encoder"
+ENCODER = "encoder"
 _EPSILON = 1e-6
 
 
@@ -179,12 +178,6 @@ def make_stochastic_muzero_networks(
     )
 
 
-def search_params(params: Params) -> Params:
-    """Returns the parameters that a search reads below the root."""
-    left_out = (REPRESENTATION, MEMORY, *PROJECTION, _ENCODER)
-    return {name: value for name, value in params.items() if name.split("/")[0] not in left_out}
-
-
 def _model(
     config: NetworkConfig, spec: specs.Array, action_space: ActionSpace, chance: ChanceConfig
 ):
@@ -196,7 +189,7 @@ def _model(
         config, chance.codebook_size, name="afterstate_prediction"
     )
     dynamics = _Dynamics(config, chance, name="dynamics")
-    encoder = _Encoder(config, spec, chance.codebook_size, name=_ENCODER)
+    encoder = _Encoder(config, spec, chance.codebook_size, name=ENCODER)
 
     def init(inputs: jax.Array) -> None:
         state = representation(inputs)

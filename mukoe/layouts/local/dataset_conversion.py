@@ -89,6 +89,8 @@ def to_workdir(name: str, config: TrainingConfig, config_file: str | None, workd
             )
         checkpoints.save()
         checkpoints.close(_CLOSE_SECONDS)
+        if not learning.checkpointer.has_run():
+            raise UserError(f"the replay was not written to {folder}; the warning says why")
     except BaseException:
         if not existed:
             shutil.rmtree(folder, ignore_errors=True)

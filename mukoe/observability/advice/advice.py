@@ -126,4 +126,4 @@ def summary_lines(workdir: Path, command: str) -> list[str]:
     lines = [f"bound by {advice.bound}"]
     if best:
         lines.append(f"faster with {' or '.join(best)}")
-    return [*lines, f"more, and batches: {command}"]
+    return [*lines, f"details, and measured batch sizes: {command}"]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 from dm_env import specs
 from gymnasium import spaces
@@ -87,9 +86,3 @@ def _box(spec: specs.Array) -> spaces.Box:
         limits = np.iinfo(dtype)
         return spaces.Box(limits.min, limits.max, shape, dtype)
     return spaces.Box(-np.inf, np.inf, shape, dtype)
-
-
-def leaf_paths(nest: Nest) -> list[tuple[str, Any]]:
-    """Returns the paths and leaves of a nest."""
-    found, _ = jax.tree_util.tree_flatten_with_path(nest)
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in found]

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from mukoe.errors import UserError
-from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, conform, zero_row
+from mukoe.replay.declaration import check_final_extras, conform, zero_row
 from mukoe.replay.handle import never
 from mukoe.replay.served.waiting import result_unless_stopped, retried
 from mukoe.types import Nest, Row
@@ -39,7 +39,6 @@ class ServedAdder:
     def __init__(
         self,
         server: Any,
-        declaration: ReplayDeclaration,
         row_spec: Row,
         should_stop: Callable[[], bool] = never,
     ):
@@ -47,11 +46,9 @@ class ServedAdder:
 
         Args:
           server: client of a `ReplayServer`, whose `futures.METHOD(...)` start calls.
-          declaration: declaration of the items.
           row_spec: specs of a row.
           should_stop: predicate that ends the wait for the replay.
         """
-        del declaration
         self._server = server
         self._row_spec = row_spec
         self._specs = jax.tree.leaves(row_spec)

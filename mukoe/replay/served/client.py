@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mukoe.errors import UserError
-from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.handle import never
 from mukoe.replay.in_process.stretch import Stretch
 from mukoe.replay.served.adder import ServedAdder
@@ -27,16 +26,14 @@ _POLL_SECONDS = 0.2
 class ServedReplay:
     """Handle of the replay of a `ReplayServer`, a `mukoe.replay.handle.SharedReplay`."""
 
-    def __init__(self, server: Any, declaration: ReplayDeclaration, row_spec: Row):
+    def __init__(self, server: Any, row_spec: Row):
         """Stores the client; nothing is sent before its first use.
 
         Args:
           server: client of a `ReplayServer`, whose `futures.METHOD(...)` start calls.
-          declaration: declaration of the replay.
           row_spec: specs of a row.
         """
         self._server = server
-        self._declaration = declaration
         self._row_spec = row_spec
         self._updates: collections.deque[futures.Future[None]] = collections.deque()
         self._rewritten_server = ""
@@ -48,7 +45,7 @@ class ServedReplay:
         Args:
           should_stop: predicate that ends the adder's wait for a replay at its rate limit.
         """
-        return ServedAdder(self._server, self._declaration, self._row_spec, should_stop)
+        return ServedAdder(self._server, self._row_spec, should_stop)
 
     def make_dataset(self) -> "ServedDataset":
         """Makes an endless iterator over samples."""

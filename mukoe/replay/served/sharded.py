@@ -20,7 +20,6 @@ from mukoe.replay.served.client import ServedDataset, ServedReplay, ServedWriter
 from mukoe.types import Sample
 
 _KEY_BITS = np.uint64(56)
-MOST_SHARDS = 256
 
 
 def shard_declaration(declaration: ReplayDeclaration, num_shards: int) -> ReplayDeclaration:

@@ -14,7 +14,7 @@ from mukoe.agents.planning.consistency import ConsistencyConfig, consistency_los
 from mukoe.agents.planning.deterministic_model.builder import DeterministicModelBuilder
 from mukoe.agents.stochastic_muzero.builder import StochasticMuZeroBuilder
 from mukoe.agents.stochastic_muzero.config import StochasticMuZeroConfig
-from mukoe.networks.models import without_representation
+from mukoe.networks.models import below_the_root
 from mukoe.networks.projection import Projection
 from tests.agents.planning.test_losses import CONFIG, SPEC, K, make_sample
 
@@ -134,4 +134,4 @@ def test_the_loss_of_an_agent_trains_projector_and_predictor(name):
     assert not own & set(builder._search_params(params))
     assert builder.replay.observed_rows == K + 1
     if name == "muzero":
-        assert without_representation(params) == builder._search_params(params)
+        assert below_the_root(params) == builder._search_params(params)

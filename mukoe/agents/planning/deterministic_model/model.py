@@ -51,13 +51,13 @@ def prefix_model(
         memory, logits = prefix.step(params, hk.LSTMState(**embedding["memory"]), state)
         total = networks.reward_encoding.to_scalar(logits)
         num_actions = (embedding["num_actions"] + 1) % prefix.period
-        goes_on = num_actions > 0
-        kept = jax.tree.map(lambda x: x * goes_on[:, None], memory._asdict())
+        continues = num_actions > 0
+        kept = jax.tree.map(lambda x: x * continues[:, None], memory._asdict())
         output = dataclasses.replace(output, reward=total - embedding["prefix"])
         return output, {
             "state": state,
             "memory": kept,
-            "prefix": total * goes_on,
+            "prefix": total * continues,
             "num_actions": num_actions,
         }
 

@@ -112,7 +112,7 @@ class _RayRun(ProcessRun):
                 start_process=self._start,
             )
 
-        super().__init__(workdir, line, supervise)
+        super().__init__(workdir, line, supervise, experiment.run.loggers)
 
     def poll(self, actor_steps: int) -> None:
         """Receives the state of the processes from their machines too; see `Run.poll`."""

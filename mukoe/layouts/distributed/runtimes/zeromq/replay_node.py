@@ -121,7 +121,7 @@ class ServedReplayService:
         Args:
           row_spec: specs of a row.
         """
-        shards = [ServedReplay(client, self._declaration, row_spec) for client in self._clients]
+        shards = [ServedReplay(client, row_spec) for client in self._clients]
         return shards[0] if len(shards) == 1 else ShardedReplay(shards, self._indices)
 
     def statistics(self) -> ReplayStatistics | None:
