@@ -8,8 +8,8 @@ from mukoe.agents.alphazero.config import (
 from mukoe.agents.planning.config import PlanningReplayConfig
 from mukoe.environments.pgx.config import PgxConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.value_encoding import SupportConfig
 from mukoe.search.config import SearchConfig
 from mukoe.search.q_normalization import QNormalizationConfig

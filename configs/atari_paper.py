@@ -11,9 +11,9 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.search.config import SearchConfig

@@ -9,8 +9,8 @@ a known table, `silent` numbers that no source gives. Needs an accelerator.
 from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig, MuesliReplayConfig
 from mukoe.environments.atari.config import AtariConfig
 from mukoe.layouts.common.experiment import DistributedConfig, RunConfig, TrainingConfig
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 

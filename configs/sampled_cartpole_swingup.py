@@ -4,8 +4,8 @@ from mukoe.agents.muzero.config import MuZeroConfig
 from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.environments.dm_control.config import DmControlConfig
 from mukoe.layouts.common.experiment import RunConfig, TrainingConfig
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.distributions import GaussianConfig
 from mukoe.networks.value_encoding import SupportConfig

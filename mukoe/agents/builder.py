@@ -17,7 +17,8 @@ import optax
 
 from mukoe.acting.actor import Actor
 from mukoe.acting.runners import PolicyRunner
-from mukoe.learning.learner import Learner, Logger, TargetUpdateConfig, UpdateFunction
+from mukoe.learning.learner import Learner, Logger
+from mukoe.learning.update import TargetUpdateConfig, UpdateFunction
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.handle import Adder, Replay
 from mukoe.types import EnvironmentSpec, LossFunction, Nest, Params, Policy, Sample

@@ -11,7 +11,8 @@ import optax
 from mukoe.agents.extensions import rollout_of
 from mukoe.diagnosis.finding import Finding
 from mukoe.diagnosis.subject import Subject
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.types import Params
 
 _OVERFIT, _GRADIENTS = "one batch is overfitted", "every part has a gradient"

@@ -10,12 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from mukoe.errors import UserError
-from mukoe.learning.learner import (
-    LearnerState,
-    TargetUpdateConfig,
-    finish_update,
-    gradient_step,
-)
+from mukoe.learning.update import LearnerState, TargetUpdateConfig, finish_update, gradient_step
 from mukoe.types import Array, LossFunction, Nest, Params, Sample
 
 

@@ -32,6 +32,7 @@ from mukoe.types import (
     ChoiceImage,
     EnvironmentSpec,
     Nest,
+    Row,
     SequenceArray,
     TokenArray,
     split_legal_actions,
@@ -153,7 +154,7 @@ def stack_rows(
     config: HistoryConfig,
     num_actions: int,
 ) -> Nest:
-    """Returns the network inputs `[B, T, ...]` of stored rows.
+    """Returns the network inputs `[B, T, ...]` of the parts of stored rows.
 
     Args:
       frames: `[B, F-1+T, ...]` single frames, an array or a nest of them.
@@ -167,6 +168,28 @@ def stack_rows(
     if config.frames == 1:
         return frames
     return jax.tree.map(lambda part: _stack(part, actions, mask, config, num_actions), frames)
+
+
+def row_inputs(
+    rows: Row, config: HistoryConfig, num_actions: int, steps: int | None = None
+) -> Nest:
+    """Returns the network inputs `[B, T, ...]` of rows `[B, F-1+T, ...]`.
+
+    Args:
+      rows: consecutive rows, with or without legal-action masks.
+      config: the history, `F = config.frames`.
+      num_actions: `A`.
+      steps: number `T` of the first inputs; None for all.
+    """
+    end = None if steps is None else config.frames - 1 + steps
+    features, _ = split_legal_actions(rows.observation)
+    return stack_rows(
+        take(features, slice(None), slice(end)),
+        rows.action[:, :end],
+        rows.mask[:, :end],
+        config,
+        num_actions,
+    )
 
 
 def _stack(

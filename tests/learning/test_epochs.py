@@ -10,7 +10,8 @@ import pytest
 
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, minibatch_indices, update_in_epochs
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.types import LossExtra, Row, Sample
 
 BATCH, STEPS = 2, 6

@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.types import LossExtra, Row, Sample
 
 BATCH = 4
@@ -71,7 +72,8 @@ import jax, numpy as np, itertools
 import test_losses as case
 from mukoe.errors import UserError
 from mukoe.agents.planning.deterministic_model.losses import make_loss
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import TargetUpdateConfig
 import optax
 
 assert len(jax.devices()) == 8

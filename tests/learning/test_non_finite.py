@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from mukoe.errors import UserError
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import NonFiniteUpdatesError, saving_bad_batches
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.types import LossExtra, Row, Sample
 
 BATCH = 4

@@ -24,7 +24,8 @@ if count > 1:
     jax.distributed.initialize(f"127.0.0.1:{port}", count, index)
 import test_losses as case
 from mukoe.agents.planning.deterministic_model.losses import make_loss
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import TargetUpdateConfig
 
 networks, params = case.build()
 if index:  # Only the first process has the right parameters.

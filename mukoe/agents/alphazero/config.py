@@ -25,9 +25,9 @@ from mukoe.configuration.bounds import (
 from mukoe.configuration.fields import Validated
 from mukoe.environments.pgx.games import PGX_GAMES, check_searchable
 from mukoe.errors import UserError
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.precision import Precision
 from mukoe.networks.torsos import TORSOS

@@ -11,9 +11,9 @@ from mukoe.agents.planning.config import PlanningReplayConfig, UnrollLossConfig
 from mukoe.agents.planning.consistency import ConsistencyConfig
 from mukoe.agents.planning.deterministic_model.config import DeterministicModelConfig
 from mukoe.configuration.bounds import UnitInterval
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.networks.value_prefix import ValuePrefixConfig

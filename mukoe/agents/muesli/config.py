@@ -24,8 +24,8 @@ from mukoe.configuration.bounds import (
 )
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 

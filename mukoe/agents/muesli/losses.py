@@ -37,7 +37,7 @@ from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import retrace_returns
 from mukoe.nests import merge_batch_and_time, take
 from mukoe.networks.distributions import Distribution
-from mukoe.networks.history import stack_rows
+from mukoe.networks.history import row_inputs
 from mukoe.networks.models import MuZeroNetworks
 from mukoe.types import (
     Array,
@@ -170,10 +170,7 @@ def _loss(
     moment: MovingSecondMoment,
 ) -> tuple[Array, LossExtra]:
     rows = jax.tree.map(lambda array: array[:, config.leading_rows :], sample.rows)
-    features, _ = split_legal_actions(sample.rows.observation)
-    inputs = stack_rows(
-        features, sample.rows.action, sample.rows.mask, config.history, networks.num_actions
-    )
+    inputs = row_inputs(sample.rows, config.history, networks.num_actions)
 
     def encoded(params: Params, inputs: Nest) -> Nest:
         history, burn_in = config.history, config.memory.burn_in_rows

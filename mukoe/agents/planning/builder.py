@@ -11,9 +11,11 @@ import numpy as np
 from mukoe.agents.builder import ActorLearnerBuilder, LearnerSettings
 from mukoe.agents.extensions import DemonstrationSettings, MemoryUse, NetworkCalls, Unroll
 from mukoe.agents.planning.config import PlanningConfig, leading_rows
+from mukoe.agents.planning.inspector import make_inspector
 from mukoe.agents.planning.memory import root_spec
+from mukoe.agents.planning.network_calls import make_network_calls
 from mukoe.agents.planning.persistence import with_persistence
-from mukoe.agents.planning.policy import make_inspector, make_network_calls, make_search_policy
+from mukoe.agents.planning.policy import make_search_policy
 from mukoe.agents.planning.reanalyse import make_reanalyse, renew, with_reanalysis
 from mukoe.agents.planning.root import RootNetworks
 from mukoe.agents.planning.symmetries import average_over, evaluation_symmetries

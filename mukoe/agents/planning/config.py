@@ -21,10 +21,10 @@ from mukoe.configuration.bounds import (
 )
 from mukoe.configuration.fields import Validated
 from mukoe.errors import UserError
-from mukoe.learning.learner import TargetUpdateConfig
 from mukoe.learning.optimizers import OptimizerConfig
 from mukoe.learning.reanalysis import ReanalyseConfig
 from mukoe.learning.returns import RETURN_ESTIMATORS, n_step_states
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.history import HistoryConfig
 from mukoe.search.config import SearchConfig

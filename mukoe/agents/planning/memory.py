@@ -26,7 +26,7 @@ from mukoe.networks.history import (
     initial_history,
     network_input,
     network_input_spec,
-    push,
+    update_state,
 )
 from mukoe.networks.memory import MEMORY, InputMemory, MemoryConfig, episode_starts
 from mukoe.types import Array, EnvironmentSpec, Nest, Params, Row, split_legal_actions
@@ -91,10 +91,9 @@ class RootObserver:
 
     def update_state(self, observation: Nest, action: Array, state: Nest) -> Nest:
         """Returns the state after an action at an observation of `observe`."""
-        features, _ = split_legal_actions(observation)
         if self.memory is None:
-            return push(state, features, action)
-        return state._replace(history=push(state.history, features, action))
+            return update_state(observation, action, state)
+        return state._replace(history=update_state(observation, action, state.history))
 
     def stored(self, state: Nest) -> dict[str, Array]:
         """Returns the state of the memory before an observation, where rows store it, by name."""

@@ -1,8 +1,7 @@
-"""Policy, inspector and network calls of the agents that search."""
+"""Policy of the agents that search."""
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import chex
 import jax
@@ -17,8 +16,6 @@ from mukoe.agents.planning.root import PLAYER, POSITION, stored_position
 from mukoe.networks.action_space import ActionSpace
 from mukoe.networks.memory import MEMORY
 from mukoe.search.base import SearchModel, SearchOutput
-from mukoe.search.candidates import planted_root
-from mukoe.search.inspection import Inspector
 from mukoe.search.plan import plan, plan_from
 from mukoe.search.players import PlayersRoot, turn_of
 from mukoe.search.reuse import PlayState, no_tree, reuses_tree
@@ -71,7 +68,7 @@ def make_search_policy(
     if reuses_tree(config.search, model) and evaluation:
         return Policy(
             apply=_apply_with_trees(split, model, config, stored),
-            initial_state=_initial_play_state(observer, model, environment_spec, config),
+            initial_state=initial_play_state(observer, model, environment_spec, config),
             extras_spec=extras_spec,
         )
 
@@ -131,7 +128,7 @@ def _apply_with_trees(
     return apply
 
 
-def _initial_play_state(
+def initial_play_state(
     observer: RootObserver,
     model: SearchModel,
     environment_spec: EnvironmentSpec,
@@ -170,7 +167,7 @@ def _extras_spec(
     return extras if position is None else {**extras, POSITION: position}
 
 
-def _position(observation: Nest) -> Array | None:
+def position_of(observation: Nest) -> Array | None:
     """Returns the true states `[B, S]` that observations carry, None without them."""
     position = getattr(observation, "position", ())
     return position if jax.tree.leaves(position) else None
@@ -189,7 +186,7 @@ def _split(
     def represent(
         params: PolicyParams, observation: Nest, state: Nest
     ) -> tuple[dict[str, Nest], Nest]:
-        root, next_state = _evaluate_root(model, observer, params, observation, state)
+        root, next_state = evaluate_root(model, observer, params, observation, state)
         evaluated = {
             "prior_logits": root.prior_logits,
             "value": root.value,
@@ -199,7 +196,7 @@ def _split(
             evaluated[PLAYER] = root.player
         if stored_position(model, config) is not None:
             # The embedding of a game with chance holds more than the position.
-            evaluated[POSITION] = _position(observation)
+            evaluated[POSITION] = position_of(observation)
         return {**evaluated, **observer.stored(state)}, next_state
 
     def search(
@@ -226,7 +223,7 @@ def _split(
     )
 
 
-def _evaluate_root(
+def evaluate_root(
     model: SearchModel,
     observer: RootObserver,
     params: PolicyParams,
@@ -235,7 +232,7 @@ def _evaluate_root(
 ) -> tuple[mctx.RootFnOutput, Nest]:
     """Returns the evaluated roots of observations, and the next state of the observer."""
     inputs, state = observer.observe(params.network, observation, state)
-    position, turn = _position(observation), turn_of(observation)
+    position, turn = position_of(observation), turn_of(observation)
     return model.evaluate_root(params.network, inputs, position, turn), state
 
 
@@ -259,102 +256,3 @@ def _stored(
         stored["learner_steps"] = jnp.broadcast_to(params.learner_steps, batch)
     stored |= {name: evaluated[name] for name in (PLAYER, MEMORY, POSITION) if name in evaluated}
     return {**stored, **output.statistics}
-
-
-def make_inspector(
-    model: SearchModel,
-    action_space: ActionSpace,
-    environment_spec: EnvironmentSpec,
-    config: PlanningConfig,
-) -> Inspector:
-    """Makes the inspector of the policy's search in evaluation, which needs simulations."""
-    observer = RootObserver(environment_spec, action_space, config.history, model.memory)
-
-    evaluate = functools.partial(_evaluate_root, model, observer)
-
-    def inspect(params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: Nest) -> Any:
-        _, legal_actions = split_legal_actions(observation)
-        root, state = evaluate(params, observation, state)
-        output, tree = plan(
-            config.search,
-            model,
-            params.network,
-            key,
-            root,
-            legal_actions,
-            params.learner_steps,
-            evaluation=True,
-        )
-        assert tree is not None, "an inspector needs simulations"
-        return output, model.shown_tree(tree), state
-
-    def inspect_with_trees(
-        params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: PlayState
-    ) -> Any:
-        _, legal_actions = split_legal_actions(observation)
-        root, observed = evaluate(params, observation, state.observed)
-        output, shown, tree = plan_from(
-            state.tree,
-            config.search,
-            model,
-            params.network,
-            key,
-            root,
-            legal_actions,
-            params.learner_steps,
-        )
-        return output, model.shown_tree(shown), PlayState(observed, tree)
-
-    def update_play_state(observation: Nest, action: Array, state: PlayState) -> PlayState:
-        return state._replace(observed=observer.update_state(observation, action, state.observed))
-
-    if reuses_tree(config.search, model):
-        return Inspector(
-            inspect=inspect_with_trees,
-            update_state=update_play_state,
-            initial_state=_initial_play_state(observer, model, environment_spec, config),
-        )
-    return Inspector(
-        inspect=inspect,
-        update_state=observer.update_state,
-        initial_state=observer.initial_state,
-    )
-
-
-def make_network_calls(
-    model: SearchModel,
-    action_space: ActionSpace,
-    environment_spec: EnvironmentSpec,
-    config: PlanningConfig,
-) -> Callable[[PolicyParams, Nest], Array]:
-    """Makes the network calls of the policy without the search, to profile them.
-
-    One evaluation of the root, then one model step and prediction for each simulation.
-    """
-    observer = RootObserver(environment_spec, action_space, config.history, model.memory)
-    key = jax.random.PRNGKey(0)  # The model is deterministic.
-
-    def best(outputs: Array) -> Array:
-        if model.candidates is not None:
-            return jnp.zeros(outputs.shape[0], jnp.int32)
-        return action_space.policy(outputs).mode()
-
-    def simulate(params: PolicyParams, previous: tuple, _: None) -> tuple[tuple, None]:
-        action, embedding, total = previous
-        output, embedding = model.recurrent(params.network, key, action, embedding)
-        return (best(output.prior_logits), embedding, total + output.reward + output.value), None
-
-    def calls(params: PolicyParams, observation: Nest) -> Array:
-        batch_size = jax.tree.leaves(observation)[0].shape[0]
-        state = observer.initial_state(batch_size)
-        inputs, _ = observer.observe(params.network, observation, state)
-        position, turn = _position(observation), turn_of(observation)
-        root = planted_root(model, params.network, inputs, position, turn)
-        (_, _, total), _ = jax.lax.scan(
-            functools.partial(simulate, params),
-            (best(root.prior_logits), root.embedding, root.value),
-            length=config.search.num_simulations,
-        )
-        return total
-
-    return calls

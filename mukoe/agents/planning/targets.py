@@ -23,9 +23,9 @@ from mukoe.agents.planning.memory import encode_rows
 from mukoe.agents.planning.root import PLAYER, RootNetworks
 from mukoe.nests import take
 from mukoe.networks.action_space import ActionSpace
-from mukoe.networks.history import HistoryConfig, stack_rows
+from mukoe.networks.history import HistoryConfig, row_inputs
 from mukoe.networks.memory import InputMemory
-from mukoe.types import Array, Nest, Params, Row, Sample, SearchStatistics, split_legal_actions
+from mukoe.types import Array, Nest, Params, Row, Sample, SearchStatistics
 
 
 class UnrollTargets(NamedTuple):
@@ -140,15 +140,7 @@ def network_inputs(
     networks: RootNetworks, history: HistoryConfig, rows: Row, steps: int | None
 ) -> Nest:
     """Returns the first `steps` network inputs `[B, steps, ...]` of rows with history."""
-    end = None if steps is None else history.frames - 1 + steps
-    features, _ = split_legal_actions(rows.observation)
-    return stack_rows(
-        take(features, slice(None), slice(end)),
-        rows.action[:, :end],
-        rows.mask[:, :end],
-        history,
-        networks.action_space.size,
-    )
+    return row_inputs(rows, history, networks.action_space.size, steps)
 
 
 def root_inputs(networks: RootNetworks, history: HistoryConfig, rows: Row) -> Nest:

@@ -23,8 +23,8 @@ from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.environments.spec_checks import check_scalar_rewards
 from mukoe.errors import UserError
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
-from mukoe.learning.learner import TargetUpdateConfig, UpdateFunction
 from mukoe.learning.optimizers import anneal_over_agent_steps, make_optimizer
+from mukoe.learning.update import TargetUpdateConfig, UpdateFunction
 from mukoe.networks.history import network_input_spec
 from mukoe.networks.observation_statistics import keep_statistics
 from mukoe.replay.declaration import ReplayDeclaration

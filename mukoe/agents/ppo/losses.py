@@ -16,7 +16,7 @@ from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
 from mukoe.nests import merge_batch_and_time, take
-from mukoe.networks.history import stack_rows
+from mukoe.networks.history import row_inputs
 from mukoe.networks.memory import episode_starts
 from mukoe.types import (
     Array,
@@ -74,9 +74,7 @@ class PPOBatch(NamedTuple):
 
 def rollout_inputs(networks: PPONetworks, config: PPOConfig, sample: Sample) -> Nest:
     """Returns the network inputs `[B, T + 1, ...]` of rollouts."""
-    rows = sample.rows
-    features, _ = split_legal_actions(rows.observation)
-    return stack_rows(features, rows.action, rows.mask, config.history, networks.num_actions)
+    return row_inputs(sample.rows, config.history, networks.num_actions)
 
 
 def encoded_inputs(networks: PPONetworks, params: Params, batch: PPOBatch) -> Nest:

@@ -28,9 +28,9 @@ from mukoe.agents.ppo.losses import NoveltyTargets, PPOBatch, make_prepare, roll
 from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.agents.ppo.visits import count_visits, first_visits, hashes_of, no_counts
 from mukoe.learning.epochs import EpochsConfig, update_in_epochs
-from mukoe.learning.learner import LearnerState, TargetUpdateConfig, UpdateFunction
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
+from mukoe.learning.update import LearnerState, TargetUpdateConfig, UpdateFunction
 from mukoe.nests import merge_batch_and_time
 from mukoe.networks.novelty import Novelty, make_novelty
 from mukoe.networks.observation_statistics import step_size

@@ -9,7 +9,7 @@ import optax
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.losses import rollout_inputs
 from mukoe.agents.ppo.networks import PPONetworks
-from mukoe.learning.learner import LearnerState, TargetUpdateConfig, UpdateFunction
+from mukoe.learning.update import LearnerState, TargetUpdateConfig, UpdateFunction
 from mukoe.networks.observation_statistics import add_batch
 from mukoe.types import Array, LossFunction, Sample
 

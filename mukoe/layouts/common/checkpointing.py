@@ -20,7 +20,8 @@ from mukoe.layouts.common.cadence import Timer, period_reached
 from mukoe.layouts.common.experiment import ExperimentConfig, RunConfig
 from mukoe.layouts.common.run_state import NamedArrays, unpack
 from mukoe.learning.checkpoint import Checkpointer
-from mukoe.learning.learner import Learner, LearnerState
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import LearnerState
 
 _LOGGER = logging.getLogger(__name__)
 

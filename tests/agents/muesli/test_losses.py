@@ -17,7 +17,8 @@ from mukoe.agents.muesli.config import MuesliConfig, MuesliLossConfig
 from mukoe.agents.muesli.losses import make_loss, make_targets
 from mukoe.agents.planning.augmentation import ImageAugmentationConfig
 from mukoe.errors import UserError
-from mukoe.learning.learner import Learner, TargetUpdateConfig
+from mukoe.learning.learner import Learner
+from mukoe.learning.update import TargetUpdateConfig
 from mukoe.networks.config import NetworkConfig
 from mukoe.networks.distributions import Categorical
 from mukoe.networks.history import HistoryConfig

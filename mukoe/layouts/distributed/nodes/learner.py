@@ -17,8 +17,9 @@ from mukoe.layouts.distributed.nodes.context import NodeContext
 from mukoe.layouts.distributed.nodes.replay_rewriter import ReplayRewriter
 from mukoe.layouts.distributed.nodes.retry import call_until_available
 from mukoe.layouts.distributed.nodes.runtime import ReplayService
-from mukoe.learning.learner import Learner, LearnerState
+from mukoe.learning.learner import Learner
 from mukoe.learning.non_finite import saving_bad_batches
+from mukoe.learning.update import LearnerState
 from mukoe.observability.clipped_targets import shares_outside_bins
 from mukoe.observability.loggers.factory import make_logger
 from mukoe.replay.handle import SharedReplay
