@@ -74,11 +74,6 @@ class MuZeroNetworks:
     memory: InputMemory | None = None
     num_players: int | None = None
 
-    @property
-    def num_actions(self) -> int:
-        """`A`, or the length `D` of a continuous action."""
-        return self.action_space.size
-
 
 def make_muzero_networks(
     environment_spec: EnvironmentSpec,

@@ -36,8 +36,8 @@ class ReplayDeclaration:
     observed_rows: int | None = None
     # Steps from one item of an episode to the next; 1 is an item for each step.
     period: int = 1
-    # Fraction of fresh items in a sample: the newest items that were not fresh before. A sample
-    # waits until there are enough of them.
+    # Fraction of online items in a sample: the newest items, each in one sample. A sample waits
+    # until there are enough of them.
     online_fraction: float = 0.0
     # Fraction of reanalysed items in a sample, which nodes of a program read from the table, search
     # again and write to a table of their own.
@@ -62,7 +62,7 @@ class ReplayDeclaration:
     def __post_init__(self) -> None:
         self._check_items()
         self._check_sampling()
-        self._check_fresh_items()
+        self._check_online_items()
         self._check_demonstrations()
         _check(bool(self.table), "table", self.table, "a name")
 
@@ -117,32 +117,33 @@ class ReplayDeclaration:
             "None when the sampler is 'uniform'",
         )
 
-    def _check_fresh_items(self) -> None:
+    def _check_online_items(self) -> None:
         _check(
-            self.online_fraction >= 0 and self.fresh_items < self.batch_size,
+            self.online_fraction >= 0 and self.online_items < self.batch_size,
             "online_fraction",
             self.online_fraction,
             "0 or more, and leave room for replayed items",
         )
-        most = self.batch_size / max(self.fresh_items, 1)
+        most = self.batch_size / max(self.online_items, 1)
         _check(
-            not self.fresh_items or (self.samples_per_insert or 0) <= most,
+            not self.online_items or (self.samples_per_insert or 0) <= most,
             "samples_per_insert",
             self.samples_per_insert,
-            f"at most {most:g} with {self.fresh_items} fresh items in a batch of "
-            f"{self.batch_size}, as each item is fresh once",
+            f"at most {most:g} with {self.online_items} online items in a batch of "
+            f"{self.batch_size}, since each item is online once",
         )
         _check(
-            0 <= self.reanalysed_fraction <= 1 and not (self.fresh_items and self.reanalysed_items),
+            0 <= self.reanalysed_fraction <= 1
+            and not (self.online_items and self.reanalysed_items),
             "reanalysed_fraction",
             self.reanalysed_fraction,
-            "from 0 to 1, and 0 with fresh items",
+            "from 0 to 1, and 0 with online items",
         )
         _check(
-            self.fresh_items <= self.min_size,
+            self.online_items <= self.min_size,
             "min_size",
             self.min_size,
-            f"at least the fresh items of a batch ({self.fresh_items})",
+            f"at least the online items of a batch ({self.online_items})",
         )
 
     def _check_demonstrations(self) -> None:
@@ -155,10 +156,10 @@ class ReplayDeclaration:
             f"{self.batch_size}",
         )
         _check(
-            not (fraction and self.fresh_items),
+            not (fraction and self.online_items),
             "demonstrated_fraction",
             fraction,
-            "0 with fresh items",
+            "0 with online items",
         )
 
     @property
@@ -167,8 +168,8 @@ class ReplayDeclaration:
         return self.history + self.sequence_length
 
     @property
-    def fresh_items(self) -> int:
-        """Number of fresh items in a sample."""
+    def online_items(self) -> int:
+        """Number of online items in a sample."""
         return round(self.online_fraction * self.batch_size)
 
     @property
@@ -208,9 +209,9 @@ class ReplayDeclaration:
         )
 
     @property
-    def fresh_capacity(self) -> int:
-        """Largest number of items that wait to be sampled as fresh ones; the oldest are dropped."""
-        return self.min_size if self.fresh_items else 0
+    def online_capacity(self) -> int:
+        """Largest number of online items that wait for a sample; the oldest are dropped."""
+        return self.min_size if self.online_items else 0
 
     @property
     def error_buffer(self) -> float:

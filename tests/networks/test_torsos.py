@@ -48,7 +48,7 @@ def test_shapes_of_every_torso(torso, shape, dtype, state):
     second, reward_logits = jax.eval_shape(networks.dynamics, params, first, jnp.array([0, 2]))
     assert second.shape == first.shape
     assert reward_logits.shape == (2, 5)
-    assert networks.num_actions == ACTIONS
+    assert networks.action_space.size == ACTIONS
 
 
 def test_minatar_torso_has_the_layers_of_the_paper():

@@ -111,8 +111,8 @@ def test_batches_without_room_for_both_are_refused(fraction):
         dataclasses.replace(DECLARATION, demonstrated_fraction=fraction)
 
 
-def test_demonstrations_are_not_for_fresh_items():
-    with pytest.raises(UserError, match="demonstrated_fraction .* 0 with fresh items"):
+def test_demonstrations_are_not_for_online_items():
+    with pytest.raises(UserError, match="demonstrated_fraction .* 0 with online items"):
         dataclasses.replace(DECLARATION, online_fraction=0.25)
 
 

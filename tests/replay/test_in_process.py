@@ -488,7 +488,7 @@ def test_with_a_period_rows_are_freed_with_their_items():
     assert {as_key(item) for item in newest} <= found
 
 
-def test_fresh_items_are_the_newest_and_come_once():
+def test_online_items_are_the_newest_and_come_once():
     replay = make(min_size=4, batch_size=8, online_fraction=0.25)
     adder = replay.make_adder()
     record(adder, 0, 0, 5)
@@ -507,7 +507,7 @@ def test_fresh_items_are_the_newest_and_come_once():
     assert drawn == [11, 10, 9, 8]
 
 
-def test_fresh_items_leave_with_the_oldest():
+def test_online_items_leave_with_the_oldest():
     replay = make(min_size=4, batch_size=8, online_fraction=0.25, capacity=4, sequence_length=2)
     adder = replay.make_adder()
     for episode in range(6):
@@ -519,7 +519,7 @@ def test_fresh_items_leave_with_the_oldest():
 
 
 @pytest.mark.parametrize("burst", [1, 5])
-def test_fresh_items_and_the_limiter_never_block_each_other(burst):
+def test_online_items_and_the_limiter_never_block_each_other(burst):
     """Samples whenever they are allowed, also where items come in bursts: exactly the ratio."""
     replay = make(min_size=6, batch_size=8, online_fraction=0.25, samples_per_insert=4.0)
     adder = replay.make_adder()
@@ -531,7 +531,7 @@ def test_fresh_items_and_the_limiter_never_block_each_other(burst):
     assert replay.sampled / replay.inserted == pytest.approx(4.0, rel=0.1)
 
 
-def test_a_restored_replay_remembers_what_was_fresh():
+def test_a_restored_replay_remembers_what_was_online():
     def fresh():
         return make(min_size=4, batch_size=8, online_fraction=0.25, period=2)
 

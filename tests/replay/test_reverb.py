@@ -324,7 +324,7 @@ def test_with_a_period_items_start_at_its_multiples(make):
     assert distinct(items) == distinct(expected)
 
 
-def test_fresh_items_are_the_newest_and_come_once(make):
+def test_online_items_are_the_newest_and_come_once(make):
     replay = make(batch_size=8, online_fraction=0.25, min_size=2)
     adder = replay.make_adder()
     record(adder, 0, 0, 6)
@@ -334,7 +334,7 @@ def test_fresh_items_are_the_newest_and_come_once(make):
     assert len(items) == 8
     expected = expected_items(0, 0, 6, history=2, size=4)
     assert {as_key(item) for item in items} <= {as_key(item) for item in expected}
-    # The table of fresh items keeps two batches, the newest, and has given away two items or
+    # The table of online items keeps two batches, the newest, and has given away two items or
     # sent them ahead; with new ones, the newest of all come next.
     assert as_key(items[-2]) in {as_key(item) for item in expected[-4:]}
     fresh = [as_key(item) for item in items[-2:]]

@@ -30,7 +30,7 @@ class DiscreteActions:
 
     @property
     def extras_spec(self) -> Mapping[str, specs.Array]:
-        shape = (self._networks.num_actions,)
+        shape = (self._networks.action_space.size,)
         return {"behavior_policy": specs.Array(shape, np.float32, "behavior_policy")}
 
     def policy(self, outputs: Array, legal_actions: Array | None = None) -> Categorical:
@@ -50,7 +50,8 @@ class DiscreteActions:
         state = networks.representation(target_params, merge_batch_and_time(inputs))
         logits = networks.prediction(target_params, state).policy_logits
         every = jnp.broadcast_to(
-            jnp.arange(networks.num_actions)[:, None], (networks.num_actions, state.shape[0])
+            jnp.arange(networks.action_space.size)[:, None],
+            (networks.action_space.size, state.shape[0]),
         )
         values = one_step_values(networks, target_params, state, every, self._discount)
         values = values.T.reshape(behavior.shape)

@@ -170,7 +170,7 @@ def _loss(
     moment: MovingSecondMoment,
 ) -> tuple[Array, LossExtra]:
     rows = jax.tree.map(lambda array: array[:, config.leading_rows :], sample.rows)
-    inputs = row_inputs(sample.rows, config.history, networks.num_actions)
+    inputs = row_inputs(sample.rows, config.history, networks.action_space.size)
 
     def encoded(params: Params, inputs: Nest) -> Nest:
         history, burn_in = config.history, config.memory.burn_in_rows

@@ -74,7 +74,7 @@ class PPOBatch(NamedTuple):
 
 def rollout_inputs(networks: PPONetworks, config: PPOConfig, sample: Sample) -> Nest:
     """Returns the network inputs `[B, T + 1, ...]` of rollouts."""
-    return row_inputs(sample.rows, config.history, networks.num_actions)
+    return row_inputs(sample.rows, config.history, networks.action_space.size)
 
 
 def encoded_inputs(networks: PPONetworks, params: Params, batch: PPOBatch) -> Nest:

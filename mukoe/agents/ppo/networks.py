@@ -62,11 +62,6 @@ class PPONetworks:
     novelty: Novelty | None = None
     memory: InputMemory | None = None
 
-    @property
-    def num_actions(self) -> int:
-        """`A`, or the length `D` of a continuous action."""
-        return self.action_space.size
-
     def policy(self, outputs: Array, legal_actions: Array | None = None) -> Distribution:
         """Returns the policies `[...]` of outputs `[..., A]` and legal actions `[..., A]`."""
         return self.action_space.policy(outputs, legal_actions)

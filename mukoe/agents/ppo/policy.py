@@ -51,7 +51,9 @@ def make_policy(
         params: PolicyParams, key: chex.PRNGKey, observation: Nest, state: PPOState
     ) -> tuple[Array, dict[str, Any], PPOState]:
         _, legal_actions = split_legal_actions(observation)
-        inputs = network_input(observation, state.history, config.history, networks.num_actions)
+        inputs = network_input(
+            observation, state.history, config.history, networks.action_space.size
+        )
         if networks.memory is not None:
             inputs, memory = networks.memory.step(params.network, inputs, state.memory)
             state = state._replace(memory=memory)
@@ -80,7 +82,7 @@ def make_policy(
         memory = networks.memory.initial_state(batch_size) if networks.memory else ()
         if not persistence:
             return PPOState(history, memory=memory)
-        noise = jnp.zeros((batch_size, networks.num_actions), jnp.float32)
+        noise = jnp.zeros((batch_size, networks.action_space.size), jnp.float32)
         return PPOState(history, noise, jnp.zeros(batch_size, bool), memory)
 
     return Policy(apply=apply, initial_state=initial_state, extras_spec=EXTRAS_SPEC)

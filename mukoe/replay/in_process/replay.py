@@ -1,4 +1,4 @@
-"""The replay of this process: items, priorities, sampling and rate limit.
+"""The replay of this process: rows, items and rate limit.
 
 Rows of all streams live in one pool, in whatever slot is free, and slot 0 is the padding
 row. An item is the `[T]` slots of its rows, so a sample is one gather per field, streams
@@ -23,11 +23,10 @@ from mukoe.errors import UserError
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.replay.handle import never
 from mukoe.replay.in_process.adder import InProcessAdder
-from mukoe.replay.in_process.generator_state import generator_state, set_generator_state
 from mukoe.replay.in_process.required_memory import bytes_required, pool_rows
 from mukoe.replay.in_process.row_pool import PADDING, RowPool
+from mukoe.replay.in_process.sampler import ItemSampler
 from mukoe.replay.in_process.stretch import Stretch, stretch_windows
-from mukoe.replay.in_process.sum_tree import SumTree
 from mukoe.types import Nest, Row, Sample
 
 
@@ -66,7 +65,6 @@ class InProcessReplay:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._closed = False
-        self._random = np.random.Generator(np.random.Philox(seed))
         self._pool = RowPool(row_spec, pool_rows(declaration, num_streams))
         self._item_rows = np.zeros((declaration.capacity, declaration.item_length), np.int32)
         # The rows removed with an item are a linked list: the first by the item's place, then
@@ -78,14 +76,11 @@ class InProcessReplay:
         self._oldest = 0
         self._inserted = 0
         self._sampled = 0
-        # Newest items that have not been sampled as fresh ones, oldest first.
-        self._unread: collections.deque[int] = collections.deque(maxlen=declaration.fresh_capacity)
-        self._prioritized = declaration.sampler == "prioritized"
-        self._tree = SumTree(declaration.capacity if self._prioritized else 1)
-        # Weights of items added or removed since the last update of the tree, by place.
-        self._pending: dict[int, float] = {}
-        # Ends of consecutive groups of items and their shares of the samples, see `share`.
-        self._groups: tuple[np.ndarray, np.ndarray] | None = None
+        # Newest items that have not been sampled as online ones, oldest first.
+        self._unsampled_online: collections.deque[int] = collections.deque(
+            maxlen=declaration.online_capacity
+        )
+        self._sampler = ItemSampler(declaration, seed)
         self._adders: list[InProcessAdder] = []
         # States of streams that were restored before their adder was made.
         self._restored_streams: dict[int, np.ndarray] = {}
@@ -114,7 +109,7 @@ class InProcessReplay:
         batch_size = batch_size or self.declaration.batch_size
         if self._inserted < self.declaration.min_size or self.size == 0:
             return False
-        if len(self._unread) < self.declaration.fresh_items:
+        if len(self._unsampled_online) < self.declaration.online_items:
             return False
         if self.declaration.samples_per_insert is None:
             return True
@@ -133,7 +128,7 @@ class InProcessReplay:
         return self._sampled - (self._inserted - self.declaration.min_size) * ratio
 
     def sample(self, batch_size: int | None = None) -> Sample:
-        """Samples items with replacement; the last of them are the fresh ones.
+        """Samples items with replacement; the last of them are the online ones.
 
         Does not check `samples_per_insert`; see `can_sample`.
 
@@ -153,9 +148,11 @@ class InProcessReplay:
                     f"{self._inserted} items were added to replay, and sampling begins at "
                     f"{self.declaration.min_size}"
                 )
-            places, probabilities = self._draw(batch_size - self.declaration.fresh_items)
-            if self.declaration.fresh_items:
-                places, probabilities = self._add_fresh(places, probabilities)
+            places, probabilities = self._sampler.draw(
+                batch_size - self.declaration.online_items, self._oldest, self._inserted
+            )
+            if self.declaration.online_items:
+                places, probabilities = self._add_online(places, probabilities)
             rows = self._pool.gather(self._item_rows[places], self.declaration.observed_rows)
             keys = self._oldest + (places - self._oldest) % capacity
             self._sampled += batch_size
@@ -177,56 +174,19 @@ class InProcessReplay:
         """
         if self._oldest or ends[-1] != self._inserted or (np.diff([0, *ends]) <= 0).any():
             raise ValueError(f"groups that end at {ends} of {self._inserted} items")
-        self._groups = np.asarray(ends), np.asarray(shares, np.float64)
+        self._sampler.share(ends, shares)
 
-    def _draw_of_groups(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples as `_draw`, with the shares of the groups."""
-        assert self._groups is not None
-        ends, shares = self._groups
-        group = self._random.choice(len(ends), count, p=shares)
-        ends, starts = ends[group], np.append(0, ends)[group]
-        uniforms = self._random.random(count)
-        uniform = starts + (uniforms * (ends - starts)).astype(np.int64)
-        if not self._prioritized:
-            return uniform, np.full(count, 1.0 / self.size)
-        self._set_pending()
-        sums = np.append(0.0, np.cumsum(self._tree.weights))
-        low, high = sums[starts], sums[ends]
-        if not (high > low).all():
-            return uniform, np.full(count, 1.0 / self.size)
-        targets = (low + uniforms * (high - low)) / sums[-1]
-        places = np.clip(self._tree.sample(targets), starts, ends - 1)
-        within = self._tree.weights[places] / (high - low)
-        return places, within * (ends - starts) / self.size
-
-    def _draw(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples places `[count]` of items; returns them and their probabilities `[count]`."""
-        if self._groups is not None:
-            return self._draw_of_groups(count)
-        if self._prioritized:
-            self._set_pending()
-            if self._tree.total > 0:
-                places = self._tree.sample(self._random.random(count))
-                return places, self._tree.weights[places] / self._tree.total
-        keys = self._random.integers(self._oldest, self._inserted, count)
-        return keys % self.declaration.capacity, np.full(count, 1.0 / self.size)
-
-    def _add_fresh(
+    def _add_online(
         self, places: np.ndarray, probabilities: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Appends fresh items; their probability is that of a uniform draw."""
-        keys = np.array([self._unread.pop() for _ in range(self.declaration.fresh_items)])
+        """Appends online items; their probability is that of a uniform draw."""
+        keys = np.array(
+            [self._unsampled_online.pop() for _ in range(self.declaration.online_items)]
+        )
         return (
             np.concatenate([places, keys % self.declaration.capacity]),
             np.concatenate([probabilities, np.full(len(keys), 1.0 / self.size)]),
         )
-
-    def _set_pending(self) -> None:
-        if self._pending:
-            count = len(self._pending)
-            places = np.fromiter(self._pending.keys(), np.int64, count)
-            self._tree.set(places, np.fromiter(self._pending.values(), np.float64, count))
-            self._pending.clear()
 
     def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities of items; skips items that have been removed.
@@ -238,20 +198,13 @@ class InProcessReplay:
         Raises:
           ValueError: if a priority is negative or not finite.
         """
-        if not self._prioritized:
+        if not self._sampler.prioritized:
             return
         keys = np.asarray(keys).astype(np.int64)
-        weights = self._weights(np.asarray(priorities))
+        weights = self._sampler.weights_of(np.asarray(priorities))
         with self._lock:
-            self._set_pending()
             here = (keys >= self._oldest) & (keys < self._inserted)
-            self._tree.set(keys[here] % self.declaration.capacity, weights[here])
-
-    def _weights(self, priorities: np.ndarray) -> np.ndarray:
-        priorities = priorities.astype(np.float64)
-        if not (np.isfinite(priorities) & (priorities >= 0)).all():
-            raise ValueError("replay: priorities must be finite and not negative")
-        return priorities**self.declaration.priority_exponent
+            self._sampler.set_weights(keys[here] % self.declaration.capacity, weights[here])
 
     def dataset(self, wait_s: float = 0.0) -> Iterator[Sample]:
         """Returns an endless iterator over samples; `close` ends it.
@@ -348,10 +301,10 @@ class InProcessReplay:
         key = self._inserted
         place = key % self.declaration.capacity
         self._item_rows[place] = slots
-        if self._prioritized:
-            self._pending[place] = self._initial_weight(place)
+        if self._sampler.prioritized:
+            self._sampler.add(place, self._initial_priority(place))
         self._inserted += 1
-        self._unread.append(key)
+        self._unsampled_online.append(key)
         self._changed.notify_all()
         return key
 
@@ -366,23 +319,23 @@ class InProcessReplay:
         self._next_leaving[slot] = self._first_leaving[place]
         self._first_leaving[place] = slot
 
-    def _initial_weight(self, place: int) -> float:
+    def _initial_priority(self, place: int) -> float | None:
+        """Returns the priority of a new item; None for the greatest one."""
         initial = self.declaration.initial_priority
+        if initial == "maximal":
+            return None
         if initial is None:
             return 1.0
-        if initial == "maximal":
-            # Pending weights of new items are maximal, too.
-            return self._tree.largest or 1.0
         rows = self._pool.gather(self._item_rows[place, self.declaration.history :])
-        return float(self._weights(np.asarray(initial(rows))))
+        return initial(rows)
 
     def _evict_oldest(self) -> None:
         place = self._oldest % self.declaration.capacity
-        if self._unread and self._unread[0] == self._oldest:
-            self._unread.popleft()
+        if self._unsampled_online and self._unsampled_online[0] == self._oldest:
+            self._unsampled_online.popleft()
         self._oldest += 1
-        if self._prioritized:
-            self._pending[place] = 0.0
+        if self._sampler.prioritized:
+            self._sampler.remove(place)
         slot = int(self._first_leaving[place])
         self._first_leaving[place] = PADDING
         while slot != PADDING:
@@ -396,16 +349,14 @@ class InProcessReplay:
         their episodes resume.
         """
         with self._lock:
-            self._set_pending()
             used = min(self._inserted, self.declaration.capacity)
             state = {f"pool/{name}": value for name, value in self._pool.state_dict().items()}
             state["items"] = self._item_rows[:used].copy()
             state["first_leaving"] = self._first_leaving[:used].copy()
             state["next_leaving"] = self._next_leaving[: self._pool.num_written].copy()
-            state["weights"] = self._tree.weights[:used].copy()
             state["counts"] = np.array([self._oldest, self._inserted, self._sampled], np.int64)
-            state["unread"] = np.array(self._unread, np.int64)
-            state["random"] = generator_state(self._random)
+            state["unread"] = np.array(self._unsampled_online, np.int64)
+            state |= self._sampler.state_dict(used)
             for stream, adder in enumerate(self._adders):
                 state[f"stream/{stream}"] = adder.state()
             return state
@@ -435,14 +386,10 @@ class InProcessReplay:
             self._first_leaving[:] = PADDING
             self._first_leaving[:used] = state["first_leaving"]
             self._next_leaving[: len(state["next_leaving"])] = state["next_leaving"]
-            self._tree = SumTree(self.declaration.capacity if self._prioritized else 1)
-            if self._prioritized:
-                self._tree.set(np.arange(used), state["weights"])
-            self._pending.clear()
             self._oldest, self._inserted, self._sampled = oldest, inserted, sampled
-            self._unread.clear()
-            self._unread.extend(state["unread"].tolist())
-            set_generator_state(self._random, state["random"])
+            self._unsampled_online.clear()
+            self._unsampled_online.extend(state["unread"].tolist())
+            self._sampler.restore(state["weights"], state["random"])
             self._restore_streams(state)
             self._changed.notify_all()
 

@@ -19,7 +19,7 @@ from acme.adders.reverb import base
 
 from mukoe.replay.declaration import ReplayDeclaration, check_final_extras, conform, zero_row
 from mukoe.replay.handle import never
-from mukoe.replay.reverb.tables import fresh_table
+from mukoe.replay.reverb.tables import online_table
 from mukoe.replay.sequences import ItemSlicer
 from mukoe.types import Nest, Row
 
@@ -170,8 +170,8 @@ class ReverbAdder(base.ReverbAdder):
             return
         item = self._item()
         self._writer.create_item(self._declaration.table, self._priority(), item)
-        if self._declaration.fresh_items:
-            self._writer.create_item(fresh_table(self._declaration), 1.0, item)
+        if self._declaration.online_items:
+            self._writer.create_item(online_table(self._declaration), 1.0, item)
 
     def _item(self) -> Nest:
         """Returns references to the newest rows, of observations only to those that are sampled."""

@@ -12,7 +12,7 @@ from mukoe.replay.handle import ClosableDataset, never
 from mukoe.replay.reverb.adder import ReverbAdder
 from mukoe.replay.reverb.dataset import LabelledDataset, MixedDataset, ReverbDataset
 from mukoe.replay.reverb.reanalysed import ReanalysedDataset, ReanalysedWriter
-from mukoe.replay.reverb.tables import demonstration_table, fresh_table, reanalysed_table
+from mukoe.replay.reverb.tables import demonstration_table, online_table, reanalysed_table
 from mukoe.types import Row
 
 _UPDATE_TIMEOUT_S = 10.0
@@ -59,12 +59,12 @@ class ReverbReplay:
         declaration = self._declaration
         if declaration.reanalysed_items:
             return self._make_reanalysed_dataset()
-        num_replayed = declaration.batch_size - declaration.fresh_items
+        num_replayed = declaration.batch_size - declaration.online_items
         replayed = self._read(declaration.table, num_replayed)
-        if not declaration.fresh_items:
+        if not declaration.online_items:
             return replayed
-        fresh = self._read(fresh_table(declaration), declaration.fresh_items)
-        return MixedDataset(replayed, fresh)
+        online = self._read(online_table(declaration), declaration.online_items)
+        return MixedDataset(replayed, online)
 
     def _make_reanalysed_dataset(self) -> ClosableDataset:
         declaration = self._declaration

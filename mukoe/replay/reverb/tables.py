@@ -11,9 +11,9 @@ from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.types import Row
 
 
-def fresh_table(declaration: ReplayDeclaration) -> str:
-    """Returns the name of the table of fresh items."""
-    return f"{declaration.table}_fresh"
+def online_table(declaration: ReplayDeclaration) -> str:
+    """Returns the name of the table of online items."""
+    return f"{declaration.table}_online"
 
 
 def reanalysed_table(declaration: ReplayDeclaration) -> str:
@@ -90,7 +90,7 @@ def _make_acted_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[re
     if declaration.samples_per_insert is None:
         rate_limiter = reverb.rate_limiters.MinSize(declaration.min_size)
     else:
-        replayed = 1 - declaration.fresh_items / declaration.batch_size
+        replayed = 1 - declaration.online_items / declaration.batch_size
         rate_limiter = reverb.rate_limiters.SampleToInsertRatio(
             replayed * declaration.samples_per_insert,
             declaration.min_size,
@@ -113,18 +113,18 @@ def _make_acted_tables(declaration: ReplayDeclaration, row_spec: Row) -> list[re
             signature=_item_signature(declaration, reanalysed_row_spec(row_spec)),
         )
         return [table, queue]
-    if not declaration.fresh_items:
+    if not declaration.online_items:
         return [table]
-    fresh = reverb.Table(
-        name=fresh_table(declaration),
+    online = reverb.Table(
+        name=online_table(declaration),
         sampler=reverb.selectors.Lifo(),
         remover=reverb.selectors.Fifo(),
-        max_size=declaration.fresh_capacity,
+        max_size=declaration.online_capacity,
         max_times_sampled=1,
         rate_limiter=reverb.rate_limiters.MinSize(1),
         signature=item_signature,
     )
-    return [table, fresh]
+    return [table, online]
 
 
 def _item_signature(declaration: ReplayDeclaration, row_spec: Row) -> Row:

@@ -60,14 +60,14 @@ def divide_batches(declaration: ReplayDeclaration, num_learners: int) -> ReplayD
 def _check_divides(name: str, number: int, declaration: ReplayDeclaration) -> None:
     counts = (
         declaration.batch_size,
-        declaration.fresh_items,
+        declaration.online_items,
         declaration.reanalysed_items,
         declaration.demonstrated_items,
     )
     if any(count % number for count in counts):
         raise UserError(
             f"distributed.{name} {number} must divide the {counts[0]} items of a batch, "
-            f"and of them the {counts[1]} fresh, {counts[2]} reanalysed and {counts[3]} "
+            f"and of them the {counts[1]} online, {counts[2]} reanalysed and {counts[3]} "
             "demonstrated ones"
         )
 

@@ -59,7 +59,7 @@ def test_it_trains_in_one_process_and_is_saved_with_its_memory(tmp_path):
 def test_replay_has_sequences_side_by_side():
     declaration = CONFIG.agent.make_builder().replay
     assert (declaration.sequence_length, declaration.period, declaration.history) == (7, 6, 1)
-    assert declaration.fresh_items == 2
+    assert declaration.online_items == 2
 
 
 def test_continuous_actions_go_from_the_actor_to_the_sample():
