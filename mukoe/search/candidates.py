@@ -122,7 +122,7 @@ class CandidateSampler:
             return merged
         return merged._replace(logits=merged.logits - self._log_ratio(policy, wide, actions))
 
-    def plant(
+    def expand_root(
         self,
         key: chex.PRNGKey,
         root: mctx.RootFnOutput,
@@ -147,15 +147,15 @@ class CandidateSampler:
             root, prior_logits=drawn.logits, embedding=embedding
         ), drawn.legal
 
-    def inside(self, key: chex.PRNGKey, outputs: Array) -> Candidates:
+    def at_interior(self, key: chex.PRNGKey, outputs: Array) -> Candidates:
         """Returns the candidates of nodes below the root, of the outputs `[B, O]` there."""
         if self._is_enumerated:
             return self._all(outputs, None)
         return self._merged(self._draw(key, self._space.policy(outputs), self.count))
 
-    def prior_inside(self, key: chex.PRNGKey, outputs: Array) -> tuple[PerAction, Array]:
-        """Returns logits `[B, K]`, lowest where illegal, and candidates of `inside`."""
-        drawn = self.inside(key, outputs)
+    def interior_prior(self, key: chex.PRNGKey, outputs: Array) -> tuple[PerAction, Array]:
+        """Returns logits `[B, K]`, lowest where illegal, and candidates of `at_interior`."""
+        drawn = self.at_interior(key, outputs)
         return mask_logits(drawn.logits, drawn.legal), drawn.actions
 
     def recurrent(self, recurrent: mctx.RecurrentFn) -> mctx.RecurrentFn:
@@ -167,7 +167,7 @@ class CandidateSampler:
             model_key, draw_key = jax.random.split(key)
             action = at_index(embedding["candidates"], index)
             output, state = recurrent(params, model_key, action, embedding["state"])
-            logits, candidates = self.prior_inside(draw_key, output.prior_logits)
+            logits, candidates = self.interior_prior(draw_key, output.prior_logits)
             output = dataclasses.replace(output, prior_logits=logits)
             return output, {"state": state, "candidates": candidates}
 
@@ -216,7 +216,7 @@ def make_sampler(space: CandidateSpace, config: SearchConfig) -> CandidateSample
     return CandidateSampler(space, config) if config.num_candidates else None
 
 
-def planted_root(
+def candidate_root(
     model: SearchModel,
     params: Params,
     observation: Nest,
@@ -235,7 +235,7 @@ def planted_root(
     root = model.evaluate_root(params, observation, position, turn)
     if model.candidates is None:
         return root
-    return model.candidates.plant(jax.random.PRNGKey(0), root)[0]
+    return model.candidates.expand_root(jax.random.PRNGKey(0), root)[0]
 
 
 def at_index(candidates: Array, index: PerEntry) -> jax.Array:

@@ -78,7 +78,7 @@ def plan(
         return output, tree and dataclasses.replace(tree, embeddings=())
     key, action_key = _split_key(key, evaluation)
     key, draw_key = jax.random.split(key)
-    root, legal = model.candidates.plant(
+    root, legal = model.candidates.expand_root(
         draw_key, root, legal_actions, evaluation=evaluation, taken=taken
     )
     output, tree = _search(config, model, params, key, root, legal, learner_steps, evaluation)

@@ -161,7 +161,7 @@ def _over_indices(model: StochasticModel, sampler: CandidateSampler) -> Stochast
     ) -> tuple[mctx.ChanceRecurrentFnOutput, Nest]:
         model_key, draw_key = jax.random.split(key)
         output, state = model.chance(params, model_key, outcome, afterstate["state"])
-        logits, candidates = sampler.prior_inside(draw_key, output.action_logits)
+        logits, candidates = sampler.interior_prior(draw_key, output.action_logits)
         output = dataclasses.replace(output, action_logits=logits)
         return output, {"state": state, "candidates": candidates}
 
@@ -171,7 +171,7 @@ def _over_indices(model: StochasticModel, sampler: CandidateSampler) -> Stochast
 def _recurrent_of_candidates(
     model: StochasticModel, params: Params, key: chex.PRNGKey, edge: Array, embedding: Nest
 ) -> tuple[mctx.RecurrentFnOutput, Nest]:
-    """Follows an edge of a model of indices, from an embedding of `CandidateSampler.plant`."""
+    """Follows an edge of a model of indices, from an embedding of `expand_root`."""
     node = embedding["state"]
     state = {"state": node["state"], "candidates": embedding["candidates"]}
     output, reached = _recurrent(model, params, key, edge, {**node, "state": state})

@@ -154,7 +154,7 @@ def search(
         )
     # No walk is longer than there are nodes below the root.
     most_nodes = num_simulations if kept is None else kept.links.shape[1] - 1
-    nodes, first = _plant(root, most_nodes + 1), jnp.int32(1)
+    nodes, first = _root_nodes(root, most_nodes + 1), jnp.int32(1)
     if kept is not None:
         nodes, first = _continue(kept, nodes)
     depth_limit = min(most_nodes, max_depth or most_nodes)
@@ -270,7 +270,7 @@ def _q_range(nodes: Nodes, num_actions: int) -> jax.Array:
     return jax.vmap(range_of)(qvalues, visited)
 
 
-def _plant(root: mctx.RootFnOutput, size: int) -> Nodes:
+def _root_nodes(root: mctx.RootFnOutput, size: int) -> Nodes:
     """Returns a tree of the root with capacity for `size` nodes."""
     value = jnp.asarray(root.value)
     batch_size, num_actions = root.prior_logits.shape
@@ -290,12 +290,12 @@ def _plant(root: mctx.RootFnOutput, size: int) -> Nodes:
     )
 
 
-def _continue(kept: Nodes, planted: Nodes) -> tuple[Nodes, jax.Array]:
-    """Returns trees to grow and their numbers of nodes `[B]`: kept ones, or planted roots."""
-    kept = jax.tree.map(lambda own, new: own.astype(new.dtype), kept, planted)
-    prior_logits = kept.prior_logits.at[:, 0].set(planted.prior_logits[:, 0])
+def _continue(kept: Nodes, roots: Nodes) -> tuple[Nodes, jax.Array]:
+    """Returns trees to grow and their numbers of nodes `[B]`: kept ones, or new roots."""
+    kept = jax.tree.map(lambda own, new: own.astype(new.dtype), kept, roots)
+    prior_logits = kept.prior_logits.at[:, 0].set(roots.prior_logits[:, 0])
     count = jnp.sum(kept.visits > 0, axis=1)
-    nodes = tree_where(count > 0, kept._replace(prior_logits=prior_logits), planted)
+    nodes = tree_where(count > 0, kept._replace(prior_logits=prior_logits), roots)
     return nodes, jnp.maximum(count, 1)
 
 

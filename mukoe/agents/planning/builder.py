@@ -25,7 +25,7 @@ from mukoe.learning.reanalysis import Reanalyse, ReanalyseConfig, Renew
 from mukoe.nests import zeros
 from mukoe.replay.declaration import ReplayDeclaration
 from mukoe.search.base import SearchModel
-from mukoe.search.candidates import make_sampler, planted_root, with_candidates
+from mukoe.search.candidates import candidate_root, make_sampler, with_candidates
 from mukoe.search.inspection import Inspector
 from mukoe.search.plan import nodes_in_evaluation
 from mukoe.search.tree_search import tree_bytes
@@ -167,7 +167,7 @@ class PlanningBuilder(ActorLearnerBuilder[Networks]):
         spec = root_spec(model.memory, environment_spec, config.history)
         position = None if model.position is None else zeros(model.position, 1)
         root = jax.eval_shape(
-            lambda params: planted_root(model, params, zeros(spec, 1), position), params
+            lambda params: candidate_root(model, params, zeros(spec, 1), position), params
         )
         simulations, players = config.search.num_simulations, networks.num_players
         return MemoryUse(

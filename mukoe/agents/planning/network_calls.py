@@ -11,7 +11,7 @@ from mukoe.agents.planning.memory import RootObserver
 from mukoe.agents.planning.policy import position_of
 from mukoe.networks.action_space import ActionSpace
 from mukoe.search.base import SearchModel
-from mukoe.search.candidates import planted_root
+from mukoe.search.candidates import candidate_root
 from mukoe.search.players import turn_of
 from mukoe.types import Array, EnvironmentSpec, Nest, PolicyParams
 
@@ -44,7 +44,7 @@ def make_network_calls(
         state = observer.initial_state(batch_size)
         inputs, _ = observer.observe(params.network, observation, state)
         position, turn = position_of(observation), turn_of(observation)
-        root = planted_root(model, params.network, inputs, position, turn)
+        root = candidate_root(model, params.network, inputs, position, turn)
         (_, _, total), _ = jax.lax.scan(
             functools.partial(simulate, params),
             (best(root.prior_logits), root.embedding, root.value),
