@@ -144,7 +144,7 @@ def open_checkpoints(workdir: Path, count: int, simulations: int | None) -> list
     Raises:
       UserError: there is no run or no checkpoint.
     """
-    steps = _spread(Checkpointer(workdir / "checkpoints").steps(), count)
+    steps = Checkpointer(workdir / "checkpoints").spread_steps(count)
     # Without checkpoints, `open_agent` raises the error.
     references = [Reference(workdir, step=step) for step in steps] or [Reference(workdir)]
     return [open_agent(reference, simulations) for reference in references]
@@ -184,15 +184,6 @@ def _agents(runs: Sequence[StoredRun]) -> list[Player]:
 
 def _players(runs: Sequence[StoredRun], make: Callable) -> list[Player]:
     return [agent_player(run, make, f"step {int(run.params.learner_steps)}") for run in runs]
-
-
-def _spread(steps: Sequence[int], count: int) -> list[int]:
-    """Returns at most `count` evenly spread steps, first and last included."""
-    if len(steps) <= count:
-        return list(steps)
-    if count == 1:
-        return [steps[-1]]
-    return [steps[round(i)] for i in np.linspace(0, len(steps) - 1, count)]
 
 
 def schedule(players: Sequence[Player], config: LadderConfig) -> list[tuple[int, int]]:

@@ -73,6 +73,15 @@ class Checkpointer:
         """Returns the steps of the latest checkpoints, in ascending order."""
         return self._latest.steps()
 
+    def spread_steps(self, count: int) -> list[int]:
+        """Returns at most `count` evenly spread of the latest steps, first and last included."""
+        steps = self.steps()
+        if len(steps) <= count:
+            return steps
+        if count == 1:
+            return steps[-1:]
+        return [steps[round(i)] for i in np.linspace(0, len(steps) - 1, count)]
+
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, None without one."""
         return max(self.steps(), default=None)

@@ -11,7 +11,7 @@ import pytest
 from mukoe.environments.pgx.opponents import Opponent
 from mukoe.errors import UserError
 from mukoe.evaluation.elo import fit_elo
-from mukoe.evaluation.ladder import LadderConfig, _spread, open_players, play_ladder, schedule
+from mukoe.evaluation.ladder import LadderConfig, open_players, play_ladder, schedule
 from mukoe.evaluation.ladder_files import (
     anchor_text,
     ladder_summary,
@@ -20,15 +20,23 @@ from mukoe.evaluation.ladder_files import (
     results_csv,
 )
 from mukoe.evaluation.players import Player, make_fixed_player
+from mukoe.learning.checkpoint import Checkpointer
 from tests.evaluation.tiny_runs import train
 
 
-def test_checkpoints_are_spread():
-    assert _spread([1, 2, 3], 3) == [1, 2, 3]
-    assert _spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert _spread([10, 20, 30], 2) == [10, 30]
-    assert _spread([10, 20, 30], 1) == [30]
-    assert _spread([], 3) == []
+@pytest.mark.parametrize(
+    ("steps", "count", "expected"),
+    [
+        ([1, 2, 3], 3, [1, 2, 3]),
+        (range(101), 5, [0, 25, 50, 75, 100]),
+        ([10, 20, 30], 2, [10, 30]),
+        ([10, 20, 30], 1, [30]),
+        ([], 3, []),
+    ],
+)
+def test_checkpoints_are_spread(tmp_path, monkeypatch, steps, count, expected):
+    monkeypatch.setattr(Checkpointer, "steps", lambda self: list(steps))
+    assert Checkpointer(tmp_path).spread_steps(count) == expected
 
 
 def test_schedules():

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -33,16 +32,6 @@ from mukoe.zoo import is_entry
 _HEADING = "Over training"
 
 
-def checkpoint_steps(workdir: Path, most: int) -> list[int]:
-    """Returns the learner steps of at most so many checkpoints, the first and the last included."""
-    if is_entry(workdir):
-        return []
-    steps = sorted(Checkpointer(workdir / "checkpoints").steps())
-    if not steps:
-        return []
-    return [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, most).astype(int))]
-
-
 def measure_training(
     recorder: Recorder, unroller: Unroller, config: XrayConfig, stop: Callable[[], bool]
 ) -> Section:
@@ -55,7 +44,8 @@ def measure_training(
       stop: returns True when the budget is spent.
     """
     run = recorder.run
-    steps = checkpoint_steps(run.workdir, config.checkpoints)
+    folder = run.workdir / "checkpoints"
+    steps = [] if is_entry(run.workdir) else Checkpointer(folder).spread_steps(config.checkpoints)
     if len(steps) < 2:
         return Section("training", _HEADING, "The run has one checkpoint.")
     measured: list[tuple[int, dict[str, Estimate]]] = []
