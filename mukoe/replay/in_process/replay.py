@@ -302,7 +302,7 @@ class InProcessReplay:
         place = key % self.declaration.capacity
         self._item_rows[place] = slots
         if self._sampler.prioritized:
-            self._sampler.add(place, self._initial_priority(place))
+            self._sampler.add(place, self._initial_weight(place))
         self._inserted += 1
         self._unsampled_online.append(key)
         self._changed.notify_all()
@@ -319,15 +319,14 @@ class InProcessReplay:
         self._next_leaving[slot] = self._first_leaving[place]
         self._first_leaving[place] = slot
 
-    def _initial_priority(self, place: int) -> float | None:
-        """Returns the priority of a new item; None for the greatest one."""
+    def _initial_weight(self, place: int) -> float:
         initial = self.declaration.initial_priority
-        if initial == "maximal":
-            return None
         if initial is None:
             return 1.0
+        if initial == "maximal":
+            return self._sampler.largest_weight
         rows = self._pool.gather(self._item_rows[place, self.declaration.history :])
-        return initial(rows)
+        return float(self._sampler.weights_of(np.asarray(initial(rows))))
 
     def _evict_oldest(self) -> None:
         place = self._oldest % self.declaration.capacity

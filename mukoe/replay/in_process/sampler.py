@@ -61,13 +61,15 @@ class ItemSampler:
         """
         self._groups = np.asarray(ends), np.asarray(shares, np.float64)
 
-    def add(self, place: int, priority: float | None) -> None:
-        """Adds an item of a priority, or of the greatest one if that is None."""
-        # Pending weights of new items are maximal, too.
-        maximal = self._tree.largest or 1.0
-        self._pending[place] = (
-            maximal if priority is None else float(self.weights_of(np.asarray(priority)))
-        )
+    @property
+    def largest_weight(self) -> float:
+        """Largest weight of an item; 1 without one."""
+        # Pending weights of new items are the largest, too.
+        return self._tree.largest or 1.0
+
+    def add(self, place: int, weight: float) -> None:
+        """Adds an item."""
+        self._pending[place] = weight
 
     def remove(self, place: int) -> None:
         """Removes an item."""
