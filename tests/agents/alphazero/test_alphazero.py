@@ -138,7 +138,8 @@ def test_the_loss_is_that_of_the_paper(trained):
     params = run.learner.save().params
     key = jax.random.PRNGKey(3)
     _, extra = builder.make_loss(networks, spec)(params, params, sample, key)
-    drawn = jax.random.randint(jax.random.fold_in(key, 2), (32,), 0, 8)
+    _, symmetry_key = jax.random.split(key)
+    drawn = jax.random.randint(symmetry_key, (32,), 0, 8)
     images = image_of_sample(sample, board_symmetries(spec), drawn).rows
     features, policy = images.observation.features[:, 0], images.extras["search_policy"][:, 0]
     prediction = networks.prediction(params, networks.representation(params, features))
