@@ -88,7 +88,7 @@ def main() -> int:
     asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
-    _check_needs()
+    _check_flags()
     seconds = move_time_flags.seconds_per_move()
     # Gymnasium renders to arrays; SDL must not open a display.
     set_process_environment({**process_environment(), "SDL_VIDEODRIVER": "dummy"})
@@ -115,8 +115,10 @@ def main() -> int:
     return (show if VIDEO.value or TREE.value or PLAY.value else _print)(run, agent)
 
 
-def _check_needs() -> None:
-    """Raises a `UserError` for a flag whose flag of the output is missing."""
+def _check_flags() -> None:
+    """Raises a `UserError` for a flag out of its range, or without an effect."""
+    if FPS.value is not None and not 0 < FPS.value <= 240:
+        raise UserError(f"--fps must be above 0 and at most 240, not {FPS.value:g}")
     if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
         raise UserError("--opening_moves needs --self_play or --play")
     if SELF_PLAY.value and PLAY.value:
@@ -144,8 +146,6 @@ def _check_outputs() -> None:
                 f"--video needs the extra 'video': pip install 'mukoe[video]' ({error})"
             ) from error
         check_video_path(Path(VIDEO.value))
-    if FPS.value is not None and not 0 < FPS.value <= 240:
-        raise UserError(f"--fps must be above 0 and at most 240, not {FPS.value:g}")
     if TREE.value and Path(TREE.value).suffix.lower() != ".svg":
         raise UserError(f"--tree must end with .svg, unlike '{TREE.value}'")
     if TREE.value and not Path(TREE.value).parent.is_dir():
