@@ -101,6 +101,10 @@ def test_the_file_of_a_page_trains_and_is_evaluated(tmp_path, page, name, flags,
     result = run_program("evaluate.py", f"--workdir={workdir}", "--episodes=3")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["episodes"] == 3
+    if name == "double_dqn.py":
+        # An agent with few of the usual fields, whose calls are measured.
+        result = run_program("advise.py", f"--workdir={workdir}")
+        assert result.returncode == 0 and "run.envs_per_actor" in result.stdout, result.stderr
 
 
 @pytest.mark.slow
