@@ -1,5 +1,6 @@
 """Operations on nests of arrays."""
 
+import functools
 from typing import Any
 
 import jax
@@ -39,3 +40,8 @@ def tree_where(condition: Array, on_true: Nest, on_false: Nest) -> Nest:
         return jnp.where(jnp.reshape(condition, (-1,) + (1,) * (left.ndim - 1)), left, right)
 
     return jax.tree.map(select, on_true, on_false)
+
+
+def tree_select(condition: Array, on_true: Nest, on_false: Nest) -> Nest:
+    """Selects one of two nests of the same structure by a condition `[]`."""
+    return jax.tree.map(functools.partial(jnp.where, condition), on_true, on_false)

@@ -50,8 +50,8 @@ def main() -> int:
     with process_line():
         show_phase("building agent and environments")
         # A config is checked for the local layout; a run may have had another one.
-        is_run = by_rollouts or workdir is not None
-        spec = check_experiment(experiment) if is_run else local.check(experiment)
+        check = check_experiment if by_rollouts or workdir else local.check
+        spec = check(experiment)
         show_phase("acting until there is a batch")
         subject = (collect_rollout if by_rollouts else collect)(experiment, spec, workdir)
         with CountedProgress("overfitting one batch", UPDATES.value) as progress:

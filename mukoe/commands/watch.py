@@ -85,9 +85,6 @@ PORT = flags.DEFINE_integer(
 def main() -> int:
     """Shows the agent and returns the exit status."""
     workdir = checkpoint_flags.require_workdir("runs/cartpole")
-    asked = [f"--{flag.name}" for flag in (VIDEO, TREE, PLAY) if flag.value]
-    if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
     _check_flags()
     seconds = move_time_flags.seconds_per_move()
     # Gymnasium renders to arrays; SDL must not open a display.
@@ -116,13 +113,15 @@ def main() -> int:
 
 
 def _check_flags() -> None:
-    """Raises a `UserError` for a flag out of its range, or without an effect."""
+    """Raises a `UserError` for flags that exclude each other, are out of range or do nothing."""
+    for excluding in ((VIDEO, TREE, PLAY), (SELF_PLAY, PLAY)):
+        asked = [f"--{flag.name}" for flag in excluding if flag.value]
+        if len(asked) > 1:
+            raise UserError(f"{' and '.join(asked)} exclude each other: give one of them")
     if FPS.value is not None and not 0 < FPS.value <= 240:
         raise UserError(f"--fps must be above 0 and at most 240, not {FPS.value:g}")
     if OPENING_MOVES.value and not (PLAY.value or SELF_PLAY.value):
         raise UserError("--opening_moves needs --self_play or --play")
-    if SELF_PLAY.value and PLAY.value:
-        raise UserError("--self_play and --play exclude each other: give one of them")
     if PORT.present and PLAY.value != "browser":
         raise UserError("--port needs --play=browser")
     for flag, needed in (

@@ -29,7 +29,7 @@ class CallCosts:
     def __init__(self, config: TrainingConfig):
         """Takes the configuration of a run; the first measurement compiles."""
         self._config = config
-        self._costs: dict[tuple[str, ...], float] = {}
+        self._costs: dict[tuple[str, str, int], float] = {}
 
     def ratios(self, overrides: Mapping[str, str]) -> Ratios:
         """Returns the costs per agent step with overridden fields, over those without."""
@@ -42,22 +42,24 @@ class CallCosts:
         experiment = config.make_experiment()
         with contextlib.closing(experiment.environment_factory(0, 1, False)) as environment:
             spec = environment.spec
-        policy = self._once("policy", config, lambda: policy_seconds(experiment, spec))
+        # A batch changes no policy, and a number of environments no update.
+        network = str(getattr(config.agent, "network", config.agent))
+        num_envs = experiment.run.envs_per_actor
+        policy = self._once(
+            ("policy", network, num_envs), lambda: policy_seconds(experiment, spec) / num_envs
+        )
         if rollout_of(experiment.builder):
             return policy, 1.0
-        update = self._once("update", config, lambda: update_seconds(experiment, spec))
-        return policy, update / experiment.builder.replay.batch_size
+        batch_size = experiment.builder.replay.batch_size
+        update = self._once(
+            ("update", network, batch_size), lambda: update_seconds(experiment, spec) / batch_size
+        )
+        return policy, update
 
-    def _once(self, kind: str, config: TrainingConfig, measure: Callable[[], float]) -> float:
-        """Returns a measurement, made once for all configurations in which it is the same."""
-        agent: Any = config.agent
-        is_policy = kind == "policy"
-        size = config.run.envs_per_actor if is_policy else agent.make_builder().replay.batch_size
-        # A batch changes no policy, and a number of environments no update.
-        key = (kind, str(getattr(agent, "network", agent)), str(size))
+    def _once(self, key: tuple[str, str, int], measure: Callable[[], float]) -> float:
+        """Returns a measurement, made once for all configurations with the same key."""
         if key not in self._costs:
-            per_call = measure()
-            self._costs[key] = per_call / size if is_policy else per_call
+            self._costs[key] = measure()
         return self._costs[key]
 
 

@@ -1,7 +1,6 @@
 """The update of a learner: a pure function of its state and a sample."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -13,6 +12,7 @@ from msgspec import Meta
 
 from mukoe.configuration.bounds import LARGEST_COUNT
 from mukoe.configuration.fields import Validated
+from mukoe.nests import tree_select
 from mukoe.types import Array, LossFunction, Nest, Params, Sample
 
 
@@ -78,7 +78,7 @@ def update_if_complete(
     """
     made, *results = update(state, sample)
     complete = jnp.all(has_sample)
-    return jax.tree.map(functools.partial(jnp.where, complete), made, state), *results, complete
+    return tree_select(complete, made, state), *results, complete
 
 
 def gradient_step(
@@ -133,5 +133,4 @@ def finish_update(
         target_update.period,
     )
     made = made._replace(target_params=target_params, steps=steps)
-    kept = state._replace(steps=steps)
-    return jax.tree.map(functools.partial(jnp.where, finite), made, kept)
+    return tree_select(finite, made, state._replace(steps=steps))

@@ -146,9 +146,9 @@ def test_torsos_with_convolutions_are_known(torso):
         spec_of(spec), HistoryConfig(), dataclasses.replace(TINY, torso=torso)
     )
     params = jax.eval_shape(networks.init, jax.random.PRNGKey(0))
-    kernels = [leaf for name, module in params.items() if "representation" in name
-               for leaf in module.values() if len(leaf.shape) == 4]  # fmt: skip
-    assert has_convolutions(torso, {}, spec) == bool(kernels)
+    representation = {name: module for name, module in params.items() if "representation" in name}
+    ranks = {len(leaf.shape) for leaf in jax.tree.leaves(representation)}
+    assert has_convolutions(torso, {}, spec) == (4 in ranks)
 
 
 def test_torsos_of_parts():

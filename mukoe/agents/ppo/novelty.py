@@ -14,7 +14,6 @@ added to those of the environment's rewards.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ from mukoe.learning.epochs import EpochsConfig, update_in_epochs
 from mukoe.learning.masking import masked_mean
 from mukoe.learning.returns import generalized_advantages
 from mukoe.learning.update import LearnerState, TargetUpdateConfig, UpdateFunction
-from mukoe.nests import merge_batch_and_time
+from mukoe.nests import merge_batch_and_time, tree_select
 from mukoe.networks.novelty import Novelty, make_novelty
 from mukoe.networks.observation_statistics import step_size
 from mukoe.types import Array, LossExtra, LossFunction, Nest, Params, PerStep, Sample
@@ -179,19 +178,9 @@ def make_novelty_update(
             return prepare(params, sample)._replace(novelty=targets)
 
         made, metrics, priorities, finite = update_in_epochs(
-            with_targets,
-            epochs,
-            loss,
-            optimizer,
-            target_update,
-            state._replace(loss_state=memory),
-            sample,
+            with_targets, epochs, loss, optimizer, target_update, state, sample
         )
-        made = made._replace(
-            loss_state=jax.tree.map(
-                functools.partial(jnp.where, finite), made.loss_state, state.loss_state
-            )
-        )
+        made = made._replace(loss_state=tree_select(finite, memory, state.loss_state))
         metrics = {**metrics, "novelty": jnp.mean(rewards), "novelty_reward": jnp.mean(scaled)}
         return made, metrics, priorities, finite
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from mukoe.agents.ppo.config import PPOConfig
 from mukoe.agents.ppo.losses import rollout_inputs
 from mukoe.agents.ppo.networks import PPONetworks
 from mukoe.learning.update import LearnerState, TargetUpdateConfig, UpdateFunction
+from mukoe.nests import tree_select
 from mukoe.networks.observation_statistics import add_batch
 from mukoe.types import Array, LossFunction, Sample
 
@@ -36,7 +35,7 @@ def with_statistics(
         inputs = rollout_inputs(networks, config, sample)
         mask = sample.rows.mask[:, config.history.frames - 1 :]
         params = add_batch(made.params, inputs, mask, state.steps)
-        params = jax.tree.map(lambda new, old: jnp.where(finite, new, old), params, made.params)
-        return made._replace(params=params), metrics, priorities, finite
+        made = made._replace(params=tree_select(finite, params, made.params))
+        return made, metrics, priorities, finite
 
     return updated

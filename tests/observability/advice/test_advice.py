@@ -145,8 +145,8 @@ def test_a_program_takes_more_actors_until_the_cores_are_busy():
 
 
 def test_threads_are_counted_per_device():
-    costs = Costs("sebulba", True, 4, 0.01, {"environment": 0.01}, {"update": 0.001})
-    costs = dataclasses.replace(costs, environment_cpu=0.0)
+    acting, learning = {"environment": 0.01}, {"update": 0.001}
+    costs = Costs("sebulba", True, 4, 0.01, acting, learning, environment_cpu=0.0)
     (change,) = find_changes(costs, {"sebulba.threads_per_device": 2}, 8)
     assert change.flags == "--config.sebulba.threads_per_device=8"
 
